@@ -1,0 +1,79 @@
+"""What has been proven of a Network against the trained model, a layer a row."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from squat_deploy.errors import FileFormatError
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """One (state, synaptic sum) of one neuron where float32 rounding in the trained model could decide otherwise."""
+
+    neuron: int
+    state: int
+    synaptic_sum: int
+    level: int
+
+
+@dataclass(frozen=True)
+class LayerProof:
+    """The proof of one neuron layer and its synapses.
+
+    Attributes:
+        rule: why the trained model's float32 sum is known ("exact grid", "int-then-scale", "error bound" ...).
+        sum_low, sum_high: reachable synaptic sums.
+        accumulator_bits: width that holds every partial sum in any order.
+        states, levels, tables: size of the finite-state machine, and how many distinct ones the layer has.
+        margin: smallest distance of a reachable input current from a decision, in membrane units.
+        error_bound: largest rounding error of the trained model's current near a decision, membrane units.
+        enumerated: (state, synaptic sum) combinations on which the trained neuron itself was run.
+        exhaustive: whether these are all that can be reached.
+        at_risk: how many reachable combinations lie within the error bound of a decision.
+        examples: the first of those.
+        note: anything a reader should know.
+    """
+
+    layer: str
+    proven: bool
+    rule: str
+    sum_low: int
+    sum_high: int
+    accumulator_bits: int
+    states: int
+    levels: int
+    tables: int
+    margin: float
+    error_bound: float
+    enumerated: int
+    exhaustive: bool
+    at_risk: int = 0
+    examples: tuple[AtRisk, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One `LayerProof` a neuron layer, in order."""
+
+    layers: tuple[LayerProof, ...] = field(default_factory=tuple)
+
+    @property
+    def proven(self) -> bool:
+        """Whether the integers equal the trained model on every input."""
+        return bool(self.layers) and all(layer.proven for layer in self.layers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; `from_dict` is its inverse."""
+        return {"proven": self.proven, "layers": [asdict(layer) for layer in self.layers]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Certificate:
+        """Raises FileFormatError where a field is missing, unknown or of the wrong type."""
+        try:
+            rows = [{**row, "examples": tuple(AtRisk(**item) for item in row["examples"])} for row in data["layers"]]
+            return cls(tuple(LayerProof(**row) for row in rows))
+        except (KeyError, TypeError) as error:
+            raise FileFormatError(f"certificate: not of this form: {error}") from error

@@ -1,0 +1,66 @@
+"""Every error that a user can cause: one small tree, and messages that say what, where, the rule, and what came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class SquatError(Exception):
+    """Base of all errors of this package; the command line prints its text and exits with 1."""
+
+
+class ConfigError(SquatError):
+    """An option, an argument or a configuration file that cannot be used."""
+
+
+class DatasetError(SquatError):
+    """A data set that is missing, truncated, or not what its name says."""
+
+
+class FileFormatError(SquatError):
+    """A file that is not a Network, a checkpoint or a stimulus of the expected form."""
+
+
+class ExportError(SquatError):
+    """A folder that cannot be written, or that is not ours to replace."""
+
+
+class ToolError(SquatError):
+    """An external tool that is missing or failed; carries its command and the end of its log."""
+
+
+class InternalError(SquatError):
+    """Two executors that must agree do not: a fault of this package, never of the user's."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One reason why a model cannot be lowered.
+
+    Attributes:
+        layer: name of the module in the user's model.
+        rule: the rule that is broken.
+        got: the value that breaks it.
+        hint: the nearest thing that would work.
+    """
+
+    layer: str
+    rule: str
+    got: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.rule}; got {self.got}; {self.hint}"
+
+
+class LoweringError(SquatError):
+    """A model that cannot be lowered; `faults` lists every reason at once."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        self.faults = faults
+        noun = "fault" if len(faults) == 1 else "faults"
+        super().__init__("\n".join([f"the model cannot be lowered, {len(faults)} {noun}:", *(f"  - {f}" for f in faults)]))
+
+
+class NotProvenError(LoweringError):
+    """A model that can be lowered, but not proven to equal the integers on every input."""

@@ -1,0 +1,110 @@
+"""The input current of a neuron as the trained model computes it from the integer synaptic sum, and how surely.
+
+`Current.values` runs the trained float32 arithmetic on exact integers; `Current.error` bounds by how much the model's
+own float32 result can differ, whatever the batch size, thread count or BLAS (Higham, Accuracy and Stability of
+Numerical Algorithms, section 3.1: any order of summation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from squat_deploy.network import IntArray
+
+ROUNDING = 2.0**-24  # half a unit in the last place of float32, relative
+EXACT_LIMIT = 2**24  # integers up to here are exact in float32
+_BATCH_NORM_ROUNDINGS = 4  # multiply, add, and the two constants behind them; fused or not
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Current:
+    """Synaptic sums to input currents, neuron by neuron.
+
+    Attributes:
+        rule: name of the argument for `error`, as the certificate shows it.
+        unit: (N,) value of one synaptic sum in model units.
+        bias: (N,) float bias that is not part of the synaptic sum.
+        scale: (N,) multiplied once after the integer sum ("int-then-scale"), or None.
+        sum_error: (N,) bound of the rounding error of the model's own float32 sum; 0 where it is exact.
+        norm: the trained batch norm that follows, in eval mode, or None.
+        flipped: (N,) neurons whose weights were negated because the norm's slope is negative.
+    """
+
+    rule: str
+    unit: Floats
+    bias: Floats
+    sum_error: Floats
+    scale: Floats | None = None
+    norm: nn.BatchNorm1d | None = None
+    flipped: NDArray[np.bool_] | None = None
+
+    def with_norm(self, norm: nn.BatchNorm1d) -> Current:
+        """This current behind a batch norm; slopes below zero are folded into the sign of the synaptic sum."""
+        slope = torch.ones_like(norm.running_var) if norm.weight is None else norm.weight  # type: ignore[arg-type]
+        return replace(self, rule=f"{self.rule} + batch norm", norm=norm, flipped=slope.detach().numpy() < 0)
+
+    def key(self, neuron: int) -> Hashable:
+        """Equal for neurons that turn equal sums into equal currents."""
+        parts: list[Hashable] = [self.unit[neuron], self.bias[neuron], self.sum_error[neuron]]
+        if self.scale is not None:
+            parts.append(self.scale[neuron])
+        if self.norm is not None:
+            tensors = (self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias)
+            parts += [None if t is None else float(t[neuron]) for t in tensors]
+        return tuple(parts)
+
+    def values(self, neuron: int, sums: IntArray) -> NDArray[np.float32]:
+        """Currents of one neuron for its synaptic sums, shapes (M,), float32, in membrane units."""
+        linear = self._linear(neuron, sums)
+        if self.norm is None:
+            return linear
+        with torch.no_grad():
+            return self._norm_of(neuron)(torch.from_numpy(linear)[:, None])[:, 0].numpy()
+
+    def error(self, neuron: int, sums: IntArray) -> Floats:
+        """Bound of |the model's current - values|, shape (M,)."""
+        error = np.full(sums.shape, self.sum_error[neuron])
+        if self.norm is None:
+            return error
+        norm = self._norm_of(neuron)
+        mean, variance = float(norm.running_mean[0]), float(norm.running_var[0])  # type: ignore[index]
+        slope = (1.0 if norm.weight is None else float(norm.weight[0])) / np.sqrt(variance + norm.eps)
+        shift = 0.0 if norm.bias is None else float(norm.bias[0])
+        linear = self._linear(neuron, sums).astype(np.float64)
+        size = np.abs(linear * slope) + abs(mean * slope) + abs(shift)
+        return np.asarray(abs(slope) * error + _BATCH_NORM_ROUNDINGS * ROUNDING * size)
+
+    def _linear(self, neuron: int, sums: IntArray) -> NDArray[np.float32]:
+        signed = -sums if self.flipped is not None and self.flipped[neuron] else sums
+        if self.scale is None:
+            return (signed * self.unit[neuron] + self.bias[neuron]).astype(np.float32)
+        exact = (signed * self.unit[neuron]).astype(np.float32)
+        scaled = exact * np.float32(self.scale[neuron])
+        return scaled + np.float32(self.bias[neuron])
+
+    def _norm_of(self, neuron: int) -> nn.BatchNorm1d:
+        """The trained norm restricted to one channel."""
+        assert self.norm is not None
+        single = nn.BatchNorm1d(1, eps=self.norm.eps, affine=self.norm.affine).eval()
+        for name in ("running_mean", "running_var", "weight", "bias"):
+            source, target = getattr(self.norm, name), getattr(single, name)
+            if source is not None:
+                target.data.copy_(source.detach()[neuron : neuron + 1])
+        return single
+
+
+def sum_error_bound(terms: int, magnitude: Floats) -> Floats:
+    """Error of a float32 sum of `terms` products in any order: n u / (1 - n u) times the sum of magnitudes.
+
+    One rounding a product is counted for the product and one for the weight itself (`fl(int * scale)`).
+    """
+    factor = (terms + 2) * ROUNDING
+    return magnitude * factor / (1 - factor)

@@ -1,0 +1,43 @@
+"""What to do instead, for module types that cannot be lowered."""
+
+from __future__ import annotations
+
+from torch import nn
+
+_HINTS = {
+    "Linear": "use brevitas.nn.QuantLinear, so that the weights are integers",
+    "Conv1d": "only fully connected layers can be lowered so far",
+    "Conv2d": "only fully connected layers can be lowered so far",
+    "QuantConv1d": "only fully connected layers can be lowered so far",
+    "QuantConv2d": "only fully connected layers can be lowered so far",
+    "QuantIdentity": "use squat_deploy.quantize.InputQuantizer at the front, or declare the grid in InputSpec",
+    "BatchNorm2d": "only BatchNorm1d directly after a QuantLinear folds",
+    "LayerNorm": "its result depends on the whole layer; use BatchNorm1d after a QuantLinear",
+    "ReLU": "remove it: neurons are the only non-linearity",
+    "QuantReLU": "remove it: neurons are the only non-linearity",
+    "MaxPool2d": "only fully connected layers can be lowered so far",
+    "AvgPool2d": "only fully connected layers can be lowered so far",
+    "RLeaky": "use snn.Leaky: recurrent neurons cannot be lowered so far",
+    "Synaptic": "use snn.Leaky: two-state neurons cannot be lowered so far",
+    "RSynaptic": "use snn.Leaky: two-state neurons cannot be lowered so far",
+    "Alpha": "use snn.Leaky: three-state neurons cannot be lowered so far",
+    "Lapicque": "use snn.Leaky with beta = 1 - dt / (R * C)",
+    "SLSTM": "use snn.Leaky: its gates are real-valued functions, no table holds them",
+    "SConv2dLSTM": "use snn.Leaky: its gates are real-valued functions, no table holds them",
+    "StateLeaky": "use snn.Leaky: it quantizes once after all steps, so it has no quantized state",
+    "LinearLeaky": "use snn.Leaky: it quantizes once after all steps, so it has no quantized state",
+    "LeakyParallel": "use snn.Leaky: it takes no state_quant",
+    "DeltaLeaky": "use snn.Leaky: it ignores state_quant",
+    "AssociativeLeaky": "use snn.Leaky: it takes no state_quant",
+}
+
+
+def hint_for(module: nn.Module) -> str:
+    """One sentence: the nearest thing that works."""
+    kind = type(module)
+    if kind.__name__ in _HINTS:
+        return _HINTS[kind.__name__]
+    for base in kind.__mro__[1:]:
+        if base.__module__.split(".")[0] in ("torch", "snntorch", "brevitas") and base is not nn.Module:
+            return f"a subclass may compute anything; use {base.__name__} itself if it can be lowered"
+    return "use nn.Sequential of QuantLinear, BatchNorm1d, Dropout, Flatten and snn.Leaky"

@@ -1,0 +1,236 @@
+"""The Network: a trained spiking net as integers only, frozen, and everything later is derived from it.
+
+Loading and running one needs NumPy, never torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.certificate import Certificate
+from squat_deploy.errors import ConfigError
+
+IntArray = NDArray[np.int64]
+Encoding = Literal["direct", "sequence"]
+SCHEMA_VERSION = 1
+MAX_NEURONS = 65_535  # an event carries a 16-bit index
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What enters the network: integers `low..high`, worth `step` each.
+
+    Attributes:
+        shape: shape of one sample (one time step of it), without batch and time.
+        low, high: range of the integers, inclusive; (0, 1) for spikes.
+        step: value of one integer in the units of the trained model.
+        encoding: "direct" shows one sample (B, *shape) at every step; "sequence" takes (T, B, *shape).
+    """
+
+    shape: tuple[int, ...]
+    low: int = 0
+    high: int = 1
+    step: float = 1.0
+    encoding: Encoding = "direct"
+
+    def __post_init__(self) -> None:
+        if not self.shape or any(int(size) != size or size < 1 for size in self.shape):
+            raise ConfigError(f"InputSpec: shape must be positive sizes; got {self.shape!r}")
+        if not self.low < self.high or self.low < -(2**15) or self.high >= 2**16:
+            raise ConfigError(f"InputSpec: needs low < high within 16 bits; got {self.low} and {self.high}")
+        if not (math.isfinite(self.step) and self.step > 0):
+            raise ConfigError(f"InputSpec: step must be positive; got {self.step}")
+        if self.encoding not in ("direct", "sequence"):
+            raise ConfigError(f"InputSpec: encoding must be 'direct' or 'sequence'; got {self.encoding!r}")
+
+    @property
+    def size(self) -> int:
+        """Number of integers a sample and step."""
+        return math.prod(self.shape)
+
+    @property
+    def bits(self) -> int:
+        """Width of one integer, two's complement if `low` is negative."""
+        return int_bits(self.low, self.high)
+
+    def quantize(self, values: NDArray[Any]) -> IntArray:
+        """Real inputs (float32, model units) to integers, ties to even: the same bits as `InputQuantizer`.
+
+        Raises: ConfigError on NaN or infinity.
+        """
+        real = np.asarray(values, dtype=np.float32)
+        if not np.isfinite(real).all():
+            raise ConfigError("inputs: every value must be finite; got NaN or infinity")
+        return np.clip(np.rint(real / np.float32(self.step)), self.low, self.high).astype(np.int64)
+
+    def check(self, values: NDArray[Any], steps: int) -> IntArray:
+        """Integers (B, *shape) or (T, B, *shape) as int64, or a ConfigError naming what is wrong."""
+        array = np.asarray(values)
+        if array.dtype.kind not in "iub":
+            raise ConfigError(f"inputs: expected integers; got {array.dtype}; InputSpec.quantize makes them of real values")
+        lead = 1 if self.encoding == "direct" else 2
+        if array.ndim != lead + len(self.shape) or array.shape[lead:] != self.shape:
+            axes = "(batch, " if lead == 1 else "(steps, batch, "
+            raise ConfigError(f"inputs: expected shape {axes}{', '.join(map(str, self.shape))}); got {array.shape}")
+        if lead == 2 and array.shape[0] != steps:
+            raise ConfigError(f"inputs: expected {steps} time steps; got {array.shape[0]}")
+        if array.size and (array.min() < self.low or array.max() > self.high):
+            raise ConfigError(f"inputs: must lie in {self.low}..{self.high}; got {array.min()}..{array.max()}")
+        return array.astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Fully connected synapses: `synaptic sum = weight @ input + bias`, exact integers.
+
+    Attributes:
+        weight: (out, in).
+        bias: (out,), in units of the synaptic sum.
+    """
+
+    name: str
+    weight: IntArray
+    bias: IntArray
+
+    @property
+    def inputs(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        return int(self.weight.shape[0])
+
+    def sum_range(self, low: int, high: int) -> tuple[IntArray, IntArray]:
+        """Lowest and highest synaptic sum of every neuron (out,) for inputs in low..high: reached, not a bound."""
+        ends = np.stack([self.weight * low, self.weight * high])
+        return ends.min(axis=0).sum(axis=1) + self.bias, ends.max(axis=0).sum(axis=1) + self.bias
+
+    def partial_range(self, low: int, high: int) -> tuple[int, int]:
+        """Range of every partial sum in any order, the start (0 or the bias) included: the accumulator's range."""
+        ends = np.stack([self.weight * low, self.weight * high, np.zeros_like(self.weight)])
+        bottom, top = ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
+        return int((bottom + np.minimum(self.bias, 0)).min()), int((top + np.maximum(self.bias, 0)).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """State-quantized neurons as finite-state machines on the integer synaptic sum S.
+
+    With `k = table[n]`: level = number of `thresholds[k, state]` that are <= S (they ascend);
+    spike = level >= `fire_level[k]`; next state = `successor[k, state, level]`.
+
+    Attributes:
+        thresholds: (K, states, levels - 1), one past the reachable range where a level is never reached.
+        successor: (K, states, levels).
+        fire_level: (K,).
+        table: (N,), which of the K machines neuron n runs.
+        initial_state: state at the start of a sequence (rest).
+        levels: the trained level table, for readers; no executor uses it.
+    """
+
+    name: str
+    thresholds: IntArray
+    successor: IntArray
+    fire_level: IntArray
+    table: IntArray
+    initial_state: int
+    levels: tuple[float, ...] = ()
+
+    @property
+    def neurons(self) -> int:
+        return int(self.table.size)
+
+    @property
+    def states(self) -> int:
+        return int(self.thresholds.shape[1])
+
+    @property
+    def level_count(self) -> int:
+        return int(self.thresholds.shape[2]) + 1
+
+    @property
+    def state_bits(self) -> int:
+        return max(1, (self.states - 1).bit_length())
+
+    @property
+    def carries_level(self) -> bool:
+        """Whether the next state is simply the level (reset_delay=True)."""
+        return bool((self.successor == np.arange(self.level_count)).all())
+
+
+Layer = Dense | Neuron
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Layers in order, alternating synapses and neurons; every value an integer.
+
+    Attributes:
+        steps: time steps of one sequence.
+        certificate: what has been proven of each layer against the trained model.
+    """
+
+    input: InputSpec
+    layers: tuple[Layer, ...]
+    steps: int
+    certificate: Certificate = field(default_factory=Certificate)
+    name: str = "network"
+
+    @property
+    def neurons(self) -> tuple[Neuron, ...]:
+        """The neuron layers, first to last."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Neuron))
+
+    @property
+    def outputs(self) -> int:
+        """Number of output neurons (classes)."""
+        return self.neurons[-1].neurons
+
+    def pairs(self) -> Iterator[tuple[Dense, Neuron, int, int]]:
+        """(synapses, neurons, lowest input, highest input) of every layer pair."""
+        low, high = self.input.low, self.input.high
+        for dense, neuron in zip(self.layers[::2], self.layers[1::2], strict=True):
+            assert isinstance(dense, Dense) and isinstance(neuron, Neuron)
+            yield dense, neuron, low, high
+            low, high = 0, 1
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything that decides a spike: input, steps and all integers; names do not count."""
+        hasher = hashlib.sha256()
+        spec = self.input
+        head = [SCHEMA_VERSION, list(spec.shape), spec.low, spec.high, float(spec.step).hex(), spec.encoding, self.steps]
+        hasher.update(json.dumps(head).encode())
+        for layer in self.layers:
+            for key, array in arrays_of(layer).items():
+                hasher.update(f"{type(layer).__name__}.{key}{array.shape}".encode())
+                hasher.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+        return hasher.hexdigest()
+
+
+def arrays_of(layer: Layer) -> dict[str, IntArray]:
+    """The integer arrays of a layer by field name, in the order of the digest."""
+    if isinstance(layer, Dense):
+        return {"weight": layer.weight, "bias": layer.bias}
+    return {
+        "thresholds": layer.thresholds,
+        "successor": layer.successor,
+        "fire_level": layer.fire_level,
+        "table": layer.table,
+        "initial_state": np.array([layer.initial_state], dtype=np.int64),
+    }
+
+
+def int_bits(low: int, high: int) -> int:
+    """Least width that holds low..high: unsigned if `low` >= 0, else two's complement."""
+    if low >= 0:
+        return max(1, high.bit_length())
+    return max((-low - 1).bit_length(), high.bit_length()) + 1

@@ -1,0 +1,145 @@
+"""State and input quantizers for training (torch): fast, bit-identical to snnTorch's, and kept in the state dict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from squat_deploy.errors import ConfigError
+from squat_deploy.levels import MAX_BITS, Kind, check_levels, decision_boundaries, level_table
+
+_COUNTED_LEVELS = 16  # up to here vectorised comparisons beat a binary search an element
+
+
+class _NearestLevel(torch.autograd.Function):
+    """Nearest level forward, identity backward (straight-through estimator), as snnTorch's StateQuant."""
+
+    @staticmethod
+    def forward(values: Tensor, levels: Tensor, boundaries: Tensor) -> Tensor:
+        values = values.to(levels.dtype)
+        if levels.numel() > _COUNTED_LEVELS:
+            finite = torch.nan_to_num(values, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+            index = torch.bucketize(finite, boundaries)
+        else:
+            index = (values > boundaries[0]).to(torch.int32)
+            for boundary in boundaries[1:]:
+                index = index + (values > boundary)
+        return levels.index_select(0, index.reshape(-1)).reshape(values.shape)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.dtype = inputs[0].dtype
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0].to(ctx.dtype), None, None
+
+
+class StateQuantizer(nn.Module):
+    """Maps a membrane to its nearest level; drop-in for `snn.Leaky(state_quant=...)`.
+
+    Equal to snnTorch 1.0.0 to the bit for every float32 below `levels.safe_magnitude`, NaN included; beyond it
+    snnTorch's rule falls back to lower levels, this one saturates. Inputs of any shape, float32 or narrower;
+    the result is float32. The gradient passes straight through.
+    """
+
+    levels: Tensor
+    boundaries: Tensor
+
+    def __init__(self, levels: Tensor | np.ndarray[Any, Any], threshold: float = 1.0) -> None:
+        """Args: levels: (L,) ascending, in membrane units; threshold: only to refuse a table that cannot fire."""
+        super().__init__()
+        table = check_levels(np.asarray(levels, dtype=np.float32), threshold)
+        self.enabled = True
+        self.register_buffer("levels", torch.from_numpy(table.copy()))
+        self.register_buffer("boundaries", torch.from_numpy(decision_boundaries(table)), persistent=False)
+
+    @classmethod
+    def of(cls, bits: int, kind: Kind = "uniform", threshold: float = 1.0, **options: Any) -> StateQuantizer:
+        """A quantizer on `levels.level_table(bits, kind, threshold, ...)`."""
+        return cls(level_table(bits, kind, threshold, **options), threshold)
+
+    @classmethod
+    def from_snntorch(cls, function: Callable[[Tensor], Tensor], threshold: float = 1.0) -> StateQuantizer:
+        """The same table as a closure made by snnTorch's `state_quant`; ConfigError for any other callable."""
+        return cls(closure_levels(function).detach().cpu().numpy(), threshold)
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.enabled:
+            return values
+        if values.dtype == torch.float64:
+            raise ConfigError("StateQuantizer: states are float32; got float64; call model.float() before training")
+        quantized: Tensor = _NearestLevel.apply(values, self.levels, self.boundaries)  # type: ignore[no-untyped-call]
+        return quantized
+
+    def extra_repr(self) -> str:
+        return f"levels={self.levels.numel()}, low={float(self.levels[0]):g}, high={float(self.levels[-1]):g}"
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        levels = state_dict.get(prefix + "levels")
+        if levels is not None:
+            table = check_levels(levels.detach().cpu().numpy(), -math.inf)
+            self.levels = torch.empty_like(self.levels).new_tensor(table)
+            self.boundaries = self.levels.new_tensor(decision_boundaries(table))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def closure_levels(function: Callable[[Tensor], Tensor]) -> Tensor:
+    """The level table inside a closure of snnTorch's `state_quant`, shape (L,)."""
+    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
+    if code is None or not cells or code.co_freevars != ("levels",):
+        raise ConfigError(f"state_quant: expected a StateQuantizer or a closure of snnTorch's state_quant; got {function!r}")
+    levels = cells[0].cell_contents
+    if not isinstance(levels, Tensor) or levels.ndim != 1 or levels.numel() > 2**MAX_BITS:
+        raise ConfigError(f"state_quant: a level table has at most {2**MAX_BITS} levels; got {levels!r}")
+    return levels
+
+
+def state_quant(
+    num_bits: int = 8,
+    uniform: bool = True,
+    thr_centered: bool = True,
+    threshold: float = 1.0,
+    lower_limit: float = 0.0,
+    upper_limit: float = 0.2,
+    multiplier: float | None = None,
+) -> StateQuantizer:
+    """Same arguments and same numbers as `snntorch.functional.quant.state_quant`, as a module with a state dict."""
+    kind: Kind = "uniform" if uniform else "threshold-centred" if thr_centered else "zero-centred"
+    return StateQuantizer.of(
+        num_bits, kind, threshold, lower_limit=lower_limit, upper_limit=upper_limit, base=multiplier
+    )
+
+
+class InputQuantizer(nn.Module):
+    """Puts real inputs on an integer grid: `clamp(round(x / step), low, high) * step`, ties to even.
+
+    With it as the first module the trained model itself sees integers, which is what makes the first layer exact.
+
+    Args:
+        step: size of one integer step, a power of two, in input units.
+        low, high: range of the integers, inclusive.
+    """
+
+    def __init__(self, step: float, low: int, high: int) -> None:
+        super().__init__()
+        if step <= 0 or math.frexp(step)[0] != 0.5:
+            raise ConfigError(f"InputQuantizer: step must be a power of two; got {step}; the nearest is {_power_of_two(step)}")
+        if not -(2**15) <= low < high < 2**16:
+            raise ConfigError(f"InputQuantizer: needs low < high within 16 bits; got {low} and {high}")
+        self.step, self.low, self.high = float(step), int(low), int(high)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.clamp(torch.round(values / self.step), self.low, self.high) * self.step
+
+    def extra_repr(self) -> str:
+        return f"step={self.step}, low={self.low}, high={self.high}"
+
+
+def _power_of_two(step: float) -> float:
+    return 2.0 ** round(math.log2(step)) if step > 0 else 1.0

@@ -1,0 +1,1 @@
+"""Training of state- and weight-quantized spiking networks (needs the `train` extra)."""
