@@ -16,8 +16,8 @@ from brevitas.nn import QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault
-from squat_deploy.lower.current import EXACT_LIMIT, Current, Floats, sum_error_bound
-from squat_deploy.lower.hints import hint_for
+from squat_deploy.lowering.current import EXACT_LIMIT, Current, Floats, sum_error_bound
+from squat_deploy.lowering.hints import hint_for
 from squat_deploy.network import MAX_NEURONS, Dense, InputSpec
 from squat_deploy.quantize import InputQuantizer, StateQuantizer
 from squat_deploy.training.layers import IntThenScaleLinear

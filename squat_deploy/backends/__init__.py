@@ -1,0 +1,1 @@
+"""Back ends: printers of a Network. They never import each other."""

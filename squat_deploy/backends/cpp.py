@@ -1,0 +1,73 @@
+"""The only printer of C++ literals, types and comments: whatever comes out of a model becomes a number or plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from squat_deploy.network import IntArray
+
+_LINE = 116
+
+
+def literal(value: int) -> str:
+    """A decimal integer literal of sufficient width."""
+    if -(2**31) < value < 2**31:
+        return str(value)
+    return f"{value}LL"
+
+
+def unsigned64(value: int) -> str:
+    """A 64-bit word in hexadecimal."""
+    return f"0x{value:016x}ULL"
+
+
+def initializer(values: IntArray, indent: str = "    ") -> str:
+    """A braced initializer of any number of dimensions, wrapped at a readable width."""
+    if values.ndim == 1:
+        return "{\n" + wrapped((literal(int(v)) for v in values), indent) + "}"
+    rows = ",\n".join(indent + initializer(row, indent + "    ") for row in values)
+    return "{\n" + rows + "}"
+
+
+def wrapped(items: Iterable[str], indent: str = "    ") -> str:
+    """Comma-separated items in lines of bounded length."""
+    lines, line = [], ""
+    for item in items:
+        if line and len(indent) + len(line) + len(item) + 2 > _LINE:
+            lines.append(indent + line)
+            line = ""
+        line = f"{line}, {item}" if line else item
+    lines.append(indent + line)
+    return ",\n".join(lines)
+
+
+def plain(text: str) -> str:
+    """A model's name as harmless text: letters, digits, `_`, `.`, `-`; anything else becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:64] or "_"
+
+
+def native_int(low: int, high: int) -> str:
+    """The narrowest standard integer type for low..high."""
+    for bits in (8, 16, 32, 64):
+        if low >= 0 and high < 2**bits:
+            return f"std::uint{bits}_t"
+        if -(2 ** (bits - 1)) <= low and high < 2 ** (bits - 1):
+            return f"std::int{bits}_t"
+    raise OverflowError(f"{low}..{high} needs more than 64 bits")
+
+
+def packed_rows(codes: IntArray, bits: int, lanes: int) -> list[list[int]]:
+    """Packs (rows, PE) unsigned codes into words of `lanes` codes each, first code in the lowest bits.
+
+    Returns: one list of 64-bit words a limb, each of length rows.
+    """
+    rows, width = codes.shape
+    limbs = -(-width // lanes)
+    padded = np.zeros((rows, limbs * lanes), dtype=np.uint64)
+    padded[:, :width] = codes
+    shifts = (np.arange(lanes) * bits).astype(np.uint64)
+    words = (padded.reshape(rows, limbs, lanes) << shifts).sum(axis=2, dtype=np.uint64)
+    return [[int(word) for word in words[:, limb]] for limb in range(limbs)]

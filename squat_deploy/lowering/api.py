@@ -1,0 +1,114 @@
+"""`lower`: walks the trained model once, collects every fault, and proves every layer."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from squat_deploy.certificate import Certificate, LayerProof
+from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError
+from squat_deploy.lowering.extract import extract_layer
+from squat_deploy.lowering.handlers import Walk, handle
+from squat_deploy.network import InputSpec, Layer, Network
+from squat_deploy.simulator import simulate
+from squat_deploy.training.sequence import leaves, run_model
+
+MAX_STEPS = 65_535
+_SELF_TEST_SAMPLES = 4
+_SELF_TEST_STEPS = 8
+
+
+def lower(
+    model: nn.Module, spec: InputSpec, steps: int, *, allow_unproven: bool = False, name: str = "network"
+) -> Network:
+    """Turns a trained model into a Network of integers that equals it on every input.
+
+    Args:
+        model: `nn.Sequential` of QuantLinear, snn.Leaky(state_quant=...), Flatten, Dropout, BatchNorm1d and
+            InputQuantizer; it is not changed.
+        spec: the integers that enter; those of the model's InputQuantizer if it has one.
+        steps: time steps of one sequence.
+        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate.
+
+    Raises:
+        LoweringError: the model cannot be lowered; lists every fault.
+        NotProvenError: it can, but some layer is not proven, and `allow_unproven` is not set.
+    """
+    if not 1 <= steps <= MAX_STEPS:
+        raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
+    model = _frozen_copy(model)
+    walk = _walk(model, spec)
+    layers: list[Layer] = []
+    proofs: list[LayerProof] = []
+    for pending in walk.layers:
+        result = extract_layer(pending) if not walk.faults else None
+        if isinstance(result, Fault):
+            walk.faults.append(result)
+        elif result is not None:
+            layers += [pending.dense, result[0]]
+            proofs.append(result[1])
+    if walk.faults:
+        raise LoweringError(tuple(walk.faults))
+    certificate = Certificate(tuple(proofs))
+    if not certificate.proven and not allow_unproven:
+        raise NotProvenError(tuple(_unproven_fault(proof) for proof in proofs if not proof.proven))
+    network = Network(spec, tuple(layers), steps, certificate, name)
+    if certificate.proven:
+        _self_test(network, model)
+    return network
+
+
+def _frozen_copy(model: nn.Module) -> nn.Module:
+    """A copy in eval mode on the CPU; the user's model keeps its mode, device and states."""
+    if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
+        rule, hint = "the model must be nn.Sequential", "put its layers into nn.Sequential in the order in which they run"
+        raise LoweringError((Fault("model", rule, type(model).__name__, hint),))
+    duplicate = copy.deepcopy(model).cpu().eval()
+    for parameter in duplicate.parameters():
+        parameter.requires_grad_(False)
+    return duplicate
+
+
+def _walk(model: nn.Module, spec: InputSpec) -> Walk:
+    walk = Walk(spec, spec.shape, spec.low, spec.high, spec.step)
+    for name, module in leaves(model):
+        handle(walk, name, module)
+    if walk.pending is not None:
+        walk.fault("model", "the last layer must spike", "synapses without neurons", "end with snn.Leaky")
+    elif not walk.layers and not walk.faults:
+        walk.fault("model", "needs at least one QuantLinear and one snn.Leaky", "neither", "add them")
+    return walk
+
+
+def _unproven_fault(proof: LayerProof) -> Fault:
+    first = proof.examples[0]
+    return Fault(
+        proof.layer,
+        f"not proven: rule '{proof.rule}' bounds the float32 rounding of the input current by {proof.error_bound:.3g}",
+        f"{proof.at_risk} (state, sum) combinations within it of a decision, "
+        f"the first: neuron {first.neuron}, state {first.state}, sum {first.synaptic_sum}",
+        "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear, "
+        "or pass allow_unproven=True (--allow-unproven)",
+    )
+
+
+def _self_test(network: Network, model: nn.Module) -> None:
+    """Compares a few random inputs with the trained model: catches what no rule can foresee."""
+    rng = np.random.default_rng(0)
+    spec, steps = network.input, min(network.steps, _SELF_TEST_STEPS)
+    lead = (_SELF_TEST_SAMPLES,) if spec.encoding == "direct" else (network.steps, _SELF_TEST_SAMPLES)
+    inputs = rng.integers(spec.low, spec.high + 1, lead + spec.shape)
+    real = torch.from_numpy((inputs * spec.step).astype(np.float32))
+    with torch.no_grad():
+        traces = run_model(model, real, steps, direct=spec.encoding == "direct")
+    result = simulate(network, inputs, trace=True)
+    assert result.trace is not None
+    for layer, (name, trace) in zip(result.trace, traces.items(), strict=True):
+        spikes = torch.stack(trace.spikes).numpy().astype(bool)
+        if not np.array_equal(spikes, layer.spikes[:steps]):
+            raise InternalError(f"{name}: the integers differ from the trained model in a self-test; please report this")
+
+

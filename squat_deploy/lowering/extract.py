@@ -1,0 +1,269 @@
+"""From a trained layer to its table of integers, with the proof that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.certificate import AtRisk, LayerProof
+from squat_deploy.errors import Fault, InternalError
+from squat_deploy.levels import FloatArray, safe_magnitude
+from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.handlers import PendingNeuron
+from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe, extract_machine, first_sums
+from squat_deploy.network import IntArray, Neuron, int_bits
+from squat_deploy.transition import reachable_states
+
+ENUMERATION_LIMIT = 2**25  # (state, sum) combinations a layer on which the neuron itself is run
+_CHUNK = 2**18
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """One distinct finite-state machine of a layer and how sure it is."""
+
+    neuron: int
+    machine: NeuronMachine
+    thresholds: IntArray
+    low: int
+    high: int
+    margin: float
+    error: float
+    at_risk: int
+    examples: tuple[AtRisk, ...]
+
+
+def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
+    """Runs the trained neuron on every reachable combination and returns its tables and their proof."""
+    lows, highs = layer.dense.sum_range(layer.low, layer.high)
+    limit = _current_limit(layer, lows, highs)
+    if fault := _range_fault(layer, limit):
+        return fault
+    groups = _groups(layer)
+    machines = _machines(layer, limit)
+    tables = []
+    for members in groups:
+        low, high = int(lows[members].min()), int(highs[members].max())
+        tables.append(_table(layer.current, machines[_parameters(layer, members[0])], members[0], low, high))
+    neuron = _neuron(layer, groups, tables)
+    enumerated, exhaustive = _enumerate(layer, neuron, tables)
+    return neuron, _proof(layer, neuron, tables, enumerated, exhaustive)
+
+
+def _groups(layer: PendingNeuron) -> list[list[int]]:
+    """Neurons that share one table: equal currents and equal parameters."""
+    groups: dict[Hashable, list[int]] = {}
+    for index in range(layer.dense.outputs):
+        key = (layer.current.key(index), _parameters(layer, index))
+        groups.setdefault(key, []).append(index)
+    return list(groups.values())
+
+
+def _parameters(layer: PendingNeuron, index: int) -> tuple[float, ...]:
+    values = (getattr(layer.module, name).detach().reshape(-1) for name in ("beta", "threshold"))
+    return tuple(float(value[index if value.numel() > 1 else 0]) for value in values)
+
+
+def _machines(layer: PendingNeuron, limit: float) -> dict[tuple[float, ...], NeuronMachine]:
+    """One extraction for every distinct (beta, threshold), padded to one number of states."""
+    found: dict[tuple[float, ...], NeuronMachine] = {}
+    for index in range(layer.dense.outputs):
+        key = _parameters(layer, index)
+        if key not in found:
+            found[key] = extract_machine(NeuronProbe(layer.module, index, layer.quantizer), limit)
+    most = max(machine.states.size for machine in found.values())
+    return {key: _padded(machine, most) for key, machine in found.items()}
+
+
+def _padded(machine: NeuronMachine, states: int) -> NeuronMachine:
+    """Unreachable copies of the rest state, so that all tables of a layer have one shape."""
+    rows = np.r_[np.arange(machine.states.size), np.full(states - machine.states.size, machine.initial_state)]
+    return replace(
+        machine, states=machine.states[rows], boundaries=machine.boundaries[rows], successor=machine.successor[rows]
+    )
+
+
+def _current_limit(layer: PendingNeuron, lows: IntArray, highs: IntArray) -> float:
+    """Largest |input current| of any neuron, rounding included, with a little room."""
+    largest = 0.0
+    for index in range(layer.dense.outputs):
+        ends = np.array([lows[index], highs[index]])
+        current = np.abs(layer.current.values(index, ends).astype(np.float64)) + layer.current.error(index, ends)
+        largest = max(largest, float(current.max()))
+    return float(np.float32(largest * 1.01 + 1e-6))
+
+
+def _range_fault(layer: PendingNeuron, limit: float) -> Fault | None:
+    """The nearest-level rule is monotone only where |u| stays far below 2**23 gaps of the table."""
+    levels = layer.quantizer.levels.numpy()
+    threshold = float(layer.module.threshold.detach().abs().max())
+    largest = limit + float(np.abs(levels).max()) + 2 * threshold
+    if largest < safe_magnitude(levels):
+        return None
+    return Fault(
+        layer.name,
+        f"|membrane| must stay below {safe_magnitude(levels):g}, where float32 still tells the levels apart",
+        f"up to {largest:g}",
+        "scale the weights down or use fewer state bits",
+    )
+
+
+def _table(current: Current, machine: NeuronMachine, neuron: int, low: int, high: int) -> _Table:
+    """Thresholds on the sum, in low..high + 1, and the combinations that rounding could decide otherwise."""
+    sums = np.arange(low, high + 1)
+    values = current.values(neuron, sums)
+    if (np.diff(values) < 0).any():
+        raise InternalError(f"neuron {neuron}: the current is not monotone in the synaptic sum")
+    thresholds = low + first_sums(values, machine.boundaries)
+    error = current.error(neuron, sums)
+    live = _live_rows(machine, thresholds, low, high)
+    boundaries, steps = machine.boundaries[live], thresholds[live]
+    margin, near = _margin(values, boundaries, steps - low)
+    at_risk, examples = 0, ()
+    if error.any():
+        at_risk, examples = _at_risk(values, error, boundaries, live, neuron, low)
+    worst = float(error[near].max()) if near.size else 0.0
+    return _Table(neuron, machine, thresholds, low, high, margin, worst, at_risk, examples)
+
+
+def _live_rows(machine: NeuronMachine, thresholds: IntArray, low: int, high: int) -> IntArray:
+    neuron = Neuron(
+        "", thresholds[None], machine.successor[None], np.array([0]), np.array([0]), machine.initial_state
+    )
+    return reachable_states(neuron, 0, low, high)
+
+
+def _margin(values: FloatArray, boundaries: FloatArray, first: IntArray) -> tuple[float, IntArray]:
+    """Smallest distance of a current from a decision, and the positions of the currents next to decisions."""
+    near = np.stack([np.maximum(first - 1, 0), np.minimum(first, values.size - 1)])
+    distance = np.abs(values[near].astype(np.float64) - boundaries)
+    finite = np.isfinite(distance)
+    return (float(distance[finite].min()) if finite.any() else float("inf")), np.unique(near)
+
+
+def _at_risk(
+    values: FloatArray, error: NDArray[np.float64], boundaries: FloatArray, live: IntArray, neuron: int, low: int
+) -> tuple[int, tuple[AtRisk, ...]]:
+    """Combinations whose current could fall on either side of a boundary: value - error < boundary <= value + error."""
+    least = np.minimum.accumulate((values - error)[::-1])[::-1]
+    most = np.maximum.accumulate(values + error)
+    first = np.searchsorted(most, boundaries.astype(np.float64), side="left")
+    last = np.searchsorted(least, boundaries.astype(np.float64), side="left")
+    count = int((last - first).sum())
+    rows, levels = np.nonzero(last > first)
+    examples = tuple(
+        AtRisk(neuron, int(live[row]), low + int(first[row, level]), int(level))
+        for row, level in list(zip(rows, levels, strict=True))[:_EXAMPLES]
+    )
+    return count, examples
+
+
+def _neuron(layer: PendingNeuron, groups: list[list[int]], tables: list[_Table]) -> Neuron:
+    """Merges tables that came out equal: different floats often make one table of integers."""
+    distinct: dict[bytes, int] = {}
+    table = np.zeros(layer.dense.outputs, dtype=np.int64)
+    kept: list[_Table] = []
+    low, high = min(t.low for t in tables), max(t.high for t in tables)
+    for members, found in zip(groups, tables, strict=True):
+        wide = _widened(found, low, high)
+        key = wide.tobytes() + found.machine.successor.tobytes() + found.machine.fire_level.to_bytes(2)
+        if key not in distinct:
+            distinct[key] = len(kept)
+            kept.append(replace(found, thresholds=wide))
+        table[members] = distinct[key]
+    return Neuron(
+        name=layer.name,
+        thresholds=np.stack([t.thresholds for t in kept]),
+        successor=np.stack([t.machine.successor for t in kept]),
+        fire_level=np.array([t.machine.fire_level for t in kept], dtype=np.int64),
+        table=table,
+        initial_state=kept[0].machine.initial_state,
+        levels=tuple(layer.quantizer.levels.tolist()),
+    )
+
+
+def _widened(table: _Table, low: int, high: int) -> IntArray:
+    """Thresholds beyond the table's own range moved to the ends of the layer's range, where they mean the same."""
+    moved = np.where(table.thresholds > table.high, high + 1, table.thresholds)
+    return np.where(table.thresholds <= table.low, low, moved)
+
+
+def _enumerate(layer: PendingNeuron, neuron: Neuron, tables: list[_Table]) -> tuple[int, bool]:
+    """Runs the trained neuron on every (reachable state, sum) of every table and compares with the integers.
+
+    Above the limit, on both sides of every threshold and on a sample: currents are monotone in the sum and IEEE
+    rounding is monotone, so the two sides of each threshold decide all between.
+    """
+    work = sum((t.high - t.low + 1) * t.machine.states.size for t in tables)
+    count = 0
+    for table in tables:
+        probe = NeuronProbe(layer.module, table.neuron, layer.quantizer)
+        index = int(neuron.table[table.neuron])
+        for state in reachable_states(neuron, index, table.low, table.high).tolist():
+            sums = np.arange(table.low, table.high + 1)
+            if work > ENUMERATION_LIMIT:
+                sums = _sample(table, state)
+            for part in np.array_split(sums, max(1, sums.size // _CHUNK)):
+                _compare(layer, neuron, table, probe, index, state, part)
+            count += sums.size
+    return count, work <= ENUMERATION_LIMIT
+
+
+def _sample(table: _Table, state: int) -> IntArray:
+    edges = np.concatenate([table.thresholds[state] - 1, table.thresholds[state], [table.low, table.high]])
+    random = np.random.default_rng(state).integers(table.low, table.high + 1, 256)
+    return np.unique(np.concatenate([edges, random]).clip(table.low, table.high))
+
+
+def _compare(
+    layer: PendingNeuron, neuron: Neuron, table: _Table, probe: NeuronProbe, index: int, state: int, sums: IntArray
+) -> None:
+    machine = table.machine
+    level, carried = probe.step(layer.current.values(table.neuron, sums), machine.states[state])
+    want = np.searchsorted(neuron.thresholds[index, state], sums, side="right")
+    after = machine.states[neuron.successor[index, state, want]]
+    wrong = np.flatnonzero((level != want) | (carried != after))
+    if wrong.size:
+        at = wrong[0]
+        raise InternalError(
+            f"{layer.name}: the table differs from the trained neuron {table.neuron} at state {state}, "
+            f"sum {sums[at]}: level {want[at]}, neuron {level[at]}"
+        )
+
+
+def _proof(
+    layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerated: int, exhaustive: bool
+) -> LayerProof:
+    at_risk = sum(t.at_risk for t in tables)
+    notes = []
+    if not layer.dense.weight.any():
+        notes.append("all weights are zero")
+    if at_risk:
+        notes.append("the trained model's float32 sum may round across a decision")
+    return LayerProof(
+        layer=layer.name,
+        proven=at_risk == 0,
+        rule=layer.current.rule,
+        sum_low=min(t.low for t in tables),
+        sum_high=max(t.high for t in tables),
+        accumulator_bits=int_bits(*_signed(layer.dense.partial_range(layer.low, layer.high))),
+        states=neuron.states,
+        levels=neuron.level_count,
+        tables=len(neuron.thresholds),
+        margin=min(t.margin for t in tables),
+        error_bound=max(t.error for t in tables),
+        enumerated=enumerated,
+        exhaustive=exhaustive,
+        at_risk=at_risk,
+        examples=tuple(example for t in tables for example in t.examples)[:_EXAMPLES],
+        note="; ".join(notes),
+    )
+
+
+def _signed(bounds: tuple[int, int]) -> tuple[int, int]:
+    """Accumulators are signed registers, also where no sum is negative."""
+    return min(bounds[0], -1), bounds[1]

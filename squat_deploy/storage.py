@@ -1,0 +1,162 @@
+"""A Network as one safetensors file: integer arrays, and JSON metadata with schema version and digest.
+
+Files from others are untrusted: sizes are bounded, every array is checked against the rules of its dataclass, and the
+digest is recomputed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_tensors
+
+from squat_deploy.certificate import Certificate
+from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.files import write_file
+from squat_deploy.network import (
+    MAX_NEURONS,
+    SCHEMA_VERSION,
+    Dense,
+    InputSpec,
+    IntArray,
+    Layer,
+    Network,
+    Neuron,
+    arrays_of,
+)
+
+MAX_BYTES = 2**30
+_FORMAT = "squat_deploy.network"
+_INT_TYPES = (np.int8, np.int16, np.int32, np.int64)
+
+
+def save(network: Network, path: str | Path) -> None:
+    """Writes the network to `path`, whole or not at all. Raises: ExportError."""
+    tensors = {f"{i}.{key}": _narrow(a) for i, layer in enumerate(network.layers) for key, a in arrays_of(layer).items()}
+    spec = network.input
+    document = {
+        "format": _FORMAT,
+        "schema": SCHEMA_VERSION,
+        "name": network.name,
+        "digest": network.digest,
+        "steps": network.steps,
+        "input": {**vars(spec), "shape": list(spec.shape)},
+        "layers": [_describe(layer) for layer in network.layers],
+        "certificate": network.certificate.to_dict(),
+    }
+    write_file(Path(path), save_tensors(tensors, metadata={_FORMAT: json.dumps(document)}))
+
+
+def _describe(layer: Layer) -> dict[str, Any]:
+    levels = {"levels": list(layer.levels)} if isinstance(layer, Neuron) else {}
+    return {"kind": type(layer).__name__, "name": layer.name, **levels}
+
+
+def _narrow(array: IntArray) -> np.ndarray[Any, Any]:
+    """The same integers in the smallest type that holds them."""
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    fits = next(t for t in _INT_TYPES if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
+    return np.ascontiguousarray(array, dtype=fits)
+
+
+def load(path: str | Path) -> Network:
+    """Reads a network and checks all of it.
+
+    Raises: FileFormatError, with what is wrong, for a file that is missing, truncated, not a network, or altered.
+    """
+    path = Path(path)
+    document, tensors = _read(path)
+    try:
+        network = _build(document, tensors)
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise FileFormatError(f"{path}: the description does not fit the arrays: {error!r}") from error
+    _validate(network, path)
+    if network.digest != document["digest"]:
+        raise FileFormatError(f"{path}: digest {document['digest'][:12]} is not that of its content; the file was altered")
+    return network
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes")
+        with safe_open(path, framework="numpy") as file:
+            metadata = (file.metadata() or {}).get(_FORMAT)
+            if metadata is None:
+                raise FileFormatError(f"{path}: a safetensors file, but not a squat_deploy network")
+            document = json.loads(metadata)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: cannot be read as a network: {error}") from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA_VERSION:
+        got = document.get("schema") if isinstance(document, dict) else document
+        raise FileFormatError(f"{path}: schema {got!r}; this version reads {SCHEMA_VERSION}")
+    if any(array.dtype.kind != "i" for array in tensors.values()):
+        raise FileFormatError(f"{path}: every array must hold signed integers")
+    return document, {key: array.astype(np.int64) for key, array in tensors.items()}
+
+
+def _build(document: dict[str, Any], tensors: dict[str, IntArray]) -> Network:
+    spec = InputSpec(**{**document["input"], "shape": tuple(document["input"]["shape"])})
+    layers = tuple(_layer(entry, i, tensors) for i, entry in enumerate(document["layers"]))
+    certificate = Certificate.from_dict(document["certificate"])
+    return Network(spec, layers, int(document["steps"]), certificate, str(document["name"]))
+
+
+def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> Layer:
+    name, kind = str(entry["name"]), entry["kind"]
+    if kind == "Dense":
+        return Dense(name, tensors[f"{index}.weight"], tensors[f"{index}.bias"])
+    if kind != "Neuron":
+        raise ValueError(f"layer kind {kind!r}")
+    arrays = {key: tensors[f"{index}.{key}"] for key in ("thresholds", "successor", "fire_level", "table")}
+    initial = tensors[f"{index}.initial_state"]
+    return Neuron(name, **arrays, initial_state=int(initial.reshape(-1)[0]), levels=tuple(map(float, entry["levels"])))
+
+
+def _validate(network: Network, path: Path) -> None:
+    """Everything that an executor relies on; names the layer and the rule."""
+    kinds = [type(layer) for layer in network.layers]
+    if not kinds or kinds != [Dense, Neuron] * (len(kinds) // 2):
+        raise FileFormatError(f"{path}: layers must alternate synapses and neurons")
+    if not 1 <= network.steps < 2**16:
+        raise FileFormatError(f"{path}: steps must be 1 to 65535; got {network.steps}")
+    width = network.input.size
+    for dense, neuron, low, high in network.pairs():
+        for rule in _broken_rules(dense, neuron, width, low, high):
+            raise FileFormatError(f"{path}: {neuron.name}: {rule}")
+        width = neuron.neurons
+
+
+def _broken_rules(dense: Dense, neuron: Neuron, width: int, low: int, high: int) -> list[str]:
+    weight, thresholds = dense.weight, neuron.thresholds
+    if weight.ndim != 2 or weight.shape[1] != width or dense.bias.shape != weight.shape[:1]:
+        return [f"weights {weight.shape} and bias {dense.bias.shape} do not take {width} inputs"]
+    if not 1 <= weight.shape[0] <= MAX_NEURONS or neuron.table.shape != weight.shape[:1]:
+        return [f"{neuron.table.shape} neurons behind weights {weight.shape}"]
+    if np.abs(weight).max(initial=0) > 2**15 or np.abs(dense.bias).max(initial=0) > 2**40:
+        return ["weights exceed 16 bits or the bias 40"]
+    if thresholds.ndim != 3 or not 1 <= thresholds.shape[2] <= 255 or not 2 <= neuron.states <= 1024:
+        return [f"threshold table of shape {thresholds.shape}"]
+    tables = len(thresholds)
+    if neuron.successor.shape != (tables, neuron.states, neuron.level_count) or neuron.fire_level.shape != (tables,):
+        return ["successor or fire level of another shape than the thresholds"]
+    lows, highs = dense.sum_range(low, high)
+    rules = {
+        "thresholds must ascend": (np.diff(thresholds, axis=2) >= 0).all(),
+        "thresholds must lie in the reachable range of sums": lows.min() <= thresholds.min()
+        and thresholds.max() <= highs.max() + 1,
+        "successors must be states": _within(neuron.successor, 0, neuron.states - 1),
+        "fire levels must be levels": _within(neuron.fire_level, 0, neuron.level_count),
+        "every neuron must have a table": _within(neuron.table, 0, tables - 1),
+        "the initial state must be a state": 0 <= neuron.initial_state < neuron.states,
+    }
+    return [rule for rule, holds in rules.items() if not holds]
+
+
+def _within(array: IntArray, low: int, high: int) -> bool:
+    return bool(array.min() >= low and array.max() <= high)
