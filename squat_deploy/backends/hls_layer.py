@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from squat_deploy.backends.cpp import packed_rows
 from squat_deploy.errors import ExportError
 from squat_deploy.network import Dense, IntArray, Neuron, int_bits
 from squat_deploy.transition import OffsetForm, offset_form
@@ -141,8 +142,6 @@ def _codes(weight: IntArray) -> tuple[int, bool, IntArray]:
 
 def _weight_words(codes: IntArray, pe: int, groups: int, bits: int, lanes: int) -> tuple[tuple[int, ...], ...]:
     """Row `input * groups + group` holds the weights of one group of PE neurons from one input."""
-    from squat_deploy.backends.cpp import packed_rows
-
     outputs, inputs = codes.shape
     padded = np.zeros((groups * pe, inputs), dtype=np.int64)
     padded[:outputs] = codes
