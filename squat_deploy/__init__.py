@@ -11,8 +11,8 @@ from squat_deploy.simulator import simulate
 from squat_deploy.storage import load, save
 
 if TYPE_CHECKING:
-    from squat_deploy.lowering import lower
     from squat_deploy.agreement import verify
+    from squat_deploy.lowering import lower
 
 __version__ = "0.1.0"
 __all__ = [

@@ -59,7 +59,9 @@ class LoweringError(SquatError):
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         self.faults = faults
         noun = "fault" if len(faults) == 1 else "faults"
-        super().__init__("\n".join([f"the model cannot be lowered, {len(faults)} {noun}:", *(f"  - {f}" for f in faults)]))
+        super().__init__(
+            "\n".join([f"the model cannot be lowered, {len(faults)} {noun}:", *(f"  - {f}" for f in faults)])
+        )
 
 
 class NotProvenError(LoweringError):

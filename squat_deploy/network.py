@@ -75,7 +75,9 @@ class InputSpec:
         """Integers (B, *shape) or (T, B, *shape) as int64, or a ConfigError naming what is wrong."""
         array = np.asarray(values)
         if array.dtype.kind not in "iub":
-            raise ConfigError(f"inputs: expected integers; got {array.dtype}; InputSpec.quantize makes them of real values")
+            raise ConfigError(
+                f"inputs: expected integers; got {array.dtype}; InputSpec.quantize makes them of real values"
+            )
         lead = 1 if self.encoding == "direct" else 2
         if array.ndim != lead + len(self.shape) or array.shape[lead:] != self.shape:
             axes = "(batch, " if lead == 1 else "(steps, batch, "
@@ -133,7 +135,7 @@ class Neuron:
         fire_level: (K,).
         table: (N,), which of the K machines neuron n runs.
         initial_state: state at the start of a sequence (rest).
-        levels: the trained level table, for readers; no executor uses it.
+        membranes: (K, states) float32 membrane of each state, for readers and `verify`; no executor uses it.
     """
 
     name: str
@@ -142,7 +144,7 @@ class Neuron:
     fire_level: IntArray
     table: IntArray
     initial_state: int
-    levels: tuple[float, ...] = ()
+    membranes: NDArray[np.float32]
 
     @property
     def neurons(self) -> int:
@@ -207,7 +209,15 @@ class Network:
         """sha256 over everything that decides a spike: input, steps and all integers; names do not count."""
         hasher = hashlib.sha256()
         spec = self.input
-        head = [SCHEMA_VERSION, list(spec.shape), spec.low, spec.high, float(spec.step).hex(), spec.encoding, self.steps]
+        head = [
+            SCHEMA_VERSION,
+            list(spec.shape),
+            spec.low,
+            spec.high,
+            float(spec.step).hex(),
+            spec.encoding,
+            self.steps,
+        ]
         hasher.update(json.dumps(head).encode())
         for layer in self.layers:
             for key, array in arrays_of(layer).items():

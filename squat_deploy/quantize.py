@@ -93,7 +93,9 @@ def closure_levels(function: Callable[[Tensor], Tensor]) -> Tensor:
     """The level table inside a closure of snnTorch's `state_quant`, shape (L,)."""
     code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
     if code is None or not cells or code.co_freevars != ("levels",):
-        raise ConfigError(f"state_quant: expected a StateQuantizer or a closure of snnTorch's state_quant; got {function!r}")
+        raise ConfigError(
+            f"state_quant: expected a StateQuantizer or a closure of snnTorch's state_quant; got {function!r}"
+        )
     levels = cells[0].cell_contents
     if not isinstance(levels, Tensor) or levels.ndim != 1 or levels.numel() > 2**MAX_BITS:
         raise ConfigError(f"state_quant: a level table has at most {2**MAX_BITS} levels; got {levels!r}")
@@ -129,7 +131,9 @@ class InputQuantizer(nn.Module):
     def __init__(self, step: float, low: int, high: int) -> None:
         super().__init__()
         if step <= 0 or math.frexp(step)[0] != 0.5:
-            raise ConfigError(f"InputQuantizer: step must be a power of two; got {step}; the nearest is {_power_of_two(step)}")
+            raise ConfigError(
+                f"InputQuantizer: step must be a power of two; got {step}; the nearest is {_power_of_two(step)}"
+            )
         if not -(2**15) <= low < high < 2**16:
             raise ConfigError(f"InputQuantizer: needs low < high within 16 bits; got {low} and {high}")
         self.step, self.low, self.high = float(step), int(low), int(high)

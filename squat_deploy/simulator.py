@@ -79,7 +79,9 @@ def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, bat
 def _join(parts: tuple[LayerTrace, ...]) -> LayerTrace:
     if len(parts) == 1:
         return parts[0]
-    sums, states, spikes = (np.concatenate([getattr(p, key) for p in parts], axis=1) for key in ("sums", "states", "spikes"))
+    sums, states, spikes = (
+        np.concatenate([getattr(p, key) for p in parts], axis=1) for key in ("sums", "states", "spikes")
+    )
     return LayerTrace(parts[0].name, sums, states, spikes)
 
 
@@ -131,7 +133,9 @@ class _Neurons:
         size = 2 ** (self.neuron.level_count - 1).bit_length() - 1
         return np.pad(thresholds, ((0, 0), (0, size - thresholds.shape[1])), constant_values=2**62)
 
-    def run(self, sums: Iterator[NDArray[Any]], shape: tuple[int, int]) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    def run(
+        self, sums: Iterator[NDArray[Any]], shape: tuple[int, int]
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
         """Yields (state index, spikes), both of `shape` (B, N), for the synaptic sums of every step."""
         small = self.width <= _LOOKUP_LIMIT
         return self._run_lookup(sums, shape) if small else self._run_search(sums, shape)
@@ -184,9 +188,7 @@ def _plan(network: Network) -> list[tuple[_Synapses, _Neurons]]:
     return plan
 
 
-def _run(
-    plan: list[tuple[_Synapses, _Neurons]], inputs: NDArray[Any], steps: int, direct: bool, trace: bool
-) -> Result:
+def _run(plan: list[tuple[_Synapses, _Neurons]], inputs: NDArray[Any], steps: int, direct: bool, trace: bool) -> Result:
     """One batch: layer after layer would need whole traces, so all layers advance together, step by step."""
     samples = inputs.shape[0 if direct else 1]
     records: list[list[tuple[Any, ...]]] = [[] for _ in plan]

@@ -36,7 +36,14 @@ _INT_TYPES = (np.int8, np.int16, np.int32, np.int64)
 
 def save(network: Network, path: str | Path) -> None:
     """Writes the network to `path`, whole or not at all. Raises: ExportError."""
-    tensors = {f"{i}.{key}": _narrow(a) for i, layer in enumerate(network.layers) for key, a in arrays_of(layer).items()}
+    tensors = {
+        f"{i}.{key}": _narrow(a) for i, layer in enumerate(network.layers) for key, a in arrays_of(layer).items()
+    }
+    tensors |= {
+        f"{i}.membrane_bits": np.ascontiguousarray(layer.membranes, dtype=np.float32).view(np.int32)
+        for i, layer in enumerate(network.layers)
+        if isinstance(layer, Neuron)
+    }
     spec = network.input
     document = {
         "format": _FORMAT,
@@ -45,15 +52,10 @@ def save(network: Network, path: str | Path) -> None:
         "digest": network.digest,
         "steps": network.steps,
         "input": {**vars(spec), "shape": list(spec.shape)},
-        "layers": [_describe(layer) for layer in network.layers],
+        "layers": [{"kind": type(layer).__name__, "name": layer.name} for layer in network.layers],
         "certificate": network.certificate.to_dict(),
     }
     write_file(Path(path), save_tensors(tensors, metadata={_FORMAT: json.dumps(document)}))
-
-
-def _describe(layer: Layer) -> dict[str, Any]:
-    levels = {"levels": list(layer.levels)} if isinstance(layer, Neuron) else {}
-    return {"kind": type(layer).__name__, "name": layer.name, **levels}
 
 
 def _narrow(array: IntArray) -> np.ndarray[Any, Any]:
@@ -76,7 +78,9 @@ def load(path: str | Path) -> Network:
         raise FileFormatError(f"{path}: the description does not fit the arrays: {error!r}") from error
     _validate(network, path)
     if network.digest != document["digest"]:
-        raise FileFormatError(f"{path}: digest {document['digest'][:12]} is not that of its content; the file was altered")
+        raise FileFormatError(
+            f"{path}: digest {document['digest'][:12]} is not that of its content; the file was altered"
+        )
     return network
 
 
@@ -114,8 +118,9 @@ def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> L
     if kind != "Neuron":
         raise ValueError(f"layer kind {kind!r}")
     arrays = {key: tensors[f"{index}.{key}"] for key in ("thresholds", "successor", "fire_level", "table")}
-    initial = tensors[f"{index}.initial_state"]
-    return Neuron(name, **arrays, initial_state=int(initial.reshape(-1)[0]), levels=tuple(map(float, entry["levels"])))
+    initial = int(tensors[f"{index}.initial_state"].reshape(-1)[0])
+    membranes = tensors[f"{index}.membrane_bits"].astype(np.int32).view(np.float32)
+    return Neuron(name, **arrays, initial_state=initial, membranes=membranes)
 
 
 def _validate(network: Network, path: Path) -> None:
@@ -143,6 +148,8 @@ def _broken_rules(dense: Dense, neuron: Neuron, width: int, low: int, high: int)
     if thresholds.ndim != 3 or not 1 <= thresholds.shape[2] <= 255 or not 2 <= neuron.states <= 1024:
         return [f"threshold table of shape {thresholds.shape}"]
     tables = len(thresholds)
+    if neuron.membranes.shape != (tables, neuron.states):
+        return [f"membranes of shape {neuron.membranes.shape}"]
     if neuron.successor.shape != (tables, neuron.states, neuron.level_count) or neuron.fire_level.shape != (tables,):
         return ["successor or fire level of another shape than the thresholds"]
     lows, highs = dense.sum_range(low, high)

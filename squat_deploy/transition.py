@@ -28,7 +28,7 @@ class OffsetForm:
     boundaries: IntArray
     fraction_bits: int
 
-    def level(self, table: int, state: IntArray, synaptic_sum: IntArray) -> IntArray:
+    def level(self, table: int, state: IntArray | int, synaptic_sum: IntArray) -> IntArray:
         """Level index of every (state, synaptic sum), broadcast."""
         key = self.offset[table, state] + (synaptic_sum << self.fraction_bits)
         return np.searchsorted(self.boundaries[table], key, side="right").astype(np.int64)
@@ -117,7 +117,7 @@ def check_offset_form(form: OffsetForm, neuron: Neuron, low: int, high: int) -> 
         states = reachable_states(neuron, table, low, high)
         for state, sums in _sums_to_compare(form, neuron, table, states, low, high):
             want = threshold_level(neuron.thresholds[table], state, sums)
-            wrong = np.flatnonzero(want != form.level(table, np.int64(state), sums))
+            wrong = np.flatnonzero(want != form.level(table, state, sums))
             if wrong.size:
                 raise InternalError(f"{neuron.name}: offset form differs at state {state}, sum {sums[wrong[0]]}")
             compared += sums.size

@@ -1,4 +1,4 @@
-"""The only printer of C++ literals, types and comments: whatever comes out of a model becomes a number or plain text."""
+"""The only printer of C++ literals, types and comments: what comes out of a model becomes a number or plain text."""
 
 from __future__ import annotations
 

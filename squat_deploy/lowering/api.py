@@ -64,7 +64,10 @@ def lower(
 def _frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode on the CPU; the user's model keeps its mode, device and states."""
     if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
-        rule, hint = "the model must be nn.Sequential", "put its layers into nn.Sequential in the order in which they run"
+        rule, hint = (
+            "the model must be nn.Sequential",
+            "put its layers into nn.Sequential in the order in which they run",
+        )
         raise LoweringError((Fault("model", rule, type(model).__name__, hint),))
     duplicate = copy.deepcopy(model).cpu().eval()
     for parameter in duplicate.parameters():
@@ -109,6 +112,6 @@ def _self_test(network: Network, model: nn.Module) -> None:
     for layer, (name, trace) in zip(result.trace, traces.items(), strict=True):
         spikes = torch.stack(trace.spikes).numpy().astype(bool)
         if not np.array_equal(spikes, layer.spikes[:steps]):
-            raise InternalError(f"{name}: the integers differ from the trained model in a self-test; please report this")
-
-
+            raise InternalError(
+                f"{name}: the integers differ from the trained model in a self-test; please report this"
+            )

@@ -123,7 +123,8 @@ def _table(current: Current, machine: NeuronMachine, neuron: int, low: int, high
     live = _live_rows(machine, thresholds, low, high)
     boundaries, steps = machine.boundaries[live], thresholds[live]
     margin, near = _margin(values, boundaries, steps - low)
-    at_risk, examples = 0, ()
+    at_risk = 0
+    examples: tuple[AtRisk, ...] = ()
     if error.any():
         at_risk, examples = _at_risk(values, error, boundaries, live, neuron, low)
     worst = float(error[near].max()) if near.size else 0.0
@@ -131,8 +132,9 @@ def _table(current: Current, machine: NeuronMachine, neuron: int, low: int, high
 
 
 def _live_rows(machine: NeuronMachine, thresholds: IntArray, low: int, high: int) -> IntArray:
+    zero = np.array([0])
     neuron = Neuron(
-        "", thresholds[None], machine.successor[None], np.array([0]), np.array([0]), machine.initial_state
+        "", thresholds[None], machine.successor[None], zero, zero, machine.initial_state, machine.states[None]
     )
     return reachable_states(neuron, 0, low, high)
 
@@ -164,13 +166,14 @@ def _at_risk(
 
 def _neuron(layer: PendingNeuron, groups: list[list[int]], tables: list[_Table]) -> Neuron:
     """Merges tables that came out equal: different floats often make one table of integers."""
-    distinct: dict[bytes, int] = {}
+    distinct: dict[Hashable, int] = {}
     table = np.zeros(layer.dense.outputs, dtype=np.int64)
     kept: list[_Table] = []
     low, high = min(t.low for t in tables), max(t.high for t in tables)
     for members, found in zip(groups, tables, strict=True):
         wide = _widened(found, low, high)
-        key = wide.tobytes() + found.machine.successor.tobytes() + found.machine.fire_level.to_bytes(2)
+        machine = found.machine
+        key = (wide.tobytes(), machine.successor.tobytes(), machine.states.tobytes(), machine.fire_level)
         if key not in distinct:
             distinct[key] = len(kept)
             kept.append(replace(found, thresholds=wide))
@@ -182,7 +185,7 @@ def _neuron(layer: PendingNeuron, groups: list[list[int]], tables: list[_Table])
         fire_level=np.array([t.machine.fire_level for t in kept], dtype=np.int64),
         table=table,
         initial_state=kept[0].machine.initial_state,
-        levels=tuple(layer.quantizer.levels.tolist()),
+        membranes=np.stack([t.machine.states for t in kept]),
     )
 
 
@@ -235,9 +238,7 @@ def _compare(
         )
 
 
-def _proof(
-    layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerated: int, exhaustive: bool
-) -> LayerProof:
+def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerated: int, exhaustive: bool) -> LayerProof:
     at_risk = sum(t.at_risk for t in tables)
     notes = []
     if not layer.dense.weight.any():

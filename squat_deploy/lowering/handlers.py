@@ -117,7 +117,9 @@ def _dropout(walk: Walk, name: str, module: nn.Module) -> None:
 def _quant_linear(walk: Walk, name: str, module: nn.Module) -> None:
     assert isinstance(module, QuantLinear)
     if walk.pending is not None:
-        walk.fault(name, "synapses feed neurons", "two linear layers in a row", "put snn.Leaky between them, or merge them")
+        walk.fault(
+            name, "synapses feed neurons", "two linear layers in a row", "put snn.Leaky between them, or merge them"
+        )
     if walk.shape != (module.in_features,) and not walk.broken:
         hint = "put nn.Flatten() before it" if len(walk.shape) > 1 else "make the sizes match"
         walk.fault(name, f"takes ({module.in_features},) values", walk.shape, hint)
@@ -136,18 +138,28 @@ def _weight_faults(module: QuantLinear) -> list[tuple[str, str, str]]:
     if module.input_quant.is_quant_enabled or module.output_quant.is_quant_enabled:
         faults.append(("its input and output are not quantized again", "input_quant or output_quant", "remove them"))
     if not module.weight_quant.is_quant_enabled:
-        faults.append(("weights must be quantized", "weight_quant=None", "use weight_quant=Int8WeightPerTensorFixedPoint"))
+        faults.append(
+            ("weights must be quantized", "weight_quant=None", "use weight_quant=Int8WeightPerTensorFixedPoint")
+        )
         return faults
     if module.out_features > MAX_NEURONS or module.in_features > MAX_NEURONS:
-        faults.append((f"at most {MAX_NEURONS} neurons a layer", f"{module.in_features} to {module.out_features}", "split it"))
+        faults.append(
+            (f"at most {MAX_NEURONS} neurons a layer", f"{module.in_features} to {module.out_features}", "split it")
+        )
     weight = module.quant_weight()
     ints, scale = weight.value / weight.scale, weight.scale.detach()
     if bool((weight.zero_point != 0).any()):
-        faults.append(("weights must be symmetric", "a zero point that is not 0", "use a signed quantizer, not ShiftedUint8"))
+        faults.append(
+            ("weights must be symmetric", "a zero point that is not 0", "use a signed quantizer, not ShiftedUint8")
+        )
     elif float(weight.bit_width) > 8:
-        faults.append(("weights have 1 to 8 bits", f"{float(weight.bit_width):g} bits", "set weight_bit_width to 8 or less"))
+        faults.append(
+            ("weights have 1 to 8 bits", f"{float(weight.bit_width):g} bits", "set weight_bit_width to 8 or less")
+        )
     elif not torch.equal(torch.round(ints) * scale, weight.value):
-        faults.append(("weights must be integer times scale in float32", "other values", "use a Brevitas integer quantizer"))
+        faults.append(
+            ("weights must be integer times scale in float32", "other values", "use a Brevitas integer quantizer")
+        )
     try:
         with torch.no_grad():
             module(torch.zeros(1, module.in_features))
@@ -214,15 +226,20 @@ def _batch_norm(walk: Walk, name: str, module: nn.Module) -> None:
     assert isinstance(module, nn.BatchNorm1d)
     if walk.pending is None:
         if not walk.broken:
-            walk.fault(name, "batch norm folds into the linear layer before it", "no linear before it", "move or remove it")
+            walk.fault(
+                name, "batch norm folds into the linear layer before it", "no linear before it", "move or remove it"
+            )
         return
     if not module.track_running_stats or module.running_mean is None:
-        walk.fault(name, "batch norm needs running statistics", "track_running_stats=False", "train with running statistics")
+        walk.fault(
+            name, "batch norm needs running statistics", "track_running_stats=False", "train with running statistics"
+        )
         return
     if module.num_features != walk.pending.dense.outputs or walk.pending.current.norm is not None:
         walk.fault(name, "one batch norm of the same size after a linear", module.num_features, "make the sizes match")
         return
     dense, current = walk.pending.dense, walk.pending.current.with_norm(module)
+    assert current.flipped is not None
     sign = np.where(current.flipped, -1, 1)
     walk.pending = PendingLayer(Dense(dense.name, dense.weight * sign[:, None], dense.bias * sign), current)
 
@@ -230,7 +247,9 @@ def _batch_norm(walk: Walk, name: str, module: nn.Module) -> None:
 def _leaky(walk: Walk, name: str, module: nn.Module) -> None:
     assert isinstance(module, snn.Leaky)
     if walk.pending is None and not walk.broken:
-        walk.fault(name, "neurons need synapses before them", "no linear layer before it", "put a QuantLinear before it")
+        walk.fault(
+            name, "neurons need synapses before them", "no linear layer before it", "put a QuantLinear before it"
+        )
     quantizer = _state_quantizer(walk, name, module)
     for rule, got, hint in _leaky_faults(module, walk.shape[-1]):
         walk.fault(name, rule, got, hint)
@@ -249,7 +268,9 @@ def _state_quantizer(walk: Walk, name: str, module: snn.Leaky) -> StateQuantizer
         if isinstance(quantizer, StateQuantizer) and type(quantizer).forward is StateQuantizer.forward:
             if quantizer.enabled:
                 return StateQuantizer(quantizer.levels.detach().cpu(), threshold)
-            walk.fault(name, "the membrane must be quantized", "a StateQuantizer that is switched off", "set .enabled = True")
+            walk.fault(
+                name, "the membrane must be quantized", "a StateQuantizer that is switched off", "set .enabled = True"
+            )
         elif callable(quantizer):
             return StateQuantizer.from_snntorch(quantizer, threshold)
         else:
@@ -269,7 +290,9 @@ def _leaky_faults(module: snn.Leaky, width: int) -> list[tuple[str, str, str]]:
     for label in ("beta", "threshold"):
         value = getattr(module, label)
         if value.numel() not in (1, width):
-            faults.append((f"{label} is one value or one a neuron", f"{value.numel()} values", f"use 1 or {width} values"))
+            faults.append(
+                (f"{label} is one value or one a neuron", f"{value.numel()} values", f"use 1 or {width} values")
+            )
         if value.dtype != torch.float32 and value.is_floating_point():
             faults.append((f"{label} is float32", str(value.dtype), "call model.float() before training"))
     return faults

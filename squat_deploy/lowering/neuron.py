@@ -107,7 +107,12 @@ def extract_machine(probe: NeuronProbe, limit: float) -> NeuronMachine:
     for i, row in enumerate(rows):
         successor[i, list(row)] = list(row.values())
     return NeuronMachine(
-        probe.levels, np.array([*states], dtype=np.float32), np.stack(boundaries), successor, probe.fire_level(), initial
+        probe.levels,
+        np.array([*states], dtype=np.float32),
+        np.stack(boundaries),
+        successor,
+        probe.fire_level(),
+        initial,
     )
 
 

@@ -82,7 +82,11 @@ def run_sequence(model: nn.Module, inputs: Tensor, steps: int, *, quantize_weigh
 
 
 def _prepared(module: nn.Module, quantize_weights: bool) -> Step:
-    if isinstance(module, QuantLinear) and type(module).forward is QuantLinear.forward and not _quantizes_others(module):
+    if (
+        isinstance(module, QuantLinear)
+        and type(module).forward is QuantLinear.forward
+        and not _quantizes_others(module)
+    ):
         weight = module.quant_weight().value if quantize_weights else module.weight
         bias = module.bias
         return lambda values: nn.functional.linear(values, weight, bias)

@@ -1,0 +1,5 @@
+"""`python -m squat_deploy`."""
+
+from squat_deploy.cli import main
+
+main()

@@ -1,0 +1,377 @@
+"""From PyTorch to an FPGA without changing a single bit.
+
+Every command prints for people, or one JSON document with --json, and exits 0 only when all is well.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from squat_deploy import bundled, toolchain
+from squat_deploy.agreement import EXECUTORS, Agreement, verify
+from squat_deploy.backends.hls import HlsConfig, emit_hls
+from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
+from squat_deploy.files import write_file
+from squat_deploy.network import Network
+from squat_deploy.report import agreement_table, certificate_table, network_table
+from squat_deploy.simulator import simulate
+from squat_deploy.storage import load, save
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors).")]
+InputsFile = Annotated[Path | None, typer.Option(help="Integer inputs as .npy, (B, ...) or (T, B, ...).")]
+LabelsFile = Annotated[Path | None, typer.Option(help="Classes as .npy, (B,).")]
+DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files.")]
+_MAX_ARRAY_BYTES = 2**32
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """One clear message and exit code 1 for every error that a user can cause; 130 for Ctrl-C."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        as_json = bool(kwargs.get("as_json", False))
+        try:
+            return command(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            _fail(f"this command needs the package {error.name}: pip install 'squat_deploy[train]'", as_json)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            _fail(f"options: {faults}", as_json)
+        except SquatError as error:
+            _fail(str(error), as_json, error)
+        except KeyboardInterrupt:
+            Console(stderr=True).print("interrupted; nothing half-written is left behind")
+            raise typer.Exit(130) from None
+
+    return wrapper
+
+
+def _fail(message: str, as_json: bool, error: Exception | None = None) -> NoReturn:
+    if as_json:
+        faults = [vars(fault) for fault in error.faults] if isinstance(error, LoweringError) else []
+        sys.stdout.write(json.dumps({"ok": False, "error": message, "faults": faults}) + "\n")
+    else:
+        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _emit(document: dict[str, Any], as_json: bool, *tables: Table | str) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"ok": True, **document}) + "\n")
+        return
+    for table in tables:
+        console.print(table)
+
+
+def _array(path: Path) -> NDArray[Any]:
+    """An .npy array, never unpickled."""
+    try:
+        if path.stat().st_size > _MAX_ARRAY_BYTES:
+            raise FileFormatError(f"{path}: larger than {_MAX_ARRAY_BYTES} bytes")
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FileFormatError(f"{path}: not a NumPy array file: {error}") from error
+    if not isinstance(loaded, np.ndarray):
+        raise FileFormatError(f"{path}: expected one .npy array, got an archive")
+    return loaded
+
+
+def _inputs(network: Network, path: Path | None, samples: int, seed: int = 0) -> NDArray[Any]:
+    """The user's inputs, or random ones over the whole range."""
+    if path is not None:
+        return _array(path)
+    spec = network.input
+    lead = (samples,) if spec.encoding == "direct" else (network.steps, samples)
+    return np.random.default_rng(seed).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
+
+
+def _summary(network: Network) -> dict[str, Any]:
+    return {"name": network.name, "digest": network.digest, "steps": network.steps, **network.certificate.to_dict()}
+
+
+@app.command()
+@_guarded
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")] = Path("runs/fashion_mnist"),
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 60,
+    state_bits: Annotated[int, typer.Option(help="Width of the membrane, 1 to 8.")] = 2,
+    weight_bits: Annotated[int, typer.Option(help="Width of the weights, 2 to 8.")] = 4,
+    levels: Annotated[
+        Literal["uniform", "threshold-centred", "zero-centred"], typer.Option(help="Spacing of the levels.")
+    ] = "threshold-centred",
+    hidden: Annotated[int, typer.Option(help="Hidden neurons.")] = 256,
+    float_epochs: Annotated[int, typer.Option(help="First epochs in float.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    data: DataFolder = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch missing data into --data.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the reference network on Fashion-MNIST with quantized weights and states."""
+    from squat_deploy.training.datasets import fashion_mnist
+    from squat_deploy.training.loop import MODEL, TrainConfig
+    from squat_deploy.training.loop import train as run_training
+
+    config = TrainConfig(
+        sizes=(784, hidden, 10),
+        epochs=epochs,
+        state_bits=state_bits,
+        weight_bits=weight_bits,
+        kind=levels,
+        float_epochs=float_epochs,
+        seed=seed,
+    )
+    training, test = (fashion_mnist(split, data, download=download) for split in ("train", "test"))
+    _, history = run_training(config, training, test, out, resume=resume, quiet=as_json)
+    document = {"model": str(out / MODEL), "config": config.model_dump(mode="json"), "history": history}
+    _emit(document, as_json, f"test accuracy {history[-1]['accuracy']:.2%}; the model is in {out / MODEL}")
+
+
+ModelArgument = Annotated[str, typer.Argument(help="The torch model as path/to/file.py:factory.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, or a torch file of weights only.")]
+
+
+@app.command()
+@_guarded
+def lower(
+    model: ModelArgument,
+    steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
+    out: Annotated[Path, typer.Option(help="Where to save the network.")] = Path("network.safetensors"),
+    checkpoint: Checkpoint = None,
+    shape: Annotated[str | None, typer.Option(help="Shape of one sample, e.g. 784 or 2,34,34.")] = None,
+    low: Annotated[int | None, typer.Option(help="Lowest input integer.")] = None,
+    high: Annotated[int | None, typer.Option(help="Highest input integer.")] = None,
+    step: Annotated[float | None, typer.Option(help="Value of one input integer.")] = None,
+    encoding: Annotated[Literal["direct", "sequence"], typer.Option(help="One frame, or one a step.")] = "direct",
+    allow_unproven: Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a trained torch model into a network of integers, proven equal to it."""
+    from squat_deploy.lowering import infer_input, load_model
+    from squat_deploy.lowering import lower as lower_model
+
+    loaded = load_model(model, checkpoint)
+    spec = infer_input(loaded, _shape(shape), low, high, step, encoding)
+    network = lower_model(loaded, spec, steps, allow_unproven=allow_unproven, name=model.rsplit(":", 1)[-1])
+    save(network, out)
+    tables = (network_table(network), certificate_table(network.certificate), f"saved {out}")
+    _emit({"network": str(out), **_summary(network)}, as_json, *tables)
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--shape: expected integers like 784 or 2,34,34; got {text!r}") from error
+
+
+@app.command()
+@_guarded
+def certify(
+    network: NetworkFile,
+    out: Annotated[Path | None, typer.Option(help="Also save the certificate as JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what has been proven of a network; exit 0 only if every layer is."""
+    loaded = load(network)
+    if out is not None:
+        write_file(out, (json.dumps(loaded.certificate.to_dict(), indent=2) + "\n").encode())
+    if not loaded.certificate.proven and not as_json:
+        console.print(certificate_table(loaded.certificate))
+    if not loaded.certificate.proven:
+        raise ConfigError(f"{network}: not proven in every layer")
+    _emit(_summary(loaded), as_json, certificate_table(loaded.certificate))
+
+
+@app.command(name="simulate")
+@_guarded
+def simulate_command(
+    network: NetworkFile,
+    inputs: InputsFile = None,
+    samples: Annotated[int, typer.Option(help="Random sequences if no inputs are given.")] = 8,
+    labels: LabelsFile = None,
+    out: Annotated[Path | None, typer.Option(help="Save counts, and the trace, as .npz.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Keep sums, states and spikes of every step.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a network on integer inputs with the NumPy executor."""
+    loaded = load(network)
+    result = simulate(loaded, _inputs(loaded, inputs, samples), trace=trace)
+    document: dict[str, Any] = {"classes": result.classes.tolist(), "counts": result.counts.tolist()}
+    if labels is not None:
+        document["accuracy"] = float((result.classes == _array(labels)).mean())
+    if out is not None:
+        _save_result(out, result.counts, result.trace or ())
+    table = Table("sequence", "class", "spike counts", title=f"{len(result.counts)} sequences")
+    for index, counts in enumerate(result.counts[:20].tolist()):
+        table.add_row(str(index), str(result.classes[index]), " ".join(map(str, counts)))
+    lines = [f"accuracy {document['accuracy']:.2%}"] if labels is not None else []
+    _emit(document, as_json, table, *lines)
+
+
+def _save_result(path: Path, counts: NDArray[Any], trace: tuple[Any, ...]) -> None:
+    import io
+
+    arrays: dict[str, Any] = {"counts": counts}
+    for index, layer in enumerate(trace, start=1):
+        arrays |= {f"layer{index}_{key}": getattr(layer, key) for key in ("sums", "states", "spikes")}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_file(path, buffer.getvalue())
+
+
+@app.command()
+@_guarded
+def hls(
+    network: NetworkFile,
+    out: Annotated[Path | None, typer.Option(help="Project folder; hls_out/NAME by default.")] = None,
+    inputs: InputsFile = None,
+    pe: Annotated[list[str] | None, typer.Option(help="Neurons in parallel: 8, or lif1=16 (repeatable).")] = None,
+    form: Annotated[Literal["auto", "offset", "threshold"], typer.Option(help="Form of the tables.")] = "auto",
+    part: Annotated[str, typer.Option(help="Target part.")] = "xc7z020clg400-1",
+    clock_ns: Annotated[float, typer.Option(help="Target clock period.")] = 5.0,
+    vectors: Annotated[int, typer.Option(help="Random golden sequences if no inputs are given.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Write a C++ HLS project with its C testbench and golden data."""
+    loaded = load(network)
+    config = HlsConfig(part=part, clock_ns=clock_ns, pe=_folding(pe), form=form, vectors=vectors)
+    target = out or Path("hls_out") / (network.stem if network.stem.isidentifier() else "network")
+    project = emit_hls(loaded, target, config, stimulus=None if inputs is None else _array(inputs))
+    estimate = (project / "reports" / "estimate.txt").read_text()
+    _emit(
+        {"project": str(project), "estimate": estimate},
+        as_json,
+        estimate,
+        f"wrote {project}; next: make -C {project} csim",
+    )
+
+
+def _folding(options: list[str] | None) -> int | dict[str, int]:
+    """`8` for all layers, or `name=8` for some."""
+    if not options:
+        return HlsConfig().pe
+    try:
+        if len(options) == 1 and "=" not in options[0]:
+            return int(options[0])
+        return {name: int(value) for name, value in (option.rsplit("=", 1) for option in options)}
+    except ValueError as error:
+        raise ConfigError(f"--pe: expected 8, or NAME=8; got {' '.join(options)}") from error
+
+
+@app.command(name="verify")
+@_guarded
+def verify_command(
+    network: NetworkFile,
+    model: Annotated[str | None, typer.Option(help="The torch model as path/to/file.py:factory.")] = None,
+    checkpoint: Checkpoint = None,
+    inputs: InputsFile = None,
+    labels: LabelsFile = None,
+    samples: Annotated[int, typer.Option(help="Random sequences if no inputs are given.")] = 64,
+    as_json: Json = False,
+) -> None:
+    """Run torch, NumPy and compiled C++ on the same input and compare whole traces."""
+    loaded = load(network)
+    torch_model = None
+    if model is not None:
+        from squat_deploy.lowering import load_model
+
+        torch_model = load_model(model, checkpoint)
+    executors = EXECUTORS if torch_model is not None else EXECUTORS[1:]
+    data, classes = _inputs(loaded, inputs, samples), None if labels is None else _array(labels)
+    _finish(verify(loaded, torch_model, data, labels=classes, executors=executors), as_json)
+
+
+def _finish(agreement: Agreement, as_json: bool, document: dict[str, Any] | None = None) -> None:
+    """Prints an agreement; exits 1 with the first difference if there is none."""
+    if as_json:
+        sys.stdout.write(json.dumps({"ok": agreement.agrees, **(document or {}), **agreement.to_dict()}) + "\n")
+    else:
+        console.print(agreement_table(agreement))
+    if not agreement.agrees:
+        first = next(row for row in agreement.rows if row.mismatches)
+        Console(stderr=True).print(f"[bold red]{first.executor} differs first at[/] {first.first}")
+        raise typer.Exit(1)
+
+
+@app.command()
+@_guarded
+def doctor(as_json: Json = False) -> None:
+    """List the tools and packages that are here, and what the others are for."""
+    found = [(tool.name, tool.find(), tool.purpose, tool.required, tool.hint) for tool in toolchain.TOOLS]
+    packages = [
+        (
+            name,
+            "installed" if toolchain.has_package(name) else None,
+            purpose,
+            False,
+            f"pip install 'squat_deploy[{extra}]'",
+        )
+        for name, extra, purpose in toolchain.PACKAGES
+    ]
+    table = Table("what", "found", "for", "how to get it")
+    for name, path, purpose, required, hint in found + packages:
+        missing = "[red]missing[/]" if required else "[yellow]not here[/]"
+        table.add_row(name, path or missing, purpose, "" if path else _escaped(hint))
+    document = {"tools": {name: path for name, path, *_ in found + packages}}
+    absent = [name for name, path, _, required, _ in found if required and not path]
+    if absent:
+        if not as_json:
+            console.print(table)
+        raise ConfigError(f"missing: {', '.join(absent)}")
+    _emit(document, as_json, table)
+
+
+@app.command()
+@_guarded
+def demo(
+    out: Annotated[Path, typer.Option(help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
+    data: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """The whole line on the bundled model: lower, certify, simulate, write the HLS project, compile and run it."""
+    from squat_deploy.lowering import lower as lower_model
+    from squat_deploy.training.datasets import available, fashion_mnist
+
+    model, spec = bundled.model(), bundled.input_spec()
+    network = lower_model(model, spec, bundled.STEPS, name="fashion_mnist")
+    real, labels = bundled.images()
+    project = emit_hls(network, out, stimulus=spec.quantize(real[:16]))
+    if not as_json:
+        console.print(network_table(network), certificate_table(network.certificate), f"wrote {project}")
+    if available(data):
+        test = fashion_mnist("test", data)
+        real, labels = test.real(), test.labels
+    elif not as_json:
+        console.print(f"the whole test set is not here; using the bundled {len(labels)} images")
+    agreement = verify(network, model, spec.quantize(real), labels=labels)
+    _finish(agreement, as_json, {"project": str(project), **_summary(network)})
+
+
+def main() -> None:
+    """Entry point."""
+    app()

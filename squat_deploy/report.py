@@ -1,0 +1,78 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from squat_deploy.agreement import Agreement
+from squat_deploy.certificate import Certificate
+from squat_deploy.network import Network
+
+
+def certificate_table(certificate: Certificate) -> Table:
+    """A layer a row: what is proven and why."""
+    table = Table(title="certificate")
+    for name in (
+        "layer",
+        "proven",
+        "rule",
+        "synaptic sum",
+        "accumulator",
+        "states",
+        "tables",
+        "margin",
+        "checked",
+        "at risk",
+    ):
+        table.add_column(name, justify="left" if name in ("layer", "proven", "rule") else "right", overflow="fold")
+    for row in certificate.layers:
+        table.add_row(
+            row.layer,
+            "[green]yes[/]" if row.proven else "[red]NO[/]",
+            row.rule + (f" ({row.note})" if row.note else ""),
+            f"{row.sum_low}..{row.sum_high}",
+            f"{row.accumulator_bits} bit",
+            str(row.states),
+            str(row.tables),
+            f"{row.margin:.2g}",
+            f"{row.enumerated:,}" + ("" if row.exhaustive else " (sides of every threshold)"),
+            str(row.at_risk),
+        )
+    return table
+
+
+def agreement_table(agreement: Agreement) -> Table:
+    """An executor a row; all of them are compared with the NumPy trace."""
+    table = Table(title="agreement")
+    table.add_column("executor")
+    for name in ("samples", "steps", "values compared", "mismatches", "accuracy", "samples/s"):
+        table.add_column(name, justify="right")
+    for row in agreement.rows:
+        table.add_row(
+            row.executor,
+            f"{row.samples:,}",
+            str(row.steps),
+            f"{row.values:,}",
+            f"[green]{row.mismatches}[/]" if row.mismatches == 0 else f"[red]{row.mismatches:,}[/]",
+            "" if row.accuracy is None else f"{row.accuracy:.2%}",
+            f"{row.samples_per_second:,.0f}",
+        )
+    return table
+
+
+def network_table(network: Network) -> Table:
+    """A layer pair a row: sizes and tables."""
+    table = Table(title=f"{network.name}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}")
+    for name in ("layer", "synapses", "weight range", "neurons", "states", "levels", "tables"):
+        table.add_column(name)
+    for dense, neuron, _, _ in network.pairs():
+        table.add_row(
+            neuron.name,
+            f"{dense.inputs} x {dense.outputs}",
+            f"{dense.weight.min()}..{dense.weight.max()}",
+            str(neuron.neurons),
+            str(neuron.states),
+            str(neuron.level_count),
+            str(len(neuron.thresholds)),
+        )
+    return table

@@ -1,0 +1,86 @@
+"""External tools: found, run without a shell, and reported with their command and the end of their log."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from squat_deploy.errors import ToolError
+
+_LOG_LINES = 20
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool that some command uses.
+
+    Attributes:
+        commands: names to look for on the PATH, the first found is used.
+        purpose: what it is for.
+        required: whether the main job needs it.
+        hint: how to get it.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    purpose: str
+    required: bool
+    hint: str
+
+    def find(self) -> str | None:
+        """Path of the tool, or None."""
+        return next((path for command in self.commands if (path := shutil.which(command))), None)
+
+
+TOOLS = (
+    Tool("C++ compiler", ("g++", "clang++", "c++"), "compiles the C testbench", True, "apt install g++"),
+    Tool("make", ("make",), "runs the steps of an HLS project", True, "apt install make"),
+    Tool("Vitis HLS", ("vitis-run", "vitis_hls"), "synthesis and co-simulation", False, "AMD Vitis, 2020.2 or newer"),
+    Tool("PandA-Bambu", ("bambu",), "open synthesis and co-simulation", False, "PandA-Bambu 2024.10 or newer"),
+)
+PACKAGES = (
+    ("torch", "train", "training and lowering"),
+    ("snntorch", "train", "training and lowering"),
+    ("brevitas", "train", "training and lowering"),
+    ("da4ml", "hls", "ap_int headers for `make csim-ap`"),
+)
+
+
+def has_package(name: str) -> bool:
+    """Whether a Python package can be imported."""
+    return importlib.util.find_spec(name) is not None
+
+
+def require(command: str) -> str:
+    """Path of a command. Raises: ToolError with how to get it."""
+    path = shutil.which(command)
+    if path is None:
+        raise ToolError(f"{command} is not on the PATH; it is needed to build the C testbench (apt install g++ make)")
+    return path
+
+
+def run(arguments: Sequence[str], folder: Path, *, timeout_s: float = 3600, may_fail: bool = False) -> str:
+    """Runs a command in `folder` and returns what it printed.
+
+    Raises: ToolError with the command and the end of its log, unless `may_fail` and it merely exited non-zero.
+    """
+    shown = f"{' '.join(arguments)}  (in {folder})"
+    try:
+        done = subprocess.run(arguments, cwd=folder, text=True, capture_output=True, timeout=timeout_s, check=False)
+    except FileNotFoundError as error:
+        raise ToolError(f"cannot run {shown}: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"no end after {timeout_s:.0f} s: {shown}") from error
+    log = done.stdout + done.stderr
+    if done.returncode and not may_fail:
+        raise ToolError(f"exit code {done.returncode}: {shown}\n{tail(log)}")
+    return log
+
+
+def tail(log: str) -> str:
+    """The last lines of a log, indented."""
+    return "\n".join(f"    {line}" for line in log.splitlines()[-_LOG_LINES:])
