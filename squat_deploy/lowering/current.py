@@ -93,7 +93,7 @@ class Current:
     def _norm_of(self, neuron: int) -> nn.BatchNorm1d:
         """The trained norm restricted to one channel."""
         assert self.norm is not None
-        single = nn.BatchNorm1d(1, eps=self.norm.eps, affine=self.norm.affine).eval()
+        single = nn.BatchNorm1d(1, eps=self.norm.eps, affine=self.norm.affine).eval().requires_grad_(False)
         for name in ("running_mean", "running_var", "weight", "bias"):
             source, target = getattr(self.norm, name), getattr(single, name)
             if source is not None:

@@ -1,0 +1,66 @@
+"""Shared fixtures. A missing tool skips by name on a developer's machine and fails in CI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import squat_deploy as sd
+from squat_deploy import bundled, toolchain
+from squat_deploy.training.models import dense_lif_net
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(2)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-golden"))
+
+
+def need(found: object, name: str) -> None:
+    """Skips where a tool is missing, but fails in CI, which installs them all."""
+    if found:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{name} is missing, and CI must have it")
+    pytest.skip(f"{name} is not here")
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    need(toolchain.TOOLS[0].find() and toolchain.TOOLS[1].find(), "a C++ compiler and make")
+
+
+@pytest.fixture(scope="session")
+def ap_headers(compiler: None) -> None:
+    need(toolchain.has_package("da4ml"), "da4ml (ap_int headers)")
+
+
+@pytest.fixture(scope="session")
+def small_model() -> torch.nn.Sequential:
+    torch.manual_seed(2)
+    return dense_lif_net((16, 8, 4), beta=0.9).eval()
+
+
+@pytest.fixture(scope="session")
+def small(small_model: torch.nn.Sequential) -> sd.Network:
+    return sd.lower(small_model, sd.InputSpec((16,), 0, 15, 2.0**-4), 6, name="small")
+
+
+@pytest.fixture(scope="session")
+def fashion() -> sd.Network:
+    return sd.lower(bundled.model(), bundled.input_spec(), bundled.STEPS, name="fashion_mnist")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

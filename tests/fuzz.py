@@ -1,0 +1,69 @@
+"""`make fuzz`: random networks until COUNT of them are proven; torch, NumPy and C++ must agree on every value."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+import squat_deploy as sd
+from squat_deploy.errors import NotProvenError
+from tests.drawing import draw
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one seed: "agrees", "unproven" (refused as it must be), or the failure."""
+
+    seed: int
+    verdict: str
+    values: int
+    options: str
+
+
+def check(seed: int) -> Outcome:
+    """Draws, lowers and verifies one network."""
+    torch.set_num_threads(1)
+    drawn = draw(seed)
+    try:
+        network = sd.lower(drawn.model, drawn.spec, drawn.steps)
+    except NotProvenError:
+        return Outcome(seed, "unproven", 0, drawn.options)
+    except Exception as error:
+        return Outcome(seed, f"FAILED {type(error).__name__}: {error}", 0, drawn.options)
+    agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
+    wrong = next((f"FAILED {row.executor}: {row.first}" for row in agreement.rows if row.mismatches), None)
+    return Outcome(seed, wrong or "agrees", sum(row.values for row in agreement.rows), drawn.options)
+
+
+def main() -> int:
+    """Exit code 1 if any network failed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    began, agreed, unproven, values, failures = time.time(), 0, 0, 0, 0
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        seed = arguments.seed
+        while agreed + failures < arguments.count:
+            wanted = arguments.count - agreed - failures
+            for outcome in pool.map(check, range(seed, seed + wanted)):
+                agreed += outcome.verdict == "agrees"
+                unproven += outcome.verdict == "unproven"
+                values += outcome.values
+                if outcome.verdict.startswith("FAILED"):
+                    failures += 1
+                    print(f"seed {outcome.seed}: {outcome.verdict}\n    {outcome.options}", flush=True)
+            seed += wanted
+            print(f"{agreed} agree, {unproven} refused as unproven, {failures} failed, {time.time() - began:.0f} s")
+    print(f"seeds {arguments.seed}..{seed - 1}: {values:,} values compared, {failures} networks differ")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Level tables and the StateQuantizer against snnTorch's own, bit for bit."""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snntorch.functional.quant import state_quant as reference
+
+from squat_deploy import levels
+from squat_deploy.errors import ConfigError
+from squat_deploy.quantize import InputQuantizer, StateQuantizer, closure_levels, state_quant
+
+KINDS = [(True, True), (False, True), (False, False)]
+LIMITS = [(0, 0.2), (0, 1), (0.25, 0.125), (0.1, 0.3)]
+
+
+def probes(table: torch.Tensor, boundaries: torch.Tensor) -> torch.Tensor:
+    """Every level, every boundary and its neighbours, random and odd values."""
+    above = torch.nextafter(boundaries, torch.tensor(torch.inf))
+    odd = torch.tensor([0.0, -0.0, 1e-40, 5.0, -5.0, 1e3, -1e3, torch.nan])
+    middles = (table[1:] + table[:-1]) / 2
+    return torch.cat([table, boundaries, above, middles, odd, torch.randn(2000) * 2])
+
+
+@pytest.mark.parametrize(("bits", "kind", "limits"), list(itertools.product(range(1, 9), KINDS, LIMITS)))
+@pytest.mark.parametrize("threshold", [1.0, 0.5, 2.3])
+def test_equals_snntorch(bits: int, kind: tuple[bool, bool], limits: tuple[float, float], threshold: float) -> None:
+    torch.manual_seed(bits)
+    theirs = reference(bits, *kind, threshold, *limits)
+    ours = state_quant(bits, *kind, threshold, *limits)
+    assert torch.equal(ours.levels, closure_levels(theirs))
+    values = probes(ours.levels, ours.boundaries)
+    assert torch.equal(ours(values), theirs(values))
+    assert torch.equal(StateQuantizer.from_snntorch(theirs, threshold)(values), theirs(values))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    bits=st.integers(1, 8),
+    kind=st.sampled_from(KINDS),
+    threshold=st.floats(0.05, 50),
+    lower=st.floats(0, 2),
+    upper=st.floats(0.01, 2),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_equals_snntorch_anywhere(
+    bits: int, kind: tuple[bool, bool], threshold: float, lower: float, upper: float, seed: int
+) -> None:
+    try:
+        ours = state_quant(bits, *kind, threshold, lower, upper)
+    except ConfigError as error:
+        assert "repeats" in str(error) or "never fire" in str(error)
+        return
+    torch.manual_seed(seed)
+    theirs = reference(bits, *kind, threshold, lower, upper)
+    values = probes(ours.levels, ours.boundaries) * threshold
+    assert torch.equal(ours(values), theirs(values))
+
+
+def test_gradient_is_straight_through() -> None:
+    for quantizer in (state_quant(4), reference(4)):
+        values = torch.randn(50, requires_grad=True)
+        weights = torch.randn(50)
+        (quantizer(values) * weights).sum().backward()
+        assert torch.equal(values.grad, weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_narrow_types_as_snntorch(dtype: torch.dtype) -> None:
+    values = torch.randn(500).to(dtype)
+    ours, theirs = state_quant(3)(values), reference(3)(values)
+    assert ours.dtype == theirs.dtype == torch.float32
+    assert torch.equal(ours, theirs)
+    with pytest.raises(ConfigError, match="float64"):
+        state_quant(3)(torch.zeros(1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_drop_in_for_leaky(bits: int) -> None:
+    inputs = torch.randn(30, 7, 11)
+    traces = []
+    for make in (state_quant, reference):
+        neuron = snn.Leaky(beta=0.9, state_quant=make(bits, uniform=False), init_hidden=True, output=True)
+        traces.append([torch.stack(neuron(x)) for x in inputs])
+    assert torch.equal(torch.stack(traces[0]), torch.stack(traces[1]))
+
+
+def test_levels_travel_in_the_state_dict() -> None:
+    source = snn.Leaky(beta=0.9, state_quant=state_quant(4, uniform=False))
+    target = snn.Leaky(beta=0.9, state_quant=state_quant(4))
+    buffer = io.BytesIO()
+    torch.save(source.state_dict(), buffer)
+    buffer.seek(0)
+    target.load_state_dict(torch.load(buffer, weights_only=True))
+    assert "state_quant.levels" in source.state_dict()
+    values = torch.randn(1000)
+    assert torch.equal(target.state_quant(values), source.state_quant(values))
+    assert torch.equal(copy.deepcopy(source).state_quant(values), source.state_quant(values))
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_compiles_in_one_graph(bits: int) -> None:
+    quantizer = state_quant(bits)
+    compiled = torch.compile(quantizer, fullgraph=True, backend="aot_eager")
+    values = torch.randn(64, requires_grad=True)
+    result = compiled(values)
+    result.sum().backward()
+    assert torch.equal(result, quantizer(values))
+    assert torch.equal(values.grad, torch.ones(64))
+
+
+def test_boundaries_are_not_the_midpoints() -> None:
+    table = levels.level_table(4)
+    middles = ((table[1:] + table[:-1]) / np.float32(2)).astype(np.float32)
+    assert (middles != levels.decision_boundaries(table)).any()
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_float_order_round_trip(value: float) -> None:
+    array = np.array([value], dtype=np.float32)
+    order = levels.to_ordered(array)
+    assert levels.from_ordered(order)[0] == array[0]
+    assert levels.from_ordered(order + 1)[0] == np.nextafter(array[0], np.float32(np.inf))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: levels.level_table(9), "levels: bits must be 1 to 8 (wider exponential tables repeat levels); got 9"),
+        (lambda: levels.level_table(2, "cubic"), "levels: kind must be one of uniform, threshold-centred, zero-centred; got 'cubic'"),
+        (lambda: levels.level_table(2, threshold=torch.tensor(1.0)), "levels: threshold must be a positive float; got tensor(1.)"),
+        (lambda: levels.level_table(2, threshold=float("nan")), "levels: threshold must be a positive float; got nan"),
+        (
+            lambda: levels.level_table(3, upper_limit=0.0),
+            "levels: a neuron fires only above its threshold 1.0, but the highest level is 1.0: it could never fire; "
+            "raise upper_limit above 0",
+        ),
+        (lambda: StateQuantizer(np.array([0.0, 2.0, 2.0])), "levels: must ascend without repeats; got np.float32(2.0) then np.float32(2.0) at 1"),
+        (lambda: StateQuantizer(np.array([0.0, np.nan])), "levels: every level must be finite; got NaN or infinity"),
+        (lambda: InputQuantizer(0.3, 0, 15), "InputQuantizer: step must be a power of two; got 0.3; the nearest is 0.25"),
+    ],
+)
+def test_refusals(make: object, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make()  # type: ignore[operator]
+    assert str(caught.value) == message
+
+
+def test_only_snntorch_closures_are_accepted() -> None:
+    with pytest.raises(ConfigError, match="expected a StateQuantizer or a closure"):
+        StateQuantizer.from_snntorch(torch.sigmoid)

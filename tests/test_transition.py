@@ -1,0 +1,102 @@
+"""Extraction from the real neuron, and the offset/boundary form: the configurations behind the design."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from snntorch.functional.quant import state_quant as snntorch_state_quant
+
+from squat_deploy.lowering.neuron import NeuronProbe, extract_machine, first_sums
+from squat_deploy.network import Neuron
+from squat_deploy.quantize import StateQuantizer
+from squat_deploy.transition import check_offset_form, offset_form, reachable_states
+
+LOW, HIGH = -5488, 5488
+GRID = list(
+    itertools.product(
+        (2, 3, 4, 6), (True, False), ((0, 0.2), (0, 1), (0.25, 0.125)), (0.5, 0.9, 0.9375, 0.95),
+        (2.0**-4, 2.0**-6, 2.0**-8, 0.0137, 0.98 / 22),
+    )
+)  # fmt: skip
+NO_OFFSET_FORM = 6  # of the 480: 6-bit uniform levels whose rational ties were broken by rounding
+
+
+def machine_of(neuron: snn.Leaky, scale: float, low: int = LOW, high: int = HIGH) -> tuple[Neuron, NeuronProbe, np.ndarray]:
+    """The table of one neuron on x = float32(scale * S)."""
+    closure = neuron.state_quant
+    probe = NeuronProbe(neuron, 0, StateQuantizer.from_snntorch(closure, float(neuron.threshold)))
+    currents = (np.arange(low, high + 1) * np.float32(scale)).astype(np.float32)
+    machine = extract_machine(probe, float(np.abs(currents).max()) * 1.01)
+    thresholds = low + first_sums(currents, machine.boundaries)
+    layer = Neuron(
+        "lif",
+        thresholds[None],
+        machine.successor[None],
+        np.array([machine.fire_level]),
+        np.array([0]),
+        machine.initial_state,
+        machine.states[None],
+    )
+    return layer, probe, currents
+
+
+def assert_equals_module(layer: Neuron, module: snn.Leaky, currents: np.ndarray, low: int, high: int) -> None:
+    """The real snnTorch module, with its own closure, on every reachable (state, sum)."""
+    for state in reachable_states(layer, 0, low, high).tolist():
+        membrane = torch.full((currents.size,), float(layer.membranes[0, state]))
+        spikes, carried = module(torch.from_numpy(currents), membrane)
+        level = np.searchsorted(layer.thresholds[0, state], np.arange(low, high + 1), side="right")
+        assert np.array_equal(spikes.detach().numpy() > 0, level >= layer.fire_level[0])
+        assert np.array_equal(carried.detach().numpy(), layer.membranes[0, layer.successor[0, state, level]])
+
+
+def test_480_configurations() -> None:
+    """T equals the module everywhere; the offset form is found and checked, or proven not to exist."""
+    assert len(GRID) == 480
+    missing = []
+    for bits, uniform, limits, beta, scale in GRID:
+        module = snn.Leaky(beta=beta, state_quant=snntorch_state_quant(bits, uniform, True, 1, *limits))
+        layer, probe, currents = machine_of(module, scale)
+        rows = reachable_states(layer, 0, LOW, HIGH)
+        for state in rows.tolist():
+            level, _ = probe.step(currents, layer.membranes[0, state])
+            assert np.array_equal(level, np.searchsorted(layer.thresholds[0, state], np.arange(LOW, HIGH + 1), "right"))
+        if offset_form(layer, LOW, HIGH) is None:
+            missing.append((bits, uniform, limits, beta, scale))
+    assert len(missing) == NO_OFFSET_FORM, missing
+    assert {(bits, uniform, limits) for bits, uniform, limits, *_ in missing} == {(6, True, (0, 1))}
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("delay", [True, False])
+@pytest.mark.parametrize(("bits", "limits"), [(1, (0, 0.2)), (2, (0, 1.5)), (4, (0, 1.5)), (5, (0.25, 0.125))])
+def test_every_reset_against_the_module(reset: str, delay: bool, bits: int, limits: tuple[float, float]) -> None:
+    quantizer = snntorch_state_quant(bits, True, True, 1, *limits)
+    module = snn.Leaky(beta=0.9, state_quant=quantizer, reset_mechanism=reset, reset_delay=delay)
+    layer, _, currents = machine_of(module, 2.0**-5, -300, 300)
+    assert_equals_module(layer, module, currents, -300, 300)
+    assert layer.carries_level == (delay or reset == "none")
+
+
+def test_fewest_fraction_bits_and_its_check(rng: np.random.Generator) -> None:
+    module = snn.Leaky(beta=0.9, state_quant=snntorch_state_quant(4, False))
+    layer, _, _ = machine_of(module, 2.0**-6, -400, 400)
+    form = offset_form(layer, -400, 400)
+    assert form is not None and 1 <= form.fraction_bits <= 4
+    assert check_offset_form(form, layer, -400, 400) == 801 * reachable_states(layer, 0, -400, 400).size
+    broken = type(form)(form.offset.copy(), form.boundaries, form.fraction_bits)
+    broken.offset[0, 3] += 2**form.fraction_bits
+    with pytest.raises(Exception, match="offset form differs at state 3"):
+        check_offset_form(broken, layer, -400, 400)
+
+
+def test_contradicting_thresholds_have_no_offset_form() -> None:
+    """Two states whose gaps between two boundaries cannot both be kept by one pair of boundaries."""
+    thresholds = np.array([[[0, 5], [0, 9], [2, 3]]])
+    successor = np.tile(np.arange(3), (1, 3, 1))
+    layer = Neuron("n", thresholds, successor, np.array([2]), np.array([0]), 0, np.zeros((1, 3), np.float32))
+    assert offset_form(layer, -10, 10) is None
