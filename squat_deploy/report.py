@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from squat_deploy.agreement import Agreement
@@ -11,39 +12,32 @@ from squat_deploy.network import Network
 
 def certificate_table(certificate: Certificate) -> Table:
     """A layer a row: what is proven and why."""
-    table = Table(title="certificate")
-    for name in (
-        "layer",
-        "proven",
-        "rule",
-        "synaptic sum",
-        "accumulator",
-        "states",
-        "tables",
-        "margin",
-        "checked",
-        "at risk",
-    ):
-        table.add_column(name, justify="left" if name in ("layer", "proven", "rule") else "right", overflow="fold")
+    table = Table(title="certificate", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("layer", "proven", "rule"):
+        table.add_column(name)
+    for name in ("sums", "sum bits", "states", "tables", "margin", "checked", "at risk"):
+        table.add_column(name, justify="right")
     for row in certificate.layers:
         table.add_row(
             row.layer,
             "[green]yes[/]" if row.proven else "[red]NO[/]",
             row.rule + (f" ({row.note})" if row.note else ""),
             f"{row.sum_low}..{row.sum_high}",
-            f"{row.accumulator_bits} bit",
+            str(row.accumulator_bits),
             str(row.states),
             str(row.tables),
-            f"{row.margin:.2g}",
-            f"{row.enumerated:,}" + ("" if row.exhaustive else " (sides of every threshold)"),
+            f"{row.margin:.1e}",
+            f"{row.enumerated:,}" if row.exhaustive else f"{row.enumerated:,}*",
             str(row.at_risk),
         )
+    if not all(row.exhaustive for row in certificate.layers):
+        table.caption = "* both sides of every threshold, and a sample"
     return table
 
 
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
-    table = Table(title="agreement")
+    table = Table(title="agreement", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("executor")
     for name in ("samples", "steps", "values compared", "mismatches", "accuracy", "samples/s"):
         table.add_column(name, justify="right")
@@ -62,7 +56,11 @@ def agreement_table(agreement: Agreement) -> Table:
 
 def network_table(network: Network) -> Table:
     """A layer pair a row: sizes and tables."""
-    table = Table(title=f"{network.name}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}")
+    table = Table(
+        title=f"{network.name}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for name in ("layer", "synapses", "weight range", "neurons", "states", "levels", "tables"):
         table.add_column(name)
     for dense, neuron, _, _ in network.pairs():

@@ -135,17 +135,29 @@ def test_float_order_round_trip(value: float) -> None:
     ("make", "message"),
     [
         (lambda: levels.level_table(9), "levels: bits must be 1 to 8 (wider exponential tables repeat levels); got 9"),
-        (lambda: levels.level_table(2, "cubic"), "levels: kind must be one of uniform, threshold-centred, zero-centred; got 'cubic'"),
-        (lambda: levels.level_table(2, threshold=torch.tensor(1.0)), "levels: threshold must be a positive float; got tensor(1.)"),
+        (
+            lambda: levels.level_table(2, "cubic"),
+            "levels: kind must be one of uniform, threshold-centred, zero-centred; got 'cubic'",
+        ),
+        (
+            lambda: levels.level_table(2, threshold=torch.tensor(1.0)),
+            "levels: threshold must be a positive float; got tensor(1.)",
+        ),
         (lambda: levels.level_table(2, threshold=float("nan")), "levels: threshold must be a positive float; got nan"),
         (
             lambda: levels.level_table(3, upper_limit=0.0),
             "levels: a neuron fires only above its threshold 1.0, but the highest level is 1.0: it could never fire; "
             "raise upper_limit above 0",
         ),
-        (lambda: StateQuantizer(np.array([0.0, 2.0, 2.0])), "levels: must ascend without repeats; got np.float32(2.0) then np.float32(2.0) at 1"),
+        (
+            lambda: StateQuantizer(np.array([0.0, 2.0, 2.0])),
+            "levels: must ascend without repeats; got np.float32(2.0) then np.float32(2.0) at 1",
+        ),
         (lambda: StateQuantizer(np.array([0.0, np.nan])), "levels: every level must be finite; got NaN or infinity"),
-        (lambda: InputQuantizer(0.3, 0, 15), "InputQuantizer: step must be a power of two; got 0.3; the nearest is 0.25"),
+        (
+            lambda: InputQuantizer(0.3, 0, 15),
+            "InputQuantizer: step must be a power of two; got 0.3; the nearest is 0.25",
+        ),
     ],
 )
 def test_refusals(make: object, message: str) -> None:

@@ -25,7 +25,9 @@ GRID = list(
 NO_OFFSET_FORM = 6  # of the 480: 6-bit uniform levels whose rational ties were broken by rounding
 
 
-def machine_of(neuron: snn.Leaky, scale: float, low: int = LOW, high: int = HIGH) -> tuple[Neuron, NeuronProbe, np.ndarray]:
+def machine_of(
+    neuron: snn.Leaky, scale: float, low: int = LOW, high: int = HIGH
+) -> tuple[Neuron, NeuronProbe, np.ndarray]:
     """The table of one neuron on x = float32(scale * S)."""
     closure = neuron.state_quant
     probe = NeuronProbe(neuron, 0, StateQuantizer.from_snntorch(closure, float(neuron.threshold)))

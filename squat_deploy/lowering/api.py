@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError
@@ -69,10 +70,20 @@ def _frozen_copy(model: nn.Module) -> nn.Module:
             "put its layers into nn.Sequential in the order in which they run",
         )
         raise LoweringError((Fault("model", rule, type(model).__name__, hint),))
-    duplicate = copy.deepcopy(model).cpu().eval()
+    duplicate = copy.deepcopy(model, _detached_states(model)).cpu().eval()
     for parameter in duplicate.parameters():
         parameter.requires_grad_(False)
     return duplicate
+
+
+def _detached_states(model: nn.Module) -> dict[int, Any]:
+    """A memo for deepcopy: membranes left over from training hang in its autograd graph, which cannot be copied."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for value in (*vars(module).values(), *module._buffers.values()):
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    return memo
 
 
 def _walk(model: nn.Module, spec: InputSpec) -> Walk:

@@ -106,8 +106,8 @@ def _range_fault(layer: PendingNeuron, limit: float) -> Fault | None:
         return None
     return Fault(
         layer.name,
-        f"|membrane| must stay below {safe_magnitude(levels):g}, where float32 still tells the levels apart",
-        f"up to {largest:g}",
+        f"|membrane| must stay below {safe_magnitude(levels):.3g}, where float32 still tells the levels apart",
+        f"up to {largest:.3g}",
         "scale the weights down or use fewer state bits",
     )
 

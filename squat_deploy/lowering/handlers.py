@@ -46,10 +46,14 @@ class PendingNeuron:
 
 @dataclass
 class Walk:
-    """What is known after each module: the integers that flow, the synapses that wait, all faults so far."""
+    """What is known after each module: the integers that flow, the synapses that wait, all faults so far.
+
+    After a module that cannot be lowered `shape` is None and the walk is `broken` until the next neurons, so that one
+    fault does not cause others.
+    """
 
     spec: InputSpec
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     low: int
     high: int
     step: float
@@ -78,7 +82,7 @@ def handle(walk: Walk, name: str, module: nn.Module) -> None:
     handler = HANDLERS.get(type(module))
     if handler is None:
         walk.fault(label, "this type cannot be lowered", type(module).__name__, hint_for(module))
-        walk.broken = True
+        walk.broken, walk.pending, walk.shape = True, None, None
     else:
         handler(walk, label, module)
 
@@ -107,7 +111,7 @@ def _flatten(walk: Walk, name: str, module: nn.Module) -> None:
         walk.fault(
             name, "Flatten keeps the batch axis and no other", (module.start_dim, module.end_dim), "use nn.Flatten()"
         )
-    walk.shape = (math.prod(walk.shape),)
+    walk.shape = None if walk.shape is None else (math.prod(walk.shape),)
 
 
 def _dropout(walk: Walk, name: str, module: nn.Module) -> None:
@@ -120,7 +124,7 @@ def _quant_linear(walk: Walk, name: str, module: nn.Module) -> None:
         walk.fault(
             name, "synapses feed neurons", "two linear layers in a row", "put snn.Leaky between them, or merge them"
         )
-    if walk.shape != (module.in_features,) and not walk.broken:
+    if walk.shape is not None and walk.shape != (module.in_features,):
         hint = "put nn.Flatten() before it" if len(walk.shape) > 1 else "make the sizes match"
         walk.fault(name, f"takes ({module.in_features},) values", walk.shape, hint)
     walk.shape = (module.out_features,)
@@ -251,7 +255,7 @@ def _leaky(walk: Walk, name: str, module: nn.Module) -> None:
             name, "neurons need synapses before them", "no linear layer before it", "put a QuantLinear before it"
         )
     quantizer = _state_quantizer(walk, name, module)
-    for rule, got, hint in _leaky_faults(module, walk.shape[-1]):
+    for rule, got, hint in _leaky_faults(module, walk.shape[-1] if walk.shape else None):
         walk.fault(name, rule, got, hint)
     if walk.pending is not None and quantizer is not None:
         dense, current = walk.pending.dense, walk.pending.current
@@ -281,7 +285,7 @@ def _state_quantizer(walk: Walk, name: str, module: snn.Leaky) -> StateQuantizer
     return None
 
 
-def _leaky_faults(module: snn.Leaky, width: int) -> list[tuple[str, str, str]]:
+def _leaky_faults(module: snn.Leaky, width: int | None) -> list[tuple[str, str, str]]:
     faults = []
     if module.inhibition:
         faults.append(("each neuron decides alone", "inhibition=True", "train with inhibition=False"))
@@ -289,7 +293,7 @@ def _leaky_faults(module: snn.Leaky, width: int) -> list[tuple[str, str, str]]:
         faults.append(("spikes are 0 or 1", "a graded_spikes_factor that is not 1", "fold it into the next weights"))
     for label in ("beta", "threshold"):
         value = getattr(module, label)
-        if value.numel() not in (1, width):
+        if width is not None and value.numel() not in (1, width):
             faults.append(
                 (f"{label} is one value or one a neuron", f"{value.numel()} values", f"use 1 or {width} values")
             )

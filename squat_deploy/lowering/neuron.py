@@ -26,7 +26,8 @@ class _Recorder(nn.Module):
         self.last = torch.zeros(0)
 
     def forward(self, values: Tensor) -> Tensor:
-        self.last = self.quantizer(values)
+        if values is not self.last:  # fire() quantizes the same membrane a second time
+            self.last = self.quantizer(values)
         return self.last
 
 

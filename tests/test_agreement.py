@@ -1,0 +1,97 @@
+"""The law of agreement: every network, every executor, whole traces, no difference."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import squat_deploy as sd
+from squat_deploy import bundled
+from squat_deploy.backends.hls import HlsConfig
+from squat_deploy.errors import ConfigError, NotProvenError
+from tests.drawing import draw
+
+CI_SEEDS = range(40)  # `make fuzz` draws any number
+
+
+def assert_agrees(agreement: sd.agreement.Agreement) -> None:
+    for row in agreement.rows:
+        assert row.mismatches == 0, f"{row.executor} differs first at {row.first}"
+    assert agreement.agrees
+
+
+@pytest.mark.parametrize("seed", CI_SEEDS)
+def test_random_networks(seed: int, compiler: None) -> None:
+    """Drawn over every option; those that float32 rounding could decide otherwise must be refused, with examples."""
+    drawn = draw(seed)
+    try:
+        network = sd.lower(drawn.model, drawn.spec, drawn.steps)
+    except NotProvenError as error:
+        assert "not proven: rule" in str(error) and "the first: neuron" in str(error)
+        carried = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
+        assert not carried.certificate.proven
+        assert sum(row.at_risk for row in carried.certificate.layers) > 0
+        assert_agrees(sd.verify(carried, None, drawn.inputs, executors=("numpy",)))
+        return
+    assert network.certificate.proven
+    agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
+    assert [row.executor for row in agreement.rows] == ["torch", "numpy", "c++"]
+    assert_agrees(agreement)
+
+
+def test_bundled_model(fashion: sd.Network, compiler: None) -> None:
+    """Proven in every layer, equal everywhere on the bundled images, and as good as promised."""
+    assert fashion.certificate.proven
+    assert [row.rule for row in fashion.certificate.layers] == ["exact grid", "exact grid"]
+    real, labels = bundled.images()
+    agreement = sd.verify(fashion, bundled.model(), fashion.input.quantize(real), labels=labels)
+    assert_agrees(agreement)
+    assert len({row.accuracy for row in agreement.rows}) == 1
+    assert agreement.rows[0].accuracy is not None and agreement.rows[0].accuracy > 0.8
+
+
+def test_batch_size_does_not_matter(small: sd.Network, small_model: torch.nn.Module, rng: np.random.Generator) -> None:
+    inputs = rng.integers(0, 16, (33, 16))
+    whole = sd.simulate(small, inputs, trace=True)
+    for batch in (1, 7):
+        part = sd.simulate(small, inputs, trace=True, batch=batch)
+        for a, b in zip(whole.trace or (), part.trace or (), strict=True):
+            assert all(np.array_equal(getattr(a, key), getattr(b, key)) for key in ("sums", "states", "spikes"))
+        assert np.array_equal(whole.counts, part.counts)
+
+
+def with_flipped_threshold(network: sd.Network) -> sd.Network:
+    neuron = network.neurons[0]
+    wrong = neuron.thresholds.copy()
+    wrong[0, neuron.initial_state] -= 3
+    layers = tuple(dataclasses.replace(neuron, thresholds=wrong) if x is neuron else x for x in network.layers)
+    return dataclasses.replace(network, layers=layers)
+
+
+def test_a_wrong_table_is_noticed(small: sd.Network, small_model: torch.nn.Module, rng: np.random.Generator) -> None:
+    """The oracle is torch: integers that differ from it must show as mismatches with a place."""
+    agreement = sd.verify(
+        with_flipped_threshold(small), small_model, rng.integers(0, 16, (200, 16)), executors=("torch", "numpy")
+    )
+    row = agreement.rows[0]
+    assert not agreement.agrees and row.mismatches > 0
+    assert row.first is not None and row.first.startswith("sequence ") and "lif1 neuron" in row.first
+
+
+def test_verify_names_what_it_cannot_do(small: sd.Network) -> None:
+    with pytest.raises(ConfigError, match="unknown executor verilog; there are torch, numpy, c\\+\\+"):
+        sd.verify(small, None, np.zeros((1, 16), int), executors=("verilog",))
+    with pytest.raises(ConfigError, match="'torch' needs the trained model"):
+        sd.verify(small, None, np.zeros((1, 16), int))
+
+
+@pytest.mark.parametrize("form", ["offset", "threshold"])
+@pytest.mark.parametrize("pe", [1, 3, 8])
+def test_every_folding_and_form(
+    small: sd.Network, form: str, pe: int, rng: np.random.Generator, compiler: None
+) -> None:
+    config = HlsConfig(form=form, pe={"lif1": pe, "lif2": min(pe, 4)})
+    assert_agrees(sd.verify(small, None, rng.integers(0, 16, (9, 16)), executors=("numpy", "c++"), config=config))

@@ -1,0 +1,312 @@
+"""HLS projects: what they contain, that they compile cleanly in every mode, and that their testbench can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+import squat_deploy as sd
+from squat_deploy import toolchain
+from squat_deploy.backends import hls
+from squat_deploy.backends.cpp import packed_rows, plain
+from squat_deploy.backends.schedule import estimate
+from squat_deploy.errors import ConfigError, ExportError
+from squat_deploy.quantize import state_quant
+from squat_deploy.training.models import dense_lif_net
+from tests.conftest import ROOT
+from tests.drawing import draw
+
+GOLDEN = ROOT / "hls_out" / "golden_16_8_4"
+GOLDEN_CONFIG = sd.HlsConfig(pe=4, vectors=12)
+SHIMS = ROOT / "tests" / "shims"
+
+
+@pytest.fixture
+def project(small: sd.Network, tmp_path: Path) -> Path:
+    return sd.emit_hls(small, tmp_path / "project", GOLDEN_CONFIG)
+
+
+def make(project: Path, target: str, *, may_fail: bool = False) -> str:
+    return toolchain.run(["make", "-s", target, f"PYTHON={sys.executable}"], project, may_fail=may_fail)
+
+
+def golden_network() -> sd.Network:
+    """Like the bundled model in small, from numbers that do not depend on the machine's random generator."""
+    model = dense_lif_net((16, 8, 4), beta=0.9)
+    for index, fan_in, fan_out in ((1, 16, 8), (2, 8, 4)):
+        pattern = (np.arange(fan_in * fan_out) * 37 % 29 - 13).reshape(fan_out, fan_in) / 32
+        model.get_submodule(f"fc{index}").weight.data = torch.from_numpy(pattern.astype(np.float32)) * index
+    return sd.lower(model.eval(), sd.InputSpec((16,), 0, 15, 2.0**-4), 6, name="golden")
+
+
+def golden_stimulus() -> np.ndarray:
+    return (np.arange(12 * 16) * 53 % 31 % 16).reshape(12, 16)
+
+
+def test_golden_project(update_golden: bool) -> None:
+    """The committed project, byte for byte."""
+    files = hls.render(golden_network(), GOLDEN_CONFIG, golden_stimulus())
+    if update_golden:
+        sd.emit_hls(golden_network(), GOLDEN, GOLDEN_CONFIG, stimulus=golden_stimulus())
+    present = {p.relative_to(GOLDEN).as_posix() for p in GOLDEN.rglob("*") if p.is_file()}
+    assert present == set(files)
+    for name, text in files.items():
+        assert (GOLDEN / name).read_text() == text, f"{name} differs; --update-golden writes it anew"
+
+
+def test_emitting_twice_gives_equal_bytes(small: sd.Network, tmp_path: Path) -> None:
+    first, second = (sd.emit_hls(small, tmp_path / name) for name in ("a", "b"))
+    for path in first.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
+
+
+def test_manifest_has_the_hash_of_every_file(project: Path) -> None:
+    manifest = json.loads((project / "manifest.json").read_text())
+    files = {p.relative_to(project).as_posix() for p in project.rglob("*") if p.is_file()} - {"manifest.json"}
+    assert set(manifest["sha256"]) == files
+    for name, digest in manifest["sha256"].items():
+        assert hashlib.sha256((project / name).read_bytes()).hexdigest() == digest
+
+
+def test_every_build_passes(project: Path, ap_headers: None) -> None:
+    """Standard integers, ap_int, and both sanitizers; no warning under -Wall -Wextra -Wconversion."""
+    readme = (project / "README.md").read_text()
+    expected = re.search(r"PASS: 0 mismatches in ([\d,]+) values, (\d+) sequences", readme)
+    assert expected is not None
+    line = f"PASS: 0 mismatches in {expected[1].replace(',', '')} values, {expected[2]} sequences\n"
+    for target in ("csim", "csim-ap", "sanitize"):
+        assert make(project, target) == line
+    assert make(project, "csim-counts").endswith("sequences\n")
+
+
+@pytest.mark.parametrize("seed", [3, 11, 17, 23])
+def test_random_projects_are_clean(seed: int, tmp_path: Path, ap_headers: None) -> None:
+    drawn = draw(seed)
+    network = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
+    project = sd.emit_hls(network, tmp_path / "p", drawn.config, stimulus=drawn.inputs)
+    for target in ("csim", "csim-ap", "sanitize"):
+        assert make(project, target).startswith("PASS: 0 mismatches")
+
+
+@pytest.mark.parametrize("mode", ["vitis", "bambu"])
+def test_the_paths_of_the_hls_tools_compile(mode: str, project: Path, ap_headers: None) -> None:
+    """With small stand-ins for the tools' own headers (hls_stream.h, ap_axi_sdata.h): types, TLAST, embedded data."""
+    import da4ml
+
+    headers = Path(da4ml.__file__).parent / "codegen/hls/source/ap_types/include"
+    define = {"vitis": [], "bambu": ["-D__BAMBU__", "-DSQUAT_TB_EMBED", "-DSQUAT_TB_STEPS_PER_CALL=1"]}[mode]
+    command = ["g++", "-std=c++14", "-O1", "-w", "-DSQUAT_TRACE", *define, "-isystem", str(headers)]
+    command += ["-isystem", str(SHIMS), "-o", "tool", "src/squat_top.cpp", "tb/squat_tb.cpp"]
+    toolchain.run(command, project)
+    assert toolchain.run(["./tool"], project).startswith("PASS: 0 mismatches")
+
+
+def flip(path: Path, pattern: str, change: str) -> None:
+    text = path.read_text()
+    changed = re.sub(pattern, change, text, count=1)
+    assert changed != text
+    path.write_text(changed)
+
+
+def first_difference(project: Path) -> str:
+    """The testbench's report; it must have failed."""
+    toolchain.run(["make", "-s", "build-host/csim"], project)
+    done = subprocess.run(["./build-host/csim"], cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode not in (0, 2), done.stdout
+    assert "\nFAIL: " in done.stdout
+    report = re.match(r"FIRST DIFFERENCE: (.*)\n", done.stdout)
+    assert report is not None
+    return report[1]
+
+
+@pytest.mark.parametrize("row", [0, 5, 21])
+def test_one_wrong_weight_is_found(row: int, project: Path, compiler: None) -> None:
+    rom = project / "src" / "rom1.h"
+    words = re.findall(r"0x[0-9a-f]{16}ULL", rom.read_text())
+    rom.write_text(rom.read_text().replace(words[row], f"0x{int(words[row][:-3], 16) ^ 0x4:016x}ULL", 1))
+    assert re.fullmatch(
+        r"sequence \d+ step \d+ layer 1 \(lif1\) neuron \d+ (state|spike): want \d+, got \d+", first_difference(project)
+    )
+
+
+def test_one_wrong_table_entry_is_found(project: Path, compiler: None) -> None:
+    flip(project / "src" / "layer1.h", r"(THRESHOLDS\[STATES\]\[3\] = \{\n    \{\n +-?\d+, )(-?\d+)", r"\g<1>1\g<2>")
+    assert "layer 1 (lif1) neuron" in first_difference(project)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("layer1_state", "layer 1 (lif1) neuron 0 state"), ("layer2_spike", "layer 2 (lif2) neuron 0 spike")],
+)
+def test_one_wrong_golden_value_is_found(name: str, what: str, project: Path, compiler: None) -> None:
+    path = project / "tb" / "data" / f"{name}.dat"
+    lines = path.read_text().splitlines()
+    first = lines[4].split(",")
+    want = int(first[0])
+    lines[4] = ",".join([str(want ^ 1), *first[1:]])
+    path.write_text("\n".join(lines) + "\n")
+    assert first_difference(project) == f"sequence 0 step 4 {what}: want {want ^ 1}, got {want}"
+
+
+def test_missing_and_broken_golden_data(project: Path, compiler: None) -> None:
+    toolchain.run(["make", "-s", "build-host/csim"], project)
+    data = project / "tb" / "data" / "stimulus.dat"
+    original = data.read_text()
+    for content, message in (
+        (original[:-40], "disagree on the number of sequences"),
+        ("x", "no complete golden data in:"),
+    ):
+        data.write_text(content)
+        done = subprocess.run(["./build-host/csim"], cwd=project, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and message in done.stdout
+    done = subprocess.run(["./build-host/csim", "/nowhere"], cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "'/nowhere/'" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["../../x", "int main", 'a"); system("x', "*/ #error", "é\n#include <x>", ""])
+def test_names_become_neither_paths_nor_code(name: str, small: sd.Network, tmp_path: Path, compiler: None) -> None:
+    layers = tuple(dataclasses.replace(layer, name=name) for layer in small.layers)
+    network = dataclasses.replace(small, layers=layers, name=name)
+    project = sd.emit_hls(network, tmp_path / "deep" / "project", GOLDEN_CONFIG)
+    plain_project = sd.emit_hls(small, tmp_path / "deep" / "plain", GOLDEN_CONFIG)
+    assert {p.name for p in project.rglob("*")} == {p.name for p in plain_project.rglob("*")}
+    assert {p.name for p in tmp_path.iterdir()} == {"deep"}
+    text = "".join(path.read_text() for path in (project / "src").iterdir())
+    assert plain(name) in text and (not name or name not in text)
+    assert make(project, "csim").startswith("PASS")
+
+
+def test_a_folder_that_is_not_ours_is_kept(small: sd.Network, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    with pytest.raises(ExportError, match="was not made by squat_deploy; choose another folder or remove it"):
+        sd.emit_hls(small, mine)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"] and (mine / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_interrupted_export_leaves_nothing(
+    small: sd.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = sd.emit_hls(small, tmp_path / "project", GOLDEN_CONFIG)
+    before = {p: p.read_bytes() for p in target.rglob("*") if p.is_file()}
+    written = []
+
+    def failing(path: Path, content: bytes) -> int:
+        written.append(path)
+        if len(written) == 5:
+            raise failure
+        return original(path, content)
+
+    original = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", failing)
+    for failure, caught in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "No space left"), ExportError)):
+        written.clear()
+        with pytest.raises(caught):
+            sd.emit_hls(small, target, sd.HlsConfig(pe=2))
+        assert [p.name for p in tmp_path.iterdir()] == ["project"]
+        assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ExportError, match="cannot write"):
+        sd.emit_hls(small, tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"pe": 0}, "lif1: PE must be 1 to 8; got 0"),
+        ({"pe": 65}, "lif1: PE must be 1 to 8; got 65"),
+        ({"pe": {"lif9": 2}}, "pe: no layer is called lif9; the layers are lif1, lif2"),
+    ],
+)
+def test_bad_folding(config: dict[str, object], message: str, small: sd.Network, tmp_path: Path) -> None:
+    with pytest.raises((ExportError, ConfigError)) as caught:
+        sd.emit_hls(small, tmp_path / "x", sd.HlsConfig(**config))
+    assert str(caught.value) == message and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("option", [{"clock": 5}, {"part": "x; rm -rf"}, {"form": "magic"}, {"clock_ns": -1}])
+def test_bad_options(option: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        sd.HlsConfig(**option)
+
+
+def test_offset_form_refused_where_there_is_none(small: sd.Network, tmp_path: Path) -> None:
+    neuron = small.neurons[0]
+    wrong = neuron.thresholds.copy()
+    wrong[0, :3] = [[0, 5, 20], [0, 9, 20], [2, 3, 20]]
+    layers = (small.layers[0], dataclasses.replace(neuron, thresholds=wrong, initial_state=0), *small.layers[2:])
+    with pytest.raises(ExportError, match="lif1: no offset/boundary form exists"):
+        sd.emit_hls(dataclasses.replace(small, layers=layers), tmp_path / "x", sd.HlsConfig(form="offset"))
+
+
+def test_packing() -> None:
+    codes = np.arange(1, 7).reshape(2, 3)
+    assert packed_rows(codes, 4, 2) == [[0x21, 0x54], [0x3, 0x6]]
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_wide_folding_reads_several_roms(bits: int, tmp_path: Path, compiler: None) -> None:
+    torch.manual_seed(bits)
+    model = dense_lif_net((20, 48, 3), state_bits=bits, weight_bits=7, kind="uniform")
+    network = sd.lower(model, sd.InputSpec((20,), 0, 15, 2.0**-4), 4)
+    project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(pe={"lif1": 40, "lif2": 3}))
+    assert "WEIGHTS[5]" in (project / "src" / "rom1.h").read_text()
+    assert make(project, "csim").startswith("PASS")
+
+
+def test_cycle_estimate_counts_the_loops() -> None:
+    """One event, two neurons in one group: every term of the schedule by hand, overhead 5 a loop."""
+    torch.manual_seed(0)
+    network = sd.lower(dense_lif_net((3, 2), state_bits=2), sd.InputSpec((3,), 0, 15, 2.0**-4), 2)
+    layers = hls._fold(network, sd.HlsConfig(pe=2))
+    schedule = estimate(network, layers, (np.array([[1, 1]]), np.array([[0, 2]])))
+    read, layer, readout = schedule.layers
+    assert read.mean == ((3 + 5) + 1) / 2
+    first, second = 1 + 1 + 1 + 1 + 0 + 20, 0 + 0 + 1 + 1 + 2 + 20
+    assert layer.mean == (first + second) / 2
+    assert readout.mean == ((0 + 5) + (2 + 5 + 2 + 5)) / 2
+    assert schedule.mean_cycles == 8 + first + second + 14
+
+
+def test_vitis_files_say_what_matters(project: Path) -> None:
+    config = (project / "hls_config.cfg").read_text()
+    assert "\nsyn.rtl.reset=state\n" in config and "\nsyn.top=squat_top\n" in config
+    assert not re.search(r"=.*#", config), "comments only on lines of their own"
+    for line in re.findall(r"^(?:syn|tb)\.file=(.*)$", config, re.MULTILINE):
+        assert (project / line).is_file()
+    script = (project / "scripts" / "run_hls.tcl").read_text()
+    assert "config_rtl -reset state" in script
+    log = make(project, "csynth", may_fail=True)
+    assert "v++ -c --mode hls --config hls_config.cfg" in log or toolchain.TOOLS[2].find()
+    assert "PandA-Bambu is not on the PATH" in make(project, "bambu", may_fail=True) or toolchain.TOOLS[3].find()
+
+
+def test_closure_and_module_give_the_same_project(tmp_path: Path) -> None:
+    from snntorch.functional.quant import state_quant as reference
+
+    projects = []
+    for make_quantizer in (state_quant, reference):
+        torch.manual_seed(5)
+        model = dense_lif_net((6, 4))
+        model.lif1.state_quant = None
+        del model.lif1.state_quant
+        model.lif1.state_quant = make_quantizer(3, uniform=False)
+        projects.append(hls.render(sd.lower(model, sd.InputSpec((6,), 0, 15, 2.0**-4), 4), sd.HlsConfig()))
+    assert projects[0] == projects[1]

@@ -1,0 +1,306 @@
+"""Lowering: what is accepted, what is refused, with the whole message."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from brevitas.nn import QuantIdentity, QuantLinear
+from brevitas.quant.fixed_point import Int8BiasPerTensorFixedPointInternalScaling, Int8WeightPerTensorFixedPoint
+from brevitas.quant.scaled_int import Int8WeightPerTensorFloat, Int16Bias
+from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
+from torch import nn
+
+import squat_deploy as sd
+from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
+from squat_deploy.quantize import InputQuantizer, StateQuantizer, state_quant
+from squat_deploy.training.layers import IntThenScaleLinear
+
+SPEC = sd.InputSpec((6,))
+
+
+def linear(fan_in: int = 6, fan_out: int = 4, **options: object) -> QuantLinear:
+    torch.manual_seed(0)
+    options = {"bias": False, "weight_quant": Int8WeightPerTensorFixedPoint, "weight_bit_width": 4, **options}
+    return QuantLinear(fan_in, fan_out, **options)
+
+
+def leaky(**options: object) -> snn.Leaky:
+    options = {"beta": 0.9, "state_quant": state_quant(3), "init_hidden": True, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return snn.Leaky(**options)
+
+
+def switched_off() -> StateQuantizer:
+    quantizer = state_quant(3)
+    quantizer.enabled = False
+    return quantizer
+
+
+def hooked() -> snn.Leaky:
+    neuron = leaky()
+    neuron.register_forward_hook(lambda *_: None)
+    return neuron
+
+
+def with_nan() -> QuantLinear:
+    layer = linear()
+    layer.weight.data[0, 0] = torch.nan
+    return layer
+
+
+def huge() -> QuantLinear:
+    layer = linear()
+    layer.weight.data = torch.full((4, 6), 2.0**20)
+    return layer
+
+
+class Shouting(QuantLinear):
+    pass
+
+
+REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
+    "plain linear": (
+        lambda: [nn.Linear(6, 4), leaky()],
+        "0 (Linear): this type cannot be lowered; got Linear; "
+        "use brevitas.nn.QuantLinear, so that the weights are integers",
+    ),
+    "conv": (
+        lambda: [nn.Conv2d(1, 2, 3), leaky()],
+        "0 (Conv2d): this type cannot be lowered; got Conv2d; only fully connected layers can be lowered so far",
+    ),
+    "recurrent": (
+        lambda: [linear(), snn.RLeaky(beta=0.9, linear_features=4, state_quant=state_quant(3))],
+        "1 (RLeaky): this type cannot be lowered; got RLeaky; "
+        "use snn.Leaky: recurrent neurons cannot be lowered so far",
+    ),
+    "lstm": (
+        lambda: [linear(), snn.SLSTM(4, 4, state_quant=state_quant(3))],
+        "1 (SLSTM): this type cannot be lowered; got SLSTM; "
+        "use snn.Leaky: its gates are real-valued functions, no table holds them",
+    ),
+    "subclass": (
+        lambda: [Shouting(6, 4), leaky()],
+        "0 (Shouting): this type cannot be lowered; got Shouting; "
+        "a subclass may compute anything; use QuantLinear itself if it can be lowered",
+    ),
+    "relu": (
+        lambda: [linear(), nn.ReLU(), leaky()],
+        "1 (ReLU): this type cannot be lowered; got ReLU; remove it: neurons are the only non-linearity",
+    ),
+    "float state": (
+        lambda: [linear(), leaky(state_quant=False)],
+        "1 (Leaky): the membrane must be quantized: 32-bit states have no table; got state_quant=False; "
+        "train with snn.Leaky(state_quant=squat_deploy.quantize.state_quant(...))",
+    ),
+    "switched off": (
+        lambda: [linear(), leaky(state_quant=switched_off())],
+        "1 (Leaky): the membrane must be quantized; got a StateQuantizer that is switched off; set .enabled = True",
+    ),
+    "foreign quantizer": (
+        lambda: [linear(), leaky(state_quant=torch.round)],
+        "1 (Leaky): the level table must be usable; got state_quant: expected a StateQuantizer or a closure of "
+        f"snnTorch's state_quant; got {torch.round!r}; see squat_deploy.levels.level_table",
+    ),
+    "never fires": (
+        lambda: [linear(), leaky(threshold=3.0)],
+        "1 (Leaky): the level table must be usable; got levels: a neuron fires only above its threshold 3.0, but the "
+        "highest level is 1.2000000476837158: it could never fire; raise upper_limit above 0; "
+        "see squat_deploy.levels.level_table",
+    ),
+    "inhibition": (
+        lambda: [linear(), leaky(inhibition=True)],
+        "1 (Leaky): each neuron decides alone; got inhibition=True; train with inhibition=False",
+    ),
+    "graded spikes": (
+        lambda: [linear(), leaky(graded_spikes_factor=2.0)],
+        "1 (Leaky): spikes are 0 or 1; got a graded_spikes_factor that is not 1; fold it into the next weights",
+    ),
+    "beta of another size": (
+        lambda: [linear(), leaky(beta=torch.rand(3))],
+        "1 (Leaky): beta is one value or one a neuron; got 3 values; use 1 or 4 values",
+    ),
+    "hook": (
+        lambda: [linear(), hooked()],
+        "1 (Leaky): forward hooks change what the module computes; got a hook; remove the hooks before lowering",
+    ),
+    "nan": (
+        lambda: [with_nan(), leaky()],
+        "0 (QuantLinear): every weight must be finite; got NaN or infinity in weight; retrain or repair it",
+    ),
+    "unquantized weights": (
+        lambda: [linear(weight_quant=None), leaky()],
+        "0 (QuantLinear): weights must be quantized; got weight_quant=None; "
+        "use weight_quant=Int8WeightPerTensorFixedPoint",
+    ),
+    "asymmetric weights": (
+        lambda: [linear(weight_quant=ShiftedUint8WeightPerTensorFloat), leaky()],
+        "0 (QuantLinear): weights must be symmetric; got a zero point that is not 0; "
+        "use a signed quantizer, not ShiftedUint8",
+    ),
+    "wide weights": (
+        lambda: [linear(weight_bit_width=12), leaky()],
+        "0 (QuantLinear): weights have 1 to 8 bits; got 12 bits; set weight_bit_width to 8 or less",
+    ),
+    "bias that needs an input scale": (
+        lambda: [linear(bias=True, bias_quant=Int16Bias), leaky()],
+        "0 (QuantLinear): must run on a plain tensor of spikes; got Input scale required; "
+        "use bias_quant=Int8BiasPerTensorFixedPointInternalScaling, which needs no input scale",
+    ),
+    "wrong size": (
+        lambda: [linear(5, 4), leaky()],
+        "0 (QuantLinear): takes (5,) values; got (6,); make the sizes match",
+    ),
+    "two linears": (
+        lambda: [linear(), linear(4, 4), leaky()],
+        "1 (QuantLinear): synapses feed neurons; got two linear layers in a row; "
+        "put snn.Leaky between them, or merge them",
+    ),
+    "no neurons at the end": (
+        lambda: [linear(), leaky(), linear(4, 2)],
+        "model: the last layer must spike; got synapses without neurons; end with snn.Leaky",
+    ),
+    "neurons without synapses": (
+        lambda: [leaky()],
+        "0 (Leaky): neurons need synapses before them; got no linear layer before it; put a QuantLinear before it",
+    ),
+    "late input quantizer": (
+        lambda: [linear(), InputQuantizer(1.0, 0, 1), leaky()],
+        "1 (InputQuantizer): inputs are quantized before the first synapses; got it comes later; move it to the front",
+    ),
+    "another input grid": (
+        lambda: [InputQuantizer(0.5, 0, 7), linear(), leaky()],
+        "0 (InputQuantizer): InputSpec(low, high, step) must be those of the model's InputQuantizer; "
+        "got (0, 1, 1.0); use InputSpec(low=0, high=7, step=0.5)",
+    ),
+    "norm without linear": (
+        lambda: [nn.BatchNorm1d(6), linear(), leaky()],
+        "0 (BatchNorm1d): batch norm folds into the linear layer before it; got no linear before it; move or remove it",
+    ),
+    "norm without statistics": (
+        lambda: [linear(), nn.BatchNorm1d(4, track_running_stats=False), leaky()],
+        "1 (BatchNorm1d): batch norm needs running statistics; got track_running_stats=False; "
+        "train with running statistics",
+    ),
+    "flatten of the batch": (
+        lambda: [nn.Flatten(0), linear(), leaky()],
+        "0 (Flatten): Flatten keeps the batch axis and no other; got (0, -1); use nn.Flatten()",
+    ),
+    "activation quantizer": (
+        lambda: [QuantIdentity(), linear(), leaky()],
+        "0 (QuantIdentity): this type cannot be lowered; got QuantIdentity; "
+        "use squat_deploy.quantize.InputQuantizer at the front, or declare the grid in InputSpec",
+    ),
+    "membrane out of range": (
+        lambda: [huge(), leaky()],
+        "1: |membrane| must stay below 6.59e+05, where float32 still tells the levels apart; got up to 5.56e+06; "
+        "scale the weights down or use fewer state bits",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals(case: str) -> None:
+    make, message = REFUSALS[case]
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(nn.Sequential(*make()), SPEC, 5)
+    assert [str(fault) for fault in caught.value.faults] == [message]
+
+
+def test_all_faults_at_once() -> None:
+    model = nn.Sequential(nn.Linear(6, 4), leaky(inhibition=True), linear(4, 3), nn.ReLU(), leaky(state_quant=False))
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(model, SPEC, 5)
+    assert [fault.layer for fault in caught.value.faults] == ["0 (Linear)", "1 (Leaky)", "3 (ReLU)", "4 (Leaky)"]
+    assert str(caught.value).startswith("the model cannot be lowered, 4 faults:\n  - 0 (Linear)")
+
+
+def test_not_a_sequential() -> None:
+    with pytest.raises(LoweringError, match=r"model: the model must be nn\.Sequential; got QuantLinear"):
+        sd.lower(linear(), SPEC, 5)
+
+
+@pytest.mark.parametrize("steps", [0, 70_000])
+def test_steps_out_of_range(steps: int) -> None:
+    with pytest.raises(ConfigError, match=f"steps must be 1 to 65535; got {steps}"):
+        sd.lower(nn.Sequential(linear(), leaky()), SPEC, steps)
+
+
+def test_the_users_model_is_not_touched() -> None:
+    model = nn.Sequential(linear(), leaky()).train()
+    model(torch.ones(2, 6))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    membrane = model[1].mem.clone()
+    sd.lower(model, SPEC, 5)
+    assert model.training and torch.equal(model[1].mem, membrane)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_bias_on_the_grid_joins_the_sum() -> None:
+    layer = linear(bias=True)
+    layer.bias.data = torch.tensor([0.25, -0.5, 0.0, 1.0])
+    network = sd.lower(nn.Sequential(layer, leaky()), SPEC, 5)
+    scale = float(layer.quant_weight().scale)
+    assert np.array_equal(network.layers[0].bias, np.rint(np.array([0.25, -0.5, 0, 1]) / scale))
+    assert len(network.neurons[0].thresholds) == 1
+
+
+def test_bias_off_the_grid_makes_tables_of_its_own() -> None:
+    layer = linear(bias=True, bias_quant=Int8BiasPerTensorFixedPointInternalScaling)
+    layer.bias.data = torch.tensor([0.013, -0.02, 0.3, 0.11])
+    network = sd.lower(nn.Sequential(layer, leaky()), SPEC, 5)
+    assert network.certificate.layers[0].rule == "exact grid"
+    assert not network.layers[0].bias.any() and len(network.neurons[0].thresholds) > 1
+
+
+def unlucky() -> QuantLinear:
+    """A scale at which a common synaptic sum lies on the spike boundary."""
+    layer = linear(weight_quant=Int8WeightPerTensorFloat, weight_bit_width=8)
+    layer.weight.data = torch.round(layer.weight.data * 100)
+    layer.weight.data[0, 0] = 127
+    layer.weight.data *= 0.98 / 22 / 4
+    return layer
+
+
+def test_unproven_is_refused_or_carried_with_its_reason() -> None:
+    quantizer = state_quant(8, uniform=False)
+    model = nn.Sequential(unlucky(), leaky(state_quant=quantizer, beta=0.5))
+    with pytest.raises(NotProvenError) as caught:
+        sd.lower(model, SPEC, 5)
+    text = str(caught.value)
+    assert "not proven: rule 'error bound'" in text and "combinations within it of a decision" in text
+    assert "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear" in text
+    proof = sd.lower(model, SPEC, 5, allow_unproven=True).certificate.layers[0]
+    assert not proof.proven and proof.at_risk > 0 and proof.examples and proof.error_bound > 0
+    assert proof.note == "the trained model's float32 sum may round across a decision"
+
+
+def test_int_then_scale_proves_what_a_float_scale_cannot() -> None:
+    torch.manual_seed(0)
+    layer = IntThenScaleLinear(6, 4, bias=True, weight_quant=Int8WeightPerTensorFloat, weight_bit_width=8)
+    layer.weight.data = unlucky().weight.data
+    network = sd.lower(nn.Sequential(layer, leaky(state_quant=state_quant(8, False), beta=0.5)), SPEC, 5)
+    assert network.certificate.layers[0].rule == "int-then-scale" and network.certificate.proven
+
+
+def test_int_then_scale_trains() -> None:
+    layer = IntThenScaleLinear(6, 4, weight_quant=Int8WeightPerTensorFloat, weight_bit_width=4)
+    stock = QuantLinear(6, 4, weight_quant=Int8WeightPerTensorFloat, weight_bit_width=4)
+    stock.load_state_dict(layer.state_dict())
+    inputs = torch.randint(0, 2, (9, 6)).float()
+    assert torch.allclose(layer(inputs), stock(inputs), atol=1e-5)
+    for module in (layer, stock):
+        module(inputs).square().sum().backward()
+    cosine = nn.functional.cosine_similarity(layer.weight.grad.flatten(), stock.weight.grad.flatten(), dim=0)
+    assert cosine > 0.99
+
+
+def test_all_zero_weights_are_noted() -> None:
+    layer = linear()
+    layer.weight.data.zero_()
+    assert sd.lower(nn.Sequential(layer, leaky()), SPEC, 3).certificate.layers[0].note == "all weights are zero"
