@@ -56,11 +56,8 @@ def agreement_table(agreement: Agreement) -> Table:
 
 def network_table(network: Network) -> Table:
     """A layer pair a row: sizes and tables."""
-    table = Table(
-        title=f"{network.name}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    title = f"{network.name}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
     for name in ("layer", "synapses", "weight range", "neurons", "states", "levels", "tables"):
         table.add_column(name)
     for dense, neuron, _, _ in network.pairs():

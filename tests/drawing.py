@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import snntorch as snn
@@ -60,7 +61,7 @@ def draw(seed: int) -> Drawn:
         modules.insert(rng.randint(0, len(modules)), InputQuantizer(step, low, high))
     notes = [f"input {low}..{high} * {step} {spec.encoding} {shape}"]
     gain = 1.5 / (step * max(abs(low), high))
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         modules += _layer(rng, fan_in, fan_out, gain, notes)
         gain = 2.0
     steps = rng.randint(1, 7)

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ def first_difference(project: Path) -> str:
     """The testbench's report; it must have failed."""
     toolchain.run(["make", "-s", "build-host/csim"], project)
     done = subprocess.run(["./build-host/csim"], cwd=project, capture_output=True, text=True, check=False)
-    assert done.returncode not in (0, 2), done.stdout
+    assert done.returncode == 1, done.stdout
     assert "\nFAIL: " in done.stdout
     report = re.match(r"FIRST DIFFERENCE: (.*)\n", done.stdout)
     assert report is not None
@@ -132,17 +133,36 @@ def first_difference(project: Path) -> str:
 
 
 @pytest.mark.parametrize("row", [0, 5, 21])
-def test_one_wrong_weight_is_found(row: int, project: Path, compiler: None) -> None:
+@pytest.mark.parametrize("bit", [0, 7, 14])
+def test_one_wrong_weight_bit_is_found(row: int, bit: int, project: Path, compiler: None) -> None:
     rom = project / "src" / "rom1.h"
     words = re.findall(r"0x[0-9a-f]{16}ULL", rom.read_text())
-    rom.write_text(rom.read_text().replace(words[row], f"0x{int(words[row][:-3], 16) ^ 0x4:016x}ULL", 1))
-    assert re.fullmatch(
-        r"sequence \d+ step \d+ layer 1 \(lif1\) neuron \d+ (state|spike): want \d+, got \d+", first_difference(project)
-    )
+    wrong = f"0x{int(words[row][:-3], 16) ^ (1 << bit):016x}ULL"
+    rom.write_text(rom.read_text().replace(words[row], wrong, 1))
+    at = words.index(words[row])
+    assert first_difference(project) == f"layer 1 (lif1) WEIGHTS entry {at} is not the generated one"
+
+
+def without_rom_check(project: Path) -> None:
+    flip(project / "tb" / "squat_tb.cpp", r"\n    check_roms\(\);", "")
+
+
+def test_a_wrong_weight_shows_in_the_traces_too(project: Path, compiler: None) -> None:
+    without_rom_check(project)
+    flip(project / "src" / "rom1.h", r"(0x000000000000)(....)ULL", r"\g<1>7777ULL")
+    place = r"sequence \d+ step \d+ layer 1 \(lif1\) neuron \d+ (state|spike): want \d+, got \d+"
+    assert re.fullmatch(place, first_difference(project))
 
 
 def test_one_wrong_table_entry_is_found(project: Path, compiler: None) -> None:
-    flip(project / "src" / "layer1.h", r"(THRESHOLDS\[STATES\]\[3\] = \{\n    \{\n +-?\d+, )(-?\d+)", r"\g<1>1\g<2>")
+    """In the row of the rest state, where every neuron starts."""
+    rom = project / "src" / "rom1.h"
+    rows = re.findall(r"\n +(-?\d+), (-?\d+), (-?\d+)\}", rom.read_text())
+    first, middle, last = rows[4]
+    wrong = rom.read_text().replace(f"{first}, {middle}, {last}}}", f"{first}, {int(middle) ^ 128}, {last}}}")
+    rom.write_text(wrong)
+    assert first_difference(project) == "layer 1 (lif1) THRESHOLDS entry 13 is not the generated one"
+    without_rom_check(project)
     assert "layer 1 (lif1) neuron" in first_difference(project)
 
 
@@ -202,18 +222,16 @@ def test_an_interrupted_export_leaves_nothing(
 ) -> None:
     target = sd.emit_hls(small, tmp_path / "project", GOLDEN_CONFIG)
     before = {p: p.read_bytes() for p in target.rglob("*") if p.is_file()}
-    written = []
-
-    def failing(path: Path, content: bytes) -> int:
-        written.append(path)
-        if len(written) == 5:
-            raise failure
-        return original(path, content)
-
     original = Path.write_bytes
-    monkeypatch.setattr(Path, "write_bytes", failing)
     for failure, caught in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "No space left"), ExportError)):
-        written.clear()
+        fails_at = iter([None, None, None, None, failure])
+
+        def failing(path: Path, content: bytes, fails_at: Iterator[BaseException | None] = fails_at) -> int:
+            if error := next(fails_at):
+                raise error
+            return original(path, content)
+
+        monkeypatch.setattr(Path, "write_bytes", failing)
         with pytest.raises(caught):
             sd.emit_hls(small, target, sd.HlsConfig(pe=2))
         assert [p.name for p in tmp_path.iterdir()] == ["project"]

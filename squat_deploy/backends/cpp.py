@@ -59,6 +59,13 @@ def native_int(low: int, high: int) -> str:
     raise OverflowError(f"{low}..{high} needs more than 64 bits")
 
 
+def rom_sums(values: IntArray) -> tuple[str, str]:
+    """Sum and position-weighted sum of an array modulo 2**64, as literals: together they locate one changed entry."""
+    flat = values.reshape(-1).astype(np.int64).view(np.uint64)
+    position = np.arange(1, flat.size + 1, dtype=np.uint64)
+    return unsigned64(int(flat.sum(dtype=np.uint64))), unsigned64(int((flat * position).sum(dtype=np.uint64)))
+
+
 def packed_rows(codes: IntArray, bits: int, lanes: int) -> list[list[int]]:
     """Packs (rows, PE) unsigned codes into words of `lanes` codes each, first code in the lowest bits.
 

@@ -202,7 +202,7 @@ def _context(
         "data_files": sorted(data),
         "sequences": sequences,
         "runs": runs,
-        "values": steps_run * traced * 2 + calls * network.outputs * 2,
+        "values": sum(len(layer.constants) for layer in layers) + steps_run * traced * 2 + calls * network.outputs * 2,
     }
 
 
@@ -247,6 +247,7 @@ def _environment() -> Environment:
     environment.globals.update(
         plain=cpp.plain,
         native_int=cpp.native_int,
+        rom_sums=lambda layer: {name: cpp.rom_sums(array) for name, array in layer.constants.items()},
         initializer=partial(cpp.initializer, indent="    "),
         wrapped_words=lambda words: cpp.wrapped(map(cpp.unsigned64, words), "        "),
     )

@@ -72,6 +72,20 @@ class HlsLayer:
         return self.neuron.state_bits + 1
 
     @property
+    def constants(self) -> dict[str, IntArray]:
+        """The constant arrays of the layer by their names in the source."""
+        searched = "BOUNDARIES" if self.form == "offset" else "THRESHOLDS"
+        arrays = {
+            "WEIGHTS": np.array(self.weight_words, dtype=np.uint64).view(np.int64),
+            "BIAS": self.bias,
+            "OFFSET": self.keys,
+            searched: self.sorted_table,
+            "SUCCESSOR": self.successor,
+            "FIRE_LEVEL": self.fire_level if self.per_neuron else None,
+        }
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    @property
     def rom_bits(self) -> int:
         """Bits of all weights as stored."""
         return sum(len(limb) for limb in self.weight_words) * min(WORD_BITS, self.lanes * self.weight_bits)

@@ -8,30 +8,7 @@
 
 namespace layer1 {
 
-const unsigned INPUTS = 16;
-const unsigned NEURONS = 8;
-const unsigned PE = 4;  // neurons updated in parallel
-const unsigned GROUPS = 2;
-const unsigned WEIGHT_BITS = 4;
-const unsigned WEIGHTS_PER_WORD = 16;
-const unsigned LEVEL_BITS = 2;
-const unsigned LEVELS = 4;
-const unsigned STATES = 5;
-const unsigned REST = 4;  // state at the start of a sequence
-
-// level = number of THRESHOLDS[state] that are <= sum
-static const key1_t THRESHOLDS[STATES][3] = {
-    {
-        206, 459, 510},
-    {
-        -210, 44, 95},
-    {
-        -251, 3, 54},
-    {
-        -45, 208, 259},
-    {
-        -25, 229, 280}};
-const unsigned FIRE_LEVEL = 3;
+const unsigned FIRE_LEVEL = 3;  // first level that spikes
 
 inline int weight(const unsigned row, const unsigned lane) {
     const unsigned shift = (lane % WEIGHTS_PER_WORD) * WEIGHT_BITS;

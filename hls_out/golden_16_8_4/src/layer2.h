@@ -8,30 +8,7 @@
 
 namespace layer2 {
 
-const unsigned INPUTS = 8;
-const unsigned NEURONS = 4;
-const unsigned PE = 4;  // neurons updated in parallel
-const unsigned GROUPS = 1;
-const unsigned WEIGHT_BITS = 4;
-const unsigned WEIGHTS_PER_WORD = 16;
-const unsigned LEVEL_BITS = 2;
-const unsigned LEVELS = 4;
-const unsigned STATES = 5;
-const unsigned REST = 4;  // state at the start of a sequence
-
-// level = number of THRESHOLDS[state] that are <= sum
-static const key2_t THRESHOLDS[STATES][3] = {
-    {
-        7, 15, 16},
-    {
-        -6, 2, 3},
-    {
-        -7, 1, 2},
-    {
-        -1, 7, 9},
-    {
-        0, 8, 9}};
-const unsigned FIRE_LEVEL = 3;
+const unsigned FIRE_LEVEL = 3;  // first level that spikes
 
 inline int weight(const unsigned row, const unsigned lane) {
     const unsigned shift = (lane % WEIGHTS_PER_WORD) * WEIGHT_BITS;

@@ -43,6 +43,22 @@ typedef std::int8_t key2_t;  // 6 bits
 typedef std::uint8_t state2_t;  // 3 bits
 #endif
 
+// Constant tables: exact widths for synthesis, standard integers on the host, where compilers choke on ap_int tables.
+#if defined(SQUAT_VITIS)
+typedef key1_t table1_t;
+typedef state1_t code1_t;
+#else
+typedef std::int16_t table1_t;
+typedef std::uint8_t code1_t;
+#endif
+#if defined(SQUAT_VITIS)
+typedef key2_t table2_t;
+typedef state2_t code2_t;
+#else
+typedef std::int8_t table2_t;
+typedef std::uint8_t code2_t;
+#endif
+
 // Pragmas for Vitis HLS: PandA-Bambu stops at those that it does not know, and g++ has none.
 #if defined(SQUAT_VITIS)
 #define SQUAT_PRAGMA(text) _Pragma(#text)
