@@ -313,8 +313,9 @@ def _finish(agreement: Agreement, as_json: bool, document: dict[str, Any] | None
     else:
         console.print(agreement_table(agreement))
     if not agreement.agrees:
-        first = next(row for row in agreement.rows if row.mismatches)
-        Console(stderr=True).print(f"[bold red]{first.executor} differs first at[/] {first.first}")
+        if not as_json:
+            first = next(row for row in agreement.rows if row.mismatches)
+            Console(stderr=True).print(f"[bold red]{first.executor} differs first at[/] {first.first}")
         raise typer.Exit(1)
 
 

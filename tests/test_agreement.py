@@ -12,6 +12,8 @@ import squat_deploy as sd
 from squat_deploy import bundled
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.errors import ConfigError, NotProvenError
+from squat_deploy.training.datasets import available, fashion_mnist
+from tests.conftest import need
 from tests.drawing import draw
 
 CI_SEEDS = range(40)  # `make fuzz` draws any number
@@ -51,6 +53,17 @@ def test_bundled_model(fashion: sd.Network, compiler: None) -> None:
     assert_agrees(agreement)
     assert len({row.accuracy for row in agreement.rows}) == 1
     assert agreement.rows[0].accuracy is not None and agreement.rows[0].accuracy > 0.8
+
+
+def test_bundled_model_on_the_whole_test_set(fashion: sd.Network, compiler: None) -> None:
+    """All 10,000 images, every step, every layer, three executors: 0 mismatches, and the promised accuracy."""
+    need(available(), "Fashion-MNIST (Debian package dataset-fashion-mnist)")
+    test = fashion_mnist("test")
+    inputs = fashion.input.quantize(test.real())
+    agreement = sd.verify(fashion, bundled.model(), inputs, labels=test.labels)
+    assert_agrees(agreement)
+    assert {row.samples for row in agreement.rows} == {10_000}
+    assert agreement.rows[0].accuracy is not None and agreement.rows[0].accuracy >= 0.85
 
 
 def test_batch_size_does_not_matter(small: sd.Network, small_model: torch.nn.Module, rng: np.random.Generator) -> None:

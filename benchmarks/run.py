@@ -1,0 +1,150 @@
+"""All measurements, as ratios against what a user would use instead, in one run.
+
+Times are the least of several runs on one thread; peak memory is what a call allocates on top, from the high-water mark
+of a fresh process.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import snntorch as snn
+import torch
+from rich.console import Console
+from rich.table import Table
+from snntorch.functional.quant import state_quant as snntorch_state_quant
+from torch import nn
+
+import squat_deploy as sd
+from squat_deploy.quantize import state_quant
+from squat_deploy.training.loop import train_step
+from squat_deploy.training.models import dense_lif_net
+from squat_deploy.training.sequence import leaves, reset_neurons, run_model
+
+STEPS = 10
+
+
+def least(call: Callable[[], object], seconds: float = 3.0) -> float:
+    """Shortest of at least three runs, in seconds."""
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < seconds and len(times) < 50):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def peak_mb(which: str, bits: int) -> float:
+    """Growth of the peak memory by one quantization of (128, 1000), in a process of its own."""
+    arguments = [sys.executable, "-m", "benchmarks.run", "--peak", which, str(bits)]
+    return float(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
+
+
+def measure_peak(which: str, bits: int) -> None:
+    """Body of that process."""
+    values = torch.randn(128, 1000)
+    quantizer = state_quant(bits) if which == "ours" else snntorch_state_quant(bits)
+    quantizer(values[:1])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    quantizer(values)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def quantizer_table() -> Table:
+    """StateQuantizer against snnTorch's state_quant."""
+    table = Table("bits", "snnTorch", "StateQuantizer", "times faster", "peak snnTorch", "peak ours")
+    table.title = "state quantizer, (128, 1000) float32"
+    values = torch.randn(128, 1000)
+    for bits in (2, 4, 8):
+        theirs, ours = snntorch_state_quant(bits), state_quant(bits)
+        slow, fast = least(lambda f=theirs: f(values)), least(lambda f=ours: f(values))
+        memory = [f"{peak_mb(which, bits):.0f} MB" for which in ("theirs", "ours")]
+        table.add_row(str(bits), f"{slow * 1e3:.1f} ms", f"{fast * 1e3:.2f} ms", f"{slow / fast:.1f}", *memory)
+    return table
+
+
+def with_snntorch_quantizers(model: nn.Sequential, bits: int) -> nn.Sequential:
+    """The same network as a user of snnTorch and Brevitas alone would have it."""
+    for _, module in leaves(model):
+        if isinstance(module, snn.Leaky):
+            del module.state_quant
+            module.state_quant = snntorch_state_quant(bits, uniform=False)
+    return model
+
+
+def stock_step(
+    model: nn.Sequential, optimizer: torch.optim.Optimizer, images: torch.Tensor, classes: torch.Tensor
+) -> None:
+    """A training step that calls the model once a time step."""
+    reset_neurons(model)
+    counts = torch.stack([model(images) for _ in range(STEPS)]).sum(dim=0)
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(counts, classes).backward()
+    optimizer.step()
+
+
+def training_table() -> Table:
+    """Our training step against stock snnTorch + Brevitas, same network and batch."""
+    table = Table(
+        "state bits", "stock", "ours", "times faster", title=f"training step, 784-256-10, batch 128, {STEPS} steps"
+    )
+    images, classes = torch.rand(128, 784), torch.randint(0, 10, (128,))
+    for bits in (2, 4, 8):
+        stock = with_snntorch_quantizers(dense_lif_net((784, 256, 10), state_bits=bits), bits)
+        ours = dense_lif_net((784, 256, 10), state_bits=bits)
+        slow_optimizer, fast_optimizer = (torch.optim.Adam(m.parameters(), lr=1e-6) for m in (stock, ours))
+        slow = least(lambda m=stock, o=slow_optimizer: stock_step(m, o, images, classes))
+        fast = least(lambda m=ours, o=fast_optimizer: train_step(m, o, images, classes, STEPS, quantized=True))
+        table.add_row(str(bits), f"{slow * 1e3:.0f} ms", f"{fast * 1e3:.0f} ms", f"{slow / fast:.1f}")
+    return table
+
+
+def executor_table() -> Table:
+    """Simulator against the torch model (snnTorch's quantizer, and ours), and C++ against the simulator."""
+    table = Table(
+        "state bits",
+        "torch, snnTorch's quantizer",
+        "torch, StateQuantizer",
+        "simulator",
+        "C++",
+        title="samples/s, 784-256-10",
+    )
+    table.add_column("simulator / torch")
+    table.add_column("C++ / simulator")
+    inputs = np.random.default_rng(0).integers(0, 16, (512, 784))
+    real = torch.from_numpy(inputs.astype(np.float32) / 16)
+    for bits in (2, 4, 8):
+        torch.manual_seed(0)
+        model = dense_lif_net((784, 256, 10), state_bits=bits).eval()
+        network = sd.lower(model, sd.InputSpec((784,), 0, 15, 2.0**-4), STEPS)
+        samples = len(inputs)
+        with torch.no_grad():
+            fast = samples / least(lambda m=model: run_model(m, real, STEPS))
+            stock = with_snntorch_quantizers(model, bits)
+            slow = samples / least(lambda m=stock: run_model(m, real, STEPS))
+        numpy = samples / least(lambda n=network: sd.simulate(n, inputs))
+        cpp = sd.verify(network, None, inputs, executors=("c++",)).rows[0].samples_per_second
+        rates = [f"{rate:,.0f}" for rate in (slow, fast, numpy, cpp)]
+        table.add_row(str(bits), *rates, f"{numpy / slow:.0f} ({numpy / fast:.0f})", f"{cpp / numpy:.2f}")
+    return table
+
+
+def main() -> None:
+    """Prints all tables."""
+    torch.set_num_threads(1)
+    if "--peak" in sys.argv:
+        measure_peak(sys.argv[-2], int(sys.argv[-1]))
+        return
+    torch.manual_seed(0)
+    console = Console(width=140)
+    for table in (quantizer_table, training_table, executor_table):
+        console.print(table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The command line: tables for people, one JSON document with --json, exit 0 only when all is well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import squat_deploy as sd
+from squat_deploy.cli import app
+from squat_deploy.training.checkpoint import save_model
+from squat_deploy.training.models import dense_lif_net
+
+MODEL = """
+from squat_deploy.training.models import dense_lif_net
+
+def factory():
+    return dense_lif_net((16, 8, 4), beta=0.9)
+
+def float_scale():
+    from brevitas.nn import QuantLinear
+    from torch import nn
+    model = dense_lif_net((16, 8, 4), state_bits=8)
+    model.fc1 = QuantLinear(16, 8, bias=False, weight_bit_width=8)
+    nn.init.normal_(model.fc1.weight)
+    return model
+
+def wrong():
+    from torch import nn
+    return nn.Sequential(nn.Linear(16, 4), nn.ReLU())
+
+def broken():
+    raise RuntimeError("no weights today")
+
+def nothing():
+    return 3
+"""
+
+
+def invoke(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def document(*arguments: object, code: int = 0) -> dict[str, object]:
+    text = invoke(*arguments, "--json", code=code)
+    assert text.count("\n") == 1
+    parsed = json.loads(text)
+    assert parsed["ok"] is (code == 0)
+    return dict(parsed)
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_model: object) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(MODEL)
+    save_model(small_model, tmp_path / "weights.safetensors")  # type: ignore[arg-type]
+    return tmp_path
+
+
+def test_the_whole_line(work: Path, small: sd.Network, compiler: None) -> None:
+    lowered = document("lower", "model.py:factory", "--checkpoint", "weights.safetensors", "--steps", 6)
+    assert lowered["digest"] == small.digest and lowered["proven"] is True
+    assert "exact grid" in invoke("certify", "network.safetensors", "--out", "certificate.json")
+    assert json.loads((work / "certificate.json").read_text())["proven"] is True
+    inputs = np.random.default_rng(0).integers(0, 16, (5, 16))
+    np.save("x.npy", inputs)
+    np.save("y.npy", sd.simulate(small, inputs).classes)
+    simulated = document(
+        "simulate", "network.safetensors", "--inputs", "x.npy", "--labels", "y.npy", "--out", "r.npz", "--trace"
+    )
+    assert simulated["accuracy"] == 1.0
+    assert np.load("r.npz")["layer1_states"].shape == (6, 5, 8)
+    assert "sequence" in invoke("simulate", "network.safetensors")
+    assert document("hls", "network.safetensors", "--pe", "lif1=2", "--inputs", "x.npy")["project"] == "hls_out/network"
+    assert "one inference of 6 steps" in invoke("hls", "network.safetensors", "--pe", 4)
+    verified = document(
+        "verify", "network.safetensors", "--model", "model.py:factory", "--checkpoint", "weights.safetensors"
+    )
+    assert verified["agrees"] is True and len(verified["executors"]) == 3  # type: ignore[arg-type]
+    assert "mismatches" in invoke("verify", "network.safetensors", "--inputs", "x.npy", "--labels", "y.npy")
+
+
+def test_verify_fails_on_another_model(work: Path, compiler: None) -> None:
+    invoke("lower", "model.py:factory", "--checkpoint", "weights.safetensors", "--steps", 6)
+    save_model(dense_lif_net((16, 8, 4), beta=0.9), work / "other.safetensors")
+    arguments = ("verify", "network.safetensors", "--model", "model.py:factory", "--checkpoint", "other.safetensors")
+    assert "torch differs first at sequence" in invoke(*arguments, code=1)
+    assert document(*arguments, code=1)["agrees"] is False
+
+
+def test_unproven(work: Path) -> None:
+    refused = document("lower", "model.py:float_scale", "--steps", 3, code=1)
+    assert "not proven: rule 'error bound'" in str(refused["error"]) and refused["faults"]
+    assert not (work / "network.safetensors").exists()
+    assert document("lower", "model.py:float_scale", "--steps", 3, "--allow-unproven")["proven"] is False
+    assert "not proven in every layer" in invoke("certify", "network.safetensors", code=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lower", "model.py:wrong", "--steps", "3", "--shape", "16"], "2 faults"),
+        (["lower", "model.py:broken", "--steps", "3"], "broken() failed: RuntimeError: no weights today"),
+        (["lower", "model.py:nothing", "--steps", "3"], "nothing() must return a torch module; got int"),
+        (["lower", "model.py:absent", "--steps", "3"], "has no callable 'absent'"),
+        (["lower", "absent.py:factory", "--steps", "3"], "absent.py: no such file"),
+        (["lower", "model.py", "--steps", "3"], "expected path/to/file.py:factory"),
+        (["lower", "model.py:factory", "--steps", "0"], "steps must be 1 to 65535"),
+        (["lower", "model.py:factory", "--steps", "3", "--shape", "4,x"], "--shape: expected integers"),
+        (["lower", "model.py:factory", "--steps", "3", "--checkpoint", "model.py"], "cannot be loaded into this model"),
+        (["certify", "model.py"], "cannot be read as a network"),
+        (["simulate", "net.safetensors", "--inputs", "model.py"], "model.py: not a NumPy array file"),
+        (["simulate", "net.safetensors", "--inputs", "float.npy"], "inputs: expected integers; got float64"),
+        (["hls", "net.safetensors", "--pe", "x"], "--pe: expected 8, or NAME=8"),
+        (["hls", "net.safetensors", "--part", "a b"], "options: part:"),
+        (["hls", "net.safetensors", "--out", "taken"], "was not made by squat_deploy"),
+        (["train", "--data", "nowhere", "--epochs", "1"], "Fashion-MNIST: no train-images-idx3-ubyte"),
+        (["train", "--state-bits", "9"], "options: state_bits: Input should be less than or equal to 8"),
+    ],
+)
+def test_bad_input_is_one_clear_message(work: Path, small: sd.Network, arguments: list[str], message: str) -> None:
+    sd.save(small, work / "net.safetensors")
+    np.save("float.npy", np.zeros((2, 16)))
+    (work / "taken").mkdir()
+    (work / "taken" / "file").write_text("mine")
+    assert message in invoke(*arguments, code=1)
+    assert message in str(document(*arguments, code=1)["error"])
+
+
+def test_doctor() -> None:
+    assert "PandA-Bambu" in invoke("doctor")
+    assert "torch" in document("doctor")["tools"]  # type: ignore[operator]
+
+
+def test_demo_without_the_whole_set(work: Path, compiler: None) -> None:
+    result = document("demo", "--data", "nowhere")
+    assert result["proven"] is True and result["agrees"] is True
+    assert {row["samples"] for row in result["executors"]} == {256}  # type: ignore[union-attr, index]
+    assert (work / "hls_out" / "fashion_mnist" / "manifest.json").is_file()

@@ -1,0 +1,53 @@
+"""What users import, and the layering that the design promises."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+
+import squat_deploy as sd
+from squat_deploy import backends
+from tests.conftest import ROOT
+
+
+def test_public_names() -> None:
+    assert sorted(sd.__all__) == [
+        "Certificate", "HlsConfig", "InputSpec", "Network", "emit_hls", "load", "lower", "save", "simulate", "verify",
+    ]  # fmt: skip
+    for name in sd.__all__:
+        assert getattr(sd, name).__doc__
+
+
+def test_lower_is_the_function_whatever_was_imported_first() -> None:
+
+    assert callable(sd.lower) and callable(sd.verify)
+
+
+def test_importing_needs_no_torch() -> None:
+    script = (
+        "import sys, squat_deploy, squat_deploy.cli; print(sorted({'torch', 'onnx', 'brevitas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_back_ends_do_not_import_each_other() -> None:
+    shared = {"cpp", "hls_layer", "schedule"}
+    for path in (ROOT / "squat_deploy" / "backends").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(backends.__name__):
+                used = {(node.module or "").rsplit(".", 1)[-1]} | {alias.name for alias in node.names}
+                assert used & shared or path.stem == "__init__"
+
+
+def test_functions_stay_short() -> None:
+    for path in (ROOT / "squat_deploy").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"
+
+
+def test_version_is_stated_once_more_only_in_pyproject() -> None:
+    assert re.search(rf'^version = "{sd.__version__}"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)

@@ -1,0 +1,154 @@
+"""Training: data sets, the hoisted sequence loop, checkpoints that resume to the same bits."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from squat_deploy import bundled
+from squat_deploy.errors import ConfigError, DatasetError, FileFormatError
+from squat_deploy.training import loop
+from squat_deploy.training.checkpoint import load_weights, save_model
+from squat_deploy.training.datasets import Images, available, fashion_mnist, read_idx
+from squat_deploy.training.loop import TrainConfig, train
+from squat_deploy.training.models import dense_lif_net
+from squat_deploy.training.sequence import run_model, run_sequence
+
+
+def images(count: int, seed: int) -> Images:
+    """Two classes that differ in which half is bright."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    pixels = rng.integers(0, 60, (count, 28, 28))
+    pixels[labels == 0, :14] += 120
+    pixels[labels == 1, 14:] += 120
+    return Images(pixels.astype(np.uint8), labels.astype(np.int64))
+
+
+CONFIG = TrainConfig(sizes=(784, 12, 2), epochs=4, float_epochs=1, batch=50, steps=4, learning_rate=3e-3)
+
+
+def test_learns_and_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training, test = images(400, 0), images(200, 1)
+    model, history = train(CONFIG, training, test, tmp_path / "whole", quiet=True)
+    assert history[-1]["accuracy"] > 0.9 and len(history) == 4
+
+    def interrupted(*args: object, **kwargs: object) -> float:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*args, **kwargs)  # type: ignore[arg-type]
+
+    calls: list[int] = []
+    evaluate = loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, training, test, tmp_path / "cut", quiet=True)
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    resumed, again = train(CONFIG, training, test, tmp_path / "cut", resume=True, quiet=True)
+    assert again == history
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    data = images(50, 0)
+    train(CONFIG.model_copy(update={"epochs": 1}), data, data, tmp_path, quiet=True)
+    with pytest.raises(ConfigError, match="exists; go on with --resume, or choose another folder"):
+        train(CONFIG, data, data, tmp_path, quiet=True)
+    with pytest.raises(ConfigError, match="was written with other options"):
+        train(CONFIG, data, data, tmp_path, resume=True, quiet=True)
+    checkpoint = tmp_path / loop.CHECKPOINT
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(FileFormatError, match="not a checkpoint of this training run"):
+        train(CONFIG, data, data, tmp_path, resume=True, quiet=True)
+
+
+def test_hoisted_loop_equals_the_model() -> None:
+    """Weights quantized once a sequence and a constant prefix run once give the spikes of the plain model."""
+    torch.manual_seed(0)
+    model = dense_lif_net((20, 15, 5), state_bits=3).eval()
+    inputs = torch.rand(30, 20)
+    with torch.no_grad():
+        plain = run_model(model, inputs, 6)["lif2"].spikes
+        assert torch.equal(run_sequence(model, inputs, 6), torch.stack(plain))
+
+
+def test_gradients_flow_through_weights_and_states() -> None:
+    model = dense_lif_net((20, 15, 5))
+    run_sequence(model, torch.rand(8, 20), 4).sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    header = b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+
+
+def test_missing_data_says_how_to_get_it(tmp_path: Path) -> None:
+    assert not available(tmp_path)
+    with pytest.raises(DatasetError) as caught:
+        fashion_mnist("test", tmp_path)
+    for way in ("apt install dataset-fashion-mnist", "--data DIR", "SQUAT_FASHION_MNIST=DIR", "--download"):
+        assert way in str(caught.value)
+
+
+def test_other_data_is_refused(tmp_path: Path) -> None:
+    write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", np.zeros((3, 28, 28)))
+    with pytest.raises(DatasetError, match="not the published Fashion-MNIST file"):
+        fashion_mnist("test", tmp_path)
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8bnonsense")
+    with pytest.raises(DatasetError, match="cannot be unpacked"):
+        fashion_mnist("test", tmp_path)
+
+
+@given(st.binary(max_size=64))
+@settings(max_examples=200, deadline=None)
+def test_idx_never_crashes(content: bytes) -> None:
+    try:
+        read_idx(content, "x")
+    except DatasetError:
+        return
+
+
+def test_bundled_slice_is_the_real_test_set() -> None:
+    real, labels = bundled.images()
+    assert real.shape == (256, 784) and labels.shape == (256,)
+    if available():
+        test = fashion_mnist("test")
+        assert np.array_equal(real, test.real()[:256]) and np.array_equal(labels, test.labels[:256])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_checkpoints_of_either_kind(suffix: str, tmp_path: Path) -> None:
+    source, target = dense_lif_net((6, 4)), dense_lif_net((6, 4))
+    path = tmp_path / f"m{suffix}"
+    if suffix == ".pt":
+        torch.save({"state_dict": source.state_dict()}, path)
+    else:
+        save_model(source, path)
+    load_weights(target, path)
+    assert torch.equal(source.fc1.weight, target.fc1.weight)
+    with pytest.raises(FileFormatError, match="cannot be loaded into this model"):
+        load_weights(dense_lif_net((6, 5)), path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(FileFormatError, match="cannot be loaded into this model"):
+        load_weights(target, path)
+
+
+def test_pickles_are_never_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (tmp_path / "owned",)
+
+    torch.save({"weight": Evil()}, tmp_path / "m.pt")
+    with pytest.raises(FileFormatError):
+        load_weights(dense_lif_net((6, 4)), tmp_path / "m.pt")
+    assert not (tmp_path / "owned").exists()
