@@ -87,8 +87,8 @@ class HlsLayer:
 
     @property
     def rom_bits(self) -> int:
-        """Bits of all weights as stored."""
-        return sum(len(limb) for limb in self.weight_words) * min(WORD_BITS, self.lanes * self.weight_bits)
+        """Bits of all weights as stored, unused lanes of the last group included."""
+        return len(self.weight_words[0]) * self.pe * self.weight_bits
 
     @property
     def table_bits(self) -> int:
