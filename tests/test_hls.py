@@ -136,8 +136,8 @@ def first_difference(project: Path) -> str:
 @pytest.mark.parametrize("bit", [0, 7, 14])
 def test_one_wrong_weight_bit_is_found(row: int, bit: int, project: Path, compiler: None) -> None:
     rom = project / "src" / "rom1.h"
-    words = re.findall(r"0x[0-9a-f]{16}ULL", rom.read_text())
-    wrong = f"0x{int(words[row][:-3], 16) ^ (1 << bit):016x}ULL"
+    words = re.findall(r"0x[0-9a-f]{4}u", rom.read_text())
+    wrong = f"0x{int(words[row][:-1], 16) ^ (1 << bit):04x}u"
     rom.write_text(rom.read_text().replace(words[row], wrong, 1))
     at = words.index(words[row])
     assert first_difference(project) == f"layer 1 (lif1) WEIGHTS entry {at} is not the generated one"
@@ -149,7 +149,7 @@ def without_rom_check(project: Path) -> None:
 
 def test_a_wrong_weight_shows_in_the_traces_too(project: Path, compiler: None) -> None:
     without_rom_check(project)
-    flip(project / "src" / "rom1.h", r"(0x000000000000)(....)ULL", r"\g<1>7777ULL")
+    flip(project / "src" / "rom1.h", r"0x[0-9a-f]{4}u", "0x7777u")
     place = r"sequence \d+ step \d+ layer 1 \(lif1\) neuron \d+ (state|spike): want \d+, got \d+"
     assert re.fullmatch(place, first_difference(project))
 
@@ -157,7 +157,7 @@ def test_a_wrong_weight_shows_in_the_traces_too(project: Path, compiler: None) -
 def test_one_wrong_table_entry_is_found(project: Path, compiler: None) -> None:
     """In the row of the rest state, where every neuron starts."""
     rom = project / "src" / "rom1.h"
-    rows = re.findall(r"\n +(-?\d+), (-?\d+), (-?\d+)\}", rom.read_text())
+    rows = re.findall(r"\n +\{(-?\d+), (-?\d+), (-?\d+)\}", rom.read_text())
     first, middle, last = rows[4]
     wrong = rom.read_text().replace(f"{first}, {middle}, {last}}}", f"{first}, {int(middle) ^ 128}, {last}}}")
     rom.write_text(wrong)

@@ -19,15 +19,17 @@ def literal(value: int) -> str:
     return f"{value}LL"
 
 
-def unsigned64(value: int) -> str:
-    """A 64-bit word in hexadecimal."""
-    return f"0x{value:016x}ULL"
+def unsigned64(value: int, bits: int = 64) -> str:
+    """A word of up to 64 bits in hexadecimal, as wide as it is stored."""
+    return f"0x{value:0{-(-bits // 4)}x}" + ("ULL" if bits > 32 else "u")
 
 
 def initializer(values: IntArray, indent: str = "    ") -> str:
     """A braced initializer of any number of dimensions, wrapped at a readable width."""
     if values.ndim == 1:
-        return "{\n" + wrapped((literal(int(v)) for v in values), indent) + "}"
+        items = [literal(int(v)) for v in values]
+        short = "{" + ", ".join(items) + "}"
+        return short if len(indent) + len(short) <= _LINE else "{\n" + wrapped(items, indent) + "}"
     rows = ",\n".join(indent + initializer(row, indent + "    ") for row in values)
     return "{\n" + rows + "}"
 

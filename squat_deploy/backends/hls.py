@@ -249,7 +249,7 @@ def _environment() -> Environment:
         native_int=cpp.native_int,
         rom_sums=lambda layer: {name: cpp.rom_sums(array) for name, array in layer.constants.items()},
         initializer=partial(cpp.initializer, indent="    "),
-        wrapped_words=lambda words: cpp.wrapped(map(cpp.unsigned64, words), "        "),
+        wrapped_words=lambda words, bits: cpp.wrapped((cpp.unsigned64(word, bits) for word in words), "        "),
     )
     return environment
 

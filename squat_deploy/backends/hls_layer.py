@@ -72,6 +72,11 @@ class HlsLayer:
         return self.neuron.state_bits + 1
 
     @property
+    def word_bits(self) -> int:
+        """Bits used of a weight ROM word."""
+        return min(self.lanes, self.pe) * self.weight_bits
+
+    @property
     def constants(self) -> dict[str, IntArray]:
         """The constant arrays of the layer by their names in the source."""
         searched = "BOUNDARIES" if self.form == "offset" else "THRESHOLDS"

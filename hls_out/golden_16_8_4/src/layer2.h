@@ -42,15 +42,16 @@ inline unsigned lowest_set(const std::uint64_t mask) {
 }
 
 // One time step: adds the weights of every arriving event, updates all neurons, lists those that spiked.
-static void step(const std::uint16_t event_index[INPUTS], const unsigned events, const bool restart,
-                 std::uint16_t spike_index[NEURONS], unsigned& spikes
+static void step(const std::uint16_t event_index[INPUTS],
+                 const unsigned events, const unsigned at_step, const bool restart_sequence,
 #ifdef SQUAT_TRACE
-                 , hls::stream<word_t>& trace
+                 hls::stream<word_t>& trace,
 #endif
-) {
+                 std::uint16_t spike_index[NEURONS], unsigned& spikes) {
     static sum2_t sums[GROUPS][PE];
     static state2_t states[GROUPS][PE];
     std::uint64_t fired[GROUPS];
+    const bool restart = restart_sequence && at_step == 0;
     SQUAT_HLS(array_partition variable=WEIGHTS complete dim=1)
     SQUAT_HLS(array_partition variable=sums complete dim=2)
     SQUAT_HLS(array_partition variable=states complete dim=2)

@@ -20,28 +20,18 @@ const unsigned REST = 4;  // state at the start of a sequence
 
 // level = number of THRESHOLDS[state] that are <= sum
 static const table1_t THRESHOLDS[STATES][3] = {
-    {
-        206, 459, 510},
-    {
-        -210, 44, 95},
-    {
-        -251, 3, 54},
-    {
-        -45, 208, 259},
-    {
-        -25, 229, 280}};
+    {206, 459, 510},
+    {-210, 44, 95},
+    {-251, 3, 54},
+    {-45, 208, 259},
+    {-25, 229, 280}};
 
 // Row = input * GROUPS + group: the weights of PE neurons from one input, WEIGHTS_PER_WORD a word, lowest bits first.
-static const std::uint64_t WEIGHTS[1][32] = {
+static const std::uint16_t WEIGHTS[1][32] = {
     {
-        0x000000000000d60aULL, 0x00000000000060a3ULL, 0x0000000000001b4eULL, 0x000000000000c4e7ULL,
-        0x0000000000005f72ULL, 0x0000000000000a2cULL, 0x000000000000a3d6ULL, 0x0000000000004e60ULL,
-        0x000000000000e71bULL, 0x000000000000a2c4ULL, 0x0000000000002c5fULL, 0x000000000000e60aULL,
-        0x00000000000060a3ULL, 0x0000000000002c4eULL, 0x000000000000c4e7ULL, 0x00000000000060a2ULL,
-        0x0000000000000a2cULL, 0x000000000000b4e6ULL, 0x0000000000004e60ULL, 0x000000000000f72cULL,
-        0x000000000000a2c4ULL, 0x0000000000003d60ULL, 0x000000000000e60aULL, 0x00000000000071b4ULL,
-        0x0000000000002c4eULL, 0x000000000000c5f7ULL, 0x00000000000060a2ULL, 0x0000000000000a3dULL,
-        0x000000000000b4e6ULL, 0x0000000000004e71ULL, 0x000000000000f72cULL, 0x000000000000a2c5ULL},
+        0xd60au, 0x60a3u, 0x1b4eu, 0xc4e7u, 0x5f72u, 0x0a2cu, 0xa3d6u, 0x4e60u, 0xe71bu, 0xa2c4u, 0x2c5fu, 0xe60au,
+        0x60a3u, 0x2c4eu, 0xc4e7u, 0x60a2u, 0x0a2cu, 0xb4e6u, 0x4e60u, 0xf72cu, 0xa2c4u, 0x3d60u, 0xe60au, 0x71b4u,
+        0x2c4eu, 0xc5f7u, 0x60a2u, 0x0a3du, 0xb4e6u, 0x4e71u, 0xf72cu, 0xa2c5u},
 };
 
 }  // namespace layer1

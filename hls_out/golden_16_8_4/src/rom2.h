@@ -20,22 +20,16 @@ const unsigned REST = 4;  // state at the start of a sequence
 
 // level = number of THRESHOLDS[state] that are <= sum
 static const table2_t THRESHOLDS[STATES][3] = {
-    {
-        7, 15, 16},
-    {
-        -6, 2, 3},
-    {
-        -7, 1, 2},
-    {
-        -1, 7, 9},
-    {
-        0, 8, 9}};
+    {7, 15, 16},
+    {-6, 2, 3},
+    {-7, 1, 2},
+    {-1, 7, 9},
+    {0, 8, 9}};
 
 // Row = input * GROUPS + group: the weights of PE neurons from one input, WEIGHTS_PER_WORD a word, lowest bits first.
-static const std::uint64_t WEIGHTS[1][8] = {
+static const std::uint16_t WEIGHTS[1][8] = {
     {
-        0x00000000000020caULL, 0x000000000000640eULL, 0x000000000000c742ULL, 0x0000000000000da6ULL,
-        0x00000000000041ebULL, 0x000000000000a52fULL, 0x000000000000ea63ULL, 0x0000000000002ec7ULL},
+        0x20cau, 0x640eu, 0xc742u, 0x0da6u, 0x41ebu, 0xa52fu, 0xea63u, 0x2ec7u},
 };
 
 }  // namespace layer2

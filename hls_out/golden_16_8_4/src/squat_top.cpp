@@ -11,18 +11,18 @@ const unsigned INPUT_WORDS = 2;
 const unsigned OUTPUTS = 4;
 
 // Lists the inputs that are not zero; a sequence has one frame, read at its start.
-void read_input(hls::stream<axis_t>& in, const unsigned step, const bool reset, std::uint16_t event_index[INPUTS],
+void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool restart, std::uint16_t event_index[INPUTS],
                 std::int32_t event_value[INPUTS],
                 unsigned& events) {
     unsigned listed = 0;
-    const unsigned words = (reset && step == 0) ? INPUT_WORDS : 0;
+    const unsigned words = (restart && step == 0) ? INPUT_WORDS : 0;
     unsigned word = 0;
     for (unsigned input = 0; input < words * 8 && input < INPUTS; ++input) {
         SQUAT_HLS(pipeline II=1)
         SQUAT_HLS(loop_tripcount min=16 max=16)
         const unsigned field = input % 8;
         if (field == 0) {
-            word = take(in);
+            word = take(in_stream);
         }
         const unsigned code = (word >> (field * 4)) & 15u;
         const std::int32_t value = static_cast<std::int32_t>(code);
@@ -37,9 +37,9 @@ void read_input(hls::stream<axis_t>& in, const unsigned step, const bool reset, 
 
 // Counts the output spikes and sends the counts at the end of the call.
 void read_out(const std::uint16_t spike_index[OUTPUTS], const unsigned spikes, const unsigned step,
-              const unsigned steps, const bool reset, hls::stream<axis_t>& out) {
+              const unsigned steps, const bool restart, hls::stream<axis_t>& out_stream) {
     static unsigned counts[OUTPUTS];
-    if (reset && step == 0) {
+    if (restart && step == 0) {
         for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
             SQUAT_HLS(pipeline II=1)
             counts[neuron] = 0;
@@ -51,29 +51,29 @@ void read_out(const std::uint16_t spike_index[OUTPUTS], const unsigned spikes, c
     if (step + 1 == steps) {
         for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
             SQUAT_HLS(pipeline II=1)
-            put(out, counts[neuron], neuron + 1 == OUTPUTS);
+            put(out_stream, counts[neuron], neuron + 1 == OUTPUTS);
         }
     }
 }
 
 }  // namespace
 
-void squat_top(hls::stream<axis_t>& in, hls::stream<axis_t>& out,
+void squat_top(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
 #ifdef SQUAT_TRACE
                hls::stream<word_t>& trace1,
                hls::stream<word_t>& trace2,
 #endif
-               unsigned steps, bool reset) {
+               unsigned steps, bool restart) {
 #if defined(SQUAT_VITIS) || defined(SQUAT_BAMBU)
-#pragma HLS interface mode=axis port=in
-#pragma HLS interface mode=axis port=out
+#pragma HLS interface mode=axis port=in_stream
+#pragma HLS interface mode=axis port=out_stream
 #ifdef SQUAT_TRACE
 #pragma HLS interface mode=axis port=trace1
 #pragma HLS interface mode=axis port=trace2
 #endif
 #endif
     SQUAT_HLS(interface mode=s_axilite port=steps)
-    SQUAT_HLS(interface mode=s_axilite port=reset)
+    SQUAT_HLS(interface mode=s_axilite port=restart)
     SQUAT_HLS(interface mode=s_axilite port=return)
 
     // The layers overlap: while one works on step t, the next works on step t - 1. They hand over lists of events in
@@ -87,17 +87,17 @@ void squat_top(hls::stream<axis_t>& in, hls::stream<axis_t>& out,
         unsigned count1;
         std::uint16_t index2[layer2::NEURONS];
         unsigned count2;
-        read_input(in, step, reset, index0, value0, count0);
+        read_input(in_stream, step, restart, index0, value0, count0);
 #ifdef SQUAT_TRACE
-        layer1::step(index0, value0, count0, reset && step == 0, index1, count1, trace1);
+        layer1::step(index0, value0, count0, step, restart, trace1, index1, count1);
 #else
-        layer1::step(index0, value0, count0, reset && step == 0, index1, count1);
+        layer1::step(index0, value0, count0, step, restart, index1, count1);
 #endif
 #ifdef SQUAT_TRACE
-        layer2::step(index1, count1, reset && step == 0, index2, count2, trace2);
+        layer2::step(index1, count1, step, restart, trace2, index2, count2);
 #else
-        layer2::step(index1, count1, reset && step == 0, index2, count2);
+        layer2::step(index1, count1, step, restart, index2, count2);
 #endif
-        read_out(index2, count2, step, steps, reset, out);
+        read_out(index2, count2, step, steps, restart, out_stream);
     }
 }
