@@ -127,7 +127,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "hook": (
         lambda: [linear(), hooked()],
-        "1 (Leaky): forward hooks change what the module computes; got a hook; remove the hooks before lowering",
+        "1 (Leaky): forward hooks change what is computed; got a hook; remove the hooks before lowering",
     ),
     "nan": (
         lambda: [with_nan(), leaky()],
@@ -195,6 +195,19 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         lambda: [QuantIdentity(), linear(), leaky()],
         "0 (QuantIdentity): this type cannot be lowered; got QuantIdentity; "
         "use squat_deploy.quantize.InputQuantizer at the front, or declare the grid in InputSpec",
+    ),
+    "shared neurons": (
+        lambda: (lambda neuron: [linear(6, 6), neuron, linear(6, 6), neuron])(leaky()),
+        "3 (Leaky): neurons keep their own membranes; got one module in two places; make a second snn.Leaky",
+    ),
+    "double precision": (
+        lambda: [linear().double(), leaky()],
+        "0 (QuantLinear): weights are trained in float32; got torch.float64; call model.float() before training",
+    ),
+    "odd surrogate": (
+        lambda: [linear(), leaky(spike_grad=lambda x: x * 0 + 0.5, state_quant=state_quant(1))],
+        "1: spikes are 0 or 1, a step at the threshold; got [0.5, 0.5] for the levels; "
+        "use a surrogate of snntorch.surrogate whose forward is (x > 0)",
     ),
     "membrane out of range": (
         lambda: [huge(), leaky()],
@@ -286,6 +299,32 @@ def test_int_then_scale_proves_what_a_float_scale_cannot() -> None:
     layer.weight.data = unlucky().weight.data
     network = sd.lower(nn.Sequential(layer, leaky(state_quant=state_quant(8, False), beta=0.5)), SPEC, 5)
     assert network.certificate.layers[0].rule == "int-then-scale" and network.certificate.proven
+
+
+def test_a_module_in_two_places_is_lowered_in_both() -> None:
+    """A batch norm that two layers share; `named_children` would show it once."""
+    torch.manual_seed(1)
+    norm = nn.BatchNorm1d(6)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    model = nn.Sequential(linear(6, 6), norm, leaky(), linear(6, 6), norm, leaky()).eval()
+    network = sd.lower(model, SPEC, 8, allow_unproven=True)
+    inputs = np.random.default_rng(0).integers(0, 2, (50, 6))
+    for neuron in (model[2], model[5]):
+        neuron.mem = torch.zeros(0)
+    with torch.no_grad():
+        counts = sum(model(torch.from_numpy(inputs).float()) for _ in range(8)).numpy()
+    assert np.array_equal(sd.simulate(network, inputs).counts, counts)
+
+
+def test_int_then_scale_on_an_inexact_input_grid_counts_the_scaled_error() -> None:
+    torch.manual_seed(0)
+    layer = IntThenScaleLinear(6, 4, bias=False, weight_quant=Int8WeightPerTensorFloat, weight_bit_width=8)
+    layer.weight.data *= 1000
+    model = nn.Sequential(layer, leaky(state_quant=state_quant(4), beta=0.5))
+    proof = sd.lower(model, sd.InputSpec((6,), 0, 15, 0.1), 5, allow_unproven=True).certificate.layers[0]
+    largest = float(layer.quant_weight().value.detach().abs().sum(dim=1).max()) * 1.5
+    assert proof.rule == "error bound" and proof.error_bound > largest * 2.0**-24
 
 
 def test_int_then_scale_trains() -> None:

@@ -88,6 +88,10 @@ def _detached_states(model: nn.Module) -> dict[int, Any]:
 
 def _walk(model: nn.Module, spec: InputSpec) -> Walk:
     walk = Walk(spec, spec.shape, spec.low, spec.high, spec.step)
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            label = f"{name or 'model'} ({type(module).__name__})"
+            walk.fault(label, "forward hooks change what is computed", "a hook", "remove the hooks before lowering")
     for name, module in leaves(model):
         handle(walk, name, module)
     if walk.pending is not None:

@@ -72,6 +72,10 @@ class Current:
     def error(self, neuron: int, sums: IntArray) -> Floats:
         """Bound of |the model's current - values|, shape (M,)."""
         error = np.full(sums.shape, self.sum_error[neuron])
+        if self.scale is not None and self.sum_error[neuron]:  # one multiply and one add on an inexact sum
+            scale = abs(self.scale[neuron])
+            size = np.abs(sums * self.unit[neuron]) + error
+            error = error * scale + 3 * ROUNDING * (size * scale + abs(self.bias[neuron]))
         if self.norm is None:
             return error
         norm = self._norm_of(neuron)

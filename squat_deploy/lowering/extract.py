@@ -74,7 +74,7 @@ def _machines(layer: PendingNeuron, limit: float) -> dict[tuple[float, ...], Neu
     for index in range(layer.dense.outputs):
         key = _parameters(layer, index)
         if key not in found:
-            found[key] = extract_machine(NeuronProbe(layer.module, index, layer.quantizer), limit)
+            found[key] = extract_machine(NeuronProbe(layer.module, index, layer.quantizer, layer.name), limit)
     most = max(machine.states.size for machine in found.values())
     return {key: _padded(machine, most) for key, machine in found.items()}
 

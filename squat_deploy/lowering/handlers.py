@@ -72,8 +72,6 @@ Handler = Callable[[Walk, str, nn.Module], None]
 def handle(walk: Walk, name: str, module: nn.Module) -> None:
     """Dispatches on the exact type; a subclass may override anything, so it is refused by name."""
     label = f"{name} ({type(module).__name__})"
-    if module._forward_hooks or module._forward_pre_hooks:
-        walk.fault(label, "forward hooks change what the module computes", "a hook", "remove the hooks before lowering")
     bad = [key for key, value in module.state_dict(keep_vars=True).items() if not _finite(value)]
     if bad:
         walk.fault(label, "every weight must be finite", f"NaN or infinity in {', '.join(bad)}", "retrain or repair it")
@@ -150,7 +148,18 @@ def _weight_faults(module: QuantLinear) -> list[tuple[str, str, str]]:
         faults.append(
             (f"at most {MAX_NEURONS} neurons a layer", f"{module.in_features} to {module.out_features}", "split it")
         )
+    if module.weight.dtype != torch.float32:
+        return [("weights are trained in float32", str(module.weight.dtype), "call model.float() before training")]
     weight = module.quant_weight()
+    if weight.scale.numel() not in (1, module.out_features):
+        shape = tuple(weight.scale.shape)
+        return [
+            (
+                "one scale a layer or one a neuron",
+                f"scales of shape {shape}",
+                "use a per-tensor or per-channel quantizer",
+            )
+        ]
     ints, scale = weight.value / weight.scale, weight.scale.detach()
     if bool((weight.zero_point != 0).any()):
         faults.append(
@@ -250,6 +259,8 @@ def _batch_norm(walk: Walk, name: str, module: nn.Module) -> None:
 
 def _leaky(walk: Walk, name: str, module: nn.Module) -> None:
     assert isinstance(module, snn.Leaky)
+    if any(layer.module is module for layer in walk.layers):
+        walk.fault(name, "neurons keep their own membranes", "one module in two places", "make a second snn.Leaky")
     if walk.pending is None and not walk.broken:
         walk.fault(
             name, "neurons need synapses before them", "no linear layer before it", "put a QuantLinear before it"

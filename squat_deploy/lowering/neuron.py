@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from squat_deploy.errors import InternalError
+from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.levels import FloatArray, from_ordered, to_ordered
 from squat_deploy.network import IntArray
 from squat_deploy.quantize import StateQuantizer
@@ -34,7 +34,8 @@ class _Recorder(nn.Module):
 class NeuronProbe:
     """A copy of one trained neuron with scalar parameters, stepped from any membrane with any current."""
 
-    def __init__(self, neuron: snn.Leaky, index: int, quantizer: StateQuantizer) -> None:
+    def __init__(self, neuron: snn.Leaky, index: int, quantizer: StateQuantizer, name: str = "neuron") -> None:
+        self.name = name
         self.module = copy.deepcopy(neuron).cpu().eval()
         self.module.init_hidden = self.module.output = False
         for name in ("beta", "threshold"):
@@ -58,7 +59,9 @@ class NeuronProbe:
         spikes = self.module.fire(torch.from_numpy(self.levels.copy())).numpy()
         first = int(np.argmax(spikes > 0)) if spikes.any() else self.levels.size
         if not np.array_equal(spikes, (np.arange(self.levels.size) >= first).astype(np.float32)):
-            raise InternalError(f"the surrogate's forward is not a step at the threshold: {spikes.tolist()}")
+            got = f"{spikes.tolist()} for the levels"
+            hint = "use a surrogate of snntorch.surrogate whose forward is (x > 0)"
+            raise LoweringError((Fault(self.name, "spikes are 0 or 1, a step at the threshold", got, hint),))
         return first
 
 

@@ -22,8 +22,13 @@ class LayerTrace:
 
 
 def leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Modules of nested `nn.Sequential`s in the order in which they run, with their dotted names."""
-    for name, child in model.named_children():
+    """Modules of nested `nn.Sequential`s in the order in which they run, with their dotted names.
+
+    A module that stands in several places is named in each of them (`named_children` would skip it).
+    """
+    for name, child in model._modules.items():
+        if child is None:
+            continue
         path = f"{prefix}{name}"
         if type(child) is nn.Sequential:
             yield from leaves(child, f"{path}.")
