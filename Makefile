@@ -12,7 +12,7 @@ demo: $(VENV)/ready
 	$(BIN)/squat-deploy demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from squat_deploy import bundled, toolchain
 from squat_deploy.training.models import dense_lif_net
 
 ROOT = Path(__file__).resolve().parent.parent
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the suite runs one process a core
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
