@@ -12,10 +12,10 @@ from squat_deploy.network import Network
 
 def certificate_table(certificate: Certificate) -> Table:
     """A layer a row: what is proven and why."""
-    table = Table(title="certificate", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="certificate", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("layer", "proven", "rule"):
         table.add_column(name)
-    for name in ("sums", "sum bits", "states", "tables", "margin", "checked", "at risk"):
+    for name in ("sums", "bits", "states", "margin", "checked", "risk"):
         table.add_column(name, justify="right")
     for row in certificate.layers:
         table.add_row(
@@ -25,7 +25,6 @@ def certificate_table(certificate: Certificate) -> Table:
             f"{row.sum_low}..{row.sum_high}",
             str(row.accumulator_bits),
             str(row.states),
-            str(row.tables),
             f"{row.margin:.1e}",
             f"{row.enumerated:,}" if row.exhaustive else f"{row.enumerated:,}*",
             str(row.at_risk),
@@ -37,7 +36,7 @@ def certificate_table(certificate: Certificate) -> Table:
 
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
-    table = Table(title="agreement", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="agreement", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("executor")
     for name in ("samples", "steps", "values compared", "mismatches", "accuracy", "samples/s"):
         table.add_column(name, justify="right")
@@ -57,7 +56,7 @@ def agreement_table(agreement: Agreement) -> Table:
 def network_table(network: Network) -> Table:
     """A layer pair a row: sizes and tables."""
     title = f"{network.name}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("layer", "synapses", "weight range", "neurons", "states", "levels", "tables"):
         table.add_column(name)
     for dense, neuron, _, _ in network.pairs():
