@@ -35,7 +35,7 @@ class ExecutorRow:
         mismatches: how many differ.
         first: where the first difference is.
         accuracy: share of correct classes, if labels were given.
-        samples_per_second: of this run, tracing included.
+        samples_per_second: of this run, tracing included; None where too short to time.
     """
 
     executor: str
@@ -45,7 +45,7 @@ class ExecutorRow:
     mismatches: int
     first: str | None
     accuracy: float | None
-    samples_per_second: float
+    samples_per_second: float | None
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def verify(
     if model is None and "torch" in executors:
         raise ConfigError("verify: the executor 'torch' needs the trained model")
     checked = network.input.check(inputs, network.steps)
+    check_labels(labels, checked.shape[0 if network.input.encoding == "direct" else 1])
     started = time.perf_counter()
     reference = simulate(network, checked, trace=True)
     rows = [_numpy_row(network, reference, labels, time.perf_counter() - started)]
@@ -100,6 +101,15 @@ def verify(
     if "c++" in executors:
         rows.append(_cpp_row(network, checked, reference, labels, config or HlsConfig(), folder))
     return Agreement(tuple(row for row in rows if row.executor in executors))
+
+
+def check_labels(labels: NDArray[Any] | None, samples: int) -> None:
+    """Raises: ConfigError unless labels are one integer a sample."""
+    if labels is None:
+        return
+    array = np.asarray(labels)
+    if array.shape != (samples,) or array.dtype.kind not in "iu":
+        raise ConfigError(f"labels: expected {samples} integers; got {array.dtype} of shape {array.shape}")
 
 
 def _accuracy(classes: IntArray, labels: NDArray[Any] | None) -> float | None:
@@ -128,6 +138,7 @@ def _torch_row(
     counts = np.zeros_like(reference.counts)
     training = model.training
     model.eval()
+    _check_widths(network, model, real[:1] if direct else real[:, :1], direct)
     for start in range(0, samples, _TORCH_BATCH):
         window = slice(start, start + _TORCH_BATCH)
         began = time.perf_counter()
@@ -136,7 +147,7 @@ def _torch_row(
         seconds += time.perf_counter() - began
         for neuron, layer, trace in zip(network.neurons, reference.trace or (), traces.values(), strict=True):
             spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
-            wrong, where = _compare_torch(neuron, layer, window, spikes, membranes)
+            wrong, where = compare_torch(neuron, layer, window, spikes, membranes)
             mismatches, first = mismatches + wrong, first or where
         counts[window] = spikes.sum(axis=0).astype(np.int64)
     model.train(training)
@@ -145,7 +156,24 @@ def _torch_row(
     return ExecutorRow("torch", samples, network.steps, values, mismatches, first, accuracy, samples / seconds)
 
 
-def _compare_torch(
+def _check_widths(network: Network, model: nn.Module, real: Any, direct: bool) -> None:
+    """Raises: ConfigError where this model cannot be the one that was lowered."""
+    import torch
+
+    from squat_deploy.training.sequence import run_model
+
+    try:
+        with torch.no_grad():
+            traces = run_model(model, real, 1, direct=direct)
+    except RuntimeError as error:
+        raise ConfigError(f"verify: this model does not take the network's inputs: {error}") from error
+    widths = [trace.spikes[0].shape[-1] for trace in traces.values()]
+    expected = [neuron.neurons for neuron in network.neurons]
+    if widths != expected:
+        raise ConfigError(f"verify: the model has neuron layers of {widths}, the network of {expected}: not the same")
+
+
+def compare_torch(
     neuron: Neuron, layer: LayerTrace, window: slice, spikes: NDArray[Any], membranes: NDArray[Any]
 ) -> tuple[int, str | None]:
     """(differences, the first one) between one batch of the model and the NumPy trace."""
@@ -185,7 +213,7 @@ def _cpp_row(
         outcome.mismatches,
         outcome.first,
         accuracy,
-        samples / outcome.seconds if outcome.seconds else float("inf"),
+        samples / outcome.seconds if outcome.seconds else None,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from squat_deploy.errors import FileFormatError
 
 
@@ -27,7 +29,7 @@ class LayerProof:
         sum_low, sum_high: reachable synaptic sums.
         accumulator_bits: width that holds every partial sum in any order.
         states, levels, tables: size of the finite-state machine, and how many distinct ones the layer has.
-        margin: smallest distance of a reachable input current from a decision, in membrane units.
+        margin: smallest distance of a reachable input current from a decision, in membrane units; None without any.
         error_bound: largest rounding error of the trained model's current near a decision, membrane units.
         enumerated: (state, synaptic sum) combinations on which the trained neuron itself was run.
         exhaustive: whether these are all that can be reached.
@@ -45,7 +47,7 @@ class LayerProof:
     states: int
     levels: int
     tables: int
-    margin: float
+    margin: float | None
     error_bound: float
     enumerated: int
     exhaustive: bool
@@ -73,7 +75,9 @@ class Certificate:
     def from_dict(cls, data: dict[str, Any]) -> Certificate:
         """Raises FileFormatError where a field is missing, unknown or of the wrong type."""
         try:
-            rows = [{**row, "examples": tuple(AtRisk(**item) for item in row["examples"])} for row in data["layers"]]
-            return cls(tuple(LayerProof(**row) for row in rows))
-        except (KeyError, TypeError) as error:
+            return cls(_ROWS.validate_python(data["layers"]))
+        except (LookupError, TypeError, ValueError) as error:
             raise FileFormatError(f"certificate: not of this form: {error}") from error
+
+
+_ROWS = TypeAdapter(tuple[LayerProof, ...])

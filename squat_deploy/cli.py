@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from squat_deploy import bundled, toolchain
-from squat_deploy.agreement import EXECUTORS, Agreement, verify
+from squat_deploy.agreement import EXECUTORS, Agreement, check_labels, verify
 from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
 from squat_deploy.files import write_file
@@ -57,20 +57,23 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
             _fail(f"options: {faults}", as_json)
         except SquatError as error:
             _fail(str(error), as_json, error)
+        except typer.Exit:
+            raise
         except KeyboardInterrupt:
-            Console(stderr=True).print("interrupted; nothing half-written is left behind")
-            raise typer.Exit(130) from None
+            _fail("interrupted; nothing half-written is left behind", as_json, code=130)
+        except Exception as error:  # noqa: BLE001 (the last resort, so that --json is always one document)
+            _fail(f"internal error, please report it: {type(error).__name__}: {error}", as_json, code=70)
 
     return wrapper
 
 
-def _fail(message: str, as_json: bool, error: Exception | None = None) -> NoReturn:
+def _fail(message: str, as_json: bool, error: Exception | None = None, code: int = 1) -> NoReturn:
     if as_json:
         faults = [vars(fault) for fault in error.faults] if isinstance(error, LoweringError) else []
         sys.stdout.write(json.dumps({"ok": False, "error": message, "faults": faults}) + "\n")
     else:
         Console(stderr=True).print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 def _escaped(text: str) -> str:
@@ -212,7 +215,7 @@ def certify(
 def simulate_command(
     network: NetworkFile,
     inputs: InputsFile = None,
-    samples: Annotated[int, typer.Option(help="Random sequences if no inputs are given.")] = 8,
+    samples: Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")] = 8,
     labels: LabelsFile = None,
     out: Annotated[Path | None, typer.Option(help="Save counts, and the trace, as .npz.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Keep sums, states and spikes of every step.")] = False,
@@ -223,7 +226,9 @@ def simulate_command(
     result = simulate(loaded, _inputs(loaded, inputs, samples), trace=trace)
     document: dict[str, Any] = {"classes": result.classes.tolist(), "counts": result.counts.tolist()}
     if labels is not None:
-        document["accuracy"] = float((result.classes == _array(labels)).mean())
+        classes = _array(labels)
+        check_labels(classes, len(result.classes))
+        document["accuracy"] = float((result.classes == classes).mean())
     if out is not None:
         _save_result(out, result.counts, result.trace or ())
     table = Table("sequence", "class", "spike counts", title=f"{len(result.counts)} sequences")
@@ -291,7 +296,7 @@ def verify_command(
     checkpoint: Checkpoint = None,
     inputs: InputsFile = None,
     labels: LabelsFile = None,
-    samples: Annotated[int, typer.Option(help="Random sequences if no inputs are given.")] = 64,
+    samples: Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")] = 64,
     as_json: Json = False,
 ) -> None:
     """Run torch, NumPy and compiled C++ on the same input and compare whole traces."""

@@ -69,14 +69,15 @@ def _swap(fresh: Path, target: Path) -> None:
         os.rename(fresh, target)
         return
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-    os.rename(target, aside / "old")
     try:
+        os.rename(target, aside / "old")
         os.rename(fresh, target)
-    except OSError:
-        os.rename(aside / "old", target)
+    except BaseException:
+        if not target.exists():
+            os.rename(aside / "old", target)
+        aside.rmdir()
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _ours(folder: Path) -> bool:

@@ -42,6 +42,7 @@ class InputSpec:
     encoding: Encoding = "direct"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
         if not self.shape or any(int(size) != size or size < 1 for size in self.shape):
             raise ConfigError(f"InputSpec: shape must be positive sizes; got {self.shape!r}")
         if not self.low < self.high or self.low < -(2**15) or self.high >= 2**16:
@@ -82,6 +83,8 @@ class InputSpec:
         if array.ndim != lead + len(self.shape) or array.shape[lead:] != self.shape:
             axes = "(batch, " if lead == 1 else "(steps, batch, "
             raise ConfigError(f"inputs: expected shape {axes}{', '.join(map(str, self.shape))}); got {array.shape}")
+        if 0 in array.shape:
+            raise ConfigError(f"inputs: at least one sample; got shape {array.shape}")
         if lead == 2 and array.shape[0] != steps:
             raise ConfigError(f"inputs: expected {steps} time steps; got {array.shape[0]}")
         if array.size and (array.min() < self.low or array.max() > self.high):
@@ -101,6 +104,9 @@ class Dense:
     name: str
     weight: IntArray
     bias: IntArray
+
+    def __post_init__(self) -> None:
+        _freeze(self)
 
     @property
     def inputs(self) -> int:
@@ -146,6 +152,9 @@ class Neuron:
     initial_state: int
     membranes: NDArray[np.float32]
 
+    def __post_init__(self) -> None:
+        _freeze(self)
+
     @property
     def neurons(self) -> int:
         return int(self.table.size)
@@ -169,6 +178,15 @@ class Neuron:
 
 
 Layer = Dense | Neuron
+
+
+def _freeze(layer: Layer) -> None:
+    """Replaces every array by a read-only view of itself."""
+    for name, value in vars(layer).items():
+        if isinstance(value, np.ndarray):
+            view = value.view()
+            view.setflags(write=False)
+            object.__setattr__(layer, name, view)
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,6 +77,19 @@ class StateQuantizer(nn.Module):
         quantized: Tensor = _NearestLevel.apply(values, self.levels, self.boundaries)  # type: ignore[no-untyped-call]
         return quantized
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StateQuantizer:
+        """Moves and casts; boundaries belong to the levels as they are afterwards, half precision changes both."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if not self.levels.is_meta:
+            table = self.levels.detach().cpu().float().numpy()
+            self.boundaries = torch.from_numpy(decision_boundaries(table)).to(self.levels.device)
+        return self
+
+    def is_consistent(self) -> bool:
+        """Whether the boundaries are those of the levels; not so after the levels were changed in place."""
+        table = self.levels.detach().cpu().float().numpy()
+        return bool(np.array_equal(self.boundaries.cpu().numpy(), decision_boundaries(table)))
+
     def extra_repr(self) -> str:
         return f"levels={self.levels.numel()}, low={float(self.levels[0]):g}, high={float(self.levels[-1]):g}"
 
@@ -91,8 +104,10 @@ class StateQuantizer(nn.Module):
 
 def closure_levels(function: Callable[[Tensor], Tensor]) -> Tensor:
     """The level table inside a closure of snnTorch's `state_quant`, shape (L,)."""
+    from snntorch.functional import quant
+
     code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
-    if code is None or not cells or code.co_freevars != ("levels",):
+    if code is not quant.state_quant(1).__code__ or not cells:  # all its closures share one code object
         raise ConfigError(
             f"state_quant: expected a StateQuantizer or a closure of snnTorch's state_quant; got {function!r}"
         )

@@ -25,7 +25,7 @@ def certificate_table(certificate: Certificate) -> Table:
             f"{row.sum_low}..{row.sum_high}",
             str(row.accumulator_bits),
             str(row.states),
-            f"{row.margin:.1e}",
+            "none" if row.margin is None else f"{row.margin:.1e}",
             f"{row.enumerated:,}" if row.exhaustive else f"{row.enumerated:,}*",
             str(row.at_risk),
         )
@@ -48,7 +48,7 @@ def agreement_table(agreement: Agreement) -> Table:
             f"{row.values:,}",
             f"[green]{row.mismatches}[/]" if row.mismatches == 0 else f"[red]{row.mismatches:,}[/]",
             "" if row.accuracy is None else f"{row.accuracy:.2%}",
-            f"{row.samples_per_second:,.0f}",
+            "" if row.samples_per_second is None else f"{row.samples_per_second:,.0f}",
         )
     return table
 

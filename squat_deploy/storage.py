@@ -74,13 +74,11 @@ def load(path: str | Path) -> Network:
     document, tensors = _read(path)
     try:
         network = _build(document, tensors)
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        _validate(network, path)
+    except (LookupError, ArithmeticError, AttributeError, TypeError, ValueError, ConfigError) as error:
         raise FileFormatError(f"{path}: the description does not fit the arrays: {error!r}") from error
-    _validate(network, path)
-    if network.digest != document["digest"]:
-        raise FileFormatError(
-            f"{path}: digest {document['digest'][:12]} is not that of its content; the file was altered"
-        )
+    if network.digest != document.get("digest"):
+        raise FileFormatError(f"{path}: its digest is not that of its content; the file was altered")
     return network
 
 
@@ -94,7 +92,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
                 raise FileFormatError(f"{path}: a safetensors file, but not a squat_deploy network")
             document = json.loads(metadata)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise FileFormatError(f"{path}: cannot be read as a network: {error}") from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA_VERSION:
         got = document.get("schema") if isinstance(document, dict) else document
@@ -130,6 +128,11 @@ def _validate(network: Network, path: Path) -> None:
         raise FileFormatError(f"{path}: layers must alternate synapses and neurons")
     if not 1 <= network.steps < 2**16:
         raise FileFormatError(f"{path}: steps must be 1 to 65535; got {network.steps}")
+    if [row.layer for row in network.certificate.layers] != [neuron.name for neuron in network.neurons]:
+        raise FileFormatError(f"{path}: the certificate must have one row a neuron layer, in order")
+    for row in network.certificate.layers:
+        if row.proven != (row.at_risk == 0):
+            raise FileFormatError(f"{path}: {row.layer}: proven with combinations at risk, or the reverse")
     width = network.input.size
     for dense, neuron, low, high in network.pairs():
         for rule in _broken_rules(dense, neuron, width, low, high):
@@ -145,8 +148,10 @@ def _broken_rules(dense: Dense, neuron: Neuron, width: int, low: int, high: int)
         return [f"{neuron.table.shape} neurons behind weights {weight.shape}"]
     if np.abs(weight).max(initial=0) > 2**15 or np.abs(dense.bias).max(initial=0) > 2**40:
         return ["weights exceed 16 bits or the bias 40"]
-    if thresholds.ndim != 3 or not 1 <= thresholds.shape[2] <= 255 or not 2 <= neuron.states <= 1024:
-        return [f"threshold table of shape {thresholds.shape}"]
+    if thresholds.ndim != 3 or not len(thresholds):
+        return [f"threshold tables of shape {thresholds.shape}"]
+    if not 1 <= thresholds.shape[2] <= 255 or not 2 <= neuron.states <= 1024:
+        return [f"threshold tables of shape {thresholds.shape}"]
     tables = len(thresholds)
     if neuron.membranes.shape != (tables, neuron.states):
         return [f"membranes of shape {neuron.membranes.shape}"]

@@ -23,7 +23,7 @@ from torch import nn
 
 from squat_deploy import HlsConfig, InputSpec
 from squat_deploy.errors import ConfigError
-from squat_deploy.quantize import InputQuantizer, state_quant
+from squat_deploy.quantize import InputQuantizer, StateQuantizer, state_quant
 from squat_deploy.training.layers import IntThenScaleLinear
 
 INTEGER_QUANTIZERS = (
@@ -53,11 +53,12 @@ def draw(seed: int) -> Drawn:
     torch.manual_seed(seed)
     low, high = rng.choice(INPUT_RANGES)
     step = 1.0 if (low, high) == (0, 1) else 2.0 ** -rng.randint(0, 6)
+    declared = step if rng.random() < 0.9 else 0.1  # a grid of the user's own, without InputQuantizer
     shape = rng.choice([(rng.randint(1, 24),), (rng.randint(1, 5), rng.randint(1, 5))])
-    spec = InputSpec(shape, low, high, step, rng.choice(["direct", "sequence"]))
+    spec = InputSpec(shape, low, high, declared, rng.choice(["direct", "sequence"]))
     sizes = [spec.size, *(rng.randint(1, 20) for _ in range(rng.randint(1, 3)))]
     modules: list[nn.Module] = [nn.Flatten()] if len(shape) > 1 or rng.random() < 0.2 else []
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 and declared == step:
         modules.insert(rng.randint(0, len(modules)), InputQuantizer(step, low, high))
     notes = [f"input {low}..{high} * {step} {spec.encoding} {shape}"]
     gain = 1.5 / (step * max(abs(low), high))
@@ -119,6 +120,20 @@ def _norm(rng: random.Random, width: int) -> nn.BatchNorm1d:
     return norm
 
 
+def _custom_neuron(rng: random.Random) -> tuple[snn.Leaky, str]:
+    """A level table of the user's own: any number of levels, sometimes with 0.0 among them."""
+    count = rng.randint(2, 13)
+    levels = sorted({round(rng.uniform(-1.5, 1.6), 3) for _ in range(count)} | {1.7} | ({0.0} if count % 2 else set()))
+    neuron = snn.Leaky(
+        beta=rng.choice([0.5, 0.9]),
+        reset_mechanism=rng.choice(["subtract", "zero", "none"]),
+        reset_delay=rng.random() < 0.6,
+        init_hidden=True,
+        state_quant=StateQuantizer(np.array(levels, dtype=np.float32)),
+    )
+    return neuron, f"Leaky with levels {levels}"
+
+
 def _neuron(rng: random.Random, width: int) -> tuple[snn.Leaky, str]:
     bits = rng.choice([1, 2, 2, 3, 4, 4, 5, 6, 7, 8])
     uniform, centred = rng.choice([(True, True), (False, True), (False, False)])
@@ -126,6 +141,8 @@ def _neuron(rng: random.Random, width: int) -> tuple[snn.Leaky, str]:
     limits = rng.choice([(0, 0.2), (0, 1), (0.25, 0.125), (0.1, 1.5)])
     table = (bits, uniform, centred, threshold, *limits)
     closure = rng.random() < 0.4
+    if rng.random() < 0.15:
+        return _custom_neuron(rng)
     try:
         quantizer = state_quant(*table)
     except ConfigError:  # a repeated level; the reason is tested elsewhere

@@ -13,6 +13,7 @@ from squat_deploy import bundled
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.errors import ConfigError, NotProvenError
 from squat_deploy.training.datasets import available, fashion_mnist
+from squat_deploy.training.models import dense_lif_net
 from tests.conftest import need
 from tests.drawing import draw
 
@@ -92,6 +93,12 @@ def test_a_wrong_table_is_noticed(small: sd.Network, small_model: torch.nn.Modul
     row = agreement.rows[0]
     assert not agreement.agrees and row.mismatches > 0
     assert row.first is not None and row.first.startswith("sequence ") and "lif1 neuron" in row.first
+
+
+def test_verify_refuses_a_model_of_other_widths(small: sd.Network) -> None:
+    model = dense_lif_net((16, 7, 4))
+    with pytest.raises(ConfigError, match=r"neuron layers of \[7, 4\], the network of \[8, 4\]: not the same"):
+        sd.verify(small, model, np.zeros((1, 16), int), executors=("torch",))
 
 
 def test_verify_names_what_it_cannot_do(small: sd.Network) -> None:

@@ -37,17 +37,26 @@ def broken():
 
 def nothing():
     return 3
+
+def leaves():
+    raise SystemExit(0)
+
+def prints():
+    print("building the model")
+    model = factory()
+    model.fc1.weight.data.zero_()
+    return model
 """
 
 
-def invoke(*arguments: object, code: int = 0) -> str:
+def invoke(*arguments: object, code: int = 0, stdout_only: bool = False) -> str:
     result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
     assert result.exit_code == code, (result.output, result.exception)
-    return result.output
+    return result.stdout if stdout_only else result.output
 
 
 def document(*arguments: object, code: int = 0) -> dict[str, object]:
-    text = invoke(*arguments, "--json", code=code)
+    text = invoke(*arguments, "--json", code=code, stdout_only=True)
     assert text.count("\n") == 1
     parsed = json.loads(text)
     assert parsed["ok"] is (code == 0)
@@ -93,6 +102,12 @@ def test_verify_fails_on_another_model(work: Path, compiler: None) -> None:
     assert document(*arguments, code=1)["agrees"] is False
 
 
+def test_one_document_whatever_the_model_prints(work: Path) -> None:
+    lowered = document("lower", "model.py:prints", "--steps", 3)
+    assert lowered["layers"][0]["margin"] is None  # type: ignore[index]
+    assert document("certify", "network.safetensors")["proven"] is True
+
+
 def test_unproven(work: Path) -> None:
     refused = document("lower", "model.py:float_scale", "--steps", 3, code=1)
     assert "not proven: rule 'error bound'" in str(refused["error"]) and refused["faults"]
@@ -107,6 +122,13 @@ def test_unproven(work: Path) -> None:
         (["lower", "model.py:wrong", "--steps", "3", "--shape", "16"], "2 faults"),
         (["lower", "model.py:broken", "--steps", "3"], "broken() failed: RuntimeError: no weights today"),
         (["lower", "model.py:nothing", "--steps", "3"], "nothing() must return a torch module; got int"),
+        (["lower", "model.py:leaves", "--steps", "3"], "leaves() failed: SystemExit"),
+        (["simulate", "net.safetensors", "--labels", "float.npy"], "labels: expected 8 integers; got float64 of shape"),
+        (["simulate", "net.safetensors", "--inputs", "empty.npy"], "inputs: at least one sample; got shape (0, 16)"),
+        (
+            ["verify", "net.safetensors", "--model", "model.py:float_scale", "--inputs", "x.npy"],
+            "expected shape (batch, 16)",
+        ),
         (["lower", "model.py:absent", "--steps", "3"], "has no callable 'absent'"),
         (["lower", "absent.py:factory", "--steps", "3"], "absent.py: no such file"),
         (["lower", "model.py", "--steps", "3"], "expected path/to/file.py:factory"),
@@ -126,6 +148,8 @@ def test_unproven(work: Path) -> None:
 def test_bad_input_is_one_clear_message(work: Path, small: sd.Network, arguments: list[str], message: str) -> None:
     sd.save(small, work / "net.safetensors")
     np.save("float.npy", np.zeros((2, 16)))
+    np.save("empty.npy", np.zeros((0, 16), int))
+    np.save("x.npy", np.zeros((2, 15), int))
     (work / "taken").mkdir()
     (work / "taken" / "file").write_text("mine")
     assert message in invoke(*arguments, code=1)

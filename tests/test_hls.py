@@ -14,7 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import snntorch as snn
 import torch
+from brevitas.nn import QuantLinear
+from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
+from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from pydantic import ValidationError
 
 import squat_deploy as sd
@@ -23,7 +27,7 @@ from squat_deploy.backends import hls
 from squat_deploy.backends.cpp import packed_rows, plain
 from squat_deploy.backends.schedule import estimate
 from squat_deploy.errors import ConfigError, ExportError
-from squat_deploy.quantize import state_quant
+from squat_deploy.quantize import StateQuantizer, state_quant
 from squat_deploy.training.models import dense_lif_net
 from tests.conftest import ROOT
 from tests.drawing import draw
@@ -238,6 +242,23 @@ def test_an_interrupted_export_leaves_nothing(
         assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
 
 
+def test_an_interrupted_swap_puts_the_old_project_back(
+    small: sd.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = sd.emit_hls(small, tmp_path / "project", GOLDEN_CONFIG)
+    rename = os.rename
+
+    def interrupted(source: Path, destination: Path) -> None:
+        if Path(destination) == target and ".old." not in str(source):
+            raise KeyboardInterrupt
+        rename(source, destination)
+
+    monkeypatch.setattr("os.rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sd.emit_hls(small, target, GOLDEN_CONFIG)
+    assert [p.name for p in tmp_path.iterdir()] == ["project"] and (target / "manifest.json").is_file()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
@@ -287,6 +308,23 @@ def test_wide_folding_reads_several_roms(bits: int, tmp_path: Path, compiler: No
     project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(pe={"lif1": 40, "lif2": 3}))
     assert "WEIGHTS[5]" in (project / "src" / "rom1.h").read_text()
     assert make(project, "csim").startswith("PASS")
+
+
+@pytest.mark.parametrize("form", ["offset", "threshold"])
+@pytest.mark.parametrize("bipolar", [False, True])
+def test_level_counts_that_are_no_power_of_two(form: str, bipolar: bool, tmp_path: Path, compiler: None) -> None:
+    """Padded searches and idle lanes stay within their tables: both sanitizers watch."""
+    torch.manual_seed(4)
+    quantizer = SignedBinaryWeightPerTensorConst if bipolar else Int8WeightPerTensorFixedPoint
+    options = {"weight_scaling_const": 0.125} if bipolar else {"weight_bit_width": 4}
+    layer = QuantLinear(9, 3, bias=False, weight_quant=quantizer, **options)
+    layer.weight.data = -layer.weight.data.abs()
+    levels = StateQuantizer(np.array([-1, -0.5, 0, 0.5, 1.5], dtype=np.float32))
+    model = torch.nn.Sequential(layer, snn.Leaky(beta=0.9, state_quant=levels, reset_delay=False))
+    network = sd.lower(model, sd.InputSpec((9,), -8, 7, 0.25), 6)
+    project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(pe=2, form=form, vectors=30))
+    for target in ("csim", "sanitize"):
+        assert make(project, target).startswith("PASS")
 
 
 def test_cycle_estimate_counts_the_loops() -> None:

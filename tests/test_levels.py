@@ -117,6 +117,15 @@ def test_compiles_in_one_graph(bits: int) -> None:
     assert torch.equal(values.grad, torch.ones(64))
 
 
+def test_half_precision_moves_levels_and_boundaries_together() -> None:
+    quantizer = state_quant(6, lower_limit=0.1, upper_limit=0.37)
+    before = quantizer.boundaries.clone()
+    quantizer.half().float()
+    assert quantizer.is_consistent() and not torch.equal(before, quantizer.boundaries)
+    quantizer.levels.mul_(1.5)
+    assert not quantizer.is_consistent()
+
+
 def test_boundaries_are_not_the_midpoints() -> None:
     table = levels.level_table(4)
     middles = ((table[1:] + table[:-1]) / np.float32(2)).astype(np.float32)
@@ -169,3 +178,9 @@ def test_refusals(make: object, message: str) -> None:
 def test_only_snntorch_closures_are_accepted() -> None:
     with pytest.raises(ConfigError, match="expected a StateQuantizer or a closure"):
         StateQuantizer.from_snntorch(torch.sigmoid)
+
+    def other_rule(levels: torch.Tensor) -> object:
+        return lambda x: levels[(levels < x[..., None]).sum(-1).clamp(max=len(levels) - 1)]
+
+    with pytest.raises(ConfigError, match="expected a StateQuantizer or a closure"):
+        StateQuantizer.from_snntorch(other_rule(torch.tensor([0.0, 2.0])))

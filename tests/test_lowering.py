@@ -10,7 +10,12 @@ import pytest
 import snntorch as snn
 import torch
 from brevitas.nn import QuantIdentity, QuantLinear
-from brevitas.quant.fixed_point import Int8BiasPerTensorFixedPointInternalScaling, Int8WeightPerTensorFixedPoint
+from brevitas.quant.fixed_point import (
+    Int8BiasPerTensorFixedPointInternalScaling,
+    Int8WeightPerTensorFixedPoint,
+    Int8WeightPerTensorFixedPointMSE,
+)
+from brevitas.quant.float_quant_ocp import Fp8e4m3OCPWeightPerTensorFloat
 from brevitas.quant.scaled_int import Int8WeightPerTensorFloat, Int16Bias
 from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
 from torch import nn
@@ -52,6 +57,12 @@ def with_nan() -> QuantLinear:
     layer = linear()
     layer.weight.data[0, 0] = torch.nan
     return layer
+
+
+def stretched() -> StateQuantizer:
+    quantizer = state_quant(3)
+    quantizer.levels.mul_(1.5)
+    return quantizer
 
 
 def huge() -> QuantLinear:
@@ -209,6 +220,23 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         "1: spikes are 0 or 1, a step at the threshold; got [0.5, 0.5] for the levels; "
         "use a surrogate of snntorch.surrogate whose forward is (x > 0)",
     ),
+    "levels changed in place": (
+        lambda: [linear(), leaky(state_quant=stretched())],
+        "1.state_quant (StateQuantizer): levels do not change in place; got boundaries of other levels; "
+        "make a new StateQuantizer of the levels",
+    ),
+    "quant tensors": (
+        lambda: [linear(return_quant_tensor=True), leaky()],
+        "0 (QuantLinear): returns a plain tensor; got return_quant_tensor=True; set return_quant_tensor=False",
+    ),
+    "float8 weights": (
+        lambda: [linear(weight_quant=Fp8e4m3OCPWeightPerTensorFloat, weight_bit_width=8), leaky()],
+        "0 (QuantLinear): weights are integers times a scale; got FloatQuantTensor; use a Brevitas integer quantizer",
+    ),
+    "beta of two axes": (
+        lambda: [linear(), leaky(beta=torch.rand(4, 1))],
+        "1 (Leaky): beta has one axis; got shape (4, 1); use shape (1,) or (neurons,)",
+    ),
     "membrane out of range": (
         lambda: [huge(), leaky()],
         "1: |membrane| must stay below 6.59e+05, where float32 still tells the levels apart; got up to 5.56e+06; "
@@ -337,6 +365,30 @@ def test_int_then_scale_trains() -> None:
         module(inputs).square().sum().backward()
     cosine = nn.functional.cosine_similarity(layer.weight.grad.flatten(), stock.weight.grad.flatten(), dim=0)
     assert cosine > 0.99
+
+
+def test_sums_too_wide_for_float32_are_refused() -> None:
+    layer = linear(2000, 2, weight_bit_width=8)
+    with pytest.raises(LoweringError, match=r"synaptic sums span less than 33554432, all that float32 tells apart"):
+        sd.lower(nn.Sequential(layer, leaky()), sd.InputSpec((2000,), 0, 65535), 2)
+
+
+def test_quantizers_that_cannot_be_copied_before_their_first_use() -> None:
+    model = nn.Sequential(linear(weight_quant=Int8WeightPerTensorFixedPointMSE), leaky())
+    assert sd.lower(model, SPEC, 4).certificate.proven
+
+
+def test_names_with_spaces_stay_apart() -> None:
+    model = nn.Sequential()
+    for name, module in (("fc 1", linear(6, 4)), ("lif 1", leaky()), ("fc 2", linear(4, 3)), ("lif 2", leaky())):
+        model.add_module(name, module)
+    assert [neuron.name for neuron in sd.lower(model, SPEC, 4).neurons] == ["lif 1", "lif 2"]
+
+
+def test_integers_are_frozen() -> None:
+    network = sd.lower(nn.Sequential(linear(), leaky()), SPEC, 4)
+    with pytest.raises(ValueError, match="read-only"):
+        network.layers[0].weight[0, 0] = 7
 
 
 def test_all_zero_weights_are_noted() -> None:

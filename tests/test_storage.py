@@ -114,8 +114,14 @@ BAD: dict[str, tuple[Callable[[dict[str, Any], dict[str, np.ndarray]], object], 
     "successor": (lambda d, t: t["1.successor"].__iadd__(100), "lif1: successors must be states"),
     "table": (lambda d, t: t["1.table"].__isub__(1), "lif1: every neuron must have a table"),
     "initial": (lambda d, t: t["1.initial_state"].__iadd__(50), "lif1: the initial state must be a state"),
+    "no digest": (lambda d, t: d.pop("digest"), "the file was altered"),
+    "infinite steps": (lambda d, t: d.update(steps=float("inf")), "the description does not fit the arrays"),
+    "no initial state": (lambda d, t: t.update({"1.initial_state": np.zeros(0, np.int8)}), "does not fit the arrays"),
+    "no tables": (lambda d, t: t.update({"1.thresholds": t["1.thresholds"][:0].copy()}), "threshold tables of shape"),
+    "a row of the certificate": (lambda d, t: d["certificate"]["layers"].pop(), "one row a neuron layer, in order"),
+    "a false claim": (lambda d, t: d["certificate"]["layers"][0].update(at_risk=4), "proven with combinations at risk"),
+    "a wrong type": (lambda d, t: d["certificate"]["layers"][0].update(margin="x"), "certificate: not of this form"),
     "certificate": (lambda d, t: d["certificate"]["layers"][0].pop("rule"), "certificate: not of this form"),
-    "certificate field": (lambda d, t: d["certificate"]["layers"][0].update(x=1), "certificate: not of this form"),
 }
 
 

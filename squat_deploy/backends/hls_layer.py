@@ -115,13 +115,13 @@ def fold_layer(
     low_sum, high_sum = int(lows.min()), int(highs.max())
     chosen = _choose_form(neuron, low_sum, high_sum, form)
     per_neuron = len(neuron.thresholds) > 1
-    keys, searched, search_bits = _search_arrays(neuron, chosen, groups, pe)
+    key_low, key_high = _key_range(neuron, chosen, low_sum, high_sum)
+    keys, searched, search_bits = _search_arrays(neuron, chosen, groups, pe, key_high)
     if searched.size > MAX_TABLE_ENTRIES:
         raise ExportError(
             f"{neuron.name}: its tables have {searched.size} entries, the limit is {MAX_TABLE_ENTRIES}; "
             "use fewer state bits, or one scale for the whole layer instead of one a neuron"
         )
-    key_low, key_high = _key_range(neuron, chosen, low_sum, high_sum)
     bottom, top = dense.partial_range(low, high)
     return HlsLayer(
         index=index,
@@ -162,8 +162,7 @@ def _codes(weight: IntArray) -> tuple[int, bool, IntArray]:
 def _weight_words(codes: IntArray, pe: int, groups: int, bits: int, lanes: int) -> tuple[tuple[int, ...], ...]:
     """Row `input * groups + group` holds the weights of one group of PE neurons from one input."""
     outputs, inputs = codes.shape
-    padded = np.zeros((groups * pe, inputs), dtype=np.int64)
-    padded[:outputs] = codes
+    padded = np.pad(codes, [(0, groups * pe - outputs), (0, 0)], mode="edge")  # idle lanes repeat the last neuron
     rows = padded.reshape(groups, pe, inputs).transpose(2, 0, 1).reshape(inputs * groups, pe)
     return tuple(tuple(limb) for limb in packed_rows(rows, bits, lanes))
 
@@ -192,15 +191,13 @@ def _choose_form(neuron: Neuron, low: int, high: int, wanted: str) -> OffsetForm
 
 
 def _search_arrays(
-    neuron: Neuron, form: OffsetForm | None, groups: int, pe: int
+    neuron: Neuron, form: OffsetForm | None, groups: int, pe: int, above: int
 ) -> tuple[IntArray | None, IntArray, int]:
     searched = neuron.thresholds if form is None else form.boundaries
     bits = (neuron.level_count - 1).bit_length()
     missing = 2**bits - 1 - searched.shape[-1]
-    if missing:  # a key never reaches the padding: it is one above the highest key
-        top = searched.max() + 1 if form is None else np.iinfo(np.int64).max
-        padding = [(0, 0)] * (searched.ndim - 1) + [(0, missing)]
-        searched = np.pad(searched, padding, constant_values=top)
+    padding = [(0, 0)] * (searched.ndim - 1) + [(0, missing)]
+    searched = np.pad(searched, padding, constant_values=above)  # one more than any key
     keys = None if form is None else _spread(form.offset, neuron, groups, pe)
     return keys, _spread(searched, neuron, groups, pe), bits
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
 import torch
+from brevitas.nn import QuantLinear
 from torch import Tensor, nn
 
+from squat_deploy.agreement import compare_torch
 from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError
 from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.handlers import Walk, handle
 from squat_deploy.network import InputSpec, Layer, Network
+from squat_deploy.quantize import StateQuantizer
 from squat_deploy.simulator import simulate
 from squat_deploy.training.sequence import leaves, run_model
 
 MAX_STEPS = 65_535
-_SELF_TEST_SAMPLES = 4
+_SELF_TEST_BATCHES = (1, 255)
 _SELF_TEST_STEPS = 8
 
 
@@ -38,10 +43,12 @@ def lower(
         LoweringError: the model cannot be lowered; lists every fault.
         NotProvenError: it can, but some layer is not proven, and `allow_unproven` is not set.
     """
-    if not 1 <= steps <= MAX_STEPS:
+    if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
+    stale = _stale_tables(model)
     model = _frozen_copy(model)
     walk = _walk(model, spec)
+    walk.faults += stale
     layers: list[Layer] = []
     proofs: list[LayerProof] = []
     for pending in walk.layers:
@@ -70,10 +77,29 @@ def _frozen_copy(model: nn.Module) -> nn.Module:
             "put its layers into nn.Sequential in the order in which they run",
         )
         raise LoweringError((Fault("model", rule, type(model).__name__, hint),))
+    _warm_up(model)
     duplicate = copy.deepcopy(model, _detached_states(model)).cpu().eval()
     for parameter in duplicate.parameters():
         parameter.requires_grad_(False)
     return duplicate
+
+
+def _stale_tables(model: nn.Module) -> list[Fault]:
+    """Quantizers whose levels were changed in place: the trained model still decides by the old boundaries."""
+    rule, got = "levels do not change in place", "boundaries of other levels"
+    return [
+        Fault(f"{name} (StateQuantizer)", rule, got, "make a new StateQuantizer of the levels")
+        for name, module in model.named_modules()
+        if isinstance(module, StateQuantizer) and not module.is_consistent()
+    ]
+
+
+def _warm_up(model: nn.Module) -> None:
+    """Some Brevitas quantizers cannot be copied before their first use."""
+    for module in model.modules():
+        if isinstance(module, QuantLinear):
+            with torch.no_grad(), contextlib.suppress(Exception):
+                module.quant_weight()
 
 
 def _detached_states(model: nn.Module) -> dict[int, Any]:
@@ -114,19 +140,19 @@ def _unproven_fault(proof: LayerProof) -> Fault:
 
 
 def _self_test(network: Network, model: nn.Module) -> None:
-    """Compares a few random inputs with the trained model: catches what no rule can foresee."""
+    """Compares random inputs with the trained model, spikes and membranes: catches what no rule can foresee."""
     rng = np.random.default_rng(0)
-    spec, steps = network.input, min(network.steps, _SELF_TEST_STEPS)
-    lead = (_SELF_TEST_SAMPLES,) if spec.encoding == "direct" else (network.steps, _SELF_TEST_SAMPLES)
-    inputs = rng.integers(spec.low, spec.high + 1, lead + spec.shape)
-    real = torch.from_numpy((inputs * spec.step).astype(np.float32))
-    with torch.no_grad():
-        traces = run_model(model, real, steps, direct=spec.encoding == "direct")
-    result = simulate(network, inputs, trace=True)
-    assert result.trace is not None
-    for layer, (name, trace) in zip(result.trace, traces.items(), strict=True):
-        spikes = torch.stack(trace.spikes).numpy().astype(bool)
-        if not np.array_equal(spikes, layer.spikes[:steps]):
-            raise InternalError(
-                f"{name}: the integers differ from the trained model in a self-test; please report this"
-            )
+    spec, short = network.input, dataclasses.replace(network, steps=min(network.steps, _SELF_TEST_STEPS))
+    direct = spec.encoding == "direct"
+    for batch in _SELF_TEST_BATCHES:
+        lead = (batch,) if direct else (short.steps, batch)
+        inputs = rng.integers(spec.low, spec.high + 1, lead + spec.shape)
+        with torch.no_grad():
+            real = torch.from_numpy((inputs * spec.step).astype(np.float32))
+            traces = run_model(model, real, short.steps, direct=direct)
+        result = simulate(short, inputs, trace=True)
+        for neuron, layer, trace in zip(network.neurons, result.trace or (), traces.values(), strict=True):
+            spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
+            wrong, where = compare_torch(neuron, layer, slice(None), spikes, membranes)
+            if wrong:
+                raise InternalError(f"the integers differ from the trained model at {where}; please report this")

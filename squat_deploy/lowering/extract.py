@@ -18,6 +18,7 @@ from squat_deploy.network import IntArray, Neuron, int_bits
 from squat_deploy.transition import reachable_states
 
 ENUMERATION_LIMIT = 2**25  # (state, sum) combinations a layer on which the neuron itself is run
+MAX_SUM_RANGE = 2**25
 _CHUNK = 2**18
 _EXAMPLES = 5
 
@@ -31,7 +32,7 @@ class _Table:
     thresholds: IntArray
     low: int
     high: int
-    margin: float
+    margin: float | None
     error: float
     at_risk: int
     examples: tuple[AtRisk, ...]
@@ -40,6 +41,8 @@ class _Table:
 def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
     """Runs the trained neuron on every reachable combination and returns its tables and their proof."""
     lows, highs = layer.dense.sum_range(layer.low, layer.high)
+    if fault := _width_fault(layer, int(lows.min()), int(highs.max())):
+        return fault
     limit = _current_limit(layer, lows, highs)
     if fault := _range_fault(layer, limit):
         return fault
@@ -97,6 +100,17 @@ def _current_limit(layer: PendingNeuron, lows: IntArray, highs: IntArray) -> flo
     return float(np.float32(largest * 1.01 + 1e-6))
 
 
+def _width_fault(layer: PendingNeuron, low: int, high: int) -> Fault | None:
+    if high - low < MAX_SUM_RANGE:
+        return None
+    return Fault(
+        layer.name,
+        f"synaptic sums span less than {MAX_SUM_RANGE}, all that float32 tells apart",
+        f"{low}..{high}",
+        "use fewer bits for inputs or weights",
+    )
+
+
 def _range_fault(layer: PendingNeuron, limit: float) -> Fault | None:
     """The nearest-level rule is monotone only where |u| stays far below 2**23 gaps of the table."""
     levels = layer.quantizer.levels.numpy()
@@ -139,12 +153,12 @@ def _live_rows(machine: NeuronMachine, thresholds: IntArray, low: int, high: int
     return reachable_states(neuron, 0, low, high)
 
 
-def _margin(values: FloatArray, boundaries: FloatArray, first: IntArray) -> tuple[float, IntArray]:
+def _margin(values: FloatArray, boundaries: FloatArray, first: IntArray) -> tuple[float | None, IntArray]:
     """Smallest distance of a current from a decision, and the positions of the currents next to decisions."""
     near = np.stack([np.maximum(first - 1, 0), np.minimum(first, values.size - 1)])
     distance = np.abs(values[near].astype(np.float64) - boundaries)
     finite = np.isfinite(distance)
-    return (float(distance[finite].min()) if finite.any() else float("inf")), np.unique(near)
+    return (float(distance[finite].min()) if finite.any() else None), np.unique(near)
 
 
 def _at_risk(
@@ -255,7 +269,7 @@ def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerate
         states=neuron.states,
         levels=neuron.level_count,
         tables=len(neuron.thresholds),
-        margin=min(t.margin for t in tables),
+        margin=min((t.margin for t in tables if t.margin is not None), default=None),
         error_bound=max(t.error for t in tables),
         enumerated=enumerated,
         exhaustive=exhaustive,

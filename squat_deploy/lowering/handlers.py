@@ -13,6 +13,7 @@ import numpy as np
 import snntorch as snn
 import torch
 from brevitas.nn import QuantLinear
+from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault
@@ -89,6 +90,11 @@ def _finite(value: object) -> bool:
     return not (isinstance(value, Tensor) and value.is_floating_point()) or bool(torch.isfinite(value).all())
 
 
+def _plain(label: str) -> str:
+    """The module's own name, without its type."""
+    return label.rsplit(" (", 1)[0]
+
+
 def _input_quantizer(walk: Walk, name: str, module: nn.Module) -> None:
     assert isinstance(module, InputQuantizer)
     declared, own = (walk.spec.low, walk.spec.high, walk.spec.step), (module.low, module.high, module.step)
@@ -131,7 +137,7 @@ def _quant_linear(walk: Walk, name: str, module: nn.Module) -> None:
             walk.fault(name, rule, got, hint)
         walk.broken = True
         return
-    walk.pending = _synapses(walk, name.split(" ")[0], module)
+    walk.pending = _synapses(walk, _plain(name), module)
 
 
 def _weight_faults(module: QuantLinear) -> list[tuple[str, str, str]]:
@@ -150,7 +156,15 @@ def _weight_faults(module: QuantLinear) -> list[tuple[str, str, str]]:
         )
     if module.weight.dtype != torch.float32:
         return [("weights are trained in float32", str(module.weight.dtype), "call model.float() before training")]
-    weight = module.quant_weight()
+    if module.return_quant_tensor:
+        return [("returns a plain tensor", "return_quant_tensor=True", "set return_quant_tensor=False")]
+    try:
+        weight = module.quant_weight()
+    except Exception as error:  # noqa: BLE001 (Brevitas raises many types)
+        got = str(error).split("\n")[0] or type(error).__name__
+        return [("weights are quantized without an input", got, "use a quantizer of brevitas.quant.fixed_point")]
+    if not isinstance(weight, IntQuantTensor):
+        return [("weights are integers times a scale", type(weight).__name__, "use a Brevitas integer quantizer")]
     if weight.scale.numel() not in (1, module.out_features):
         shape = tuple(weight.scale.shape)
         return [
@@ -248,6 +262,10 @@ def _batch_norm(walk: Walk, name: str, module: nn.Module) -> None:
             name, "batch norm needs running statistics", "track_running_stats=False", "train with running statistics"
         )
         return
+    if module.running_mean.dtype != torch.float32 or float(module.running_var.min()) + module.eps <= 0:  # type: ignore[union-attr]
+        got = f"{module.running_mean.dtype}, variance at least {float(module.running_var.min()):g}"  # type: ignore[union-attr]
+        walk.fault(name, "statistics are float32, variances positive", got, "call model.float(), or train again")
+        return
     if module.num_features != walk.pending.dense.outputs or walk.pending.current.norm is not None:
         walk.fault(name, "one batch norm of the same size after a linear", module.num_features, "make the sizes match")
         return
@@ -270,8 +288,7 @@ def _leaky(walk: Walk, name: str, module: nn.Module) -> None:
         walk.fault(name, rule, got, hint)
     if walk.pending is not None and quantizer is not None:
         dense, current = walk.pending.dense, walk.pending.current
-        plain = name.split(" ")[0]
-        walk.layers.append(PendingNeuron(plain, dense, current, module, quantizer, walk.low, walk.high))
+        walk.layers.append(PendingNeuron(_plain(name), dense, current, module, quantizer, walk.low, walk.high))
     walk.pending, walk.broken = None, False
     walk.low, walk.high, walk.step = 0, 1, 1.0
 
@@ -281,11 +298,13 @@ def _state_quantizer(walk: Walk, name: str, module: snn.Leaky) -> StateQuantizer
     quantizer, threshold = module.state_quant, float(module.threshold.detach().max())
     try:
         if isinstance(quantizer, StateQuantizer) and type(quantizer).forward is StateQuantizer.forward:
-            if quantizer.enabled:
+            if quantizer.levels.dtype != torch.float32:
+                walk.fault(name, "levels are float32", quantizer.levels.dtype, "call model.float() before training")
+            elif quantizer.enabled:
                 return StateQuantizer(quantizer.levels.detach().cpu(), threshold)
-            walk.fault(
-                name, "the membrane must be quantized", "a StateQuantizer that is switched off", "set .enabled = True"
-            )
+            else:
+                got = "a StateQuantizer that is switched off"
+                walk.fault(name, "the membrane must be quantized", got, "set .enabled = True")
         elif callable(quantizer):
             return StateQuantizer.from_snntorch(quantizer, threshold)
         else:
@@ -308,6 +327,8 @@ def _leaky_faults(module: snn.Leaky, width: int | None) -> list[tuple[str, str, 
             faults.append(
                 (f"{label} is one value or one a neuron", f"{value.numel()} values", f"use 1 or {width} values")
             )
+        elif value.numel() > 1 and value.shape[-1] != value.numel():
+            faults.append((f"{label} has one axis", f"shape {tuple(value.shape)}", "use shape (1,) or (neurons,)"))
         if value.dtype != torch.float32 and value.is_floating_point():
             faults.append((f"{label} is float32", str(value.dtype), "call model.float() before training"))
     return faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -30,8 +31,9 @@ def load_model(reference: str, checkpoint: Path | None) -> nn.Module:
     if not callable(factory):
         raise ConfigError(f"{path}: has no callable {name!r}")
     try:
-        model = factory()
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            model = factory()
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{path}: {name}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{path}: {name}() must return a torch module; got {type(model).__name__}")
@@ -49,8 +51,9 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent.resolve()))
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):  # what the user's file prints is not our answer
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)

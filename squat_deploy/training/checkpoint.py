@@ -41,7 +41,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     except FileFormatError:
         raise
     except Exception as error:  # torch raises many types for a bad file; all mean the same to the user
-        raise FileFormatError(f"{path}: cannot be loaded into this model: {str(error).splitlines()[0]}") from error
+        reasons = " ".join(line.strip() for line in str(error).splitlines()[:4])
+        raise FileFormatError(f"{path}: cannot be loaded into this model: {reasons}") from error
 
 
 def _shaped(model: nn.Module, key: str, value: Any) -> Any:

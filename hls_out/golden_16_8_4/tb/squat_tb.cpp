@@ -306,7 +306,7 @@ int main(int argc, char** argv) {
     const double timed_seconds = seconds;
     run(0, (STEPS + 1) / 2);  // cut off in mid-sequence ...
     run(sequences - 1, STEPS);  // ... by the reset of the next one
-    if (STEPS > 1) {  // one sequence in two calls
+    if (STEPS > 1 && SQUAT_TB_STEPS_PER_CALL >= STEPS) {  // one sequence in two calls
         call(0, 0, STEPS / 2, true);
         call(0, STEPS / 2, STEPS - STEPS / 2, false);
         ++sequences_run;
