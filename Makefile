@@ -24,7 +24,7 @@ fuzz: $(VENV)/ready
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
 
 bench: $(VENV)/ready
-	$(BIN)/python -m benchmarks.run
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.run
 
 # The bundled model, from scratch: about 10 minutes on two cores. Copy runs/fashion_mnist/model.safetensors to examples/.
 train: $(VENV)/ready

@@ -259,11 +259,12 @@ def test_an_interrupted_swap_puts_the_old_project_back(
     assert [p.name for p in tmp_path.iterdir()] == ["project"] and (target / "manifest.json").is_file()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(ExportError, match="cannot write"):
-        sd.emit_hls(small, tmp_path / "x")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(
+        ExportError, match="cannot write beside .*/file/x: Not a directory|cannot write beside .*File exists"
+    ):
+        sd.emit_hls(small, tmp_path / "file" / "x")
 
 
 @pytest.mark.parametrize(
