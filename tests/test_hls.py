@@ -262,7 +262,7 @@ def test_an_interrupted_swap_puts_the_old_project_back(
 def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
-        ExportError, match="cannot write beside .*/file/x: Not a directory|cannot write beside .*File exists"
+        ExportError, match=r"cannot write beside .*/file/x: Not a directory|cannot write beside .*File exists"
     ):
         sd.emit_hls(small, tmp_path / "file" / "x")
 
