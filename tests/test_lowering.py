@@ -378,6 +378,33 @@ def test_quantizers_that_cannot_be_copied_before_their_first_use() -> None:
     assert sd.lower(model, SPEC, 4).certificate.proven
 
 
+def test_a_float_bias_leaves_the_exact_grid() -> None:
+    """0.1 has bits far below the weights' grid: terms of 24 bits and more do not add exactly in any order."""
+    layer = linear(bias=True)
+    layer.bias.data = torch.full((4,), 0.1)
+    proof = sd.lower(nn.Sequential(layer, leaky()), SPEC, 4, allow_unproven=True).certificate.layers[0]
+    assert proof.rule == "error bound" and proof.error_bound > 0
+    layer.bias.data = torch.full((4,), 0.125)
+    assert sd.lower(nn.Sequential(layer, leaky()), SPEC, 4).certificate.layers[0].rule == "exact grid"
+
+
+def test_sums_of_24_bits_and_more_are_not_exact() -> None:
+    layer = linear(3, 1, weight_bit_width=8)
+    layer.weight.data = torch.full((1, 3), 0.9)
+    for high, rule in ((2**14, "exact grid"), (2**16 - 1, "error bound")):
+        spec = sd.InputSpec((3,), 0, high, 2.0**-14)
+        model = nn.Sequential(layer, leaky())
+        assert sd.lower(model, spec, 2, allow_unproven=True).certificate.layers[0].rule == rule
+
+
+def test_batch_norm_counts_its_own_roundings() -> None:
+    norm = nn.BatchNorm1d(4)
+    norm.running_mean.fill_(0.3)
+    model = nn.Sequential(linear(), norm, leaky())
+    proof = sd.lower(model, SPEC, 4, allow_unproven=True).certificate.layers[0]
+    assert proof.rule == "exact grid + batch norm" and 2.0**-24 < proof.error_bound < 1e-5
+
+
 def test_names_with_spaces_stay_apart() -> None:
     model = nn.Sequential()
     for name, module in (("fc 1", linear(6, 4)), ("lif 1", leaky()), ("fc 2", linear(4, 3)), ("lif 2", leaky())):
