@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,8 @@ def verify(
     rows = [_numpy_row(network, reference, labels, time.perf_counter() - started)]
     if "torch" in executors:
         assert model is not None
-        rows.insert(0, _torch_row(network, model, checked, reference, labels))
+        with _evaluating(model):
+            rows.insert(0, _torch_row(network, model, checked, reference, labels))
     if "c++" in executors:
         rows.append(_cpp_row(network, checked, reference, labels, config or HlsConfig(), folder))
     return Agreement(tuple(row for row in rows if row.executor in executors))
@@ -123,10 +125,22 @@ def _numpy_row(network: Network, reference: Result, labels: NDArray[Any] | None,
     return ExecutorRow("numpy", samples, network.steps, values, 0, None, accuracy, samples / seconds)
 
 
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode for a while; every module gets its own mode back, whatever happens."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def _torch_row(
     network: Network, model: nn.Module, inputs: IntArray, reference: Result, labels: NDArray[Any] | None
 ) -> ExecutorRow:
-    """The trained model in eval mode, in batches; membranes are compared as float32, bit for bit."""
+    """The trained model in batches; membranes are compared as float32, bit for bit."""
     import torch
 
     from squat_deploy.training.sequence import run_model
@@ -136,8 +150,6 @@ def _torch_row(
     samples = len(reference.counts)
     mismatches, first, seconds = 0, None, 0.0
     counts = np.zeros_like(reference.counts)
-    training = model.training
-    model.eval()
     _check_widths(network, model, real[:1] if direct else real[:, :1], direct)
     for start in range(0, samples, _TORCH_BATCH):
         window = slice(start, start + _TORCH_BATCH)
@@ -150,7 +162,6 @@ def _torch_row(
             wrong, where = compare_torch(neuron, layer, window, spikes, membranes)
             mismatches, first = mismatches + wrong, first or where
         counts[window] = spikes.sum(axis=0).astype(np.int64)
-    model.train(training)
     values = sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
     accuracy = _accuracy(counts.argmax(axis=1), labels)
     return ExecutorRow("torch", samples, network.steps, values, mismatches, first, accuracy, samples / seconds)

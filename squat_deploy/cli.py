@@ -126,6 +126,8 @@ def train(
     ] = "threshold-centred",
     hidden: Annotated[int, typer.Option(help="Hidden neurons.")] = 256,
     float_epochs: Annotated[int, typer.Option(help="First epochs in float.")] = 0,
+    batch: Annotated[int, typer.Option(help="Images an update.")] = 128,
+    learning_rate: Annotated[float, typer.Option(help="Adam's, at the start of the cosine.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     data: DataFolder = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch missing data into --data.")] = False,
@@ -144,6 +146,8 @@ def train(
         weight_bits=weight_bits,
         kind=levels,
         float_epochs=float_epochs,
+        batch=batch,
+        learning_rate=learning_rate,
         seed=seed,
     )
     training, test = (fashion_mnist(split, data, download=download) for split in ("train", "test"))

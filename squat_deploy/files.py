@@ -33,7 +33,7 @@ def write_file(path: Path, content: bytes) -> None:
         raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_folder(target: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
+def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Makes `target` hold exactly `files` ({relative path: content}), by renaming a finished sibling folder.
 
     A folder that this package made (its manifest says so) is replaced; any other is refused, unless it is empty.
@@ -44,7 +44,7 @@ def write_folder(target: Path, files: Mapping[str, bytes], *, force: bool = Fals
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
             raise ExportError(f"refusing to write outside the project folder: {name!r}")
-    if target.exists() and not force and not _ours(target):
+    if target.exists() and not _ours(target):
         raise ExportError(f"{target} exists and was not made by squat_deploy; choose another folder or remove it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

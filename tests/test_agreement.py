@@ -95,6 +95,14 @@ def test_a_wrong_table_is_noticed(small: sd.Network, small_model: torch.nn.Modul
     assert row.first is not None and row.first.startswith("sequence ") and "lif1 neuron" in row.first
 
 
+def test_verify_gives_every_module_its_mode_back(small: sd.Network) -> None:
+    model = dense_lif_net((16, 8, 4), beta=0.9).train()
+    model.fc2.eval()
+    before = [module.training for module in model.modules()]
+    sd.verify(small, model, np.zeros((1, 16), int), executors=("torch",))
+    assert [module.training for module in model.modules()] == before and len(set(before)) == 2
+
+
 def test_verify_refuses_a_model_of_other_widths(small: sd.Network) -> None:
     model = dense_lif_net((16, 7, 4))
     with pytest.raises(ConfigError, match=r"neuron layers of \[7, 4\], the network of \[8, 4\]: not the same"):
