@@ -1,0 +1,101 @@
+"""The metadata of a graph: what its tensors do not say. One JSON document under one key."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from squat_deploy.backends.qonnx.plan import LayerPlan, NeuronPlan
+from squat_deploy.certificate import LayerProof
+from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.network import MAX_NEURONS, SCHEMA_VERSION, InputSpec
+
+KEY = "squat_deploy.network"
+Form = Literal["step", "sequence", "finn"]
+MAX_BATCH_VALUES = 2**26  # samples times neurons of a fixed batch
+
+
+@dataclass(frozen=True)
+class Document:
+    """What the metadata holds.
+
+    Attributes:
+        batch: the fixed batch size, or None.
+        trace: whether sums, states and spikes of every layer are outputs too.
+        readout: how spikes become a class.
+        layers: sizes, ranges, level tables and operators of every layer.
+        certificate: what has been proven of it, a neuron layer a row.
+    """
+
+    schema: int
+    form: Form
+    batch: int | None
+    trace: bool
+    name: str
+    digest: str
+    steps: int
+    input: InputSpec
+    readout: Literal["most spikes, the lowest class on ties"]
+    layers: tuple[LayerPlan, ...]
+    certificate: tuple[LayerProof, ...]
+
+    def to_json(self) -> str:
+        """JSON text; `from_json` is its inverse."""
+        return json.dumps(asdict(self), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Document:
+        """Raises: FileFormatError for anything else than a document of this schema whose sizes are plausible."""
+        try:
+            data = json.loads(text)
+            if not isinstance(data, dict) or data.get("schema") != SCHEMA_VERSION:
+                got = data.get("schema") if isinstance(data, dict) else type(data).__name__
+                raise FileFormatError(f"metadata: schema {got!r}; this version reads {SCHEMA_VERSION}")
+            document = _ADAPTER.validate_python(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise FileFormatError(f"metadata: {place}: {first['msg']}") from error
+        except (ValueError, RecursionError, ConfigError) as error:
+            raise FileFormatError(f"metadata: {error}") from error
+        document.check()
+        return document
+
+    def check(self) -> None:
+        """Raises: FileFormatError unless the sizes fit each other and stay within what a network may have."""
+        if not 1 <= self.steps < 2**16:
+            raise FileFormatError(f"metadata: steps must be 1 to 65535; got {self.steps}")
+        if not self.layers:
+            raise FileFormatError("metadata: a network has at least one layer")
+        width = self.input.size
+        for layer in self.layers:
+            s, n = layer.synapses, layer.neurons
+            if s.inputs != width or s.outputs != n.neurons or not 1 <= n.neurons <= MAX_NEURONS:
+                raise FileFormatError(f"metadata: {n.name}: {s.inputs} to {s.outputs} synapses for {n.neurons} neurons")
+            _check_neurons(n)
+            width = n.neurons
+        widest = max(layer.neurons.neurons for layer in self.layers)
+        if self.batch is not None and not 1 <= self.batch <= MAX_BATCH_VALUES // widest:
+            raise FileFormatError(f"metadata: batch {self.batch} of {widest} neurons")
+
+
+def _check_neurons(n: NeuronPlan) -> None:
+    rules = {
+        "2 to 1024 states": 2 <= n.states <= 1024,
+        "2 to 256 levels": 2 <= n.levels <= 256,
+        "a table for some neuron": 1 <= n.tables <= n.neurons,
+        "one fire level a table": len(n.fire_level) == n.tables,
+        "one membrane a state": len(n.membranes) == n.tables and {len(row) for row in n.membranes} == {n.states},
+        "finite membranes": all(math.isfinite(value) for row in n.membranes for value in row),
+        "an initial state that is one": 0 <= n.initial_state < n.states,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise FileFormatError(f"metadata: {n.name}: must have {rule}")
+
+
+_ADAPTER = TypeAdapter(Document)

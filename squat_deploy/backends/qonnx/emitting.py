@@ -1,0 +1,93 @@
+"""Writing a Network as an ONNX model in one of three forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from onnx import ModelProto
+
+from squat_deploy.backends.qonnx.builder import GraphBuilder, model_of
+from squat_deploy.backends.qonnx.document import KEY, MAX_BATCH_VALUES, Document, Form
+from squat_deploy.backends.qonnx.finn import finn_step
+from squat_deploy.backends.qonnx.integer import sequence, step
+from squat_deploy.backends.qonnx.plan import arrays_of_layer, plan_layers
+from squat_deploy.errors import ConfigError, ExportError
+from squat_deploy.files import write_file
+from squat_deploy.network import SCHEMA_VERSION, Network
+
+FORMS: tuple[Form, ...] = get_args(Form)
+MAX_BYTES = 2**31 - 1  # of a protobuf message
+
+
+def emit_qonnx(
+    network: Network,
+    path: str | Path | None = None,
+    *,
+    form: Form = "step",
+    batch: int | None = None,
+    trace: bool = False,
+) -> ModelProto:
+    """The network as an ONNX model of integers; `squat_deploy.load` reads it back.
+
+    Args:
+        path: also write the model to this file, whole or not at all.
+        form: "step", one time step with the states as inputs and outputs; "sequence", all steps in a Scan, from the
+            initial states to spike counts and class; "finn", one step in QONNX's convention (integers in float32,
+            MultiThreshold), for qonnx and FINN.
+        batch: a fixed batch size; by default any (symbolic N). The form "finn" has batch 1.
+        trace: also give the synaptic sums, states and spikes of every layer.
+
+    Raises:
+        ConfigError: an unknown form, a batch that is not positive, or another than 1 for "finn".
+        ExportError: a network that the form cannot hold exactly, or a file that cannot be written.
+    """
+    if form not in FORMS:
+        raise ConfigError(f"qonnx: form must be one of {', '.join(FORMS)}; got {form!r}")
+    document = _document(network, form, 1 if form == "finn" and batch is None else batch, trace)
+    arrays = {}
+    for plan, (dense, neuron, _, _) in zip(document.layers, network.pairs(), strict=True):
+        arrays |= arrays_of_layer(plan, dense, neuron)
+    model = model_of(structure(document).graph_with(arrays), qonnx=form == "finn")
+    model.metadata_props.add(key=KEY, value=document.to_json())
+    if path is not None:
+        write_file(Path(path), _serialized(model))
+    return model
+
+
+def structure(document: Document) -> GraphBuilder:
+    """The graph that a document describes, its parameters named but empty."""
+    spec, plans, batch = document.input, document.layers, document.batch or "N"
+    if document.form == "step":
+        return step(spec, plans, batch, document.trace)
+    if document.form == "finn":
+        return finn_step(spec, plans, document.trace)
+    return sequence(spec, plans, document.steps, batch, document.trace)
+
+
+def _document(network: Network, form: Form, batch: int | None, trace: bool) -> Document:
+    widest = max(neuron.neurons for neuron in network.neurons)
+    if form == "finn" and batch != 1:
+        raise ConfigError(f"qonnx: the form finn has batch 1, since thresholds follow the state; got batch {batch}")
+    if batch is not None and not 1 <= batch <= MAX_BATCH_VALUES // widest:
+        raise ConfigError(f"qonnx: batch must be 1 to {MAX_BATCH_VALUES // widest}; got {batch}")
+    return Document(
+        schema=SCHEMA_VERSION,
+        form=form,
+        batch=batch,
+        trace=trace,
+        name=network.name,
+        digest=network.digest,
+        steps=network.steps,
+        input=network.input,
+        readout="most spikes, the lowest class on ties",
+        layers=plan_layers(network),
+        certificate=network.certificate.layers,
+    )
+
+
+def _serialized(model: ModelProto) -> bytes:
+    size = model.ByteSize()
+    if size > MAX_BYTES:
+        raise ExportError(f"qonnx: {size} bytes; an ONNX file holds at most {MAX_BYTES}")
+    return bytes(model.SerializeToString(deterministic=True))

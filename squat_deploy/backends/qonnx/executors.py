@@ -1,0 +1,114 @@
+"""Running the emitted graphs: ONNX Runtime at its default optimization level, and qonnx's own executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, helper
+
+from squat_deploy.backends.qonnx.document import Form
+from squat_deploy.backends.qonnx.emitting import emit_qonnx
+from squat_deploy.backends.qonnx.plan import LayerPlan, plan_layers
+from squat_deploy.network import IntArray, Network
+from squat_deploy.simulator import LayerTrace, Result
+
+Arrays = dict[str, NDArray[Any]]
+Runner = Callable[[Mapping[str, NDArray[Any]]], Arrays]
+_BATCH_BYTES = 2**27  # of the largest intermediate tensor
+
+
+def onnxruntime_runner(model: ModelProto, threads: int = 1) -> Runner:
+    """A function from named inputs to named outputs, by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def qonnx_runner(model: ModelProto) -> Runner:
+    """The same by `qonnx.core.onnx_exec.execute_onnx`, which also holds every tensor against its datatype."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+
+    wrapper = ModelWrapper(model)
+    return lambda inputs: execute_onnx(wrapper, dict(inputs))
+
+
+def run_form(network: Network, inputs: IntArray, form: Form, engine: str) -> Result:
+    """Whole traces of one form in one engine ("onnxruntime" or "qonnx"), sample batches joined.
+
+    Args:
+        inputs: checked integers, (B, *shape) or (T, B, *shape).
+    """
+    axis = 0 if network.input.encoding == "direct" else 1
+    plans = plan_layers(network)
+    size = 1 if form == "finn" else _batch_size(plans)
+    results = []
+    runners: dict[int, tuple[ModelProto, Runner]] = {}
+    for start in range(0, inputs.shape[axis], size):
+        part = np.take(inputs, range(start, min(start + size, inputs.shape[axis])), axis=axis)
+        fixed = part.shape[axis] if engine == "qonnx" else 0  # qonnx wants every shape to be known
+        if fixed not in runners:
+            model = emit_qonnx(network, form=form, batch=fixed or None, trace=True)
+            runners[fixed] = model, onnxruntime_runner(model) if engine == "onnxruntime" else qonnx_runner(model)
+        results.append(run_model(network, plans, *runners[fixed], part, form))
+    traces = zip(*(result.trace or () for result in results), strict=True)
+    return Result(
+        np.concatenate([result.counts for result in results]), tuple(_joined(parts) for parts in traces)
+    )
+
+
+def run_model(
+    network: Network, plans: tuple[LayerPlan, ...], model: ModelProto, runner: Runner, inputs: IntArray, form: Form
+) -> Result:
+    """Whole traces of one batch by an emitted model with `trace=True`, by position, so that names do not matter."""
+    entry = _element_types(model)
+    if form == "sequence":
+        outputs = list(runner({name: inputs.astype(kind) for name, kind in entry}).values())
+        rows = [outputs[2 + 3 * i : 5 + 3 * i] for i in range(len(plans))]
+        traces = tuple(_trace(plan, *row) for plan, row in zip(plans, rows, strict=True))
+        return Result(outputs[0].astype(np.int64), traces)
+    steps = list(_steps(network, plans, entry, runner, inputs))
+    stacked = [[np.stack([step[i][j] for step in steps]) for j in range(3)] for i in range(len(plans))]
+    traces = tuple(_trace(plan, *row) for plan, row in zip(plans, stacked, strict=True))
+    return Result(traces[-1].spikes.sum(axis=0, dtype=np.int64), traces)
+
+
+def _steps(
+    network: Network, plans: tuple[LayerPlan, ...], entry: list[tuple[str, Any]], runner: Runner, inputs: IntArray
+) -> Iterator[list[tuple[NDArray[Any], ...]]]:
+    """(sums, states, spikes) of every layer, step by step; the states go round."""
+    direct, count = network.input.encoding == "direct", len(plans)
+    samples = inputs.shape[0 if direct else 1]
+    states = [np.full((samples, plan.neurons.neurons), plan.neurons.initial_state) for plan in plans]
+    for t in range(network.steps):
+        values = [inputs if direct else inputs[t], *states]
+        outputs = list(runner({n: v.astype(kind) for (n, kind), v in zip(entry, values, strict=True)}).values())
+        last, states, rest = outputs[0], outputs[1 : 1 + count], outputs[1 + count :]
+        layers = [(rest[2 * i], states[i], rest[2 * i + 1]) for i in range(count - 1)]
+        yield [*layers, (rest[-1], states[-1], last)]
+
+
+def _element_types(model: ModelProto) -> list[tuple[str, Any]]:
+    return [(i.name, helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type)) for i in model.graph.input]
+
+
+def _trace(plan: LayerPlan, sums: NDArray[Any], states: NDArray[Any], spikes: NDArray[Any]) -> LayerTrace:
+    return LayerTrace(plan.neuron_name, sums.astype(np.int64), states.astype(np.uint16), spikes.astype(bool))
+
+
+def _joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
+    fields = ([getattr(part, key) for part in parts] for key in ("sums", "states", "spikes"))
+    return LayerTrace(parts[0].name, *(np.concatenate(field, axis=1) for field in fields))
+
+
+def _batch_size(plans: tuple[LayerPlan, ...]) -> int:
+    widest = max(plan.neurons.neurons * plan.neurons.levels for plan in plans)
+    return max(1, min(512, _BATCH_BYTES // (8 * widest)))
