@@ -51,7 +51,8 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except ModuleNotFoundError as error:
-            _fail(f"this command needs the package {error.name}: pip install 'squat_deploy[train]'", as_json)
+            extra = "qonnx" if error.name in ("onnx", "onnxruntime", "qonnx") else "train"
+            _fail(f"this command needs the package {error.name}: pip install 'squat_deploy[{extra}]'", as_json)
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             _fail(f"options: {faults}", as_json)
@@ -301,18 +302,21 @@ def verify_command(
     inputs: InputsFile = None,
     labels: LabelsFile = None,
     samples: Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")] = 64,
+    executor: Annotated[
+        list[str] | None,
+        typer.Option(help="An executor (repeatable): torch, numpy, c++, onnxruntime, qonnx."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run torch, NumPy and compiled C++ on the same input and compare whole traces."""
+    """Run torch, NumPy, compiled C++ and the ONNX graphs on the same input and compare whole traces."""
     loaded = load(network)
     torch_model = None
     if model is not None:
         from squat_deploy.lowering import load_model
 
         torch_model = load_model(model, checkpoint)
-    executors = EXECUTORS if torch_model is not None else EXECUTORS[1:]
     data, classes = _inputs(loaded, inputs, samples), None if labels is None else _array(labels)
-    _finish(verify(loaded, torch_model, data, labels=classes, executors=executors), as_json)
+    _finish(verify(loaded, torch_model, data, labels=classes, executors=executor), as_json)
 
 
 def _finish(agreement: Agreement, as_json: bool, document: dict[str, Any] | None = None) -> None:
@@ -321,10 +325,12 @@ def _finish(agreement: Agreement, as_json: bool, document: dict[str, Any] | None
         sys.stdout.write(json.dumps({"ok": agreement.agrees, **(document or {}), **agreement.to_dict()}) + "\n")
     else:
         console.print(agreement_table(agreement))
+        for reason in agreement.not_run:
+            console.print(f"not run: {_escaped(reason)}", highlight=False)
     if not agreement.agrees:
         if not as_json:
             first = next(row for row in agreement.rows if row.mismatches)
-            Console(stderr=True).print(f"[bold red]{first.executor} differs first at[/] {first.first}")
+            Console(stderr=True).print(f"[bold red]{first.label} differs first at[/] {first.first}")
         raise typer.Exit(1)
 
 

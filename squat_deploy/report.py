@@ -42,7 +42,7 @@ def agreement_table(agreement: Agreement) -> Table:
         table.add_column(name, justify="right")
     for row in agreement.rows:
         table.add_row(
-            row.executor,
+            row.label,
             f"{row.samples:,}",
             str(row.steps),
             f"{row.values:,}",

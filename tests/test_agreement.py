@@ -11,12 +11,15 @@ import torch
 import squat_deploy as sd
 from squat_deploy import bundled
 from squat_deploy.backends.hls import HlsConfig
-from squat_deploy.errors import ConfigError, NotProvenError
+from squat_deploy.errors import ConfigError, NotProvenError, ToolError
 from squat_deploy.training.datasets import available, fashion_mnist
 from squat_deploy.training.models import dense_lif_net
 from tests.conftest import need
 from tests.drawing import draw
 
+ROWS = [
+    "torch", "numpy", "c++", "onnxruntime step", "onnxruntime sequence", "qonnx step", "qonnx sequence", "qonnx finn",
+]  # fmt: skip
 CI_SEEDS = range(40)  # `make fuzz` draws any number
 
 
@@ -41,7 +44,7 @@ def test_random_networks(seed: int, compiler: None) -> None:
         return
     assert network.certificate.proven
     agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
-    assert [row.executor for row in agreement.rows] == ["torch", "numpy", "c++"]
+    assert [row.label for row in agreement.rows] == ROWS and not agreement.not_run
     assert_agrees(agreement)
 
 
@@ -52,7 +55,7 @@ def test_bundled_model(fashion: sd.Network, compiler: None) -> None:
     real, labels = bundled.images()
     agreement = sd.verify(fashion, bundled.model(), fashion.input.quantize(real), labels=labels)
     assert_agrees(agreement)
-    assert len({row.accuracy for row in agreement.rows}) == 1
+    assert len({row.accuracy for row in agreement.rows if row.executor != "qonnx"}) == 1
     assert agreement.rows[0].accuracy is not None and agreement.rows[0].accuracy > 0.8
 
 
@@ -63,7 +66,7 @@ def test_bundled_model_on_the_whole_test_set(fashion: sd.Network, compiler: None
     inputs = fashion.input.quantize(test.real())
     agreement = sd.verify(fashion, bundled.model(), inputs, labels=test.labels)
     assert_agrees(agreement)
-    assert {row.samples for row in agreement.rows} == {10_000}
+    assert {row.samples for row in agreement.rows if row.executor != "qonnx"} == {10_000}
     assert agreement.rows[0].accuracy is not None and agreement.rows[0].accuracy >= 0.85
 
 
@@ -110,10 +113,22 @@ def test_verify_refuses_a_model_of_other_widths(small: sd.Network) -> None:
 
 
 def test_verify_names_what_it_cannot_do(small: sd.Network) -> None:
-    with pytest.raises(ConfigError, match="unknown executor verilog; there are torch, numpy, c\\+\\+"):
+    with pytest.raises(ConfigError, match="unknown executor verilog; there are torch, numpy, c\\+\\+, onnxruntime"):
         sd.verify(small, None, np.zeros((1, 16), int), executors=("verilog",))
     with pytest.raises(ConfigError, match="'torch' needs the trained model"):
-        sd.verify(small, None, np.zeros((1, 16), int))
+        sd.verify(small, None, np.zeros((1, 16), int), executors=("torch",))
+
+
+def test_verify_says_what_it_left_out(small: sd.Network, monkeypatch: pytest.MonkeyPatch, compiler: None) -> None:
+    """By default what is here runs and the rest is named; what was asked for by name must be here."""
+    monkeypatch.setattr(sd.toolchain, "has_package", lambda name: name != "qonnx")
+    agreement = sd.verify(small, None, np.zeros((1, 16), int))
+    assert [row.executor for row in agreement.rows] == ["numpy", "c++", "onnxruntime", "onnxruntime"]
+    reason = "qonnx: needs qonnx (pip install 'squat_deploy[qonnx]')"
+    assert agreement.not_run == ("torch: no trained model was given", reason)
+    with pytest.raises(ToolError) as error:
+        sd.verify(small, None, np.zeros((1, 16), int), executors=("numpy", "qonnx"))
+    assert str(error.value) == f"verify: {reason}"
 
 
 @pytest.mark.parametrize("form", ["offset", "threshold"])

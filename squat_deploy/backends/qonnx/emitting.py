@@ -14,7 +14,7 @@ from squat_deploy.backends.qonnx.integer import sequence, step
 from squat_deploy.backends.qonnx.plan import arrays_of_layer, plan_layers
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
-from squat_deploy.network import SCHEMA_VERSION, Network
+from squat_deploy.network import SCHEMA_VERSION, IntArray, Network
 
 FORMS: tuple[Form, ...] = get_args(Form)
 MAX_BYTES = 2**31 - 1  # of a protobuf message
@@ -45,7 +45,7 @@ def emit_qonnx(
     if form not in FORMS:
         raise ConfigError(f"qonnx: form must be one of {', '.join(FORMS)}; got {form!r}")
     document = _document(network, form, 1 if form == "finn" and batch is None else batch, trace)
-    arrays = {}
+    arrays: dict[str, IntArray] = {}
     for plan, (dense, neuron, _, _) in zip(document.layers, network.pairs(), strict=True):
         arrays |= arrays_of_layer(plan, dense, neuron)
     model = model_of(structure(document).graph_with(arrays), qonnx=form == "finn")

@@ -17,6 +17,10 @@ from squat_deploy.simulator import LayerTrace, Result
 
 Arrays = dict[str, NDArray[Any]]
 Runner = Callable[[Mapping[str, NDArray[Any]]], Arrays]
+ENGINE_FORMS: dict[str, tuple[Form, ...]] = {
+    "onnxruntime": ("step", "sequence"),  # it does not know MultiThreshold
+    "qonnx": ("step", "sequence", "finn"),
+}
 _BATCH_BYTES = 2**27  # of the largest intermediate tensor
 
 
@@ -60,9 +64,7 @@ def run_form(network: Network, inputs: IntArray, form: Form, engine: str) -> Res
             runners[fixed] = model, onnxruntime_runner(model) if engine == "onnxruntime" else qonnx_runner(model)
         results.append(run_model(network, plans, *runners[fixed], part, form))
     traces = zip(*(result.trace or () for result in results), strict=True)
-    return Result(
-        np.concatenate([result.counts for result in results]), tuple(_joined(parts) for parts in traces)
-    )
+    return Result(np.concatenate([result.counts for result in results]), tuple(_joined(parts) for parts in traces))
 
 
 def run_model(

@@ -1,4 +1,4 @@
-"""The form `finn`: QONNX's convention, integers in float32 tensors with exact datatypes, MultiThreshold for the neurons.
+"""The form `finn`: QONNX's convention, integers in float32 tensors with exact datatypes, and MultiThreshold.
 
 The thresholds of each neuron are gathered by its state, so the batch is 1: MultiThreshold has one row of thresholds a
 channel, not one a sample.
@@ -59,9 +59,7 @@ def _synapses(b: GraphBuilder, x: str, plan: SynapsePlan) -> str:
     weight = b.parameter(f"{name}.weight", FLOAT, (plan.inputs, plan.outputs), (plan.weight_low, plan.weight_high))
     if plan.bias is None:
         return b.node("MatMul", [x, weight], f"{name}.synaptic_sum", FLOAT, shape, sum_range(plan))
-    product = b.node(
-        "MatMul", [x, weight], f"{name}.product", FLOAT, shape, (plan.partial_low, plan.partial_high)
-    )
+    product = b.node("MatMul", [x, weight], f"{name}.product", FLOAT, shape, (plan.partial_low, plan.partial_high))
     bias = b.parameter(f"{name}.bias", FLOAT, (plan.outputs,), plan.bias)
     return b.node("Add", [product, bias], f"{name}.synaptic_sum", FLOAT, shape, sum_range(plan))
 
@@ -82,9 +80,7 @@ def _neurons(b: GraphBuilder, total: str, state: str, plan: LayerPlan) -> LayerT
     return LayerTensors(total, following, spikes)
 
 
-def _multi_threshold(
-    b: GraphBuilder, x: str, thresholds: str, name: str, shape: tuple[int, int], bounds: Range
-) -> str:
+def _multi_threshold(b: GraphBuilder, x: str, thresholds: str, name: str, shape: tuple[int, int], bounds: Range) -> str:
     return b.node("MultiThreshold", [x, thresholds], name, FLOAT, shape, bounds, out_dtype=datatype(bounds))
 
 

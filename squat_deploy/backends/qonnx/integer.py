@@ -157,9 +157,7 @@ def successor(b: GraphBuilder, row: str, level: str, plan: LayerPlan, batch: Bat
     return b.node("Gather", [table, index], f"{n.name}.state_next", INT32, shape, state_range(plan), axis=0)
 
 
-def sequence(
-    spec: InputSpec, plans: tuple[LayerPlan, ...], steps: int, batch: Batch, trace: bool
-) -> GraphBuilder:
+def sequence(spec: InputSpec, plans: tuple[LayerPlan, ...], steps: int, batch: Batch, trace: bool) -> GraphBuilder:
     """All time steps: the step inside a Scan, from the initial states to spike counts and class.
 
     Inputs: `input`, (N, *shape) shown at every step, or (T, N, *shape) for sequence inputs.

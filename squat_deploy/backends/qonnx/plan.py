@@ -50,9 +50,9 @@ class SynapsePlan:
         128; so both have to fit together.
         """
         weight = max(-self.weight_low, self.weight_high)
-        narrow = -128 <= self.weight_low and self.weight_high <= 127
+        narrow = self.weight_low >= -128 and self.weight_high <= 127
         signed = self.input_low < 0
-        fits = (-128 <= self.input_low and self.input_high <= 127) if signed else self.input_high <= 255
+        fits = (self.input_low >= -128 and self.input_high <= 127) if signed else self.input_high <= 255
         largest = 255 if signed else self.input_high
         exact = narrow and fits and 2 * largest * weight <= INT16_MAX and self._in_int32
         return "MatMulInteger" if exact else "MatMul"
@@ -162,7 +162,11 @@ def _neuron_plan(prefix: str, neuron: Neuron) -> NeuronPlan:
 def arrays_of_layer(plan: LayerPlan, dense: Dense, neuron: Neuron) -> dict[str, IntArray]:
     """Every array of a layer by the name of its tensor, as the graph holds it."""
     s, n, kinds = plan.synapses.name, plan.neurons.name, plan.neurons
-    arrays = {f"{s}.weight": dense.weight.T, f"{s}.bias": dense.bias} if plan.synapses.bias else {f"{s}.weight": dense.weight.T}
+    arrays = (
+        {f"{s}.weight": dense.weight.T, f"{s}.bias": dense.bias}
+        if plan.synapses.bias
+        else {f"{s}.weight": dense.weight.T}
+    )
     arrays[f"{n}.thresholds"] = neuron.thresholds.reshape(-1, kinds.levels - 1)
     arrays[f"{n}.fire_level"] = neuron.fire_level[neuron.table]
     if kinds.tables > 1:

@@ -1,0 +1,17 @@
+"""`verify`: every executor on the same input, whole traces compared."""
+
+from squat_deploy.agreement.api import EXECUTORS, verify
+from squat_deploy.agreement.comparing import check_labels, compare_torch, compare_traces
+from squat_deploy.agreement.compiled import parse_testbench
+from squat_deploy.agreement.result import Agreement, ExecutorRow
+
+__all__ = [
+    "EXECUTORS",
+    "Agreement",
+    "ExecutorRow",
+    "check_labels",
+    "compare_torch",
+    "compare_traces",
+    "parse_testbench",
+    "verify",
+]

@@ -1,0 +1,99 @@
+"""`verify`: every executor on the same input, whole traces compared, the first difference named."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from squat_deploy import toolchain
+from squat_deploy.agreement.comparing import accuracy_of, check_labels
+from squat_deploy.agreement.compiled import cpp_row
+from squat_deploy.agreement.graphs import graph_rows
+from squat_deploy.agreement.result import Agreement, ExecutorRow
+from squat_deploy.agreement.trained import evaluating, torch_row
+from squat_deploy.backends.hls import HlsConfig
+from squat_deploy.errors import ConfigError, ToolError
+from squat_deploy.network import Network
+from squat_deploy.simulator import Result, simulate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+EXECUTORS = ("torch", "numpy", "c++", "onnxruntime", "qonnx")
+_PACKAGES = {"torch": ("torch",), "onnxruntime": ("onnx", "onnxruntime"), "qonnx": ("onnx", "qonnx")}
+
+
+def verify(
+    network: Network,
+    model: nn.Module | None,
+    inputs: NDArray[Any],
+    *,
+    labels: NDArray[Any] | None = None,
+    executors: Sequence[str] | None = None,
+    config: HlsConfig | None = None,
+    folder: str | Path | None = None,
+) -> Agreement:
+    """Runs the executors on the same integer inputs and compares every value of every step and layer.
+
+    Args:
+        model: the trained torch model; needed for the executor "torch".
+        inputs: integers, as for `simulate`.
+        labels: (B,) classes, for the accuracy.
+        executors: any of "torch", "numpy", "c++", "onnxruntime" (emitted step and sequence graphs, default optimization
+            level) and "qonnx" (those and the finn graph; the first 16 samples); by default all that can run here, and
+            `Agreement.not_run` names the others. NumPy's trace is the reference.
+        config: options of the HLS project that is compiled for "c++".
+        folder: emit that project here and keep it; by default it is temporary.
+
+    Raises: ConfigError for unknown executors; ToolError where a named one is missing or the C++ cannot be built.
+    """
+    chosen, not_run = _choose(executors, model)
+    checked = network.input.check(inputs, network.steps)
+    check_labels(labels, checked.shape[0 if network.input.encoding == "direct" else 1])
+    started = time.perf_counter()
+    reference = simulate(network, checked, trace=True)
+    rows = [_numpy_row(network, reference, labels, time.perf_counter() - started)] if "numpy" in chosen else []
+    if "torch" in chosen:
+        assert model is not None
+        with evaluating(model):
+            rows.insert(0, torch_row(network, model, checked, reference, labels))
+    if "c++" in chosen:
+        rows.append(cpp_row(network, checked, reference, labels, config or HlsConfig(), folder))
+    for engine in (name for name in ("onnxruntime", "qonnx") if name in chosen):
+        found, refused = graph_rows(network, checked, reference, labels, engine)
+        rows, not_run = rows + found, not_run + refused
+    return Agreement(tuple(rows), tuple(not_run))
+
+
+def _choose(executors: Sequence[str] | None, model: nn.Module | None) -> tuple[list[str], list[str]]:
+    """The executors to run, and why others are left out."""
+    if unknown := sorted(set(executors or ()) - set(EXECUTORS)):
+        raise ConfigError(f"verify: unknown executor {', '.join(unknown)}; there are {', '.join(EXECUTORS)}")
+    if model is None and "torch" in (executors or ()):
+        raise ConfigError("verify: the executor 'torch' needs the trained model")
+    missing = {name: _missing(name) for name in executors or EXECUTORS}
+    if executors is not None:
+        for reason in filter(None, missing.values()):
+            raise ToolError(f"verify: {reason}")
+        return list(executors), []
+    if model is None:
+        missing["torch"] = "torch: no trained model was given"
+    return [name for name, reason in missing.items() if not reason], [why for why in missing.values() if why]
+
+
+def _missing(executor: str) -> str:
+    """Why an executor cannot run, or nothing."""
+    absent = [name for name in _PACKAGES.get(executor, ()) if not toolchain.has_package(name)]
+    extra = "train" if executor == "torch" else "qonnx"
+    return f"{executor}: needs {' and '.join(absent)} (pip install 'squat_deploy[{extra}]')" if absent else ""
+
+
+def _numpy_row(network: Network, reference: Result, labels: NDArray[Any] | None, seconds: float) -> ExecutorRow:
+    samples = len(reference.counts)
+    values = sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
+    accuracy = accuracy_of(reference.classes, labels)
+    return ExecutorRow("numpy", samples, network.steps, values, 0, None, accuracy, samples / seconds)

@@ -1,0 +1,55 @@
+"""Comparing traces value by value with the reference, and classes with labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.errors import ConfigError
+from squat_deploy.network import IntArray, Neuron
+from squat_deploy.simulator import LayerTrace, Result
+
+
+def check_labels(labels: NDArray[Any] | None, samples: int) -> None:
+    """Raises: ConfigError unless labels are one integer a sample."""
+    if labels is None:
+        return
+    array = np.asarray(labels)
+    if array.shape != (samples,) or array.dtype.kind not in "iu":
+        raise ConfigError(f"labels: expected {samples} integers; got {array.dtype} of shape {array.shape}")
+
+
+def accuracy_of(classes: IntArray, labels: NDArray[Any] | None) -> float | None:
+    """Share of correct classes, if there are labels."""
+    return None if labels is None else float((classes == np.asarray(labels)).mean())
+
+
+def compare_torch(
+    neuron: Neuron, layer: LayerTrace, window: slice, spikes: NDArray[Any], membranes: NDArray[Any]
+) -> tuple[int, str | None]:
+    """(differences, the first one) between one batch of the model and the NumPy trace."""
+    want = neuron.membranes[neuron.table, layer.states[:, window]]
+    wrong_state = membranes.reshape(want.shape) != want
+    wrong_spike = spikes.reshape(want.shape).astype(bool) != layer.spikes[:, window]
+    wrong = wrong_state | wrong_spike
+    if not wrong.any():
+        return 0, None
+    step, sample, index = (int(v) for v in np.argwhere(wrong)[0])
+    where = f"sequence {(window.start or 0) + sample} step {step} {neuron.name} neuron {index}"
+    return int(wrong_state.sum() + wrong_spike.sum()), where
+
+
+def compare_traces(reference: Result, result: Result) -> tuple[int, int, str | None]:
+    """(values compared, differences, the first one) of the first samples: sums, states, spikes, and counts."""
+    samples, values, wrong, first = len(result.counts), result.counts.size, 0, None
+    for want, got in zip(reference.trace or (), result.trace or (), strict=True):
+        for key, what in (("sums", "synaptic sum"), ("states", "state"), ("spikes", "spike")):
+            differs = getattr(want, key)[:, :samples] != getattr(got, key)
+            values, wrong = values + differs.size, wrong + int(differs.sum())
+            if differs.any() and first is None:
+                step, sample, index = (int(v) for v in np.argwhere(differs)[0])
+                first = f"sequence {sample} step {step} {want.name} neuron {index}: {what}"
+    counts = int((reference.counts[:samples] != result.counts).sum())
+    return values, wrong + counts, first or ("spike counts" if counts else None)

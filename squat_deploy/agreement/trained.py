@@ -1,0 +1,81 @@
+"""The trained torch model as an executor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.agreement.comparing import accuracy_of, compare_torch
+from squat_deploy.agreement.result import ExecutorRow
+from squat_deploy.errors import ConfigError
+from squat_deploy.network import IntArray, Network
+from squat_deploy.simulator import Result
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_BATCH = 500
+
+
+def torch_row(
+    network: Network, model: nn.Module, inputs: IntArray, reference: Result, labels: NDArray[Any] | None
+) -> ExecutorRow:
+    """The trained model in batches; membranes are compared as float32, bit for bit."""
+    import torch
+
+    from squat_deploy.training.sequence import run_model
+
+    direct = network.input.encoding == "direct"
+    real = torch.from_numpy((inputs * network.input.step).astype(np.float32))
+    samples = len(reference.counts)
+    mismatches, first, seconds = 0, None, 0.0
+    counts = np.zeros_like(reference.counts)
+    _check_widths(network, model, real[:1] if direct else real[:, :1], direct)
+    for start in range(0, samples, _BATCH):
+        window = slice(start, start + _BATCH)
+        began = time.perf_counter()
+        with torch.no_grad():
+            traces = run_model(model, real[window] if direct else real[:, window], network.steps, direct=direct)
+        seconds += time.perf_counter() - began
+        for neuron, layer, trace in zip(network.neurons, reference.trace or (), traces.values(), strict=True):
+            spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
+            wrong, where = compare_torch(neuron, layer, window, spikes, membranes)
+            mismatches, first = mismatches + wrong, first or where
+        counts[window] = spikes.sum(axis=0).astype(np.int64)
+    values = sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
+    accuracy = accuracy_of(counts.argmax(axis=1), labels)
+    return ExecutorRow("torch", samples, network.steps, values, mismatches, first, accuracy, samples / seconds)
+
+
+def _check_widths(network: Network, model: nn.Module, real: Any, direct: bool) -> None:
+    """Raises: ConfigError where this model cannot be the one that was lowered."""
+    import torch
+
+    from squat_deploy.training.sequence import run_model
+
+    try:
+        with torch.no_grad():
+            traces = run_model(model, real, 1, direct=direct)
+    except RuntimeError as error:
+        raise ConfigError(f"verify: this model does not take the network's inputs: {error}") from error
+    widths = [trace.spikes[0].shape[-1] for trace in traces.values()]
+    expected = [neuron.neurons for neuron in network.neurons]
+    if widths != expected:
+        raise ConfigError(f"verify: the model has neuron layers of {widths}, the network of {expected}: not the same")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode for a while; every module gets its own mode back, whatever happens."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
