@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from squat_deploy import bundled, toolchain
-from squat_deploy.agreement import EXECUTORS, Agreement, check_labels, verify
+from squat_deploy.agreement import Agreement, check_labels, verify
 from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
 from squat_deploy.files import write_file

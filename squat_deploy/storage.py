@@ -66,15 +66,19 @@ def _narrow(array: IntArray) -> np.ndarray[Any, Any]:
 
 
 def load(path: str | Path) -> Network:
-    """Reads a network and checks all of it.
+    """Reads a network, from its own file or from an ONNX graph (`.onnx`) of `emit_qonnx`, and checks all of it.
 
     Raises: FileFormatError, with what is wrong, for a file that is missing, truncated, not a network, or altered.
     """
     path = Path(path)
+    if path.suffix == ".onnx":
+        from squat_deploy.backends.qonnx.reading import load_qonnx
+
+        return load_qonnx(path)
     document, tensors = _read(path)
     try:
         network = _build(document, tensors)
-        _validate(network, path)
+        validate(network, path)
     except (LookupError, ArithmeticError, AttributeError, TypeError, ValueError, ConfigError) as error:
         raise FileFormatError(f"{path}: the description does not fit the arrays: {error!r}") from error
     if network.digest != document.get("digest"):
@@ -121,8 +125,8 @@ def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> L
     return Neuron(name, **arrays, initial_state=initial, membranes=membranes)
 
 
-def _validate(network: Network, path: Path) -> None:
-    """Everything that an executor relies on; names the layer and the rule."""
+def validate(network: Network, path: Path) -> None:
+    """Everything that an executor relies on. Raises: FileFormatError that names the layer and the rule."""
     kinds = [type(layer) for layer in network.layers]
     if not kinds or kinds != [Dense, Neuron] * (len(kinds) // 2):
         raise FileFormatError(f"{path}: layers must alternate synapses and neurons")

@@ -49,6 +49,7 @@ class GraphBuilder:
         self.graph = GraphProto(name=name)
         self.parameters: dict[str, tuple[int, tuple[int, ...]]] = {}
         self.bodies: list[GraphBuilder] = []
+        self.scan_name = ""  # of the node whose body this is
         self._shapes: dict[str, Shape] = {}
 
     def input(self, name: str, element: int, shape: Shape, bounds: Range) -> str:
@@ -113,6 +114,7 @@ class GraphBuilder:
     ) -> None:
         """Appends a Scan whose body is finished later, by `graph_with`."""
         made = self.nodes("Scan", inputs, outputs, num_scan_inputs=scan_inputs)
+        body.scan_name = made.name
         made.attribute.append(helper.make_attribute("body", GraphProto(name=body.graph.name)))
         self.bodies.append(body)
 

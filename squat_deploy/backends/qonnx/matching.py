@@ -1,0 +1,184 @@
+"""Holding a file's graph against the one that its metadata describes: equal up to names, or the node that is not.
+
+Walks both from the outputs, so that unused nodes and tensors, other names and another order do not matter, and neither
+do Identity and Constant nodes or an initial state that somebody folded into a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx.defs
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
+
+from squat_deploy.backends.qonnx.builder import GraphBuilder
+from squat_deploy.backends.qonnx.parsing import QONNX_DOMAINS, array_of
+from squat_deploy.errors import FileFormatError
+
+Value = NDArray[np.generic]
+
+
+@dataclass
+class _Side:
+    """One graph, indexed: who makes each tensor."""
+
+    graph: GraphProto
+    made: dict[str, tuple[NodeProto, int]] = field(default_factory=dict)
+    held: dict[str, TensorProto] = field(default_factory=dict)
+    entry: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for node in self.graph.node:
+            if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
+                self.held[node.output[0]] = node.attribute[0].t
+                continue
+            for place, name in enumerate(node.output):
+                self.made[name] = node, place
+        self.held |= {tensor.name: tensor for tensor in self.graph.initializer}
+        inputs = [value.name for value in self.graph.input if value.name not in self.held]
+        self.entry = {name: place for place, name in enumerate(inputs)}
+
+    def source(self, name: str) -> str:
+        """The tensor behind a chain of Identity nodes."""
+        while name in self.made and self.made[name][0].op_type == "Identity":
+            name = self.made[name][0].input[0]
+        return name
+
+
+def match(expected: GraphBuilder, graph: GraphProto) -> dict[str, Value]:
+    """The arrays of the file by the names of the expected graph's parameters.
+
+    Raises: FileFormatError with the name of the first node or tensor of the file that does not fit.
+    """
+    found: dict[str, Value] = {}
+    _match_graph(expected, graph, found)
+    return found
+
+
+def _match_graph(expected: GraphBuilder, graph: GraphProto, found: dict[str, Value]) -> None:
+    ours, theirs = _Side(expected.graph), _Side(graph)
+    for what, want, got in (
+        ("inputs", len(ours.entry), len(theirs.entry)),
+        ("outputs", len(ours.graph.output), len(graph.output)),
+    ):
+        if want != got:
+            raise FileFormatError(f"graph {graph.name!r}: {got} {what}; the network has {want}")
+    _check_inputs(ours, theirs)
+    bound: dict[str, str] = {}
+    waiting = [(a.name, b.name, "the outputs") for a, b in zip(ours.graph.output, graph.output, strict=True)]
+    while waiting:
+        a, b, user = waiting.pop()
+        a, b = ours.source(a), theirs.source(b)
+        if a in expected.parameters:  # users of one array may have got copies of it
+            values = _parameter(expected.parameters[a], theirs, a, b, user)
+            if not np.array_equal(found.setdefault(a, values), values):
+                raise FileFormatError(f"{user}: takes {b!r}, another copy of the array {a!r} that differs")
+        elif a in ours.held:
+            _constant(array_of(ours.held[a]), theirs, a, b, user)
+        elif a in bound:
+            if bound[a] != b:
+                raise FileFormatError(f"{user}: takes {b!r} where the network takes {bound[a]!r}")
+        elif a in ours.entry:
+            bound[a] = b
+            if theirs.entry.get(b) != ours.entry[a]:
+                raise FileFormatError(f"{user}: takes {b!r} in place of the graph's input {a!r}")
+        else:
+            bound[a] = b
+            waiting += _match_node(expected, ours.made[a], theirs, b, user, found)
+
+
+def _check_inputs(ours: _Side, theirs: _Side) -> None:
+    """Element types and sizes, as far as the file states them."""
+    names = [[v for v in side.graph.input if v.name in side.entry] for side in (ours, theirs)]
+    for a, b in zip(*names, strict=True):
+        x, y = a.type.tensor_type, b.type.tensor_type
+        sizes = zip(x.shape.dim, y.shape.dim, strict=False)
+        clash = any(p.dim_value and q.dim_value and p.dim_value != q.dim_value for p, q in sizes)
+        rank = y.HasField("shape") and len(x.shape.dim) != len(y.shape.dim)
+        if x.elem_type != y.elem_type or clash or rank:
+            raise FileFormatError(f"input {b.name!r}: its type or shape is not that of {a.name!r} in the network")
+
+
+def _parameter(declared: tuple[int, tuple[int, ...]], theirs: _Side, a: str, b: str, user: str) -> Value:
+    element, shape = declared
+    tensor = theirs.held.get(b)
+    if tensor is None:
+        raise FileFormatError(f"{user}: takes {b!r}, which is not stored, in place of the array {a!r}")
+    if tensor.data_type != element or tuple(tensor.dims) != shape:
+        want, got = (helper.tensor_dtype_to_np_dtype(kind) for kind in (element, tensor.data_type))
+        raise FileFormatError(f"tensor {b!r} ({a}): {got} {tuple(tensor.dims)}; the network has {want} {shape}")
+    return array_of(tensor)
+
+
+def _constant(want: Value, theirs: _Side, a: str, b: str, user: str) -> None:
+    tensor = theirs.held.get(b)
+    if tensor is None or not np.array_equal(array_of(tensor), want):
+        raise FileFormatError(f"{user}: takes {b!r}, which is not the constant {a!r}")
+
+
+def _match_node(
+    expected: GraphBuilder, maker: tuple[NodeProto, int], theirs: _Side, b: str, user: str, found: dict[str, Value]
+) -> list[tuple[str, str, str]]:
+    """Compares the two nodes that make a tensor; gives the pairs of their inputs, to be compared next."""
+    node, place = maker
+    if b in theirs.held and node.op_type == "ConstantOfShape":
+        _filled(node, array_of(theirs.held[b]), b, user)
+        return []
+    other, other_place = theirs.made.get(b, (None, -1))
+    if other is None:
+        raise FileFormatError(f"{user}: takes {b!r} in place of the result of {node.op_type}")
+    label = f"node {other.name or b!r} ({other.op_type})"
+    same_domain = node.domain == other.domain or {node.domain, other.domain} <= set(QONNX_DOMAINS)
+    if node.op_type != other.op_type or not same_domain or place != other_place:
+        raise FileFormatError(f"{label}: the network has {node.op_type} here")
+    if len(node.input) != len(other.input):
+        raise FileFormatError(f"{label}: {len(other.input)} inputs; the network has {len(node.input)}")
+    _match_attributes(node, other, label)
+    if node.op_type == "Scan":
+        body = next(a.g for a in other.attribute if a.name == "body")
+        _match_graph(next(x for x in expected.bodies if x.scan_name == node.name), body, found)
+    return [(x, y, label) for x, y in zip(node.input, other.input, strict=True)]
+
+
+def _filled(node: NodeProto, values: Value, name: str, user: str) -> None:
+    """A start value that was folded: any shape, since the batch may have been fixed, but one value throughout."""
+    want = array_of(node.attribute[0].t).reshape(-1)[0]
+    if values.dtype != want.dtype or not (values == want).all():
+        raise FileFormatError(f"{user}: takes {name!r}, which is not filled with {want}")
+
+
+def _match_attributes(node: NodeProto, other: NodeProto, label: str) -> None:
+    """Equal values; what only one side states must be the operator's default."""
+    ours, theirs = (_attributes(n) for n in (node, other))
+    defaults = _defaults(node)
+    for name in ours.keys() | theirs.keys():
+        want, got = ours.get(name, defaults.get(name)), theirs.get(name, defaults.get(name))
+        same = np.array_equal(want, got) if isinstance(want, np.ndarray) else want == got
+        if not same:
+            raise FileFormatError(f"{label}: attribute {name} is {got!r}; the network has {want!r}")
+
+
+def _attributes(node: NodeProto) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            values[attribute.name] = "a graph"
+        elif attribute.type == AttributeProto.TENSOR:
+            values[attribute.name] = array_of(attribute.t)
+        else:
+            values[attribute.name] = helper.get_attribute_value(attribute)
+    return values
+
+
+def _defaults(node: NodeProto) -> Mapping[str, object]:
+    if node.domain:
+        return {"out_scale": 1.0, "out_bias": 0.0, "data_layout": b""}
+    schema = onnx.defs.get_schema(node.op_type)
+    return {
+        name: helper.get_attribute_value(attribute.default_value)
+        for name, attribute in schema.attributes.items()
+        if attribute.default_value.name
+    }

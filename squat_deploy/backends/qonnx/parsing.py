@@ -1,0 +1,176 @@
+"""Parsing ONNX files of unknown origin: bounded in memory and time, one clear error for whatever is wrong.
+
+Nothing is trusted: sizes are checked against what the file really holds before any array is made, and graphs must be
+in order (hence without cycles) before anybody walks them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from squat_deploy.backends.qonnx.builder import QONNX_DOMAIN
+from squat_deploy.errors import FileFormatError
+
+MAX_BYTES = 2**30
+MAX_NODES = 100_000
+MAX_DEPTH = 2  # the graph, and the body of a Scan
+MAX_RANK = 8
+QONNX_DOMAINS = (QONNX_DOMAIN, "onnx.brevitas", "finn.custom_op.general")
+OPSETS = range(13, 27)
+_RAW_TYPES = {
+    TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL,
+    TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64,
+    TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64,
+}  # fmt: skip
+_FIELDS = {
+    TensorProto.FLOAT: "float_data", TensorProto.DOUBLE: "double_data",
+    TensorProto.INT64: "int64_data", TensorProto.UINT32: "uint64_data", TensorProto.UINT64: "uint64_data",
+}  # fmt: skip
+
+
+def parse(path: Path) -> ModelProto:
+    """A well-formed ONNX model with all its tensors inside.
+
+    Raises: FileFormatError for a file that is missing, too large, truncated or malformed; names what and where.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes")
+        model = onnx.load_model_from_string(path.read_bytes())
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (DecodeError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: not an ONNX file, or truncated") from error
+    try:
+        _check_model(model)
+        _load_external(model, path.parent)
+        for tensor in all_tensors(model.graph):
+            _check_tensor(tensor)
+        _check_graph(model.graph, set(), 1)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+    return model
+
+
+def array_of(tensor: TensorProto) -> NDArray[np.generic]:
+    """The values of a tensor that `parse` has let through."""
+    return numpy_helper.to_array(tensor)
+
+
+def _check_model(model: ModelProto) -> None:
+    if not model.graph.node:
+        raise FileFormatError("an ONNX file without nodes, or not an ONNX file")
+    if model.functions or model.training_info or model.graph.sparse_initializer:
+        raise FileFormatError("functions, training graphs and sparse tensors are not read")
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx"):
+            if opset.version not in OPSETS:
+                raise FileFormatError(f"opset {opset.version}; this version reads {OPSETS[0]} to {OPSETS[-1]}")
+        elif opset.domain not in QONNX_DOMAINS and not opset.domain.startswith("pkg."):
+            raise FileFormatError(f"unknown operator domain {opset.domain!r}; known are {', '.join(QONNX_DOMAINS)}")
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """Graphs in the attributes of a node."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def all_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Every tensor with values: initializers and attributes, in subgraphs too."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
+            yield from attribute.tensors
+        for body in subgraphs(node):
+            yield from all_tensors(body)
+
+
+def _check_tensor(tensor: TensorProto) -> None:
+    """The claimed shape must be that of the values which the file holds: nothing is allocated by a claim."""
+    name = tensor.name or "a constant"
+    if tensor.data_type not in _RAW_TYPES:
+        kind = TensorProto.DataType.Name(tensor.data_type) if 0 < tensor.data_type < 24 else tensor.data_type
+        raise FileFormatError(f"tensor {name!r}: element type {kind} is not read")
+    if len(tensor.dims) > MAX_RANK or any(size < 0 for size in tensor.dims):
+        raise FileFormatError(f"tensor {name!r}: shape {list(tensor.dims)}")
+    wanted = math.prod(tensor.dims)
+    if tensor.HasField("raw_data"):
+        item = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        held, rest = divmod(len(tensor.raw_data), item)
+        held = -1 if rest else held
+    else:
+        held = len(getattr(tensor, _FIELDS.get(tensor.data_type, "int32_data")))
+    if held != wanted or tensor.HasField("segment"):
+        raise FileFormatError(f"tensor {name!r}: claims shape {list(tensor.dims)}, but holds other data")
+
+
+def _load_external(model: ModelProto, folder: Path) -> None:
+    """Brings tensors in from files beside the model; never from anywhere else."""
+    total, root = 0, folder.resolve()
+    for tensor in all_tensors(model.graph):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        place = (root / entries.get("location", "")).resolve()
+        if not entries.get("location") or not place.is_relative_to(root) or place == root:
+            raise FileFormatError(
+                f"tensor {tensor.name!r}: its data is outside the folder of the model: {entries.get('location')!r}"
+            )
+        content = _slice(place, entries, tensor.name, MAX_BYTES - total)
+        total += len(content)
+        tensor.raw_data = content
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _slice(place: Path, entries: dict[str, str], name: str, budget: int) -> bytes:
+    try:
+        size = place.stat().st_size
+        offset = int(entries.get("offset") or 0)
+        length = int(entries.get("length") or size - offset)
+        if offset < 0 or length < 0 or offset + length > size or length > budget:
+            raise FileFormatError(f"tensor {name!r}: {place.name} does not hold bytes {offset}..{offset + length}")
+        with place.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(length)
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"tensor {name!r}: its data file {place.name} cannot be read") from error
+
+
+def _check_graph(graph: GraphProto, outer: set[str], depth: int) -> None:
+    """Every tensor is made once and before its use, so that there is no cycle."""
+    if depth > MAX_DEPTH or len(graph.node) > MAX_NODES:
+        raise FileFormatError(f"more than {MAX_NODES} nodes, or graphs nested deeper than {MAX_DEPTH}")
+    known = {""} | outer
+    _define(known, (value.name for value in graph.input), "input")
+    inputs = {value.name for value in graph.input}
+    _define(known, (tensor.name for tensor in graph.initializer if tensor.name not in inputs), "initializer")
+    for node in graph.node:
+        label = f"node {node.name or node.output[:1]!r} ({node.op_type})"
+        if missing := [name for name in node.input if name not in known]:
+            raise FileFormatError(f"{label}: its input {missing[0]!r} is made by no node before it: a cycle or a gap")
+        for body in subgraphs(node):
+            _check_graph(body, known, depth + 1)
+        _define(known, (name for name in node.output if name), label)
+    if missing := [value.name for value in graph.output if value.name not in known]:
+        raise FileFormatError(f"output {missing[0]!r} is made by no node")
+
+
+def _define(known: set[str], names: Iterable[str], what: str) -> None:
+    for name in names:
+        if name in known:
+            raise FileFormatError(f"{what}: a second tensor named {name!r}")
+        known.add(name)

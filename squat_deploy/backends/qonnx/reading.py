@@ -1,0 +1,72 @@
+"""Reading a Network back from any of the three forms, also after others have cleaned or folded the graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from squat_deploy.backends.qonnx.document import KEY, Document
+from squat_deploy.backends.qonnx.emitting import structure
+from squat_deploy.backends.qonnx.matching import match
+from squat_deploy.backends.qonnx.parsing import parse
+from squat_deploy.backends.qonnx.plan import arrays_of_layer, layers_of_arrays, plan_layers
+from squat_deploy.certificate import Certificate
+from squat_deploy.errors import ConfigError, ExportError, FileFormatError
+from squat_deploy.network import IntArray, Layer, Network
+from squat_deploy.storage import validate
+
+
+def load_qonnx(path: str | Path) -> Network:
+    """The Network that an ONNX file of `emit_qonnx` holds.
+
+    Every node is held against the graph that the metadata describe, every array against the rules of its layer, and
+    the digest is computed anew.
+
+    Raises: FileFormatError for a file that is damaged, not ours, or changed; names the node, tensor or rule.
+    """
+    path = Path(path)
+    model = parse(path)
+    text = next((entry.value for entry in model.metadata_props if entry.key == KEY), None)
+    if text is None:
+        raise FileFormatError(f"{path}: an ONNX file, but its metadata has no {KEY}: not written by emit_qonnx")
+    try:
+        document = Document.from_json(text)
+        found = match(structure(document), model.graph)
+        network = _network(document, {name: _integers(name, array) for name, array in found.items()})
+        validate(network, path)
+    except (ConfigError, ExportError, FileFormatError) as error:
+        message = str(error).removeprefix(f"{path}: ")
+        raise FileFormatError(f"{path}: {message}") from error
+    if network.digest != document.digest:
+        raise FileFormatError(f"{path}: its digest is not that of its content; the file was altered")
+    return network
+
+
+def _integers(name: str, array: np.ndarray) -> IntArray:
+    """Arrays of the form finn are float32; what they hold must be integers."""
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.rint(array)).all()):
+        raise FileFormatError(f"tensor {name!r}: must hold integers")
+    return array.astype(np.int64)
+
+
+def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
+    """Rebuilt from the arrays, and compared with everything else that the file says of them."""
+    layers: list[Layer] = []
+    for plan in document.layers:
+        layers += layers_of_arrays(plan, arrays)
+    certificate = Certificate(document.certificate)
+    network = Network(document.input, tuple(layers), document.steps, certificate, document.name)
+    for said, (dense, neuron, _, _), real in zip(document.layers, network.pairs(), plan_layers(network), strict=True):
+        if said != real:
+            field = next(
+                name
+                for part in ("synapses", "neurons")
+                for name, value in vars(getattr(said, part)).items()
+                if value != getattr(getattr(real, part), name)
+            )
+            raise FileFormatError(f"metadata: {said.neuron_name}: {field} contradicts the arrays")
+        for name, array in arrays_of_layer(real, dense, neuron).items():
+            if not np.array_equal(arrays[name].reshape(array.shape), array):
+                raise FileFormatError(f"tensor {name!r}: contradicts the other arrays of its layer")
+    return network
