@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from squat_deploy.backends.hls import HlsConfig, emit_hls
@@ -12,6 +13,7 @@ from squat_deploy.storage import load, save
 
 if TYPE_CHECKING:
     from squat_deploy.agreement import verify
+    from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.lowering import lower
 
 __version__ = "0.1.0"
@@ -21,6 +23,7 @@ __all__ = [
     "InputSpec",
     "Network",
     "emit_hls",
+    "emit_qonnx",
     "load",
     "lower",
     "save",
@@ -29,14 +32,14 @@ __all__ = [
 ]
 
 
+_LAZY = {  # on first use, so that all else works where torch or onnx are not installed
+    "emit_qonnx": "squat_deploy.backends.qonnx",
+    "lower": "squat_deploy.lowering",
+    "verify": "squat_deploy.agreement",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """`lower` and `verify` are imported on first use, so that all else works where torch is not installed."""
-    if name == "lower":
-        from squat_deploy.lowering import lower
-
-        return lower
-    if name == "verify":
-        from squat_deploy.agreement import verify
-
-        return verify
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,7 @@ from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
 from squat_deploy.files import write_file
 from squat_deploy.network import Network
-from squat_deploy.report import agreement_table, certificate_table, network_table
+from squat_deploy.report import agreement_table, certificate_table, cost_line, network_table, ports_table
 from squat_deploy.simulator import simulate
 from squat_deploy.storage import load, save
 
@@ -33,7 +33,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console()
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors).")]
+NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors), or its graph (.onnx).")]
 InputsFile = Annotated[Path | None, typer.Option(help="Integer inputs as .npy, (B, ...) or (T, B, ...).")]
 LabelsFile = Annotated[Path | None, typer.Option(help="Classes as .npy, (B,).")]
 DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files.")]
@@ -279,6 +279,44 @@ def hls(
         estimate,
         f"wrote {project}; next: make -C {project} csim",
     )
+
+
+@app.command(name="qonnx")
+@_guarded
+def qonnx_command(
+    network: NetworkFile,
+    form: Annotated[
+        Literal["step", "sequence", "finn"],
+        typer.Option(help="One step; all steps in a Scan; or one step in QONNX's float32 convention."),
+    ] = "step",
+    out: Annotated[Path | None, typer.Option(help="ONNX file; NAME.FORM.onnx by default.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="A fixed batch size; any by default.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Also output sums, states and spikes of every layer.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Also draw the graph: .svg, .pdf or .png (Graphviz).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a network as an ONNX graph of integers, which every command reads in its place."""
+    from squat_deploy.backends.qonnx import description, emit_qonnx
+
+    loaded = load(network)
+    target = out or Path(f"{network.name.split('.')[0]}.{form}.onnx")
+    model = emit_qonnx(loaded, target, form=form, batch=batch, trace=trace)
+    ports = description.ports(model)
+    document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest}
+    document["ports"] = [vars(port) for port in ports]
+    lines = [f"wrote {target}"]
+    if form == "finn":
+        from squat_deploy.backends.qonnx.cost import step_cost
+
+        spent = step_cost(loaded)
+        document["cost"] = vars(spent)
+        lines.insert(0, cost_line(spent))
+    if picture is not None:
+        from squat_deploy.backends.qonnx.picture import draw
+
+        draw(model, picture)
+        lines.append(f"drew {picture}")
+    _emit(document, as_json, ports_table(ports, f"{loaded.name}: {form}, {len(model.graph.node)} nodes"), *lines)
 
 
 def _folding(options: list[str] | None) -> int | dict[str, int]:

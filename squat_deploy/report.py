@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from squat_deploy.agreement import Agreement
 from squat_deploy.certificate import Certificate
 from squat_deploy.network import Network
+
+if TYPE_CHECKING:
+    from squat_deploy.backends.qonnx.cost import StepCost
+    from squat_deploy.backends.qonnx.description import Port
 
 
 def certificate_table(certificate: Certificate) -> Table:
@@ -37,7 +44,7 @@ def certificate_table(certificate: Certificate) -> Table:
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
     table = Table(title="agreement", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("executor")
+    table.add_column("executor", no_wrap=True)
     for name in ("samples", "steps", "values compared", "mismatches", "accuracy", "samples/s"):
         table.add_column(name, justify="right")
     for row in agreement.rows:
@@ -70,3 +77,21 @@ def network_table(network: Network) -> Table:
             str(len(neuron.thresholds)),
         )
     return table
+
+
+def ports_table(ports: Sequence[Port], title: str) -> Table:
+    """Inputs and outputs of an ONNX graph."""
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("", "tensor", "shape", "container", "datatype"):
+        table.add_column(name)
+    for port in ports:
+        table.add_row(port.direction, port.name, port.shape, port.container, port.datatype)
+    return table
+
+
+def cost_line(cost: StepCost) -> str:
+    """One time step in numbers."""
+    return (
+        f"one step: {cost.macs:,} MACs = {cost.bit_operations:,} bit operations; "
+        f"weights {cost.weight_bits:,} bits, thresholds {cost.threshold_bits:,} bits"
+    )

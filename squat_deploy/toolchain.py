@@ -40,6 +40,7 @@ TOOLS = (
     Tool("C++ compiler", ("g++", "clang++", "c++"), "compiles the C testbench", True, "apt install g++"),
     Tool("make", ("make",), "runs the steps of an HLS project", True, "apt install make"),
     Tool("Vitis HLS", ("vitis-run", "vitis_hls"), "synthesis and co-simulation", False, "AMD Vitis, 2020.2 or newer"),
+    Tool("Graphviz", ("dot",), "draws ONNX graphs", False, "apt install graphviz"),
     Tool("PandA-Bambu", ("bambu",), "open synthesis and co-simulation", False, "PandA-Bambu 2024.10 or newer"),
 )
 PACKAGES = (
@@ -59,10 +60,11 @@ def has_package(name: str) -> bool:
 
 
 def require(command: str) -> str:
-    """Path of a command. Raises: ToolError with how to get it."""
+    """Path of a command of one of the `TOOLS`. Raises: ToolError with how to get it."""
     path = shutil.which(command)
     if path is None:
-        raise ToolError(f"{command} is not on the PATH; it is needed to build the C testbench (apt install g++ make)")
+        tool = next(tool for tool in TOOLS if command in tool.commands)
+        raise ToolError(f"{command} is not on the PATH; it {tool.purpose} ({tool.hint})")
     return path
 
 

@@ -74,7 +74,7 @@ def _neurons(b: GraphBuilder, total: str, state: str, plan: LayerPlan) -> LayerT
     )
     level = f"{name}.state_next" if n.carries_level else f"{name}.level"
     _multi_threshold(b, total, chosen, level, shape, (0, n.levels - 1))
-    fire = b.parameter(f"{name}.fire_level", FLOAT, (n.neurons, 1), (min(n.fire_level), max(n.fire_level)))
+    fire = b.parameter(f"{name}.fire_level", FLOAT, (n.fire_levels, 1), (min(n.fire_level), max(n.fire_level)))
     spikes = _multi_threshold(b, level, fire, f"{name}.spikes", shape, SPIKES)
     following = level if n.carries_level else _successor(b, row, level, plan)
     return LayerTensors(total, following, spikes)

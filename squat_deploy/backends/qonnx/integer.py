@@ -130,7 +130,7 @@ def neurons(b: GraphBuilder, total: str, state: str, plan: LayerPlan, batch: Bat
     ones = b.node("Cast", [reached], f"{name}.reached_int", INT32, (*shape, last), SPIKES, to=INT32)
     level = f"{name}.state_next" if n.carries_level else f"{name}.level"
     b.node("ReduceSum", [ones, axis], level, INT32, shape, (0, last), keepdims=0)
-    fire = b.parameter(f"{name}.fire_level", INT32, (n.neurons,), (min(n.fire_level), max(n.fire_level)))
+    fire = b.parameter(f"{name}.fire_level", INT32, (n.fire_levels,), (min(n.fire_level), max(n.fire_level)))
     fires = b.node("GreaterOrEqual", [level, fire], f"{name}.fires", BOOL, shape, SPIKES)
     spikes = b.node("Cast", [fires], f"{name}.spikes", UINT8, shape, SPIKES, to=UINT8)
     following = level if n.carries_level else successor(b, row, level, plan, batch)

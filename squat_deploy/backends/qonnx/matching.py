@@ -156,7 +156,7 @@ def _match_attributes(node: NodeProto, other: NodeProto, label: str) -> None:
     defaults = _defaults(node)
     for name in ours.keys() | theirs.keys():
         want, got = ours.get(name, defaults.get(name)), theirs.get(name, defaults.get(name))
-        same = np.array_equal(want, got) if isinstance(want, np.ndarray) else want == got
+        same = np.array_equal(want, np.asarray(got)) if isinstance(want, np.ndarray) else want == got
         if not same:
             raise FileFormatError(f"{label}: attribute {name} is {got!r}; the network has {want!r}")
 

@@ -25,12 +25,12 @@ MAX_DEPTH = 2  # the graph, and the body of a Scan
 MAX_RANK = 8
 QONNX_DOMAINS = (QONNX_DOMAIN, "onnx.brevitas", "finn.custom_op.general")
 OPSETS = range(13, 27)
-_RAW_TYPES = {
+_RAW_TYPES: set[int] = {
     TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL,
     TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64,
     TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64,
 }  # fmt: skip
-_FIELDS = {
+_FIELDS: dict[int, str] = {
     TensorProto.FLOAT: "float_data", TensorProto.DOUBLE: "double_data",
     TensorProto.INT64: "int64_data", TensorProto.UINT32: "uint64_data", TensorProto.UINT64: "uint64_data",
 }  # fmt: skip
@@ -102,7 +102,8 @@ def _check_tensor(tensor: TensorProto) -> None:
     """The claimed shape must be that of the values which the file holds: nothing is allocated by a claim."""
     name = tensor.name or "a constant"
     if tensor.data_type not in _RAW_TYPES:
-        kind = TensorProto.DataType.Name(tensor.data_type) if 0 < tensor.data_type < 24 else tensor.data_type
+        known = TensorProto.DataType.keys()
+        kind = known[tensor.data_type] if 0 <= tensor.data_type < len(known) else tensor.data_type
         raise FileFormatError(f"tensor {name!r}: element type {kind} is not read")
     if len(tensor.dims) > MAX_RANK or any(size < 0 for size in tensor.dims):
         raise FileFormatError(f"tensor {name!r}: shape {list(tensor.dims)}")

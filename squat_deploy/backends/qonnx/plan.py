@@ -91,6 +91,11 @@ class NeuronPlan:
     fire_level: tuple[int, ...]
     membranes: tuple[tuple[float, ...], ...]
 
+    @property
+    def fire_levels(self) -> int:
+        """How many fire levels the graph holds: one, or one a neuron."""
+        return 1 if len(set(self.fire_level)) == 1 else self.neurons
+
 
 @dataclass(frozen=True)
 class LayerPlan:
@@ -168,7 +173,7 @@ def arrays_of_layer(plan: LayerPlan, dense: Dense, neuron: Neuron) -> dict[str, 
         else {f"{s}.weight": dense.weight.T}
     )
     arrays[f"{n}.thresholds"] = neuron.thresholds.reshape(-1, kinds.levels - 1)
-    arrays[f"{n}.fire_level"] = neuron.fire_level[neuron.table]
+    arrays[f"{n}.fire_level"] = neuron.fire_level[neuron.table[: kinds.fire_levels]]
     if kinds.tables > 1:
         arrays[f"{n}.first_row"] = neuron.table * kinds.states
     if not kinds.carries_level:
