@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from squat_deploy.certificate import Certificate
 from squat_deploy.errors import ConfigError
+from squat_deploy.synapses import Conv2d, Dense, Synapses, freeze
+from squat_deploy.synapses import IntArray as IntArray  # re-exported: the word of every other module
 
-IntArray = NDArray[np.int64]
 Encoding = Literal["direct", "sequence"]
 SCHEMA_VERSION = 1
 MAX_NEURONS = 65_535  # an event carries a 16-bit index
@@ -93,42 +94,6 @@ class InputSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """Fully connected synapses: `synaptic sum = weight @ input + bias`, exact integers.
-
-    Attributes:
-        weight: (out, in).
-        bias: (out,), in units of the synaptic sum.
-    """
-
-    name: str
-    weight: IntArray
-    bias: IntArray
-
-    def __post_init__(self) -> None:
-        _freeze(self)
-
-    @property
-    def inputs(self) -> int:
-        return int(self.weight.shape[1])
-
-    @property
-    def outputs(self) -> int:
-        return int(self.weight.shape[0])
-
-    def sum_range(self, low: int, high: int) -> tuple[IntArray, IntArray]:
-        """Lowest and highest synaptic sum of every neuron (out,) for inputs in low..high: reached, not a bound."""
-        ends = np.stack([self.weight * low, self.weight * high])
-        return ends.min(axis=0).sum(axis=1) + self.bias, ends.max(axis=0).sum(axis=1) + self.bias
-
-    def partial_range(self, low: int, high: int) -> tuple[int, int]:
-        """Range of every partial sum in any order, the start (0 or the bias) included: the accumulator's range."""
-        ends = np.stack([self.weight * low, self.weight * high, np.zeros_like(self.weight)])
-        bottom, top = ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
-        return int((bottom + np.minimum(self.bias, 0)).min()), int((top + np.maximum(self.bias, 0)).max())
-
-
-@dataclass(frozen=True, eq=False)
 class Neuron:
     """State-quantized neurons as finite-state machines on the integer synaptic sum S.
 
@@ -153,7 +118,7 @@ class Neuron:
     membranes: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        _freeze(self)
+        freeze(self)
 
     @property
     def neurons(self) -> int:
@@ -177,16 +142,7 @@ class Neuron:
         return bool((self.successor == np.arange(self.level_count)).all())
 
 
-Layer = Dense | Neuron
-
-
-def _freeze(layer: Layer) -> None:
-    """Replaces every array by a read-only view of itself."""
-    for name, value in vars(layer).items():
-        if isinstance(value, np.ndarray):
-            view = value.view()
-            view.setflags(write=False)
-            object.__setattr__(layer, name, view)
+Layer = Synapses | Neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,12 +170,12 @@ class Network:
         """Number of output neurons (classes)."""
         return self.neurons[-1].neurons
 
-    def pairs(self) -> Iterator[tuple[Dense, Neuron, int, int]]:
+    def pairs(self) -> Iterator[tuple[Synapses, Neuron, int, int]]:
         """(synapses, neurons, lowest input, highest input) of every layer pair."""
         low, high = self.input.low, self.input.high
-        for dense, neuron in zip(self.layers[::2], self.layers[1::2], strict=True):
-            assert isinstance(dense, Dense) and isinstance(neuron, Neuron)
-            yield dense, neuron, low, high
+        for synapses, neuron in zip(self.layers[::2], self.layers[1::2], strict=True):
+            assert isinstance(synapses, Dense | Conv2d) and isinstance(neuron, Neuron)
+            yield synapses, neuron, low, high
             low, high = 0, 1
 
     @property
@@ -246,8 +202,8 @@ class Network:
 
 def arrays_of(layer: Layer) -> dict[str, IntArray]:
     """The integer arrays of a layer by field name, in the order of the digest."""
-    if isinstance(layer, Dense):
-        return {"weight": layer.weight, "bias": layer.bias}
+    if not isinstance(layer, Neuron):
+        return layer.arrays()
     return {
         "thresholds": layer.thresholds,
         "successor": layer.successor,

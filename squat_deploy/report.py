@@ -11,6 +11,7 @@ from rich.table import Table
 from squat_deploy.agreement import Agreement
 from squat_deploy.certificate import Certificate
 from squat_deploy.network import Network
+from squat_deploy.synapses import Conv2d, Dense
 
 if TYPE_CHECKING:
     from squat_deploy.backends.qonnx.cost import StepCost
@@ -69,7 +70,7 @@ def network_table(network: Network) -> Table:
     for dense, neuron, _, _ in network.pairs():
         table.add_row(
             neuron.name,
-            f"{dense.inputs} x {dense.outputs}",
+            f"{dense.inputs} x {dense.outputs}" if isinstance(dense, Dense) else _convolution(dense),
             f"{dense.weight.min()}..{dense.weight.max()}",
             str(neuron.neurons),
             str(neuron.states),
@@ -77,6 +78,11 @@ def network_table(network: Network) -> Table:
             str(len(neuron.thresholds)),
         )
     return table
+
+
+def _convolution(layer: Conv2d) -> str:
+    sizes = ("x".join(map(str, part)) for part in (layer.input_shape, layer.kernel, layer.output_shape))
+    return "{} * {} = {}".format(*sizes)
 
 
 def ports_table(ports: Sequence[Port], title: str) -> Table:

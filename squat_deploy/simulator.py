@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network import Dense, IntArray, Network, Neuron
+from squat_deploy.network import IntArray, Layer, Network, Neuron
+from squat_deploy.synapses import Dense, Synapses
 
 _LOOKUP_LIMIT = 2**22  # entries of a (table, state, sum) lookup: stays in the cache
 _BATCH_BYTES = 2**27  # of intermediate arrays a batch
@@ -86,24 +87,39 @@ def _join(parts: tuple[LayerTrace, ...]) -> LayerTrace:
 
 
 def _batch_size(network: Network, trace: bool) -> int:
-    widest = max([network.input.size, *(neuron.neurons for neuron in network.neurons)])
+    layers = [layer for pair in network.pairs() for layer in pair[:2]]
+    widest = max(network.input.size, *(_width(layer) for layer in layers))
     steps = network.steps if network.input.encoding == "sequence" or trace else 1
     return max(1, _BATCH_BYTES // (8 * widest * steps))
 
 
-class _Synapses:
-    """Exact matrix product; picks the narrowest float type in which every partial sum is exact."""
+def _width(layer: Layer) -> int:
+    """Values a sample that a layer makes on its way."""
+    if isinstance(layer, Neuron):
+        return layer.neurons
+    return layer.outputs if isinstance(layer, Dense) else layer.patch_values
 
-    def __init__(self, dense: Dense, low: int, high: int) -> None:
-        bottom, top = dense.partial_range(low, high)
+
+class _Product:
+    """Exact matrix product (of a convolution's patches) in the narrowest float type that holds every partial sum."""
+
+    def __init__(self, layer: Synapses, low: int, high: int) -> None:
+        bottom, top = layer.partial_range(low, high)
         largest = max(-bottom, top, 1)
+        self.layer = layer
         self.dtype: type[np.generic] = np.float32 if largest < 2**24 else np.float64 if largest < 2**53 else np.int64
-        self.weight = np.ascontiguousarray(dense.weight.T).astype(self.dtype)
-        self.bias = dense.bias.astype(self.dtype)
+        matrix = layer.weight.T if isinstance(layer, Dense) else layer.matrix(layer.weight)
+        self.weight = np.ascontiguousarray(matrix).astype(self.dtype)
+        self.bias = (layer.bias if isinstance(layer, Dense) else layer.neuron_bias).astype(self.dtype)
         self.index_type: type[np.generic] = np.int32 if largest < 2**30 else np.int64
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
-        return (values.astype(self.dtype) @ self.weight + self.bias).astype(self.index_type)
+        numbers = values.astype(self.dtype)
+        if isinstance(self.layer, Dense):
+            sums = numbers @ self.weight
+        else:
+            sums = self.layer.apply(self.layer.patches(numbers), self.weight)
+        return (sums + self.bias).astype(self.index_type)
 
 
 class _Neurons:
@@ -180,15 +196,15 @@ class _Lazy:
         return ((self.row - self.first) // self.span).astype(dtype)
 
 
-def _plan(network: Network) -> list[tuple[_Synapses, _Neurons]]:
+def _plan(network: Network) -> list[tuple[_Product, _Neurons]]:
     plan = []
     for dense, neuron, low, high in network.pairs():
         lows, highs = dense.sum_range(low, high)
-        plan.append((_Synapses(dense, low, high), _Neurons(neuron, int(lows.min()), int(highs.max()))))
+        plan.append((_Product(dense, low, high), _Neurons(neuron, int(lows.min()), int(highs.max()))))
     return plan
 
 
-def _run(plan: list[tuple[_Synapses, _Neurons]], inputs: NDArray[Any], steps: int, direct: bool, trace: bool) -> Result:
+def _run(plan: list[tuple[_Product, _Neurons]], inputs: NDArray[Any], steps: int, direct: bool, trace: bool) -> Result:
     """One batch: layer after layer would need whole traces, so all layers advance together, step by step."""
     samples = inputs.shape[0 if direct else 1]
     records: list[list[tuple[Any, ...]]] = [[] for _ in plan]
@@ -209,7 +225,7 @@ def _constant(value: NDArray[Any], steps: int) -> Iterator[NDArray[Any]]:
 
 
 def _chain(
-    plan: list[tuple[_Synapses, _Neurons]],
+    plan: list[tuple[_Product, _Neurons]],
     signal: Iterator[NDArray[Any]],
     samples: int,
     records: list[list[tuple[Any, ...]]] | None,

@@ -20,7 +20,6 @@ from squat_deploy.files import write_file
 from squat_deploy.network import (
     MAX_NEURONS,
     SCHEMA_VERSION,
-    Dense,
     InputSpec,
     IntArray,
     Layer,
@@ -28,8 +27,10 @@ from squat_deploy.network import (
     Neuron,
     arrays_of,
 )
+from squat_deploy.synapses import Conv2d, Dense, Synapses
 
 MAX_BYTES = 2**30
+MAX_PATCH_VALUES = 2**25  # what a sample of a convolution takes in memory
 _FORMAT = "squat_deploy.network"
 _INT_TYPES = (np.int8, np.int16, np.int32, np.int64)
 
@@ -117,6 +118,8 @@ def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> L
     name, kind = str(entry["name"]), entry["kind"]
     if kind == "Dense":
         return Dense(name, tensors[f"{index}.weight"], tensors[f"{index}.bias"])
+    if kind == "Conv2d":
+        return conv2d_of(name, tensors[f"{index}.weight"], tensors[f"{index}.bias"], tensors[f"{index}.geometry"])
     if kind != "Neuron":
         raise ValueError(f"layer kind {kind!r}")
     arrays = {key: tensors[f"{index}.{key}"] for key in ("thresholds", "successor", "fire_level", "table")}
@@ -125,10 +128,17 @@ def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> L
     return Neuron(name, **arrays, initial_state=initial, membranes=membranes)
 
 
+def conv2d_of(name: str, weight: IntArray, bias: IntArray, geometry: IntArray) -> Conv2d:
+    """The inverse of `Conv2d.geometry`. Raises: ValueError, ConfigError for sizes that do not fit."""
+    channels, height, width, *pairs, groups = geometry.reshape(-1).tolist()
+    stride, padding, dilation = zip(pairs[::2], pairs[1::2], strict=True)
+    return Conv2d(name, weight, bias, (channels, height, width), stride, padding, dilation, groups)
+
+
 def validate(network: Network, path: Path) -> None:
     """Everything that an executor relies on. Raises: FileFormatError that names the layer and the rule."""
-    kinds = [type(layer) for layer in network.layers]
-    if not kinds or kinds != [Dense, Neuron] * (len(kinds) // 2):
+    kinds = [isinstance(layer, Neuron) for layer in network.layers]
+    if not kinds or kinds != [False, True] * (len(kinds) // 2):
         raise FileFormatError(f"{path}: layers must alternate synapses and neurons")
     if not 1 <= network.steps < 2**16:
         raise FileFormatError(f"{path}: steps must be 1 to 65535; got {network.steps}")
@@ -144,11 +154,14 @@ def validate(network: Network, path: Path) -> None:
         width = neuron.neurons
 
 
-def _broken_rules(dense: Dense, neuron: Neuron, width: int, low: int, high: int) -> list[str]:
+def _broken_rules(dense: Synapses, neuron: Neuron, width: int, low: int, high: int) -> list[str]:
     weight, thresholds = dense.weight, neuron.thresholds
-    if weight.ndim != 2 or weight.shape[1] != width or dense.bias.shape != weight.shape[:1]:
+    rank = 2 if isinstance(dense, Dense) else 4
+    if weight.ndim != rank or not weight.size or dense.inputs != width or dense.bias.shape != weight.shape[:1]:
         return [f"weights {weight.shape} and bias {dense.bias.shape} do not take {width} inputs"]
-    if not 1 <= weight.shape[0] <= MAX_NEURONS or neuron.table.shape != weight.shape[:1]:
+    if isinstance(dense, Conv2d) and dense.patch_values > MAX_PATCH_VALUES:
+        return [f"a convolution of {dense.patch_values} products a channel; at most {MAX_PATCH_VALUES}"]
+    if not 1 <= dense.outputs <= MAX_NEURONS or neuron.table.shape != (dense.outputs,):
         return [f"{neuron.table.shape} neurons behind weights {weight.shape}"]
     if np.abs(weight).max(initial=0) > 2**15 or np.abs(dense.bias).max(initial=0) > 2**40:
         return ["weights exceed 16 bits or the bias 40"]

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantLinear
+from brevitas.nn import QuantConv2d, QuantLinear
 from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
 from brevitas.quant.fixed_point import (
     Int8BiasPerTensorFixedPointInternalScaling,
@@ -55,22 +55,67 @@ def draw(seed: int) -> Drawn:
     step = 1.0 if (low, high) == (0, 1) else 2.0 ** -rng.randint(0, 6)
     declared = step if rng.random() < 0.9 else 0.1  # a grid of the user's own, without InputQuantizer
     shape = rng.choice([(rng.randint(1, 24),), (rng.randint(1, 5), rng.randint(1, 5))])
+    convolved = rng.random() < 0.25
+    if convolved:
+        shape = (rng.choice([1, 2, 4]), rng.randint(3, 7), rng.randint(3, 7))
     spec = InputSpec(shape, low, high, declared, rng.choice(["direct", "sequence"]))
-    sizes = [spec.size, *(rng.randint(1, 20) for _ in range(rng.randint(1, 3)))]
-    modules: list[nn.Module] = [nn.Flatten()] if len(shape) > 1 or rng.random() < 0.2 else []
-    if rng.random() < 0.4 and declared == step:
-        modules.insert(rng.randint(0, len(modules)), InputQuantizer(step, low, high))
     notes = [f"input {low}..{high} * {step} {spec.encoding} {shape}"]
     gain = 1.5 / (step * max(abs(low), high))
+    modules: list[nn.Module] = []
+    if convolved:
+        modules, features = _convolutions(rng, shape, gain, notes)
+        gain = 2.0
+    else:
+        features = spec.size
+    modules += [nn.Flatten()] if len(shape) > 1 or rng.random() < 0.2 else []
+    if rng.random() < 0.4 and declared == step:
+        modules.insert(0 if convolved else rng.randint(0, len(modules)), InputQuantizer(step, low, high))
+    sizes = [features, *(rng.randint(1, 20) for _ in range(rng.randint(0 if convolved else 1, 3)))]
     for fan_in, fan_out in pairwise(sizes):
         modules += _layer(rng, fan_in, fan_out, gain, notes)
         gain = 2.0
     steps = rng.randint(1, 7)
-    config = HlsConfig(pe=rng.randint(1, min(sizes[1:])), form=rng.choice(["auto", "auto", "threshold"]))
+    config = HlsConfig(pe=rng.randint(1, min(sizes[1:] or [min(features, 64)])), form=rng.choice(["auto", "auto", "threshold"]))
     samples = rng.randint(1, 12)
     lead = (samples,) if spec.encoding == "direct" else (steps, samples)
     inputs = np.random.default_rng(seed).integers(low, high + 1, (*lead, *shape))
     return Drawn(nn.Sequential(*modules).eval(), spec, steps, inputs, config, "; ".join(notes))
+
+
+def _convolutions(
+    rng: random.Random, shape: tuple[int, ...], gain: float, notes: list[str]
+) -> tuple[list[nn.Module], int]:
+    """One or two convolutional layers, and how many spikes come out."""
+    modules: list[nn.Module] = []
+    for _ in range(rng.choice([1, 1, 2])):
+        channels, height, width = shape
+        groups = rng.choice([g for g in (1, 1, 2, channels) if channels % g == 0])
+        kernel = (rng.randint(1, min(3, height)), rng.randint(1, min(3, width)))
+        dilation = tuple(rng.choice([1, 2]) if 2 * k - 1 <= s else 1 for k, s in zip(kernel, shape[1:], strict=True))
+        padding = tuple(rng.randint(0, d * (k - 1)) for d, k in zip(dilation, kernel, strict=True))
+        options = {"stride": (rng.randint(1, 2), rng.randint(1, 2)), "padding": padding, "dilation": dilation}
+        bias = rng.choice(["none", "none", "float", "quantized"])
+        conv = QuantConv2d(
+            channels,
+            groups * rng.randint(1, 3),
+            kernel,
+            groups=groups,
+            bias=bias != "none",
+            bias_quant=Int8BiasPerTensorFixedPointInternalScaling if bias == "quantized" else None,
+            weight_quant=rng.choice(INTEGER_QUANTIZERS),
+            weight_bit_width=rng.randint(2, 8),
+            **options,
+        )
+        with torch.no_grad():
+            conv.weight.normal_(0.1, gain / conv.weight[0].numel() ** 0.5)
+            if bias != "none":
+                conv.bias.normal_(0, 0.3)
+            shape = tuple(conv(torch.zeros(1, *shape)).shape[1:])
+        neuron, about = _neuron(rng, 1, most_bits=5)  # HLS has a table a neuron
+        notes.append(f"QuantConv2d {conv.weight.shape} {options} groups={groups} bias={bias} -> {about}")
+        modules += [conv, neuron]
+        gain = 2.0
+    return modules, int(np.prod(shape))
 
 
 def _layer(rng: random.Random, fan_in: int, fan_out: int, gain: float, notes: list[str]) -> list[nn.Module]:
@@ -134,8 +179,8 @@ def _custom_neuron(rng: random.Random) -> tuple[snn.Leaky, str]:
     return neuron, f"Leaky with levels {levels}"
 
 
-def _neuron(rng: random.Random, width: int) -> tuple[snn.Leaky, str]:
-    bits = rng.choice([1, 2, 2, 3, 4, 4, 5, 6, 7, 8])
+def _neuron(rng: random.Random, width: int, most_bits: int = 8) -> tuple[snn.Leaky, str]:
+    bits = min(most_bits, rng.choice([1, 2, 2, 3, 4, 4, 5, 6, 7, 8]))
     uniform, centred = rng.choice([(True, True), (False, True), (False, False)])
     threshold = rng.choice([1.0, 1.0, 0.5, 2.3])
     limits = rng.choice([(0, 0.2), (0, 1), (0.25, 0.125), (0.1, 1.5)])
@@ -146,7 +191,7 @@ def _neuron(rng: random.Random, width: int) -> tuple[snn.Leaky, str]:
     try:
         quantizer = state_quant(*table)
     except ConfigError:  # a repeated level; the reason is tested elsewhere
-        return _neuron(rng, width)
+        return _neuron(rng, width, most_bits)
     beta: float | torch.Tensor = rng.choice([0.5, 0.9, 0.95, 0.3679, 1.0])
     fires: float | torch.Tensor = threshold
     if rng.random() < 0.15:

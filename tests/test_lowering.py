@@ -83,7 +83,8 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "conv": (
         lambda: [nn.Conv2d(1, 2, 3), leaky()],
-        "0 (Conv2d): this type cannot be lowered; got Conv2d; only fully connected layers can be lowered so far",
+        "0 (Conv2d): this type cannot be lowered; got Conv2d; "
+        "use brevitas.nn.QuantConv2d, so that the weights are integers",
     ),
     "recurrent": (
         lambda: [linear(), snn.RLeaky(beta=0.9, linear_features=4, state_quant=state_quant(3))],

@@ -8,7 +8,8 @@ import pytest
 import squat_deploy as sd
 from squat_deploy import simulator
 from squat_deploy.errors import ConfigError
-from squat_deploy.network import Dense, Network, Neuron, int_bits
+from squat_deploy.network import Network, Neuron, int_bits
+from squat_deploy.synapses import Dense
 
 
 def random_network(seed: int, levels: int, tables: int, encoding: str) -> Network:

@@ -46,7 +46,7 @@ def torch_row(
             spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
             wrong, where = compare_torch(neuron, layer, window, spikes, membranes)
             mismatches, first = mismatches + wrong, first or where
-        counts[window] = spikes.sum(axis=0).astype(np.int64)
+        counts[window] = spikes.reshape(*spikes.shape[:2], -1).sum(axis=0).astype(np.int64)
     values = sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
     accuracy = accuracy_of(counts.argmax(axis=1), labels)
     return ExecutorRow("torch", samples, network.steps, values, mismatches, first, accuracy, samples / seconds)
@@ -63,7 +63,7 @@ def _check_widths(network: Network, model: nn.Module, real: Any, direct: bool) -
             traces = run_model(model, real, 1, direct=direct)
     except RuntimeError as error:
         raise ConfigError(f"verify: this model does not take the network's inputs: {error}") from error
-    widths = [trace.spikes[0].shape[-1] for trace in traces.values()]
+    widths = [trace.spikes[0][0].numel() for trace in traces.values()]
     expected = [neuron.neurons for neuron in network.neurons]
     if widths != expected:
         raise ConfigError(f"verify: the model has neuron layers of {widths}, the network of {expected}: not the same")

@@ -21,10 +21,12 @@ from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.network import IntArray, Network
 from squat_deploy.simulator import Result, simulate
+from squat_deploy.synapses import Dense, Synapses
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _TEMPLATE_FOLDERS = (_PACKAGE / "templates" / "hls", _PACKAGE.parent / "templates" / "hls")
 _MAX_INPUTS = 2**16
+MAX_UNROLLED = 2**22  # synapses of an unrolled convolution
 
 
 class HlsConfig(BaseModel):
@@ -99,7 +101,7 @@ def _fold(network: Network, config: HlsConfig) -> tuple[HlsLayer, ...]:
     return tuple(
         fold_layer(
             index,
-            dense,
+            _unrolled(dense),
             neuron,
             low,
             high,
@@ -109,6 +111,16 @@ def _fold(network: Network, config: HlsConfig) -> tuple[HlsLayer, ...]:
         )
         for index, (dense, neuron, low, high) in enumerate(network.pairs(), start=1)
     )
+
+
+def _unrolled(layer: Synapses) -> Dense:
+    """Fully connected synapses; a small convolution is unrolled into them."""
+    if layer.inputs * layer.outputs > MAX_UNROLLED and not isinstance(layer, Dense):
+        raise ExportError(
+            f"{layer.name}: a convolution is unrolled into {layer.inputs} x {layer.outputs} synapses in HLS, at most "
+            f"{MAX_UNROLLED}; use a larger stride or fewer channels, or the ONNX forms"
+        )
+    return layer.unrolled()
 
 
 def _default_stimulus(network: Network, count: int) -> IntArray:

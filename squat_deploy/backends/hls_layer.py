@@ -8,7 +8,8 @@ import numpy as np
 
 from squat_deploy.backends.cpp import packed_rows
 from squat_deploy.errors import ExportError
-from squat_deploy.network import Dense, IntArray, Neuron, int_bits
+from squat_deploy.network import IntArray, Neuron, int_bits
+from squat_deploy.synapses import Dense
 from squat_deploy.transition import OffsetForm, offset_form
 
 WORD_BITS = 64  # of a weight ROM word; wider folding reads several ROMs side by side

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from brevitas.nn import QuantLinear
+from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.agreement import compare_torch
 from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError
 from squat_deploy.lowering.extract import extract_layer
-from squat_deploy.lowering.handlers import Walk, handle
+from squat_deploy.lowering.handlers import handle
+from squat_deploy.lowering.walk import Walk
 from squat_deploy.network import InputSpec, Layer, Network
 from squat_deploy.quantize import StateQuantizer
 from squat_deploy.simulator import simulate
@@ -33,8 +34,8 @@ def lower(
     """Turns a trained model into a Network of integers that equals it on every input.
 
     Args:
-        model: `nn.Sequential` of QuantLinear, snn.Leaky(state_quant=...), Flatten, Dropout, BatchNorm1d and
-            InputQuantizer; it is not changed.
+        model: `nn.Sequential` of QuantLinear, QuantConv2d, snn.Leaky(state_quant=...), Flatten, Dropout,
+            BatchNorm1d and InputQuantizer; it is not changed.
         spec: the integers that enter; those of the model's InputQuantizer if it has one.
         steps: time steps of one sequence.
         allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate.
@@ -56,7 +57,7 @@ def lower(
         if isinstance(result, Fault):
             walk.faults.append(result)
         elif result is not None:
-            layers += [pending.dense, result[0]]
+            layers += [pending.synapses, result[0]]
             proofs.append(result[1])
     if walk.faults:
         raise LoweringError(tuple(walk.faults))
@@ -97,7 +98,7 @@ def _stale_tables(model: nn.Module) -> list[Fault]:
 def _warm_up(model: nn.Module) -> None:
     """Some Brevitas quantizers cannot be copied before their first use."""
     for module in model.modules():
-        if isinstance(module, QuantLinear):
+        if isinstance(module, QuantLinear | QuantConv2d):
             with torch.no_grad(), contextlib.suppress(Exception):
                 module.quant_weight()
 

@@ -12,8 +12,8 @@ from squat_deploy.certificate import AtRisk, LayerProof
 from squat_deploy.errors import Fault, InternalError
 from squat_deploy.levels import FloatArray, safe_magnitude
 from squat_deploy.lowering.current import Current
-from squat_deploy.lowering.handlers import PendingNeuron
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe, extract_machine, first_sums
+from squat_deploy.lowering.walk import PendingNeuron
 from squat_deploy.network import IntArray, Neuron, int_bits
 from squat_deploy.transition import reachable_states
 
@@ -40,7 +40,7 @@ class _Table:
 
 def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
     """Runs the trained neuron on every reachable combination and returns its tables and their proof."""
-    lows, highs = layer.dense.sum_range(layer.low, layer.high)
+    lows, highs = layer.synapses.sum_range(layer.low, layer.high)
     if fault := _width_fault(layer, int(lows.min()), int(highs.max())):
         return fault
     limit = _current_limit(layer, lows, highs)
@@ -60,7 +60,7 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
 def _groups(layer: PendingNeuron) -> list[list[int]]:
     """Neurons that share one table: equal currents and equal parameters."""
     groups: dict[Hashable, list[int]] = {}
-    for index in range(layer.dense.outputs):
+    for index in range(layer.synapses.outputs):
         key = (layer.current.key(index), _parameters(layer, index))
         groups.setdefault(key, []).append(index)
     return list(groups.values())
@@ -74,7 +74,7 @@ def _parameters(layer: PendingNeuron, index: int) -> tuple[float, ...]:
 def _machines(layer: PendingNeuron, limit: float) -> dict[tuple[float, ...], NeuronMachine]:
     """One extraction for every distinct (beta, threshold), padded to one number of states."""
     found: dict[tuple[float, ...], NeuronMachine] = {}
-    for index in range(layer.dense.outputs):
+    for index in range(layer.synapses.outputs):
         key = _parameters(layer, index)
         if key not in found:
             found[key] = extract_machine(NeuronProbe(layer.module, index, layer.quantizer, layer.name), limit)
@@ -93,7 +93,7 @@ def _padded(machine: NeuronMachine, states: int) -> NeuronMachine:
 def _current_limit(layer: PendingNeuron, lows: IntArray, highs: IntArray) -> float:
     """Largest |input current| of any neuron, rounding included, with a little room."""
     largest = 0.0
-    for index in range(layer.dense.outputs):
+    for index in range(layer.synapses.outputs):
         ends = np.array([lows[index], highs[index]])
         current = np.abs(layer.current.values(index, ends).astype(np.float64)) + layer.current.error(index, ends)
         largest = max(largest, float(current.max()))
@@ -181,7 +181,7 @@ def _at_risk(
 def _neuron(layer: PendingNeuron, groups: list[list[int]], tables: list[_Table]) -> Neuron:
     """Merges tables that came out equal: different floats often make one table of integers."""
     distinct: dict[Hashable, int] = {}
-    table = np.zeros(layer.dense.outputs, dtype=np.int64)
+    table = np.zeros(layer.synapses.outputs, dtype=np.int64)
     kept: list[_Table] = []
     low, high = min(t.low for t in tables), max(t.high for t in tables)
     for members, found in zip(groups, tables, strict=True):
@@ -255,7 +255,7 @@ def _compare(
 def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerated: int, exhaustive: bool) -> LayerProof:
     at_risk = sum(t.at_risk for t in tables)
     notes = []
-    if not layer.dense.weight.any():
+    if not layer.synapses.weight.any():
         notes.append("all weights are zero")
     if at_risk:
         notes.append("the trained model's float32 sum may round across a decision")
@@ -265,7 +265,7 @@ def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerate
         rule=layer.current.rule,
         sum_low=min(t.low for t in tables),
         sum_high=max(t.high for t in tables),
-        accumulator_bits=int_bits(*_signed(layer.dense.partial_range(layer.low, layer.high))),
+        accumulator_bits=int_bits(*_signed(layer.synapses.partial_range(layer.low, layer.high))),
         states=neuron.states,
         levels=neuron.level_count,
         tables=len(neuron.thresholds),

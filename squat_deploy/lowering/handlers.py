@@ -7,65 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantLinear
-from brevitas.quant_tensor import IntQuantTensor
+from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
-from squat_deploy.errors import ConfigError, Fault
-from squat_deploy.lowering.current import EXACT_LIMIT, Current, Floats, sum_error_bound
+from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.hints import hint_for
-from squat_deploy.network import MAX_NEURONS, Dense, InputSpec
+from squat_deploy.lowering.walk import PendingLayer, PendingNeuron, Walk, plain_name
+from squat_deploy.lowering.weights import quant_conv2d, quant_linear
 from squat_deploy.quantize import InputQuantizer, StateQuantizer
+from squat_deploy.synapses import Dense
 from squat_deploy.training.layers import IntThenScaleLinear
-
-
-@dataclass(frozen=True, eq=False)
-class PendingLayer:
-    """Synapses whose neurons have not come yet."""
-
-    dense: Dense
-    current: Current
-
-
-@dataclass(frozen=True, eq=False)
-class PendingNeuron:
-    """A complete layer, ready for extraction."""
-
-    name: str
-    dense: Dense
-    current: Current
-    module: snn.Leaky
-    quantizer: StateQuantizer
-    low: int
-    high: int
-
-
-@dataclass
-class Walk:
-    """What is known after each module: the integers that flow, the synapses that wait, all faults so far.
-
-    After a module that cannot be lowered `shape` is None and the walk is `broken` until the next neurons, so that one
-    fault does not cause others.
-    """
-
-    spec: InputSpec
-    shape: tuple[int, ...] | None
-    low: int
-    high: int
-    step: float
-    pending: PendingLayer | None = None
-    broken: bool = False
-    layers: list[PendingNeuron] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-
-    def fault(self, name: str, rule: str, got: object, hint: str) -> None:
-        self.faults.append(Fault(name, rule, str(got), hint))
-
 
 Handler = Callable[[Walk, str, nn.Module], None]
 
@@ -88,11 +43,6 @@ def handle(walk: Walk, name: str, module: nn.Module) -> None:
 
 def _finite(value: object) -> bool:
     return not (isinstance(value, Tensor) and value.is_floating_point()) or bool(torch.isfinite(value).all())
-
-
-def _plain(label: str) -> str:
-    """The module's own name, without its type."""
-    return label.rsplit(" (", 1)[0]
 
 
 def _input_quantizer(walk: Walk, name: str, module: nn.Module) -> None:
@@ -122,133 +72,6 @@ def _dropout(walk: Walk, name: str, module: nn.Module) -> None:
     """The identity after training."""
 
 
-def _quant_linear(walk: Walk, name: str, module: nn.Module) -> None:
-    assert isinstance(module, QuantLinear)
-    if walk.pending is not None:
-        walk.fault(
-            name, "synapses feed neurons", "two linear layers in a row", "put snn.Leaky between them, or merge them"
-        )
-    if walk.shape is not None and walk.shape != (module.in_features,):
-        hint = "put nn.Flatten() before it" if len(walk.shape) > 1 else "make the sizes match"
-        walk.fault(name, f"takes ({module.in_features},) values", walk.shape, hint)
-    walk.shape = (module.out_features,)
-    if (faults := _weight_faults(module)) or walk.broken:
-        for rule, got, hint in faults:
-            walk.fault(name, rule, got, hint)
-        walk.broken = True
-        return
-    walk.pending = _synapses(walk, _plain(name), module)
-
-
-def _weight_faults(module: QuantLinear) -> list[tuple[str, str, str]]:
-    """(rule, got, hint) of everything that keeps the weights from being small integers."""
-    faults = []
-    if module.input_quant.is_quant_enabled or module.output_quant.is_quant_enabled:
-        faults.append(("its input and output are not quantized again", "input_quant or output_quant", "remove them"))
-    if not module.weight_quant.is_quant_enabled:
-        faults.append(
-            ("weights must be quantized", "weight_quant=None", "use weight_quant=Int8WeightPerTensorFixedPoint")
-        )
-        return faults
-    if module.out_features > MAX_NEURONS or module.in_features > MAX_NEURONS:
-        faults.append(
-            (f"at most {MAX_NEURONS} neurons a layer", f"{module.in_features} to {module.out_features}", "split it")
-        )
-    if module.weight.dtype != torch.float32:
-        return [("weights are trained in float32", str(module.weight.dtype), "call model.float() before training")]
-    if module.return_quant_tensor:
-        return [("returns a plain tensor", "return_quant_tensor=True", "set return_quant_tensor=False")]
-    try:
-        weight = module.quant_weight()
-    except Exception as error:  # noqa: BLE001 (Brevitas raises many types)
-        got = str(error).split("\n")[0] or type(error).__name__
-        return [("weights are quantized without an input", got, "use a quantizer of brevitas.quant.fixed_point")]
-    if not isinstance(weight, IntQuantTensor):
-        return [("weights are integers times a scale", type(weight).__name__, "use a Brevitas integer quantizer")]
-    if weight.scale.numel() not in (1, module.out_features):
-        shape = tuple(weight.scale.shape)
-        return [
-            (
-                "one scale a layer or one a neuron",
-                f"scales of shape {shape}",
-                "use a per-tensor or per-channel quantizer",
-            )
-        ]
-    ints, scale = weight.value / weight.scale, weight.scale.detach()
-    if bool((weight.zero_point != 0).any()):
-        faults.append(
-            ("weights must be symmetric", "a zero point that is not 0", "use a signed quantizer, not ShiftedUint8")
-        )
-    elif float(weight.bit_width) > 8:
-        faults.append(
-            ("weights have 1 to 8 bits", f"{float(weight.bit_width):g} bits", "set weight_bit_width to 8 or less")
-        )
-    elif not torch.equal(torch.round(ints) * scale, weight.value):
-        faults.append(
-            ("weights must be integer times scale in float32", "other values", "use a Brevitas integer quantizer")
-        )
-    try:
-        with torch.no_grad():
-            module(torch.zeros(1, module.in_features))
-    except RuntimeError as error:
-        hint = "use bias_quant=Int8BiasPerTensorFixedPointInternalScaling, which needs no input scale"
-        faults.append(("must run on a plain tensor of spikes", str(error).split("\n")[0], hint))
-    return faults
-
-
-@torch.no_grad()
-def _synapses(walk: Walk, name: str, module: QuantLinear) -> PendingLayer:
-    """Integer weights, and the bias as integers too where it lies on their grid."""
-    quantized = module.quant_weight()
-    scale = quantized.scale.detach().reshape(-1).expand(module.out_features).double().numpy()
-    weight = torch.round(quantized.value / quantized.scale).to(torch.int64).numpy()
-    bias = module(torch.zeros(1, module.in_features))[0].double().numpy()  # whatever quantizer made it
-    if isinstance(module, IntThenScaleLinear):
-        return _int_then_scale(walk, name, weight, scale, bias)
-    unit = scale * walk.step
-    on_grid = _powers_of_two(unit) and bool((bias == np.rint(bias / unit) * unit).all())
-    integer_bias = np.rint(bias / unit).astype(np.int64) if on_grid else np.zeros(len(bias), dtype=np.int64)
-    dense = Dense(name, weight, integer_bias)
-    real_bias = np.zeros_like(bias) if on_grid else bias
-    error, rule = _sum_error(dense, walk, unit, real_bias)
-    return PendingLayer(dense, Current(rule, unit, real_bias, error))
-
-
-def _int_then_scale(walk: Walk, name: str, weight: np.ndarray, scale: Floats, bias: Floats) -> PendingLayer:
-    dense = Dense(name, weight, np.zeros(len(bias), dtype=np.int64))
-    unit = np.full(len(bias), walk.step)
-    error, rule = _sum_error(dense, walk, unit, np.zeros_like(bias))
-    rule = "int-then-scale" if rule == "exact grid" else rule
-    return PendingLayer(dense, Current(rule, unit, bias, error, scale=scale))
-
-
-def _sum_error(dense: Dense, walk: Walk, unit: Floats, bias: Floats) -> tuple[Floats, str]:
-    """Bound of the float32 error of the model's own sum, (out,), and the rule behind it (exactness.md, section 4).
-
-    The sum is exact in any order where all terms and the bias are multiples of one power of two and stay below 2**24
-    of it.
-    """
-    terms = np.abs(dense.weight).sum(axis=1) * max(abs(walk.low), abs(walk.high)) + np.abs(dense.bias)
-    magnitude = terms * unit + np.abs(bias)
-    if _powers_of_two(unit) and _powers_of_two(np.array([walk.step])):
-        grid = np.minimum(unit, _lowest_bit(bias))
-        if (magnitude / grid < EXACT_LIMIT).all():
-            return np.zeros_like(unit), "exact grid"
-    return sum_error_bound(dense.inputs + 1, magnitude), "error bound"
-
-
-def _powers_of_two(values: Floats) -> bool:
-    return bool((np.frexp(values)[0] == 0.5).all())
-
-
-def _lowest_bit(values: Floats) -> Floats:
-    """Value of the lowest set bit of each number (infinity for 0)."""
-    mantissa, exponent = np.frexp(values)
-    scaled = np.abs(mantissa * 2.0**53).astype(np.int64)
-    bit = np.where(scaled == 0, 0, scaled & -scaled).astype(np.float64)
-    return np.where(scaled == 0, np.inf, np.ldexp(bit, exponent - 53))
-
-
 def _batch_norm(walk: Walk, name: str, module: nn.Module) -> None:
     assert isinstance(module, nn.BatchNorm1d)
     if walk.pending is None:
@@ -266,10 +89,11 @@ def _batch_norm(walk: Walk, name: str, module: nn.Module) -> None:
         got = f"{module.running_mean.dtype}, variance at least {float(module.running_var.min()):g}"  # type: ignore[union-attr]
         walk.fault(name, "statistics are float32, variances positive", got, "call model.float(), or train again")
         return
-    if module.num_features != walk.pending.dense.outputs or walk.pending.current.norm is not None:
+    dense = walk.pending.synapses
+    if not isinstance(dense, Dense) or module.num_features != dense.outputs or walk.pending.current.norm is not None:
         walk.fault(name, "one batch norm of the same size after a linear", module.num_features, "make the sizes match")
         return
-    dense, current = walk.pending.dense, walk.pending.current.with_norm(module)
+    current = walk.pending.current.with_norm(module)
     assert current.flipped is not None
     sign = np.where(current.flipped, -1, 1)
     walk.pending = PendingLayer(Dense(dense.name, dense.weight * sign[:, None], dense.bias * sign), current)
@@ -284,11 +108,11 @@ def _leaky(walk: Walk, name: str, module: nn.Module) -> None:
             name, "neurons need synapses before them", "no linear layer before it", "put a QuantLinear before it"
         )
     quantizer = _state_quantizer(walk, name, module)
-    for rule, got, hint in _leaky_faults(module, walk.shape[-1] if walk.shape else None):
+    for rule, got, hint in _leaky_faults(module, walk.shape):
         walk.fault(name, rule, got, hint)
     if walk.pending is not None and quantizer is not None:
-        dense, current = walk.pending.dense, walk.pending.current
-        walk.layers.append(PendingNeuron(_plain(name), dense, current, module, quantizer, walk.low, walk.high))
+        synapses, current = walk.pending.synapses, walk.pending.current
+        walk.layers.append(PendingNeuron(plain_name(name), synapses, current, module, quantizer, walk.low, walk.high))
     walk.pending, walk.broken = None, False
     walk.low, walk.high, walk.step = 0, 1, 1.0
 
@@ -315,18 +139,18 @@ def _state_quantizer(walk: Walk, name: str, module: snn.Leaky) -> StateQuantizer
     return None
 
 
-def _leaky_faults(module: snn.Leaky, width: int | None) -> list[tuple[str, str, str]]:
+def _leaky_faults(module: snn.Leaky, shape: tuple[int, ...] | None) -> list[tuple[str, str, str]]:
     faults = []
+    width = shape[0] if shape and len(shape) == 1 else 1 if shape else None  # planes share one value
     if module.inhibition:
         faults.append(("each neuron decides alone", "inhibition=True", "train with inhibition=False"))
     if bool((module.graded_spikes_factor != 1).any()):
         faults.append(("spikes are 0 or 1", "a graded_spikes_factor that is not 1", "fold it into the next weights"))
+    hint = "use one value" if width == 1 else f"use 1 or {width} values"
     for label in ("beta", "threshold"):
         value = getattr(module, label)
         if width is not None and value.numel() not in (1, width):
-            faults.append(
-                (f"{label} is one value or one a neuron", f"{value.numel()} values", f"use 1 or {width} values")
-            )
+            faults.append((f"{label} is one value or one a neuron", f"{value.numel()} values", hint))
         elif value.numel() > 1 and value.shape[-1] != value.numel():
             faults.append((f"{label} has one axis", f"shape {tuple(value.shape)}", "use shape (1,) or (neurons,)"))
         if value.dtype != torch.float32 and value.is_floating_point():
@@ -339,8 +163,9 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     nn.Flatten: _flatten,
     nn.Dropout: _dropout,
     nn.Identity: _dropout,
-    QuantLinear: _quant_linear,
-    IntThenScaleLinear: _quant_linear,
+    QuantConv2d: quant_conv2d,
+    QuantLinear: quant_linear,
+    IntThenScaleLinear: quant_linear,
     nn.BatchNorm1d: _batch_norm,
     snn.Leaky: _leaky,
 }

@@ -71,9 +71,10 @@ def infer_input(
     """The InputSpec of a model: what the user gave, else what its InputQuantizer and first linear layer say."""
     modules = [module for _, module in leaves(model)]
     own = next((module for module in modules if isinstance(module, InputQuantizer)), None)
-    first = next((module.in_features for module in modules if isinstance(module, nn.Linear)), None)
+    layer = next((module for module in modules if isinstance(module, nn.Linear | nn.Conv2d)), None)
+    first = layer.in_features if isinstance(layer, nn.Linear) else None
     if shape is None and first is None:
-        raise ConfigError("inputs: the model has no linear layer to tell their shape; give --shape")
+        raise ConfigError("inputs: the model does not begin with a linear layer to tell their shape; give --shape")
     return InputSpec(
         shape=shape or (int(first or 0),),
         low=low if low is not None else own.low if own else 0,

@@ -9,10 +9,11 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from squat_deploy.backends.qonnx.plan import LayerPlan, NeuronPlan
+from squat_deploy.backends.qonnx.plan import LayerPlan, NeuronPlan, SynapsePlan
 from squat_deploy.certificate import LayerProof
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.network import MAX_NEURONS, SCHEMA_VERSION, InputSpec
+from squat_deploy.storage import MAX_PATCH_VALUES
 
 KEY = "squat_deploy.network"
 Form = Literal["step", "sequence", "finn"]
@@ -76,11 +77,26 @@ class Document:
             s, n = layer.synapses, layer.neurons
             if s.inputs != width or s.outputs != n.neurons or not 1 <= n.neurons <= MAX_NEURONS:
                 raise FileFormatError(f"metadata: {n.name}: {s.inputs} to {s.outputs} synapses for {n.neurons} neurons")
+            _check_conv(layer.synapses)
             _check_neurons(n)
             width = n.neurons
         widest = max(layer.neurons.neurons for layer in self.layers)
         if self.batch is not None and not 1 <= self.batch <= MAX_BATCH_VALUES // widest:
             raise FileFormatError(f"metadata: batch {self.batch} of {widest} neurons")
+
+
+def _check_conv(s: SynapsePlan) -> None:
+    if s.conv is None:
+        return
+    if min(s.conv.weight_shape) < 1 or math.prod(s.conv.weight_shape) > MAX_PATCH_VALUES:
+        raise FileFormatError(f"metadata: {s.name}: weights of shape {s.conv.weight_shape}")
+    try:
+        layer = s.conv.empty()
+    except ConfigError as error:
+        raise FileFormatError(f"metadata: {s.name}: {error}") from error
+    sizes = layer.inputs, layer.outputs, layer.output_shape
+    if sizes != (s.inputs, s.outputs, s.conv.output_shape) or layer.patch_values > MAX_PATCH_VALUES:
+        raise FileFormatError(f"metadata: {s.name}: a convolution of other sizes")
 
 
 def _check_neurons(n: NeuronPlan) -> None:

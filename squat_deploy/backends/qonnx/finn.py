@@ -9,8 +9,20 @@ from __future__ import annotations
 import numpy as np
 
 from squat_deploy.backends.qonnx.builder import FLOAT, INT64, GraphBuilder, Range, datatype
-from squat_deploy.backends.qonnx.integer import SPIKES, LayerTensors, spec_range, state_range, sum_range
-from squat_deploy.backends.qonnx.plan import LayerPlan, NeuronPlan, SynapsePlan
+from squat_deploy.backends.qonnx.integer import (
+    SPIKES,
+    LayerTensors,
+    conv_attributes,
+    flat,
+    input_range,
+    partial_range,
+    planes,
+    spec_range,
+    state_range,
+    sum_range,
+    weight_range,
+)
+from squat_deploy.backends.qonnx.plan import ConvPlan, LayerPlan, NeuronPlan, SynapsePlan
 from squat_deploy.errors import ExportError
 from squat_deploy.network import InputSpec
 
@@ -26,8 +38,6 @@ def finn_step(spec: InputSpec, plans: tuple[LayerPlan, ...], trace: bool) -> Gra
         check_float(plan)
     b = GraphBuilder("step")
     x = b.input("input", FLOAT, (1, *spec.shape), spec_range(spec))
-    if len(spec.shape) > 1:
-        x = b.node("Flatten", [x], "input.flat", FLOAT, (1, spec.size), spec_range(spec), axis=1)
     states = [b.input(f"{p.neurons.name}.state", FLOAT, (1, p.neurons.neurons), state_range(p)) for p in plans]
     layers = []
     for plan, state in zip(plans, states, strict=True):
@@ -55,13 +65,28 @@ def check_float(plan: LayerPlan) -> None:
 
 
 def _synapses(b: GraphBuilder, x: str, plan: SynapsePlan) -> str:
+    if plan.conv is not None:
+        return _convolved(b, x, plan, plan.conv)
     shape, name = (1, plan.outputs), plan.name
-    weight = b.parameter(f"{name}.weight", FLOAT, (plan.inputs, plan.outputs), (plan.weight_low, plan.weight_high))
+    x = flat(b, x, FLOAT, input_range(plan))
+    weight = b.parameter(f"{name}.weight", FLOAT, (plan.inputs, plan.outputs), weight_range(plan))
     if plan.bias is None:
         return b.node("MatMul", [x, weight], f"{name}.synaptic_sum", FLOAT, shape, sum_range(plan))
-    product = b.node("MatMul", [x, weight], f"{name}.product", FLOAT, shape, (plan.partial_low, plan.partial_high))
+    product = b.node("MatMul", [x, weight], f"{name}.product", FLOAT, shape, partial_range(plan))
     bias = b.parameter(f"{name}.bias", FLOAT, (plan.outputs,), plan.bias)
     return b.node("Add", [product, bias], f"{name}.synaptic_sum", FLOAT, shape, sum_range(plan))
+
+
+def _convolved(b: GraphBuilder, x: str, plan: SynapsePlan, conv: ConvPlan) -> str:
+    name, shape = plan.name, (1, *conv.output_shape)
+    x = planes(b, x, conv.input_shape, FLOAT, input_range(plan))
+    weight = b.parameter(f"{name}.weight", FLOAT, conv.weight_shape, weight_range(plan))
+    sizes = conv_attributes(conv)
+    total = b.node("Conv", [x, weight], f"{name}.product", FLOAT, shape, partial_range(plan), **sizes)
+    if plan.bias is not None:
+        bias = b.parameter(f"{name}.bias", FLOAT, (conv.weight_shape[0], 1, 1), plan.bias)
+        total = b.node("Add", [total, bias], f"{name}.synaptic_planes", FLOAT, shape, sum_range(plan))
+    return b.node("Flatten", [total], f"{name}.synaptic_sum", FLOAT, (1, plan.outputs), sum_range(plan), axis=1)
 
 
 def _neurons(b: GraphBuilder, total: str, state: str, plan: LayerPlan) -> LayerTensors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import numpy_helper
 
 from squat_deploy.backends.qonnx.builder import (
     BOOL,
+    INT8,
     INT32,
     INT64,
     UINT8,
@@ -17,7 +19,7 @@ from squat_deploy.backends.qonnx.builder import (
     Shape,
     container,
 )
-from squat_deploy.backends.qonnx.plan import LayerPlan, NeuronPlan, SynapsePlan
+from squat_deploy.backends.qonnx.plan import ConvPlan, LayerPlan, NeuronPlan, SynapsePlan
 from squat_deploy.network import InputSpec
 
 Batch = int | str
@@ -41,7 +43,7 @@ def step(spec: InputSpec, plans: tuple[LayerPlan, ...], batch: Batch, trace: boo
     and spikes of every layer.
     """
     b = GraphBuilder("step")
-    x = flat_input(b, b.input("input", container(spec_range(spec)), (batch, *spec.shape), spec_range(spec)), spec)
+    x = b.input("input", container(spec_range(spec)), (batch, *spec.shape), spec_range(spec))
     states = [b.input(f"{p.neurons.name}.state", INT32, (batch, p.neurons.neurons), state_range(p)) for p in plans]
     layers = run_layers(b, x, plans, states, batch)
     b.output(layers[-1].spikes, UINT8, b.shape(layers[-1].spikes))
@@ -69,17 +71,42 @@ def sum_range(plan: SynapsePlan) -> Range:
     return plan.sum_low, plan.sum_high
 
 
+def partial_range(plan: SynapsePlan) -> Range:
+    """Range of every partial sum."""
+    return plan.partial_low, plan.partial_high
+
+
+def input_range(plan: SynapsePlan) -> Range:
+    """Range of the integers that enter."""
+    return plan.input_low, plan.input_high
+
+
+def weight_range(plan: SynapsePlan) -> Range:
+    """Range of the weights."""
+    return plan.weight_low, plan.weight_high
+
+
 def sum_type(plan: SynapsePlan) -> int:
     """Container of a synaptic sum."""
     return INT32 if plan.sum_bits == 32 else INT64
 
 
-def flat_input(b: GraphBuilder, name: str, spec: InputSpec) -> str:
-    """(N, *shape) to (N, size)."""
-    if len(spec.shape) == 1:
-        return name
-    shape = (b.shape(name)[0], spec.size)
-    return b.node("Flatten", [name], f"{name}.flat", container(spec_range(spec)), shape, spec_range(spec), axis=1)
+def flat(b: GraphBuilder, x: str, element: int, bounds: Range) -> str:
+    """(N, ...) to (N, size)."""
+    batch, *sizes = b.shape(x)
+    if len(sizes) == 1:
+        return x
+    size = math.prod(int(size) for size in sizes)
+    return b.node("Flatten", [x], f"{x}.flat", element, (batch, size), bounds, axis=1)
+
+
+def planes(b: GraphBuilder, x: str, shape: tuple[int, int, int], element: int, bounds: Range) -> str:
+    """(N, size) to (N, C, H, W)."""
+    batch, *sizes = b.shape(x)
+    if len(sizes) == 3:
+        return x
+    target = b.constant(f"{x}.planes_shape", np.array([-1, *shape], dtype=np.int64))
+    return b.node("Reshape", [x, target], f"{x}.planes", element, (batch, *shape), bounds)
 
 
 def run_layers(
@@ -96,22 +123,71 @@ def run_layers(
 
 
 def synapses(b: GraphBuilder, x: str, plan: SynapsePlan, batch: Batch) -> str:
-    """Synaptic sums (N, outputs) of integers (N, inputs)."""
-    kind, shape, name = sum_type(plan), (batch, plan.outputs), plan.name
-    inputs, weights = (plan.input_low, plan.input_high), (plan.weight_low, plan.weight_high)
-    if plan.operator == "MatMulInteger":
-        weight_type = container((min(plan.weight_low, -1), plan.weight_high))
-    else:
-        weight_type = kind
-        if container(inputs) != kind:
-            x = b.node("Cast", [x], f"{name}.input", kind, (batch, plan.inputs), inputs, to=kind)
-    weight = b.parameter(f"{name}.weight", weight_type, (plan.inputs, plan.outputs), weights)
+    """Synaptic sums (N, outputs) of integers (N, inputs), or of planes (N, C, H, W)."""
+    if plan.conv is not None:
+        return _convolved(b, x, plan, plan.conv, batch)
+    name, shape, element = plan.name, (batch, plan.outputs), sum_type(plan)
+    x = flat(b, x, container(input_range(plan)), input_range(plan))
+    weight_type = element if plan.operator == "MatMul" else INT8
+    if plan.operator == "MatMul":
+        x = _cast(b, x, plan, element)
+    weight = b.parameter(f"{name}.weight", weight_type, (plan.inputs, plan.outputs), weight_range(plan))
     if plan.bias is None:
-        return b.node(plan.operator, [x, weight], f"{name}.synaptic_sum", kind, shape, sum_range(plan))
-    partial = (plan.partial_low, plan.partial_high)
-    product = b.node(plan.operator, [x, weight], f"{name}.product", kind, shape, partial)
-    bias = b.parameter(f"{name}.bias", kind, (plan.outputs,), plan.bias)
-    return b.node("Add", [product, bias], f"{name}.synaptic_sum", kind, shape, sum_range(plan))
+        return b.node(plan.operator, [x, weight], f"{name}.synaptic_sum", element, shape, sum_range(plan))
+    product = b.node(plan.operator, [x, weight], f"{name}.product", element, shape, partial_range(plan))
+    bias = b.parameter(f"{name}.bias", element, (plan.outputs,), plan.bias)
+    return b.node("Add", [product, bias], f"{name}.synaptic_sum", element, shape, sum_range(plan))
+
+
+def _cast(b: GraphBuilder, x: str, plan: SynapsePlan, element: int) -> str:
+    bounds = input_range(plan)
+    if container(bounds) == element:
+        return x
+    return b.node("Cast", [x], f"{plan.name}.input", element, b.shape(x), bounds, to=element)
+
+
+def _convolved(b: GraphBuilder, x: str, plan: SynapsePlan, conv: ConvPlan, batch: Batch) -> str:
+    name, element, shape = plan.name, sum_type(plan), (batch, *conv.output_shape)
+    if plan.operator == "ConvInteger":
+        x = planes(b, x, conv.input_shape, container(input_range(plan)), input_range(plan))
+        weight = b.parameter(f"{name}.weight", INT8, conv.weight_shape, weight_range(plan))
+        sizes = conv_attributes(conv)
+        total = b.node("ConvInteger", [x, weight], f"{name}.product", element, shape, partial_range(plan), **sizes)
+    else:
+        total = _gathered(b, x, plan, conv, batch)
+    if plan.bias is not None:
+        bias = b.parameter(f"{name}.bias", element, (conv.weight_shape[0], 1, 1), plan.bias)
+        total = b.node("Add", [total, bias], f"{name}.synaptic_planes", element, shape, sum_range(plan))
+    return b.node("Flatten", [total], f"{name}.synaptic_sum", element, (batch, plan.outputs), sum_range(plan), axis=1)
+
+
+def conv_attributes(conv: ConvPlan) -> dict[str, object]:
+    """Attributes of ConvInteger and Conv."""
+    return {
+        "kernel_shape": conv.weight_shape[2:],
+        "strides": conv.stride,
+        "pads": (*conv.padding, *conv.padding),
+        "dilations": conv.dilation,
+        "group": conv.groups,
+    }
+
+
+def _gathered(b: GraphBuilder, x: str, plan: SynapsePlan, conv: ConvPlan, batch: Batch) -> str:
+    """A convolution as a matrix product of wide integers, which ConvInteger does not take."""
+    name, element, bounds = plan.name, sum_type(plan), input_range(plan)
+    wide = (min(bounds[0], 0), max(bounds[1], 0))
+    x = _cast(b, flat(b, x, container(bounds), bounds), plan, element)
+    front = b.constant(f"{name}.padding", np.array([0, 1, 0, 0], dtype=np.int64))
+    padded = b.node("Pad", [x, front], f"{name}.padded", element, (batch, plan.inputs + 1), wide)
+    places = b.constant(f"{name}.places", conv.places())
+    seen = b.node("Gather", [padded, places], f"{name}.patches", element, (batch, *b.shape(places)), wide, axis=1)
+    weight = b.parameter(f"{name}.weight", element, conv.matrix_shape, weight_range(plan))
+    shape: Shape = (batch, *conv.matrix_shape[:2], conv.output_shape[1] * conv.output_shape[2])
+    total = b.node("MatMul", [weight, seen], f"{name}.sums_by_group", element, shape, partial_range(plan))
+    target = b.constant(f"{name}.product_shape", np.array([-1, *conv.output_shape], dtype=np.int64))
+    return b.node(
+        "Reshape", [total, target], f"{name}.product", element, (batch, *conv.output_shape), partial_range(plan)
+    )
 
 
 def neurons(b: GraphBuilder, total: str, state: str, plan: LayerPlan, batch: Batch) -> LayerTensors:
@@ -177,7 +253,7 @@ def sequence(spec: InputSpec, plans: tuple[LayerPlan, ...], steps: int, batch: B
     classes = plans[-1].neurons.neurons
     carried.append(start_value(b, x, "counts_initial", 0, classes, batch, direct))
     if direct:
-        carried.append(synapses(b, flat_input(b, x, spec), plans[0].synapses, batch))
+        carried.append(synapses(b, x, plans[0].synapses, batch))
         scanned = b.constant("time", np.arange(steps, dtype=np.int32))
     else:
         scanned = x
@@ -228,7 +304,6 @@ def scan_body(
         b.input("time_step", INT32, (), (0, steps - 1))
     else:
         x = b.input("input_step", container(spec_range(spec)), (batch, *spec.shape), spec_range(spec))
-        x = flat_input(b, x, spec)
     layers = run_layers(b, x, plans, states, batch, held)
     fired = b.node("Cast", [layers[-1].spikes], "spikes_int", INT32, (batch, classes), SPIKES, to=INT32)
     b.node("Add", [before, fired], "counts_next", *counting[1:])

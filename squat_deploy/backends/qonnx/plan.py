@@ -6,16 +6,47 @@ definition of the graphs serves both ways.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from squat_deploy.network import Dense, IntArray, Network, Neuron
+from squat_deploy.network import IntArray, Network, Neuron
+from squat_deploy.synapses import Conv2d, Dense, Synapses
 
-Operator = Literal["MatMulInteger", "MatMul"]
+Operator = Literal["MatMulInteger", "ConvInteger", "MatMul"]
 INT16_MAX = 2**15 - 1
 INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class ConvPlan:
+    """Sizes of a convolution, as in `Conv2d`."""
+
+    input_shape: tuple[int, int, int]
+    weight_shape: tuple[int, int, int, int]
+    output_shape: tuple[int, int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    def empty(self) -> Conv2d:
+        """The convolution without its weights."""
+        weight, bias = np.zeros(self.weight_shape, dtype=np.int64), np.zeros(self.weight_shape[0], dtype=np.int64)
+        sizes = self.stride, self.padding, self.dilation, self.groups
+        return Conv2d("convolution", weight, bias, self.input_shape, *sizes)
+
+    @property
+    def matrix_shape(self) -> tuple[int, int, int]:
+        """(groups, O / groups, C / groups * kernel)."""
+        return self.groups, self.weight_shape[0] // self.groups, math.prod(self.weight_shape[1:])
+
+    def places(self) -> IntArray:
+        """(groups, C / groups * kernel, H' W') which input each product takes; 0 is the padding, inputs follow."""
+        layer = self.empty()
+        return layer.patches(np.arange(1, layer.inputs + 1)[None])[0].transpose(0, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -27,6 +58,7 @@ class SynapsePlan:
         input_low, input_high, weight_low, weight_high, sum_low, sum_high: ranges, inclusive.
         partial_low, partial_high: range of every partial sum in any order, the bias included.
         bias: range of the bias, or None without one.
+        conv: the sizes of a convolution, or None for fully connected synapses.
     """
 
     name: str
@@ -41,10 +73,11 @@ class SynapsePlan:
     partial_low: int
     partial_high: int
     bias: tuple[int, int] | None
+    conv: ConvPlan | None
 
     @property
     def operator(self) -> Operator:
-        """MatMulInteger where every CPU computes it exactly, else MatMul on int32 or int64.
+        """MatMulInteger or ConvInteger where every CPU computes it exactly, else MatMul on int32 or int64.
 
         x86 CPUs without VNNI add two 8-bit products in a saturating 16-bit register, after moving signed inputs by
         128; so both have to fit together.
@@ -55,7 +88,9 @@ class SynapsePlan:
         fits = (self.input_low >= -128 and self.input_high <= 127) if signed else self.input_high <= 255
         largest = 255 if signed else self.input_high
         exact = narrow and fits and 2 * largest * weight <= INT16_MAX and self._in_int32
-        return "MatMulInteger" if exact else "MatMul"
+        if not exact:
+            return "MatMul"
+        return "MatMulInteger" if self.conv is None else "ConvInteger"
 
     @property
     def sum_bits(self) -> int:
@@ -128,7 +163,15 @@ def _unique(name: str, taken: set[str]) -> str:
     return prefix
 
 
-def _synapse_plan(prefix: str, dense: Dense, low: int, high: int) -> SynapsePlan:
+def _conv_plan(layer: Synapses) -> ConvPlan | None:
+    if isinstance(layer, Dense):
+        return None
+    o, c, height, width = layer.weight.shape
+    sizes = layer.stride, layer.padding, layer.dilation, layer.groups
+    return ConvPlan(layer.input_shape, (o, c, height, width), layer.output_shape, *sizes)
+
+
+def _synapse_plan(prefix: str, dense: Synapses, low: int, high: int) -> SynapsePlan:
     lows, highs = dense.sum_range(low, high)
     partial = dense.partial_range(low, high)
     bias = (int(dense.bias.min()), int(dense.bias.max())) if dense.bias.any() else None
@@ -145,6 +188,7 @@ def _synapse_plan(prefix: str, dense: Dense, low: int, high: int) -> SynapsePlan
         partial_low=partial[0],
         partial_high=partial[1],
         bias=bias,
+        conv=_conv_plan(dense),
     )
 
 
@@ -164,14 +208,12 @@ def _neuron_plan(prefix: str, neuron: Neuron) -> NeuronPlan:
     )
 
 
-def arrays_of_layer(plan: LayerPlan, dense: Dense, neuron: Neuron) -> dict[str, IntArray]:
-    """Every array of a layer by the name of its tensor, as the graph holds it."""
+def arrays_of_layer(plan: LayerPlan, synapses: Synapses, neuron: Neuron) -> dict[str, IntArray]:
+    """Every array of a layer by the name of its tensor, as the integer forms hold it."""
     s, n, kinds = plan.synapses.name, plan.neurons.name, plan.neurons
-    arrays = (
-        {f"{s}.weight": dense.weight.T, f"{s}.bias": dense.bias}
-        if plan.synapses.bias
-        else {f"{s}.weight": dense.weight.T}
-    )
+    arrays = {f"{s}.weight": synapses.weight if isinstance(synapses, Conv2d) else synapses.weight.T}
+    if plan.synapses.bias is not None:
+        arrays[f"{s}.bias"] = synapses.bias
     arrays[f"{n}.thresholds"] = neuron.thresholds.reshape(-1, kinds.levels - 1)
     arrays[f"{n}.fire_level"] = neuron.fire_level[neuron.table[: kinds.fire_levels]]
     if kinds.tables > 1:
@@ -181,11 +223,10 @@ def arrays_of_layer(plan: LayerPlan, dense: Dense, neuron: Neuron) -> dict[str, 
     return arrays
 
 
-def layers_of_arrays(plan: LayerPlan, arrays: dict[str, IntArray]) -> tuple[Dense, Neuron]:
+def layers_of_arrays(plan: LayerPlan, arrays: dict[str, IntArray]) -> tuple[Synapses, Neuron]:
     """The inverse of `arrays_of_layer`; what it cannot know (fire levels of unused tables) comes from the plan."""
-    s, n, kinds = plan.synapses.name, plan.neurons.name, plan.neurons
+    n, kinds = plan.neurons.name, plan.neurons
     shape = (kinds.tables, kinds.states, kinds.levels)
-    bias = arrays.get(f"{s}.bias", np.zeros(plan.synapses.outputs, dtype=np.int64))
     carried = np.broadcast_to(np.arange(kinds.levels), shape)
     neuron = Neuron(
         name=plan.neuron_name,
@@ -196,4 +237,15 @@ def layers_of_arrays(plan: LayerPlan, arrays: dict[str, IntArray]) -> tuple[Dens
         initial_state=kinds.initial_state,
         membranes=np.array(kinds.membranes, dtype=np.float32),
     )
-    return Dense(plan.synapse_name, np.ascontiguousarray(arrays[f"{s}.weight"].T), bias), neuron
+    return _synapses_of_arrays(plan, arrays), neuron
+
+
+def _synapses_of_arrays(plan: LayerPlan, arrays: dict[str, IntArray]) -> Synapses:
+    name, conv = plan.synapses.name, plan.synapses.conv
+    weight = arrays[f"{name}.weight"]
+    channels = plan.synapses.outputs if conv is None else conv.weight_shape[0]
+    bias = arrays.get(f"{name}.bias", np.zeros(channels, dtype=np.int64)).reshape(-1)
+    if conv is None:
+        return Dense(plan.synapse_name, np.ascontiguousarray(weight.T), bias)
+    sizes = conv.stride, conv.padding, conv.dilation, conv.groups
+    return Conv2d(plan.synapse_name, weight.reshape(conv.weight_shape), bias, conv.input_shape, *sizes)

@@ -57,7 +57,9 @@ def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
         layers += layers_of_arrays(plan, arrays)
     certificate = Certificate(document.certificate)
     network = Network(document.input, tuple(layers), document.steps, certificate, document.name)
-    for said, (dense, neuron, _, _), real in zip(document.layers, network.pairs(), plan_layers(network), strict=True):
+    for said, (synapses, neuron, _, _), real in zip(
+        document.layers, network.pairs(), plan_layers(network), strict=True
+    ):
         if said != real:
             field = next(
                 name
@@ -66,7 +68,7 @@ def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
                 if value != getattr(getattr(real, part), name)
             )
             raise FileFormatError(f"metadata: {said.neuron_name}: {field} contradicts the arrays")
-        for name, array in arrays_of_layer(real, dense, neuron).items():
+        for name, array in arrays_of_layer(real, synapses, neuron).items():
             if not np.array_equal(arrays[name].reshape(array.shape), array):
                 raise FileFormatError(f"tensor {name!r}: contradicts the other arrays of its layer")
     return network
