@@ -75,7 +75,9 @@ def draw(seed: int) -> Drawn:
         modules += _layer(rng, fan_in, fan_out, gain, notes)
         gain = 2.0
     steps = rng.randint(1, 7)
-    config = HlsConfig(pe=rng.randint(1, min(sizes[1:] or [min(features, 64)])), form=rng.choice(["auto", "auto", "threshold"]))
+    config = HlsConfig(
+        pe=rng.randint(1, min(sizes[1:] or [min(features, 64)])), form=rng.choice(["auto", "auto", "threshold"])
+    )
     samples = rng.randint(1, 12)
     lead = (samples,) if spec.encoding == "direct" else (steps, samples)
     inputs = np.random.default_rng(seed).integers(low, high + 1, (*lead, *shape))

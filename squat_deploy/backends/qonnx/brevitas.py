@@ -51,6 +51,9 @@ _HINTS = {
     **dict.fromkeys(("Sigmoid", "Tanh", "LeakyRelu", "Elu", "Gelu", "HardSigmoid", "Softmax"), _ACTIVATION),
 }
 Floats = NDArray[np.float32]
+_ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {
+    "ROUND": np.rint, "HALF_EVEN": np.rint, "CEIL": np.ceil, "FLOOR": np.floor, "DOWN": np.trunc,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,8 +168,9 @@ def _check_arity(node: NodeProto) -> None:
         wanted = str(least) if least == most else f"{least} to {most}"
         named = sum(map(bool, node.input))
         raise _fault(node, f"it takes {wanted} inputs", f"{given}, {named} of them named", "export the net again")
-    if (len(node.output) != 1 and node.op_type != "Dropout") or not node.output[0]:
-        raise _fault(node, "it has one output", f"{len(node.output)}", "export the net again")
+    outputs = len(node.output)
+    if not outputs or not node.output[0] or (outputs > 1 and node.op_type != "Dropout"):
+        raise _fault(node, "it has one output with a name", outputs, "export the net again")
 
 
 def _attribute(node: NodeProto, name: str, kind: AttributeProto.AttributeType, default: object) -> object:
@@ -398,24 +402,6 @@ def _bounds(file: _File, node: NodeProto, shape: tuple[int, ...], max_bits: int)
     return (narrow - high - 1 if signed else 0), (high if signed else high - narrow)
 
 
-def _half_up(values: Floats) -> Floats:
-    return np.sign(values) * np.floor(np.abs(values) + np.float32(0.5))
-
-
-def _half_down(values: Floats) -> Floats:
-    return np.sign(values) * np.ceil(np.abs(values) - np.float32(0.5))
-
-
-def _up(values: Floats) -> Floats:
-    return np.sign(values) * np.ceil(np.abs(values))
-
-
-_ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {
-    "ROUND": np.rint, "HALF_EVEN": np.rint, "CEIL": np.ceil, "FLOOR": np.floor, "DOWN": np.trunc,
-    "UP": _up, "HALF_UP": _half_up, "HALF_DOWN": _half_down,
-}  # fmt: skip
-
-
 def _rounding(node: NodeProto) -> Callable[[Floats], Floats]:
     mode = _text(node, "rounding_mode", "ROUND").upper()
     if mode not in _ROUNDINGS:
@@ -442,6 +428,7 @@ class _Walk:
     batch: int | None = None  # None if the file leaves it open
     takes_bias: bool = False  # whether an Add would be the bias of the layer just before
     weights: int = 0
+    names: dict[str, int] = field(default_factory=dict)
     layers: list[ImportedSynapses] = field(default_factory=list)
     input_quant: InputQuant | None = None
     activations: list[tuple[int, str, str]] = field(default_factory=list)
@@ -494,12 +481,14 @@ class _Walk:
         if (scale != scale[:, :1]).any():
             got, hint = "several for one neuron", "use per-tensor or per-channel scaling"
             raise _fault(node, "one scale for all, or one a neuron", got, hint)
-        name, number = _name(node, weight.name), 1
-        taken = {layer.name for layer in self.layers}
-        while (unique := name if number == 1 else f"{name}_{number}") in taken:
-            number += 1
         steps = np.ascontiguousarray(weight.values, dtype=np.int64)
-        self.layers.append(ImportedSynapses(unique, steps, scale[:, 0].copy(), bias, conv))
+        name = self._unique(_name(node, weight.name))
+        self.layers.append(ImportedSynapses(name, steps, scale[:, 0].copy(), bias, conv))
+
+    def _unique(self, name: str) -> str:
+        """Layers that share a parameter share its name."""
+        self.names[name] = number = self.names.get(name, 0) + 1
+        return name if number == 1 else self._unique(f"{name}_{number}")
 
     def weights_of(self, node: NodeProto) -> _Constant:
         """The quantized weights of a layer; counted, as the layers of a small file may share a large tensor."""
