@@ -160,7 +160,7 @@ def _check_graph(graph: GraphProto, outer: set[str], depth: int) -> None:
     inputs = {value.name for value in graph.input}
     _define(known, (tensor.name for tensor in graph.initializer if tensor.name not in inputs), "initializer")
     for node in graph.node:
-        label = f"node {node.name or node.output[:1]!r} ({node.op_type})"
+        label = f"node {node.name or ', '.join(node.output)!r} ({node.op_type})"
         if missing := [name for name in node.input if name not in known]:
             raise FileFormatError(f"{label}: its input {missing[0]!r} is made by no node before it: a cycle or a gap")
         for body in subgraphs(node):

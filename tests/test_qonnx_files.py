@@ -1,0 +1,362 @@
+"""Bad ONNX files: one clear error each, in bounded memory and time."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+import squat_deploy as sd
+from squat_deploy.backends.qonnx.document import KEY
+from squat_deploy.errors import FileFormatError
+
+
+def node(model: ModelProto, output: str) -> NodeProto:
+    return next(n for n in model.graph.node if n.output[0] == output)
+
+
+def array(model: ModelProto, name: str) -> TensorProto:
+    return next(t for t in model.graph.initializer if t.name == name)
+
+
+def replace(model: ModelProto, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    tensor = array(model, name)
+    tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), name))
+
+
+def describe(model: ModelProto, change: Callable[[dict], object]) -> None:
+    entry = next(entry for entry in model.metadata_props if entry.key == KEY)
+    document = json.loads(entry.value)
+    change(document)
+    entry.value = json.dumps(document)
+
+
+def cycle(model: ModelProto) -> None:
+    node(model, "fc1.synaptic_sum").input[0] = "lif2.spikes"
+
+
+def unknown_operator(model: ModelProto) -> None:
+    node(model, "lif1.fires").op_type = "GreaterOrEqualish"
+
+
+def unknown_domain(model: ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+
+
+def comparison(model: ModelProto) -> None:
+    node(model, "lif1.fires").op_type = "Greater"
+
+
+def reduction(model: ModelProto) -> None:
+    node(model, "lif1.state_next").attribute[0].i = 1
+
+
+def wider(model: ModelProto) -> None:
+    replace(model, "fc1.weight", lambda a: a.astype(np.int16))
+
+
+def shape_bomb(model: ModelProto) -> None:
+    array(model, "fc1.weight").dims[:] = [2**31, 2**31]
+
+
+def negative_shape(model: ModelProto) -> None:
+    array(model, "fc1.weight").dims[:] = [-1, 8]
+
+
+def strings(model: ModelProto) -> None:
+    array(model, "fc1.weight").CopyFrom(helper.make_tensor("fc1.weight", TensorProto.STRING, [1], [b"x"]))
+
+
+def outside(model: ModelProto) -> None:
+    tensor = array(model, "fc1.weight")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
+def absolute(model: ModelProto) -> None:
+    outside(model)
+    array(model, "fc1.weight").external_data[0].value = "/etc/passwd"
+
+
+def absent(model: ModelProto) -> None:
+    outside(model)
+    array(model, "fc1.weight").external_data[0].value = "weights.bin"
+
+
+def flipped_weight(model: ModelProto) -> None:
+    replace(model, "fc1.weight", lambda a: np.where(np.indices(a.shape).sum(axis=0) == 0, a ^ 1, a).astype(a.dtype))
+
+
+def moved_threshold(model: ModelProto) -> None:
+    replace(model, "lif1.thresholds", lambda a: a - (a == a[1, 1]).astype(a.dtype))
+
+
+def falling_thresholds(model: ModelProto) -> None:
+    replace(model, "lif1.thresholds", lambda a: np.ascontiguousarray(a[:, ::-1]))
+
+
+def other_fire_level(model: ModelProto) -> None:
+    replace(model, "lif1.fire_level", lambda a: a - 1)
+
+
+def crossed(model: ModelProto) -> None:
+    """The second layer reads the first one's states."""
+    gather = node(model, "lif2.thresholds_of_state")
+    gather.input[1] = "lif1.state"
+
+
+def other_axis(model: ModelProto) -> None:
+    replace(model, "lif1.level_axis", lambda a: a + 2)
+
+
+def float_input(model: ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def twice(model: ModelProto) -> None:
+    model.graph.initializer.append(array(model, "fc1.weight"))
+
+
+def nested(model: ModelProto) -> None:
+    body = helper.make_graph([], "deep", [], [])
+    for _ in range(3):
+        deeper = helper.make_node("If", ["input"], [], name="deep", then_branch=body)
+        body = helper.make_graph([deeper], "deep", [], [])
+    model.graph.node.append(body.node[0])
+
+
+def function(model: ModelProto) -> None:
+    model.functions.add(name="f", domain="")
+
+
+def no_outputs(model: ModelProto) -> None:
+    del model.graph.output[:]
+
+
+MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
+    "cycle": (
+        cycle,
+        "node 'fc1.synaptic_sum.MatMulInteger' (MatMulInteger): its input 'lif2.spikes' is made by no node before it: "
+        "a cycle or a gap",
+    ),
+    "unknown operator": (
+        unknown_operator,
+        "node 'lif1.fires.GreaterOrEqual' (GreaterOrEqualish): the network has GreaterOrEqual here",
+    ),
+    "unknown domain": (
+        unknown_domain,
+        "unknown operator domain 'com.example'; known are qonnx.custom_op.general, onnx.brevitas, "
+        "finn.custom_op.general",
+    ),
+    "other operator": (comparison, "node 'lif1.fires.GreaterOrEqual' (Greater): the network has GreaterOrEqual here"),
+    "other attribute": (
+        reduction,
+        "node 'lif1.state_next.ReduceSum' (ReduceSum): attribute keepdims is 1; the network has 0",
+    ),
+    "wrong dtype": (wider, "tensor 'fc1.weight' (fc1.weight): int16 (16, 8); the network has int8 (16, 8)"),
+    "shape bomb": (
+        shape_bomb,
+        "tensor 'fc1.weight': claims shape [2147483648, 2147483648], but holds other data",
+    ),
+    "negative shape": (negative_shape, "tensor 'fc1.weight': shape [-1, 8]"),
+    "strings": (strings, "tensor 'fc1.weight': element type STRING is not read"),
+    "data outside": (
+        outside,
+        "tensor 'fc1.weight': its data is outside the folder of the model: '../../etc/passwd'",
+    ),
+    "data at an absolute path": (
+        absolute,
+        "tensor 'fc1.weight': its data is outside the folder of the model: '/etc/passwd'",
+    ),
+    "data missing": (absent, "tensor 'fc1.weight': its data file weights.bin cannot be read"),
+    "weight flipped": (flipped_weight, "its digest is not that of its content; the file was altered"),
+    "threshold moved": (moved_threshold, "its digest is not that of its content; the file was altered"),
+    "thresholds fall": (falling_thresholds, "lif1: thresholds must ascend"),
+    "fire level changed": (other_fire_level, "tensor 'lif1.fire_level': contradicts the other arrays of its layer"),
+    "states crossed": (
+        crossed,
+        "node 'lif2.thresholds_of_state.Gather' (Gather): takes 'lif1.state' in place of the graph's input "
+        "'lif2.state'",
+    ),
+    "constant changed": (
+        other_axis,
+        "node 'lif1.state_next.ReduceSum' (ReduceSum): takes 'lif1.level_axis', which is not the constant "
+        "'lif1.level_axis'",
+    ),
+    "float input": (float_input, "input 'input': its type or shape is not that of 'input' in the network"),
+    "two of a name": (twice, "initializer: a second tensor named 'fc1.weight'"),
+    "nested deeply": (nested, "more than 100000 nodes, or graphs nested deeper than 2"),
+    "functions": (function, "functions, training graphs and sparse tensors are not read"),
+    "no outputs": (no_outputs, "graph 'step': 0 outputs; the network has 3"),
+    "old opset": (
+        lambda m: setattr(m.opset_import[0], "version", 9),
+        "opset 9; this version reads 13 to 26",
+    ),
+    "no metadata": (
+        lambda m: m.ClearField("metadata_props"),
+        "an ONNX file, but its metadata has no squat_deploy.network: not written by emit_qonnx",
+    ),
+    "metadata: no JSON": (
+        lambda m: setattr(m.metadata_props[0], "value", "{"),
+        "metadata: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+    ),
+    "metadata: other schema": (
+        lambda m: describe(m, lambda d: d.update(schema=99)),
+        "metadata: schema 99; this version reads 1",
+    ),
+    "metadata: field missing": (
+        lambda m: describe(m, lambda d: d["layers"][0]["neurons"].pop("states")),
+        "metadata: layers.0.neurons.states: Field required",
+    ),
+    "metadata: batch bomb": (
+        lambda m: describe(m, lambda d: d.update(batch=10**12)),
+        "metadata: batch 1000000000000 of 8 neurons",
+    ),
+    "metadata: table bomb": (
+        lambda m: describe(m, lambda d: d["layers"][0]["neurons"].update(states=10**9)),
+        "metadata: lif1: must have 2 to 1024 states",
+    ),
+    "metadata: weight range": (
+        lambda m: describe(m, lambda d: d["layers"][0]["synapses"].update(weight_high=6)),
+        "metadata: lif1: weight_high contradicts the arrays",
+    ),
+    "metadata: sizes": (
+        lambda m: describe(m, lambda d: d["layers"][0]["synapses"].update(inputs=17)),
+        "metadata: lif1: 17 to 8 synapses for 8 neurons",
+    ),
+    "metadata: initial state": (
+        lambda m: describe(m, lambda d: d["layers"][0]["neurons"].update(initial_state=0)),
+        "its digest is not that of its content; the file was altered",
+    ),
+    "metadata: input step": (
+        lambda m: describe(m, lambda d: d["input"].update(step=0.5)),
+        "its digest is not that of its content; the file was altered",
+    ),
+    "metadata: input range": (
+        lambda m: describe(m, lambda d: d["input"].update(low=5, high=2)),
+        "metadata: InputSpec: needs low < high within 16 bits; got 5 and 2",
+    ),
+    "metadata: steps": (
+        lambda m: describe(m, lambda d: d.update(steps=0)),
+        "metadata: steps must be 1 to 65535; got 0",
+    ),
+    "metadata: digest": (
+        lambda m: describe(m, lambda d: d.update(digest="0" * 64)),
+        "its digest is not that of its content; the file was altered",
+    ),
+    "metadata: a proof withdrawn": (
+        lambda m: describe(m, lambda d: d["certificate"][0].update(proven=False)),
+        "lif1: proven with combinations at risk, or the reverse",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_changed_models(name: str, small: sd.Network, tmp_path: Path) -> None:
+    change, message = MODELS[name]
+    model = sd.emit_qonnx(small)
+    change(model)
+    path = tmp_path / "x.onnx"
+    path.write_bytes(model.SerializeToString())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FileFormatError) as error:
+        sd.load(path)
+    assert str(error.value) == f"{path}: {message}"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB: no claim was believed
+
+
+BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda _: b"", "an ONNX file without nodes, or not an ONNX file"),
+    "truncated": (lambda data: data[: len(data) // 2], "not an ONNX file, or truncated"),
+    "text": (lambda _: b"this is not a model\n" * 99, "not an ONNX file, or truncated"),
+    "a safetensors file": (lambda _: b"\x40\0\0\0\0\0\0\0" + b"{" * 64, "not an ONNX file, or truncated"),
+}
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_files_that_are_no_models(name: str, small: sd.Network, tmp_path: Path) -> None:
+    change, message = BYTES[name]
+    path = tmp_path / "x.onnx"
+    path.write_bytes(change(sd.emit_qonnx(small).SerializeToString()))
+    with pytest.raises(FileFormatError) as error:
+        sd.load(path)
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_every_truncation_is_an_error(small: sd.Network, tmp_path: Path) -> None:
+    data = sd.emit_qonnx(small, form="sequence").SerializeToString()
+    path = tmp_path / "x.onnx"
+    for length in range(0, len(data), 97):
+        path.write_bytes(data[:length])
+        with pytest.raises(FileFormatError):
+            sd.load(path)
+
+
+def test_every_flipped_byte_is_an_error_or_does_not_matter(small: sd.Network, tmp_path: Path) -> None:
+    """Names and annotations may change; integers may not, and nothing but a FileFormatError comes out."""
+    data = bytearray(sd.emit_qonnx(small, form="step").SerializeToString(deterministic=True))
+    path, rng = tmp_path / "x.onnx", np.random.default_rng(0)
+    refused = 0
+    for place in rng.integers(0, len(data), 300).tolist():
+        changed = bytearray(data)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        try:
+            assert sd.load(path).digest == small.digest
+        except FileFormatError:
+            refused += 1
+    assert refused > 50
+
+
+def test_missing_and_oversized_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileFormatError, match=r"none.onnx: cannot be read: No such file or directory$"):
+        sd.load(tmp_path / "none.onnx")
+    (tmp_path / "big.onnx").write_bytes(b"x" * 100)
+    monkeypatch.setattr("squat_deploy.backends.qonnx.parsing.MAX_BYTES", 99)
+    with pytest.raises(FileFormatError, match=r"big.onnx: larger than 99 bytes$"):
+        sd.load(tmp_path / "big.onnx")
+
+
+def test_data_beside_the_model_is_read(small: sd.Network, tmp_path: Path) -> None:
+    model = sd.emit_qonnx(small)
+    onnx.save(model, tmp_path / "x.onnx", save_as_external_data=True, location="x.data", size_threshold=0)
+    assert sd.load(tmp_path / "x.onnx").digest == small.digest
+    (tmp_path / "x.data").write_bytes((tmp_path / "x.data").read_bytes()[:-1])
+    with pytest.raises(FileFormatError, match=r"x\.data does not hold bytes"):
+        sd.load(tmp_path / "x.onnx")
+
+
+def test_a_link_out_of_the_folder_is_not_followed(small: sd.Network, tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "secret").write_bytes(b"0" * 128)
+    (tmp_path / "inside" / "weights.bin").symlink_to(tmp_path / "secret")
+    model = sd.emit_qonnx(small)
+    absent(model)
+    (tmp_path / "inside" / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(FileFormatError, match=r"its data is outside the folder of the model: 'weights.bin'$"):
+        sd.load(tmp_path / "inside" / "x.onnx")
+
+
+def test_a_changed_body_of_the_scan(small: sd.Network, tmp_path: Path) -> None:
+    model = sd.emit_qonnx(small, form="sequence")
+    scan = next(n for n in model.graph.node if n.op_type == "Scan")
+    body = next(a.g for a in scan.attribute if a.name == "body")
+    next(n for n in body.node if n.output[0] == "counts_next").op_type = "Sub"
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(FileFormatError, match=r"node 'counts_next.Add' \(Sub\): the network has Add here$"):
+        sd.load(tmp_path / "x.onnx")
+
+
+def test_finn_arrays_must_be_integers(small: sd.Network, tmp_path: Path) -> None:
+    model = sd.emit_qonnx(small, form="finn")
+    replace(model, "fc1.weight", lambda a: a + np.float32(0.5))
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(FileFormatError, match=r"tensor 'fc1.weight': must hold integers$"):
+        sd.load(tmp_path / "x.onnx")
