@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from squat_deploy.agreement import verify
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.lowering import lower
+    from squat_deploy.lowering.imported import import_qonnx
 
 __version__ = "0.1.0"
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Network",
     "emit_hls",
     "emit_qonnx",
+    "import_qonnx",
     "load",
     "lower",
     "save",
@@ -34,6 +36,7 @@ __all__ = [
 
 _LAZY = {  # on first use, so that all else works where torch or onnx are not installed
     "emit_qonnx": "squat_deploy.backends.qonnx",
+    "import_qonnx": "squat_deploy.lowering.imported",
     "lower": "squat_deploy.lowering",
     "verify": "squat_deploy.agreement",
 }

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
 import typer
@@ -24,10 +24,13 @@ from squat_deploy.agreement import Agreement, check_labels, verify
 from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
 from squat_deploy.files import write_file
-from squat_deploy.network import Network
+from squat_deploy.network import InputSpec, Network
 from squat_deploy.report import agreement_table, certificate_table, cost_line, network_table, ports_table
 from squat_deploy.simulator import simulate
 from squat_deploy.storage import load, save
+
+if TYPE_CHECKING:
+    from torch import nn
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
@@ -51,7 +54,7 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except ModuleNotFoundError as error:
-            extra = "qonnx" if error.name in ("onnx", "onnxruntime", "qonnx") else "train"
+            extra = "qonnx" if error.name in ("onnx", "onnxruntime", "qonnx", "graphviz") else "train"
             _fail(f"this command needs the package {error.name}: pip install 'squat_deploy[{extra}]'", as_json)
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -157,7 +160,10 @@ def train(
     _emit(document, as_json, f"test accuracy {history[-1]['accuracy']:.2%}; the model is in {out / MODEL}")
 
 
-ModelArgument = Annotated[str, typer.Argument(help="The torch model as path/to/file.py:factory.")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="The torch model as path/to/file.py:factory, or a QONNX export of Brevitas (.onnx).")
+]
+NeuronFile = Annotated[Path | None, typer.Option(help="YAML file with the neurons of a QONNX export.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, or a torch file of weights only.")]
 
 
@@ -165,7 +171,8 @@ Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, 
 @_guarded
 def lower(
     model: ModelArgument,
-    steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
+    steps: Annotated[int | None, typer.Option(help="Time steps of one sequence.")] = None,
+    neurons: NeuronFile = None,
     out: Annotated[Path, typer.Option(help="Where to save the network.")] = Path("network.safetensors"),
     checkpoint: Checkpoint = None,
     shape: Annotated[str | None, typer.Option(help="Shape of one sample, e.g. 784 or 2,34,34.")] = None,
@@ -180,12 +187,31 @@ def lower(
     from squat_deploy.lowering import infer_input, load_model
     from squat_deploy.lowering import lower as lower_model
 
-    loaded = load_model(model, checkpoint)
-    spec = infer_input(loaded, _shape(shape), low, high, step, encoding)
-    network = lower_model(loaded, spec, steps, allow_unproven=allow_unproven, name=model.rsplit(":", 1)[-1])
+    if model.endswith(".onnx"):
+        if any(value is not None for value in (steps, checkpoint, shape, low, high, step)) or encoding != "direct":
+            raise ConfigError("lower: with an .onnx file, steps and inputs are stated in the YAML file of --neurons")
+        loaded: nn.Module
+        loaded, spec, count = _imported(model, neurons)
+        name = Path(model).stem
+    else:
+        if steps is None or neurons is not None:
+            raise ConfigError("lower: a model in Python needs --steps, and no --neurons")
+        loaded = load_model(model, checkpoint)
+        spec, count = infer_input(loaded, _shape(shape), low, high, step, encoding), steps
+        name = model.rsplit(":", 1)[-1]
+    network = lower_model(loaded, spec, count, allow_unproven=allow_unproven, name=name)
     save(network, out)
     tables = (network_table(network), certificate_table(network.certificate), f"saved {out}")
     _emit({"network": str(out), **_summary(network)}, as_json, *tables)
+
+
+def _imported(weights: str, neurons: Path | None) -> tuple[nn.Sequential, InputSpec, int]:
+    """Model, inputs and time steps of a QONNX export of Brevitas and its neuron file."""
+    from squat_deploy.lowering.imported import imported_model
+
+    if neurons is None:
+        raise ConfigError(f"{weights}: an .onnx file has weights only; give the neurons as a YAML file with --neurons")
+    return imported_model(Path(weights), neurons)
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:
@@ -335,8 +361,11 @@ def _folding(options: list[str] | None) -> int | dict[str, int]:
 @_guarded
 def verify_command(
     network: NetworkFile,
-    model: Annotated[str | None, typer.Option(help="The torch model as path/to/file.py:factory.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The torch model as path/to/file.py:factory, or an export with --neurons.")
+    ] = None,
     checkpoint: Checkpoint = None,
+    neurons: NeuronFile = None,
     inputs: InputsFile = None,
     labels: LabelsFile = None,
     samples: Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")] = 64,
@@ -348,8 +377,10 @@ def verify_command(
 ) -> None:
     """Run torch, NumPy, compiled C++ and the ONNX graphs on the same input and compare whole traces."""
     loaded = load(network)
-    torch_model = None
-    if model is not None:
+    torch_model: nn.Module | None = None
+    if model is not None and model.endswith(".onnx"):
+        torch_model = _imported(model, neurons)[0]
+    elif model is not None:
         from squat_deploy.lowering import load_model
 
         torch_model = load_model(model, checkpoint)

@@ -20,7 +20,7 @@ from squat_deploy.lowering.walk import PendingLayer, PendingNeuron, Walk, plain_
 from squat_deploy.lowering.weights import quant_conv2d, quant_linear
 from squat_deploy.quantize import InputQuantizer, StateQuantizer
 from squat_deploy.synapses import Dense
-from squat_deploy.training.layers import IntThenScaleLinear
+from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 
 Handler = Callable[[Walk, str, nn.Module], None]
 
@@ -166,6 +166,8 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     QuantConv2d: quant_conv2d,
     QuantLinear: quant_linear,
     IntThenScaleLinear: quant_linear,
+    FixedConv2d: quant_conv2d,
+    FixedLinear: quant_linear,
     nn.BatchNorm1d: _batch_norm,
     snn.Leaky: _leaky,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,12 +17,12 @@ from squat_deploy.lowering.current import EXACT_LIMIT, Current, Floats, sum_erro
 from squat_deploy.lowering.walk import PendingLayer, Walk, plain_name
 from squat_deploy.network import MAX_NEURONS
 from squat_deploy.synapses import Conv2d, Dense, IntArray, Synapses
-from squat_deploy.training.layers import IntThenScaleLinear
+from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 
 
 def quant_linear(walk: Walk, name: str, module: nn.Module) -> None:
-    """Handler of QuantLinear and IntThenScaleLinear."""
-    assert isinstance(module, QuantLinear)
+    """Handler of QuantLinear, IntThenScaleLinear and FixedLinear."""
+    assert isinstance(module, QuantLinear | FixedLinear)
     if walk.shape is not None and walk.shape != (module.in_features,):
         hint = "put nn.Flatten() before it" if len(walk.shape) > 1 else "make the sizes match"
         walk.fault(name, f"takes ({module.in_features},) values", walk.shape, hint)
@@ -30,8 +31,8 @@ def quant_linear(walk: Walk, name: str, module: nn.Module) -> None:
 
 
 def quant_conv2d(walk: Walk, name: str, module: nn.Module) -> None:
-    """Handler of QuantConv2d."""
-    assert isinstance(module, QuantConv2d)
+    """Handler of QuantConv2d and FixedConv2d."""
+    assert isinstance(module, QuantConv2d | FixedConv2d)
     if walk.shape is not None and (len(walk.shape) != 3 or walk.shape[0] != module.in_channels):
         hint = "declare inputs of shape (channels, height, width), and put no nn.Flatten before it"
         walk.fault(name, f"takes ({module.in_channels}, height, width) values", walk.shape, hint)
@@ -45,21 +46,30 @@ def quant_conv2d(walk: Walk, name: str, module: nn.Module) -> None:
         try:
             channels, height, width = walk.shape
             blank = np.zeros(module.weight.shape, dtype=np.int64), np.zeros(module.out_channels, dtype=np.int64)
-            shape = _conv2d(plain_name(name), *blank, module, (channels, height, width)).output_shape
+            empty = _conv2d(plain_name(name), *blank, module, (channels, height, width))
+            shape = empty.output_shape
+            if max(empty.inputs, empty.outputs) > MAX_NEURONS:
+                got = f"{empty.inputs} to {empty.outputs}"
+                walk.fault(name, f"at most {MAX_NEURONS} neurons a layer", got, "use a larger stride or fewer channels")
+                walk.broken = True
         except ConfigError as error:
             walk.fault(name, "the sizes of a convolution fit its inputs", error, "change the kernel, padding or input")
             walk.broken = True
     _quantized(walk, name, module, shape)
 
 
-def _quantized(walk: Walk, name: str, module: QuantLinear | QuantConv2d, shape: tuple[int, ...] | None) -> None:
+Quantized: TypeAlias = QuantLinear | QuantConv2d | FixedLinear | FixedConv2d
+
+
+def _quantized(walk: Walk, name: str, module: Quantized, shape: tuple[int, ...] | None) -> None:
     """What all quantized layers share: `shape` is that of their results."""
     if walk.pending is not None:
         walk.fault(
             name, "synapses feed neurons", "two linear layers in a row", "put snn.Leaky between them, or merge them"
         )
     zeros = torch.zeros(1, *walk.shape) if walk.shape is not None and not walk.broken else None
-    faults = _weight_faults(module, zeros)
+    fixed = isinstance(module, FixedLinear | FixedConv2d)
+    faults = [] if fixed else _weight_faults(module, zeros)
     for rule, got, hint in faults:
         walk.fault(name, rule, got, hint)
     if faults or zeros is None:
@@ -133,11 +143,19 @@ def _weight_faults(module: QuantLinear | QuantConv2d, zeros: Tensor | None) -> l
 
 
 @torch.no_grad()
-def _synapses(walk: Walk, name: str, module: QuantLinear | QuantConv2d, zeros: Tensor) -> PendingLayer:
-    """The integers and the scale of a quantized layer, and its bias as it acts, whatever quantizer made it."""
+def _integers(module: Quantized) -> tuple[IntArray, Floats]:
+    """Integer weights, and their scale (out,)."""
+    if isinstance(module, FixedLinear | FixedConv2d):
+        return module.integers.numpy(), module.scale.double().numpy()
     quantized = module.quant_weight()
     scale = quantized.scale.detach().reshape(-1).expand(len(module.weight)).double().numpy()
-    weight = torch.round(quantized.value / quantized.scale).to(torch.int64).numpy()
+    return torch.round(quantized.value / quantized.scale).to(torch.int64).numpy(), scale
+
+
+@torch.no_grad()
+def _synapses(walk: Walk, name: str, module: Quantized, zeros: Tensor) -> PendingLayer:
+    """The integers of a quantized layer, and its bias as it acts, whatever quantizer made it."""
+    weight, scale = _integers(module)
     bias = module(zeros)[0].reshape(len(module.weight), -1)[:, 0].double().numpy()
     if isinstance(module, IntThenScaleLinear):
         return _int_then_scale(walk, name, weight, scale, bias)

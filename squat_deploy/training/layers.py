@@ -1,9 +1,10 @@
-"""A quantized linear layer whose float32 result is exact at any scale."""
+"""Quantized layers that Brevitas does not have: exact at any scale, or with weights that are integers already."""
 
 from __future__ import annotations
 
+import torch
 from brevitas.nn import QuantLinear
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -21,3 +22,48 @@ class IntThenScaleLinear(QuantLinear):
         integers = weight.int(float_datatype=True).detach() + (ratio - ratio.detach())
         result = functional.linear(input, integers) * weight.scale.reshape(-1)
         return result if self.bias is None else result + self.bias
+
+
+class FixedLinear(nn.Linear):
+    """A linear layer whose weights are stored integers times a float32 scale, as another tool exported them."""
+
+    integers: Tensor
+    scale: Tensor
+
+    def __init__(self, integers: Tensor, scale: Tensor, bias: Tensor | None) -> None:
+        """Args: integers: (out, in), int64; scale: (out,), float32; bias: (out,), float32."""
+        outputs, inputs = integers.shape
+        super().__init__(inputs, outputs, bias=bias is not None)
+        _fix(self, integers, scale, bias)
+
+
+class FixedConv2d(nn.Conv2d):
+    """The same for a convolution, zero-padded."""
+
+    integers: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        integers: Tensor,
+        scale: Tensor,
+        bias: Tensor | None,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+        dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
+    ) -> None:
+        """Args: integers: (O, C / groups, kernel height, kernel width), int64; scale, bias: (O,), float32."""
+        outputs, channels, height, width = integers.shape
+        kernel, sizes = (height, width), (stride, padding, dilation, groups)
+        super().__init__(channels * groups, outputs, kernel, *sizes, bias=bias is not None)
+        _fix(self, integers, scale, bias)
+
+
+def _fix(module: FixedLinear | FixedConv2d, integers: Tensor, scale: Tensor, bias: Tensor | None) -> None:
+    module.register_buffer("integers", integers)
+    module.register_buffer("scale", scale)
+    real = integers.to(torch.float32) * scale.reshape(-1, *[1] * (integers.ndim - 1))
+    module.weight = nn.Parameter(real, requires_grad=False)
+    if bias is not None:
+        module.bias = nn.Parameter(bias, requires_grad=False)

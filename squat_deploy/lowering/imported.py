@@ -1,0 +1,186 @@
+"""Weights from a Brevitas export, neurons from a small YAML file: a torch model, which is then lowered like any other.
+
+The neurons are built by snnTorch itself, so that their tables come from running them, as everywhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import snntorch as snn
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses, read_brevitas
+from squat_deploy.errors import ConfigError
+from squat_deploy.levels import Kind
+from squat_deploy.lowering.api import lower
+from squat_deploy.network import Encoding, InputSpec, Network
+from squat_deploy.quantize import StateQuantizer
+from squat_deploy.training.layers import FixedConv2d, FixedLinear
+
+MAX_YAML_BYTES = 2**20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputConfig(_Strict):
+    """The integers that enter, as `InputSpec`; the shape is that of the ONNX file."""
+
+    low: int = 0
+    high: int = 1
+    step: float = 1.0
+    encoding: Encoding = "direct"
+
+
+class NeuronConfig(_Strict):
+    """One layer of `snn.Leaky`.
+
+    Attributes:
+        levels: how the states are spaced, or the level table itself.
+    """
+
+    beta: float | list[float]
+    threshold: float | list[float] = 1.0
+    reset: Literal["subtract", "zero", "none"] = "subtract"
+    reset_delay: bool = True
+    state_bits: int = Field(4, ge=1, le=8)
+    levels: Kind | list[float] = "threshold-centred"
+    lower_limit: float = 0.0
+    upper_limit: float = 0.2
+
+    def module(self) -> snn.Leaky:
+        """The neuron. Raises: ConfigError for a level table that cannot be used."""
+        threshold = float(np.max(self.threshold))
+        if isinstance(self.levels, list):
+            quantizer = StateQuantizer(np.array(self.levels, dtype=np.float32), threshold)
+        else:
+            limits = {"lower_limit": self.lower_limit, "upper_limit": self.upper_limit}
+            quantizer = StateQuantizer.of(self.state_bits, self.levels, threshold, **limits)
+        return snn.Leaky(
+            beta=_value(self.beta),
+            threshold=_value(self.threshold),
+            reset_mechanism=self.reset,
+            reset_delay=self.reset_delay,
+            init_hidden=True,
+            state_quant=quantizer,
+        )
+
+
+class ImportConfig(_Strict):
+    """The YAML file.
+
+    Attributes:
+        input: what enters; by default what the export's own input quantizer says.
+        neurons: one entry a layer, or one for all.
+        activations: "refuse" an export with activations (ReLU and the like), or "replace" them by the neurons.
+    """
+
+    steps: int = Field(ge=1, le=65_535)
+    input: InputConfig | None = None
+    neurons: NeuronConfig | list[NeuronConfig]
+    activations: Literal["refuse", "replace"] = "refuse"
+
+
+def _value(value: float | list[float]) -> float | torch.Tensor:
+    return torch.tensor(value) if isinstance(value, list) else value
+
+
+def read_config(path: Path) -> ImportConfig:
+    """Raises: ConfigError for a file that is missing, too large, not YAML, or has other keys or values."""
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes")
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return ImportConfig.model_validate(data)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{path}: {faults}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+
+
+def import_qonnx(
+    weights: str | Path, neurons: str | Path, *, allow_unproven: bool = False, name: str | None = None
+) -> Network:
+    """The Network of a net that Brevitas exported, its neurons given in a YAML file.
+
+    Args:
+        weights: a QONNX file of `brevitas.export.export_qonnx`, dynamo or not.
+        neurons: steps, input and neurons; see `ImportConfig`.
+        allow_unproven: as for `lower`.
+        name: name of the network; that of the file by default.
+
+    Raises: FileFormatError, ConfigError, and what `lower` raises.
+    """
+    model, spec, steps = imported_model(Path(weights), Path(neurons))
+    return lower(model, spec, steps, allow_unproven=allow_unproven, name=name or Path(weights).stem)
+
+
+def imported_model(weights: Path, neurons: Path) -> tuple[nn.Sequential, InputSpec, int]:
+    """The model of a Brevitas export and a neuron file, its inputs, and its time steps.
+
+    Args:
+        weights: a QONNX file of `brevitas.export.export_qonnx`.
+        neurons: a YAML file, see `ImportConfig`.
+
+    Raises: FileFormatError for the ONNX file, ConfigError for the YAML file, each naming what does not fit.
+    """
+    config, graph = read_config(neurons), read_brevitas(weights)
+    entries = config.neurons if isinstance(config.neurons, list) else [config.neurons] * len(graph.layers)
+    if len(entries) != len(graph.layers):
+        raise ConfigError(f"{neurons}: {len(entries)} neurons for {len(graph.layers)} layers of {weights}")
+    if graph.activations and config.activations == "refuse":
+        names = ", ".join(f"{name} ({kind})" for _, name, kind in graph.activations)
+        raise ConfigError(f"{weights}: has activations: {names}; set 'activations: replace' to put neurons there")
+    model = nn.Sequential()
+    spiking = False
+    for index, (layer, entry) in enumerate(zip(graph.layers, entries, strict=True), start=1):
+        if layer.conv is None and not spiking:
+            model.add_module("flatten", nn.Flatten())
+            spiking = True
+        model.add_module(_module_name(layer.name, index, model), _synapses(layer))
+        try:
+            model.add_module(f"lif{index}", entry.module())
+        except ConfigError as error:
+            raise ConfigError(f"{neurons}: neurons of layer {index}: {error}") from error
+    return model.eval(), _input_spec(graph, config, neurons), config.steps
+
+
+def _module_name(name: str, index: int, model: nn.Sequential) -> str:
+    plain = name.replace(".", "_")
+    taken = not plain or hasattr(model, plain) or plain.startswith("lif")
+    return f"layer{index}" if taken else plain
+
+
+def _synapses(layer: ImportedSynapses) -> nn.Module:
+    weight, scale = torch.from_numpy(np.array(layer.weight)), torch.from_numpy(np.array(layer.scale))
+    bias = None if layer.bias is None else torch.from_numpy(np.array(layer.bias))
+    if layer.conv is None:
+        return FixedLinear(weight, scale, bias)
+    sizes = layer.conv.stride, layer.conv.padding, layer.conv.dilation, layer.conv.groups
+    return FixedConv2d(weight, scale, bias, *sizes)
+
+
+def _input_spec(graph: ImportedGraph, config: ImportConfig, path: Path) -> InputSpec:
+    """What the YAML file says; it must be what the export's input quantizer says, where there is one."""
+    own = graph.input_quant
+    encoding: Encoding = config.input.encoding if config.input else "direct"
+    if own is None:
+        given = config.input or InputConfig()
+        return InputSpec(graph.input_shape, given.low, given.high, given.step, encoding)
+    spec = InputSpec(graph.input_shape, own.low, own.high, own.scale, encoding)
+    stated: dict[str, Any] = config.input.model_dump(exclude_unset=True, exclude={"encoding"}) if config.input else {}
+    wrong = {key: value for key, value in stated.items() if value != getattr(spec, key)}
+    if wrong:
+        said = ", ".join(f"{key}: {getattr(spec, key)}" for key in wrong)
+        raise ConfigError(f"{path}: input: the export quantizes its input to {said}; leave it out, or say the same")
+    return spec
