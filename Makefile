@@ -2,24 +2,41 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CORE ?= .venv-core
+FORMS := step sequence finn
 COUNT ?= 200
 SEED ?= 0
 JOBS ?= 2
 
-.PHONY: demo test lint fuzz bench train golden clean
+.PHONY: demo test test-core lint fuzz bench train golden clean
 
 demo: $(VENV)/ready
 	$(BIN)/squat-deploy demo
 
-test: lint
+test: lint test-core
 	$(BIN)/python -m pytest -n 2
+
+# In a fresh environment without torch: each ONNX form reads back, gives the HLS project byte for byte, and verifies.
+test-core: $(VENV)/ready $(CORE)/ready
+	$(CORE)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	! $(CORE)/bin/python -c 'import torch' 2>/dev/null
+	rm -rf build/core && mkdir -p build/core
+	$(BIN)/squat-deploy lower examples/fashion_mnist/model.py:factory --steps 10 --out build/core/net.safetensors \
+	  --checkpoint examples/fashion_mnist/model.safetensors >build/core/log
+	$(BIN)/squat-deploy hls build/core/net.safetensors --out build/core/hls_network >>build/core/log
+	set -e; for form in $(FORMS); do \
+	  $(BIN)/squat-deploy qonnx build/core/net.safetensors --form $$form --out build/core/$$form.onnx >>build/core/log; \
+	  $(CORE)/bin/squat-deploy hls build/core/$$form.onnx --out build/core/hls_$$form >>build/core/log; \
+	  diff -r build/core/hls_network build/core/hls_$$form; \
+	  $(CORE)/bin/squat-deploy verify build/core/$$form.onnx --samples 4; \
+	done
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Random networks over every option until COUNT of them are proven; torch, NumPy and C++ must agree on every value.
+# Random networks over every option until COUNT of them are proven; all executors must agree on every value.
 fuzz: $(VENV)/ready
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
 
@@ -41,5 +58,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(CORE)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(CORE)
+	$(CORE)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt '.[qonnx]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CORE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,6 +21,7 @@ from snntorch.functional.quant import state_quant as snntorch_state_quant
 from torch import nn
 
 import squat_deploy as sd
+from squat_deploy.backends.qonnx.executors import onnxruntime_runner
 from squat_deploy.quantize import state_quant
 from squat_deploy.training.loop import train_step
 from squat_deploy.training.models import dense_lif_net
@@ -140,6 +141,33 @@ def executor_table() -> Table:
     return table
 
 
+def graph_table() -> Table:
+    """The sequence graph in ONNX Runtime against the simulator and the torch model, one thread each."""
+    table = Table("batch", "state bits", "torch, snnTorch's quantizer", "torch, StateQuantizer", "simulator", "graph")
+    table.title = "ms a batch of whole sequences, 784-256-10"
+    table.add_column("torch / graph")
+    table.add_column("simulator / graph")
+    for batch in (1, 128):
+        inputs = np.random.default_rng(0).integers(0, 16, (batch, 784))
+        real = torch.from_numpy(inputs.astype(np.float32) / 16)
+        for bits in (2, 4, 8):
+            torch.manual_seed(0)
+            model = dense_lif_net((784, 256, 10), state_bits=bits).eval()
+            network = sd.lower(model, sd.InputSpec((784,), 0, 15, 2.0**-4), STEPS)
+            graph = onnxruntime_runner(sd.emit_qonnx(network, form="sequence"))
+            stimulus = {"input": inputs.astype(np.uint8)}
+            ours = least(lambda g=graph, s=stimulus: g(s))
+            numpy = least(lambda n=network, i=inputs: sd.simulate(n, i))
+            with torch.no_grad():
+                fast = least(lambda m=model, r=real: run_model(m, r, STEPS))
+                stock = with_snntorch_quantizers(model, bits)
+                slow = least(lambda m=stock, r=real: run_model(m, r, STEPS))
+            times = [f"{seconds * 1e3:.2f}" for seconds in (slow, fast, numpy, ours)]
+            ratios = f"{slow / ours:.1f} ({fast / ours:.1f})", f"{numpy / ours:.2f}"
+            table.add_row(str(batch), str(bits), *times, *ratios)
+    return table
+
+
 def main() -> None:
     """Prints all tables."""
     torch.set_num_threads(1)
@@ -148,7 +176,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     console = Console(width=140)
-    for table in (quantizer_table, training_table, executor_table):
+    for table in (quantizer_table, training_table, executor_table, graph_table):
         console.print(table())
 
 

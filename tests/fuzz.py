@@ -1,18 +1,25 @@
-"""`make fuzz`: random networks until COUNT of them are proven; torch, NumPy and C++ must agree on every value."""
+"""`make fuzz`: random networks until COUNT of them are proven; all executors must agree on every value.
+
+And every ONNX form must withstand qonnx's transformations, with the same bits, and read back to the same Network.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 import squat_deploy as sd
 from squat_deploy.errors import NotProvenError
 from tests.drawing import draw
+from tests.graphs import check_every_form
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Outcome:
 def check(seed: int) -> Outcome:
     """Draws, lowers and verifies one network."""
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     drawn = draw(seed)
     try:
         network = sd.lower(drawn.model, drawn.spec, drawn.steps)
@@ -35,9 +43,14 @@ def check(seed: int) -> Outcome:
         return Outcome(seed, "unproven", 0, drawn.options)
     except Exception as error:  # noqa: BLE001 (a fuzzer reports them all)
         return Outcome(seed, f"FAILED {type(error).__name__}: {error}", 0, drawn.options)
-    agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
-    wrong = next((f"FAILED {row.executor}: {row.first}" for row in agreement.rows if row.mismatches), None)
-    return Outcome(seed, wrong or "agrees", sum(row.values for row in agreement.rows), drawn.options)
+    try:
+        agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
+        wrong = next((f"FAILED {row.label}: {row.first}" for row in agreement.rows if row.mismatches), None)
+        with tempfile.TemporaryDirectory() as folder:
+            cleaned = check_every_form(network, drawn.inputs, Path(folder))
+    except Exception as error:  # noqa: BLE001 (a fuzzer reports them all)
+        return Outcome(seed, f"FAILED {type(error).__name__}: {error}", 0, drawn.options)
+    return Outcome(seed, wrong or "agrees", sum(row.values for row in agreement.rows) + cleaned, drawn.options)
 
 
 def main() -> int:

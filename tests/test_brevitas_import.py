@@ -68,6 +68,11 @@ def same_bits(ours: np.ndarray, theirs: torch.Tensor) -> bool:
     return ours.shape == want.shape and bool((ours.view(np.int32) == want.view(np.int32)).all())
 
 
+def real(layer: ImportedSynapses) -> np.ndarray:
+    """The weights in float32, as the graph has them."""
+    return layer.weight.astype(np.float32) * layer.scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
+
+
 def check(layer: ImportedSynapses, module: nn.Module) -> None:
     """A layer of the file against the module that it came from, to the bit."""
     quant = module.quant_weight()
@@ -76,13 +81,12 @@ def check(layer: ImportedSynapses, module: nn.Module) -> None:
     assert layer.weight.shape == tuple(module.weight.shape)
     assert (layer.weight == quant.int(float_datatype=False).numpy()).all()
     assert same_bits(layer.scale, quant.scale.reshape(-1).expand(outputs).contiguous())
-    per_neuron = layer.scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
-    assert (layer.weight.astype(np.float32) * per_neuron == quant.value.detach().numpy()).all()
+    assert (real(layer) == quant.value.detach().numpy()).all()
     assert len(np.unique(layer.weight)) > 1
     if module.bias is None:
         assert layer.bias is None
     else:
-        bias = module.bias if module.quant_bias() is None else module.quant_bias().value
+        bias = module.quant_bias().value if module.bias_quant.is_quant_enabled else module.bias
         assert layer.bias is not None
         assert same_bits(layer.bias, bias)
 
@@ -265,7 +269,7 @@ def test_the_file_decides_where_brevitas_exports_other_weights(dynamo: bool, tmp
     scale = layer.quant_weight().scale.item()
     values = layer.weight.detach().numpy()
     means = int_quant(values, np.float32(scale), np.float32(0), np.float32(4), 1, 1, "ROUND")
-    assert (read.weight * read.scale[:, None] == means).all()
+    assert (real(read) == means).all()
     assert (read.weight != layer.quant_weight().int().numpy()).any()
 
 
@@ -292,7 +296,7 @@ REFUSED_NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str, str
         lambda: nn.Sequential(QuantLinear(6, 5, bias=True, weight_quant=None)),
         (1, 6),
         "(Gemm)",
-        "its weights pass a Quant; got the float tensor 0.weight; use a layer of brevitas.nn with a weight_quant",
+        "its weights pass a Quant; got the float tensor {weight}; use a layer of brevitas.nn with a weight_quant",
     ),
     "1-d convolution": (
         lambda: nn.Sequential(QuantConv1d(2, 3, 3)),
@@ -343,9 +347,10 @@ def test_refused_nets(case: str, dynamo: bool, tmp_path: Path) -> None:
     net = make()
     path = exported(net, shape, tmp_path, dynamo)
     if "{zero}" in message:
-        source = net[0].act_quant if isinstance(net[0], QuantIdentity) else net[0].quant_weight()
-        zero = source.zero_point() if isinstance(net[0], QuantIdentity) else source.zero_point
-        message = message.format(zero=zero.item())
+        first = net[0]
+        zero = first.act_quant.zero_point() if isinstance(first, QuantIdentity) else first.quant_weight().zero_point
+        message = message.replace("{zero}", str(zero.item()))
+    message = message.replace("{weight}", "slice_1" if dynamo else "0.weight")
     with pytest.raises(FileFormatError) as caught:
         read_brevitas(path)
     where, _, rest = str(caught.value).partition(f"{kind}: ")
@@ -509,7 +514,7 @@ def test_quant_is_qonnx_s(domain: str, mode: str, signed: int, tmp_path: Path) -
             width, zero = np.asarray(bits, np.float32), np.float32(0)
             means = int_quant(grid * scale, scale, zero, width, signed, narrow, mode)
             assert means.dtype == np.float32
-            assert (layer.weight.astype(np.float32) * layer.scale[:, None] == means).all()
+            assert (real(layer) == means).all()
             assert (layer.scale == scale[:, 0]).all()
 
 
@@ -521,7 +526,7 @@ def test_bipolar_quant_is_qonnx_s(tmp_path: Path) -> None:
     store(net, "fc.weight", values)
     store(net, "s", scale)
     (layer,) = read_brevitas(written(net, tmp_path)).layers
-    assert (layer.weight * layer.scale[:, None] == binary_quant(values, scale)).all()
+    assert (real(layer) == binary_quant(values, scale)).all()
     assert set(layer.weight.flatten()) == {-1, 1}
 
 
@@ -563,7 +568,7 @@ def test_other_spellings_mean_the_same(case: str, tmp_path: Path) -> None:
     ACCEPTED[case](net)
     graph = read_brevitas(written(net, tmp_path))
     (layer,) = graph.layers
-    assert (layer.weight * layer.scale[:, None] == means).all()
+    assert (real(layer) == means).all()
     assert (layer.bias == bias).all()
     assert layer.name == "fc"
     assert (graph.input_shape, graph.activations) == ((6,), ((0, "relu", "Relu"),))
@@ -729,8 +734,7 @@ REFUSED: dict[str, tuple[Callable[[ModelProto], None], str]] = {
         f"got Quant; {WEIGHTS}",
     ),
     "weights through many nodes": (
-        lambda net: [between("wq", new("Identity", "IN"))(rest) for rest in [net] for _ in range(1)]
-        and chain(net, 9),
+        lambda net: chain(net, 8),
         "node gemm (Gemm): its weights and bias are stored in the file; got more than 8 nodes before it; "
         "use the layers of brevitas.nn, whose weights are parameters",
     ),
@@ -906,7 +910,7 @@ REFUSED: dict[str, tuple[Callable[[ModelProto], None], str]] = {
         "the graph: its input x is float32; got another type; export the net in float32",
     ),
     "names in a message": (
-        both_of(between("h", new("Sin", "IN")), lambda net: setattr(node_of(net, "new"), "name", "\x1b[31m" + "n" * 200)),
+        between("h", helper.make_node("Sin", ["IN"], ["OUT"], name="\x1b[31m" + "n" * 200)),
         f"node '\\x1b[31m{'n' * 95}' (Sin): not an operation that is read here; got Sin; {KNOWN}",
     ),
 }  # fmt: skip
@@ -1104,7 +1108,7 @@ def spoil(net: ModelProto, rng: np.random.Generator) -> None:
         lambda: node.output.append(pick(["", "extra"])),
         lambda: setattr(node, "op_type", pick(list(KINDS))),
         lambda: setattr(node, "domain", pick(["", "ai.onnx", DOMAIN, "pkg.other"])),
-        lambda: setattr(node, "name", pick(["", "\0", "n" * 10_000])),
+        lambda: setattr(node, "name", pick(["", "\0", "n" * 300])),
         lambda: graph.node.remove(node) if len(graph.node) > 1 else None,
         lambda: store(net, tensor.name, np.zeros(pick(shapes), pick([np.float32, np.int64, np.bool_, np.uint8]))),
         lambda: store(net, tensor.name, np.full(pick(shapes), pick([np.nan, np.inf, -1, 1e38, 1e-45]), np.float32)),

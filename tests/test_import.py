@@ -128,7 +128,7 @@ def activated(tmp_path: Path) -> Path:
 def test_neurons_replace_activations_and_the_input_quantizer_declares_the_input(
     activated: Path, tmp_path: Path
 ) -> None:
-    config = write(tmp_path / "n.yaml", "steps: 4\nactivations: replace\nneurons: {beta: 0.9}\n")
+    config = write(tmp_path / "n.yaml", "steps: 4\nactivations: replace\nneuron: {beta: 0.9}\n")
     network = sd.import_qonnx(activated, config, allow_unproven=True, name="mine")
     assert (network.input.low, network.input.high, network.input.encoding) == (0, 15, "direct")
     assert np.frexp(network.input.step)[0] == 0.5 and network.name == "mine"
@@ -137,25 +137,32 @@ def test_neurons_replace_activations_and_the_input_quantizer_declares_the_input(
 
 CONFIGS = {
     "activations": (
-        "steps: 4\nneurons: {beta: 0.9}\n",
+        "steps: 4\nneuron: {beta: 0.9}\n",
         r"weights.onnx: has activations: .*; set 'activations: replace'",
     ),
     "input contradicts": (
-        "steps: 4\nactivations: replace\ninput: {high: 7}\nneurons: {beta: 0.9}\n",
+        "steps: 4\nactivations: replace\ninput: {high: 7}\nneuron: {beta: 0.9}\n",
         r"n.yaml: input: the export quantizes its input to high: 15; leave it out, or say the same$",
     ),
     "count": (
         "steps: 4\nactivations: replace\nneurons: [{beta: 0.9}]\n",
         r"n.yaml: 1 neurons for 2 layers of .*weights.onnx$",
     ),
-    "steps": ("neurons: {beta: 0.9}\n", r"n.yaml: steps: Field required$"),
-    "key": ("steps: 4\nneurons: {beta: 0.9, betta: 1}\n", r"n.yaml: .*neurons.*betta: Extra inputs are not permitted"),
-    "bits": ("steps: 4\nneurons: {beta: 0.9, state_bits: 32}\n", r"n.yaml: .*less than or equal to 8"),
+    "steps": ("neuron: {beta: 0.9}\n", r"n.yaml: steps: Field required$"),
+    "key": ("steps: 4\nneuron: {beta: 0.9, betta: 1}\n", r"n.yaml: neuron.betta: Extra inputs are not permitted$"),
+    "bits": (
+        "steps: 4\nneuron: {beta: 0.9, state_bits: 32}\n",
+        r"n.yaml: neuron.state_bits: Input should be less than or equal to 8$",
+    ),
+    "both": (
+        "steps: 4\nneuron: {beta: 0.9}\nneurons: [{beta: 0.9}]\n",
+        r"n.yaml: file: Value error, give either neuron, for all layers, or neurons, one entry a layer$",
+    ),
     "not YAML": ("steps: [4\n", r"n.yaml: not a YAML file: while parsing a flow sequence"),
     "a list": ("- 1\n", r"n.yaml: file: Input should be a valid dictionary or instance of ImportConfig$"),
     "python object": ("steps: !!python/object/apply:os.getcwd []\n", r"n.yaml: not a YAML file: could not determine"),
     "levels": (
-        "steps: 4\nactivations: replace\nneurons: {beta: 0.9, levels: [1.0, 1.0]}\n",
+        "steps: 4\nactivations: replace\nneuron: {beta: 0.9, levels: [1.0, 1.0]}\n",
         r"n.yaml: neurons of layer 1: level",
     ),
 }
@@ -172,6 +179,6 @@ def test_neuron_files_that_do_not_fit(name: str, activated: Path, tmp_path: Path
 def test_files_that_are_missing(activated: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.yaml: cannot be read: No such file or directory$"):
         sd.import_qonnx(activated, tmp_path / "none.yaml")
-    config = write(tmp_path / "n.yaml", "steps: 4\nneurons: {beta: 0.9}\n")
+    config = write(tmp_path / "n.yaml", "steps: 4\nneuron: {beta: 0.9}\n")
     with pytest.raises(FileFormatError, match=r"none.onnx: cannot be read: No such file or directory$"):
         sd.import_qonnx(tmp_path / "none.onnx", config)

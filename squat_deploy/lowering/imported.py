@@ -12,7 +12,7 @@ import numpy as np
 import snntorch as snn
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses, read_brevitas
@@ -78,14 +78,26 @@ class ImportConfig(_Strict):
 
     Attributes:
         input: what enters; by default what the export's own input quantizer says.
-        neurons: one entry a layer, or one for all.
+        neuron: the neurons of all layers, or
+        neurons: one entry a layer.
         activations: "refuse" an export with activations (ReLU and the like), or "replace" them by the neurons.
     """
 
     steps: int = Field(ge=1, le=65_535)
     input: InputConfig | None = None
-    neurons: NeuronConfig | list[NeuronConfig]
+    neuron: NeuronConfig | None = None
+    neurons: list[NeuronConfig] | None = None
     activations: Literal["refuse", "replace"] = "refuse"
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ImportConfig:
+        if (self.neuron is None) == (self.neurons is None):
+            raise ValueError("give either neuron, for all layers, or neurons, one entry a layer")
+        return self
+
+    def of_layers(self, count: int) -> list[NeuronConfig]:
+        """The entries of so many layers; a list is as long as it is."""
+        return [self.neuron] * count if self.neuron is not None else self.neurons or []
 
 
 def _value(value: float | list[float]) -> float | torch.Tensor:
@@ -135,7 +147,7 @@ def imported_model(weights: Path, neurons: Path) -> tuple[nn.Sequential, InputSp
     Raises: FileFormatError for the ONNX file, ConfigError for the YAML file, each naming what does not fit.
     """
     config, graph = read_config(neurons), read_brevitas(weights)
-    entries = config.neurons if isinstance(config.neurons, list) else [config.neurons] * len(graph.layers)
+    entries = config.of_layers(len(graph.layers))
     if len(entries) != len(graph.layers):
         raise ConfigError(f"{neurons}: {len(entries)} neurons for {len(graph.layers)} layers of {weights}")
     if graph.activations and config.activations == "refuse":
