@@ -322,26 +322,28 @@ def qonnx_command(
     as_json: Json = False,
 ) -> None:
     """Write a network as an ONNX graph of integers, which every command reads in its place."""
-    from squat_deploy.backends.qonnx import description, emit_qonnx
+    from squat_deploy.backends.qonnx import description, emit_qonnx, write_model
 
     loaded = load(network)
     target = out or Path(f"{network.name.split('.')[0]}.{form}.onnx")
-    model = emit_qonnx(loaded, target, form=form, batch=batch, trace=trace)
+    model = emit_qonnx(loaded, form=form, batch=batch, trace=trace)
     ports = description.ports(model)
     document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest}
     document["ports"] = [vars(port) for port in ports]
-    lines = [f"wrote {target}"]
+    lines = []
     if form == "finn":
         from squat_deploy.backends.qonnx.cost import step_cost
 
         spent = step_cost(loaded)
         document["cost"] = vars(spent)
-        lines.insert(0, cost_line(spent))
+        lines.append(cost_line(spent))
     if picture is not None:
         from squat_deploy.backends.qonnx.picture import draw
 
         draw(model, picture)
         lines.append(f"drew {picture}")
+    write_model(model, target)
+    lines.append(f"wrote {target}")
     _emit(document, as_json, ports_table(ports, f"{loaded.name}: {form}, {len(model.graph.node)} nodes"), *lines)
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from brevitas.export import export_qonnx
+from brevitas.nn import QuantLinear
 from typer.testing import CliRunner
 
 import squat_deploy as sd
+from squat_deploy import toolchain
 from squat_deploy.cli import app
 from squat_deploy.training.checkpoint import save_model
 from squat_deploy.training.models import dense_lif_net
+from tests.conftest import need
 
 MODEL = """
 from squat_deploy.training.models import dense_lif_net
@@ -90,7 +96,7 @@ def test_the_whole_line(work: Path, small: sd.Network, compiler: None) -> None:
     verified = document(
         "verify", "network.safetensors", "--model", "model.py:factory", "--checkpoint", "weights.safetensors"
     )
-    assert verified["agrees"] is True and len(verified["executors"]) == 3  # type: ignore[arg-type]
+    assert verified["agrees"] is True and len(verified["executors"]) == 8  # type: ignore[arg-type]
     assert "mismatches" in invoke("verify", "network.safetensors", "--inputs", "x.npy", "--labels", "y.npy")
 
 
@@ -100,6 +106,47 @@ def test_verify_fails_on_another_model(work: Path, compiler: None) -> None:
     arguments = ("verify", "network.safetensors", "--model", "model.py:factory", "--checkpoint", "other.safetensors")
     assert "torch differs first at sequence" in invoke(*arguments, code=1)
     assert document(*arguments, code=1)["agrees"] is False
+
+
+def test_onnx_graphs(work: Path, small: sd.Network, compiler: None) -> None:
+    """A graph stands in for the network in every command."""
+    need(toolchain.TOOLS[3].find(), "Graphviz")
+    sd.save(small, work / "net.safetensors")
+    made = document("qonnx", "net.safetensors", "--form", "finn", "--picture", "net.svg")
+    assert made["onnx"] == "net.finn.onnx" and made["digest"] == small.digest
+    assert made["cost"]["macs"] == 16 * 8 + 8 * 4  # type: ignore[index]
+    assert made["ports"][0] == {  # type: ignore[index]
+        "direction": "input", "name": "input", "shape": "1 x 16", "container": "float32", "datatype": "UINT4",
+    }  # fmt: skip
+    assert "lif1.thresholds" in (work / "net.svg").read_text()
+    text = invoke("qonnx", "net.finn.onnx", "--form", "sequence", "--trace", "--out", "s.onnx")
+    assert "6 x N x 8" in text and "INT11" in text and "wrote s.onnx" in text
+    assert document("simulate", "s.onnx")["classes"] == document("simulate", "net.safetensors")["classes"]
+    assert document("certify", "s.onnx")["proven"] is True
+    rows = document("verify", "s.onnx", "--executor", "onnxruntime", "--executor", "c++")["executors"]
+    assert [(row["executor"], row["form"]) for row in rows] == [  # type: ignore[union-attr, index]
+        ("c++", ""), ("onnxruntime", "step"), ("onnxruntime", "sequence"),
+    ]  # fmt: skip
+    assert "one step: 160 MACs" in invoke("qonnx", "net.safetensors", "--form", "finn")
+
+
+def test_weights_of_an_export(work: Path, compiler: None) -> None:
+    layers = [m for m in dense_lif_net((16, 8, 4)) if isinstance(m, QuantLinear)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        export_qonnx(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 16), "weights.onnx", dynamo=False)
+    (work / "n.yaml").write_text("steps: 3\nneuron: {beta: 0.97, state_bits: 2}\n")
+    lowered = document("lower", "weights.onnx", "--neurons", "n.yaml")
+    assert lowered["name"] == "weights" and lowered["proven"] is True and lowered["steps"] == 3
+    verified = document("verify", "network.safetensors", "--model", "weights.onnx", "--neurons", "n.yaml")
+    assert verified["executors"][0]["executor"] == "torch" and verified["agrees"] is True  # type: ignore[index]
+    assert "give the neurons as a YAML file with --neurons" in invoke("lower", "weights.onnx", code=1)
+    assert "stated in the YAML file" in invoke("lower", "weights.onnx", "--neurons", "n.yaml", "--steps", 3, code=1)
+    assert "a model in Python needs --steps, and no --neurons" in invoke("lower", "model.py:factory", code=1)
+    refused = document("simulate", "weights.onnx", code=1)["error"]
+    assert (
+        refused == "weights.onnx: an ONNX file, but its metadata has no squat_deploy.network: not written by emit_qonnx"
+    )
 
 
 def test_one_document_whatever_the_model_prints(work: Path) -> None:
@@ -141,6 +188,10 @@ def test_unproven(work: Path) -> None:
         (["hls", "net.safetensors", "--pe", "x"], "--pe: expected 8, or NAME=8"),
         (["hls", "net.safetensors", "--part", "a b"], "options: part:"),
         (["hls", "net.safetensors", "--out", "taken"], "was not made by squat_deploy"),
+        (["qonnx", "net.safetensors", "--picture", "net.gif"], "picture: net.gif must end in .svg, .pdf, .png"),
+        (["qonnx", "net.safetensors", "--batch", "3", "--form", "finn"], "the form finn has batch 1"),
+        (["qonnx", "net.safetensors", "--out", "no/x.onnx"], "cannot write no/x.onnx: No such file or directory"),
+        (["verify", "net.safetensors", "--executor", "verilator"], "unknown executor verilator"),
         (["train", "--data", "nowhere", "--epochs", "1"], "Fashion-MNIST: no train-images-idx3-ubyte"),
         (["train", "--state-bits", "9"], "options: state_bits: Input should be less than or equal to 8"),
     ],
@@ -154,6 +205,7 @@ def test_bad_input_is_one_clear_message(work: Path, small: sd.Network, arguments
     (work / "taken" / "file").write_text("mine")
     assert message in invoke(*arguments, code=1)
     assert message in str(document(*arguments, code=1)["error"])
+    assert not list(work.glob("*.onnx"))
 
 
 def test_doctor() -> None:
@@ -164,5 +216,5 @@ def test_doctor() -> None:
 def test_demo_without_the_whole_set(work: Path, compiler: None) -> None:
     result = document("demo", "--data", "nowhere")
     assert result["proven"] is True and result["agrees"] is True
-    assert {row["samples"] for row in result["executors"]} == {256}  # type: ignore[union-attr, index]
+    assert {row["samples"] for row in result["executors"]} == {256, 16}  # type: ignore[union-attr, index]
     assert (work / "hls_out" / "fashion_mnist" / "manifest.json").is_file()

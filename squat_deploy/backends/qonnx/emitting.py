@@ -51,8 +51,16 @@ def emit_qonnx(
     model = model_of(structure(document).graph_with(arrays), qonnx=form == "finn")
     model.metadata_props.add(key=KEY, value=document.to_json())
     if path is not None:
-        write_file(Path(path), _serialized(model))
+        write_model(model, Path(path))
     return model
+
+
+def write_model(model: ModelProto, path: Path) -> None:
+    """Writes a model, whole or not at all. Raises: ExportError."""
+    size = model.ByteSize()
+    if size > MAX_BYTES:
+        raise ExportError(f"qonnx: {size} bytes; an ONNX file holds at most {MAX_BYTES}")
+    write_file(path, bytes(model.SerializeToString(deterministic=True)))
 
 
 def structure(document: Document) -> GraphBuilder:
@@ -84,10 +92,3 @@ def _document(network: Network, form: Form, batch: int | None, trace: bool) -> D
         layers=plan_layers(network),
         certificate=network.certificate.layers,
     )
-
-
-def _serialized(model: ModelProto) -> bytes:
-    size = model.ByteSize()
-    if size > MAX_BYTES:
-        raise ExportError(f"qonnx: {size} bytes; an ONNX file holds at most {MAX_BYTES}")
-    return bytes(model.SerializeToString(deterministic=True))
