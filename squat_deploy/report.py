@@ -46,13 +46,12 @@ def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
     table = Table(title="agreement", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("executor", no_wrap=True)
-    for name in ("samples", "steps", "values", "mismatches", "accuracy", "samples/s"):
+    for name in ("samples", "values", "mismatches", "accuracy", "samples/s"):
         table.add_column(name, justify="right")
     for row in agreement.rows:
         table.add_row(
             row.label,
             f"{row.samples:,}",
-            str(row.steps),
             f"{row.values:,}",
             f"[green]{row.mismatches}[/]" if row.mismatches == 0 else f"[red]{row.mismatches:,}[/]",
             "" if row.accuracy is None else f"{row.accuracy:.2%}",

@@ -97,7 +97,6 @@ LINEAR: dict[str, Callable[[], nn.Module]] = {
     ),
     "per channel": lambda: QuantLinear(6, 5, bias=True, weight_quant=Int8WeightPerChannelFloat, weight_bit_width=4),
     "per channel, no bias": lambda: QuantLinear(6, 6, bias=False, weight_quant=Int8WeightPerChannelFloat),
-    "two bits": lambda: QuantLinear(6, 6, bias=True, weight_bit_width=2),
     "one neuron": lambda: QuantLinear(1, 1, bias=True, weight_bit_width=8),
     "binary": lambda: QuantLinear(6, 5, bias=True, weight_quant=SignedBinaryWeightPerTensorConst),
     "ternary": lambda: QuantLinear(6, 6, bias=False, weight_quant=SignedTernaryWeightPerTensorConst),
@@ -310,12 +309,6 @@ REFUSED_NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str, str
         "(BatchNormalization)",
         "not an operation that is read here; got BatchNormalization; "
         "merge it into the layer before exporting (brevitas.nn.utils.merge_bn)",
-    ),
-    "pooling": (
-        lambda: nn.Sequential(QuantConv2d(1, 2, 2), nn.MaxPool2d(2)),
-        (1, 1, 6, 6),
-        "(MaxPool)",
-        "not an operation that is read here; got MaxPool; use a QuantConv2d with a stride",
     ),
     "QuantReLU at the input": (
         lambda: nn.Sequential(QuantReLU(), QuantLinear(6, 5, bias=False)),
@@ -809,6 +802,10 @@ REFUSED: dict[str, tuple[Callable[[ModelProto], None], str]] = {
     "known operation of another domain": (
         between("h", helper.make_node("Relu", ["IN"], ["OUT"], name="new", domain=DOMAIN)),
         f"node new (Relu): not an operation that is read here; got {DOMAIN}.Relu; {KNOWN}",
+    ),
+    "pooling": (
+        between("h", new("MaxPool", "IN", kernel_shape=[2, 2])),
+        "node new (MaxPool): not an operation that is read here; got MaxPool; use a QuantConv2d with a stride",
     ),
     "sigmoid": (
         between("h", new("Sigmoid", "IN")),
