@@ -1070,6 +1070,18 @@ def test_the_file_itself(tmp_path: Path) -> None:
         read_brevitas(junk)
 
 
+@pytest.mark.parametrize("name", ["gemm", "wq", "new key", "new value"])
+def test_names_that_are_not_text(name: str, tmp_path: Path) -> None:
+    net = draft()
+    node_of(net, "gemm").metadata_props.add(key="new key", value="new value")
+    path = tmp_path / "net.onnx"
+    path.write_bytes(net.SerializeToString().replace(name.encode(), b"\xff" * len(name)))
+    with pytest.raises(FileFormatError) as caught:
+        read_brevitas(path)
+    got = ascii(b"\xff" * len(name))
+    assert str(caught.value) == f"{path}: the graph: its names are UTF-8; got {got}; {AGAIN}"
+
+
 KINDS = (
     "Quant", "BipolarQuant", "Gemm", "MatMul", "Conv", "Add", "Relu", "Flatten", "Reshape", "Identity", "Dropout",
     "Transpose", "Constant", "Clip", "Sin",

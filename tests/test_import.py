@@ -99,7 +99,7 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize(("name", "dynamo"), itertools.product(NETS, (True, False)))
+@pytest.mark.parametrize(("name", "dynamo"), list(itertools.product(NETS, (True, False))))
 def test_same_network_as_the_torch_model(name: str, dynamo: bool, tmp_path: Path) -> None:
     torch.manual_seed(3)
     layers, shape = NETS[name]()

@@ -121,6 +121,7 @@ def read_brevitas(path: Path) -> ImportedGraph:
     path = Path(path)
     graph = parse(path).graph
     try:
+        _check_text(graph)
         return _Walk(_File(graph)).run()
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
@@ -153,6 +154,17 @@ def _unsupported(node: NodeProto) -> FileFormatError:
 
 
 # Nodes
+
+
+def _check_text(graph: GraphProto) -> None:
+    """Every name is text: protobuf gives bytes for what is not UTF-8."""
+    texts = [value.name for values in (graph.input, graph.output, graph.initializer) for value in values]
+    for node in graph.node:
+        texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        texts += [attribute.name for attribute in node.attribute]
+        texts += [text for entry in node.metadata_props for text in (entry.key, entry.value)]
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise _graph_fault("its names are UTF-8", ascii(wrong[0][:_SHOWN]), "export the net again")
 
 
 def _kind(node: NodeProto) -> str:
