@@ -100,6 +100,9 @@ def test_emitting_twice_gives_equal_bytes(small: sd.Network, tmp_path: Path) -> 
 @pytest.mark.parametrize("form", ["step", "sequence"])
 def test_one_file_takes_any_batch(form: str, small: sd.Network, rng: np.random.Generator) -> None:
     model = sd.emit_qonnx(small, form=form, trace=True)
+    onnx.checker.check_model(model, full_check=True)
+    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    assert [output.type for output in inferred.graph.output] == [output.type for output in model.graph.output]
     runner = onnxruntime_runner(model)
     for batch in (1, 5):
         compare(small, model, runner, rng.integers(0, 16, (batch, 16)), form)

@@ -207,6 +207,14 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
         lambda m: setattr(m.metadata_props[0], "value", "{"),
         "metadata: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
     ),
+    "metadata: too much": (
+        lambda m: setattr(m.metadata_props[0], "value", "[" * (2**25 + 1)),
+        "metadata: more than 33554432 characters",
+    ),
+    "metadata: nested": (
+        lambda m: setattr(m.metadata_props[0], "value", "[" * 10**6),
+        "metadata: maximum recursion depth exceeded while decoding a JSON array from a unicode string",
+    ),
     "metadata: other schema": (
         lambda m: describe(m, lambda d: d.update(schema=99)),
         "metadata: schema 99; this version reads 1",
@@ -276,6 +284,12 @@ BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda _: b"", "an ONNX file without nodes, or not an ONNX file"),
     "truncated": (lambda data: data[: len(data) // 2], "not an ONNX file, or truncated"),
     "text": (lambda _: b"this is not a model\n" * 99, "not an ONNX file, or truncated"),
+    "ten million empty nodes": (
+        lambda _: b"\x3a\x80\xda\xc4\x09" + b"\x0a\x00" * 10_000_000,
+        "more than 2000000 fields, or 100 of them nested",
+    ),
+    "a field beyond the end": (lambda data: data + b"\x3a\x05\x0a", "not an ONNX file, or truncated"),
+    "an endless integer": (lambda data: b"\x80" * 99, "not an ONNX file, or truncated"),
     "a safetensors file": (lambda _: b"\x40\0\0\0\0\0\0\0" + b"{" * 64, "not an ONNX file, or truncated"),
 }
 
@@ -285,9 +299,11 @@ def test_files_that_are_no_models(name: str, small: sd.Network, tmp_path: Path) 
     change, message = BYTES[name]
     path = tmp_path / "x.onnx"
     path.write_bytes(change(sd.emit_qonnx(small).SerializeToString()))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(FileFormatError) as error:
         sd.load(path)
     assert str(error.value) == f"{path}: {message}"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
 def test_every_truncation_is_an_error(small: sd.Network, tmp_path: Path) -> None:

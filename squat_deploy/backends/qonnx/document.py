@@ -11,12 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from squat_deploy.backends.qonnx.plan import LayerPlan, NeuronPlan, SynapsePlan
 from squat_deploy.certificate import LayerProof
-from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import MAX_NEURONS, SCHEMA_VERSION, InputSpec
 from squat_deploy.storage import MAX_PATCH_VALUES
 
 KEY = "squat_deploy.network"
 Form = Literal["step", "sequence", "finn"]
+MAX_CHARACTERS = 2**25
 MAX_BATCH_VALUES = 2**26  # samples times neurons of a fixed batch
 
 
@@ -45,12 +46,17 @@ class Document:
     certificate: tuple[LayerProof, ...]
 
     def to_json(self) -> str:
-        """JSON text; `from_json` is its inverse."""
-        return json.dumps(asdict(self), allow_nan=False)
+        """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
+        text = json.dumps(asdict(self), allow_nan=False)
+        if len(text) > MAX_CHARACTERS:
+            raise ExportError(f"qonnx: {len(text)} characters of level tables; at most {MAX_CHARACTERS}")
+        return text
 
     @classmethod
     def from_json(cls, text: str) -> Document:
         """Raises: FileFormatError for anything else than a document of this schema whose sizes are plausible."""
+        if len(text) > MAX_CHARACTERS:
+            raise FileFormatError(f"metadata: more than {MAX_CHARACTERS} characters")
         try:
             data = json.loads(text)
             if not isinstance(data, dict) or data.get("schema") != SCHEMA_VERSION:

@@ -11,13 +11,13 @@ from squat_deploy.backends.qonnx.builder import GraphBuilder, model_of
 from squat_deploy.backends.qonnx.document import KEY, MAX_BATCH_VALUES, Document, Form
 from squat_deploy.backends.qonnx.finn import finn_step
 from squat_deploy.backends.qonnx.integer import sequence, step
+from squat_deploy.backends.qonnx.parsing import MAX_BYTES
 from squat_deploy.backends.qonnx.plan import arrays_of_layer, plan_layers
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
 from squat_deploy.network import SCHEMA_VERSION, IntArray, Network
 
 FORMS: tuple[Form, ...] = get_args(Form)
-MAX_BYTES = 2**31 - 1  # of a protobuf message
 
 
 def emit_qonnx(
@@ -59,7 +59,7 @@ def write_model(model: ModelProto, path: Path) -> None:
     """Writes a model, whole or not at all. Raises: ExportError."""
     size = model.ByteSize()
     if size > MAX_BYTES:
-        raise ExportError(f"qonnx: {size} bytes; an ONNX file holds at most {MAX_BYTES}")
+        raise ExportError(f"qonnx: {size} bytes; at most {MAX_BYTES} are read back; save the network itself instead")
     write_file(path, bytes(model.SerializeToString(deterministic=True)))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -19,10 +20,14 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from squat_deploy.backends.qonnx.builder import QONNX_DOMAIN
 from squat_deploy.errors import FileFormatError
 
-MAX_BYTES = 2**30
+MAX_BYTES = 2**28
+MAX_FIELDS = 2_000_000  # of the whole protobuf message: a field of 2 bytes takes hundreds in memory
+MAX_FIELD_DEPTH = 100  # as protobuf itself
 MAX_NODES = 100_000
 MAX_DEPTH = 2  # the graph, and the body of a Scan
 MAX_RANK = 8
+_VARINT, _LENGTH_DELIMITED = 0, 2  # protobuf wire types
+_FIXED_BYTES = {1: 8, 5: 4}
 QONNX_DOMAINS = (QONNX_DOMAIN, "onnx.brevitas", "finn.custom_op.general")
 OPSETS = range(13, 27)
 _RAW_TYPES: set[int] = {
@@ -42,14 +47,7 @@ def parse(path: Path) -> ModelProto:
     Raises: FileFormatError for a file that is missing, too large, truncated or malformed; names what and where.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes")
-        model = onnx.load_model_from_string(path.read_bytes())
-    except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (DecodeError, ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: not an ONNX file, or truncated") from error
-    try:
+        model = _decoded(path)
         _check_model(model)
         _load_external(model, path.parent)
         for tensor in all_tensors(model.graph):
@@ -58,6 +56,64 @@ def parse(path: Path) -> ModelProto:
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     return model
+
+
+def _decoded(path: Path) -> ModelProto:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise FileFormatError(f"larger than {MAX_BYTES} bytes")
+        content = path.read_bytes()
+        _check_fields(content)
+        return onnx.load_model_from_string(content)
+    except OSError as error:
+        raise FileFormatError(f"cannot be read: {error.strerror or error}") from error
+    except (DecodeError, ValueError, LookupError, RecursionError) as error:
+        raise FileFormatError("not an ONNX file, or truncated") from error
+
+
+def _check_fields(content: bytes) -> None:
+    """Counts the fields of the message before anything is made of them.
+
+    Raises: FileFormatError for too many; ValueError, LookupError where it is malformed.
+    """
+    outer: list[tuple[int, Descriptor]] = []  # (end, message) of those around the current one
+    place, end, message, fields = 0, len(content), ModelProto.DESCRIPTOR, 0
+    while place < end or outer:
+        if place >= end:
+            end, message = outer.pop()
+            continue
+        fields += 1
+        if fields > MAX_FIELDS or len(outer) > MAX_FIELD_DEPTH:
+            raise FileFormatError(f"more than {MAX_FIELDS} fields, or {MAX_FIELD_DEPTH} of them nested")
+        tag, place = _varint(content, place)
+        if tag & 7 == _LENGTH_DELIMITED:
+            size, place = _varint(content, place)
+            if place + size > end:
+                raise ValueError("a field reaches beyond its message")
+            known = message.fields_by_number.get(tag >> 3)
+            if known is None or known.message_type is None:
+                place += size
+            else:
+                outer.append((end, message))
+                end, message = place + size, known.message_type
+        elif tag & 7 == _VARINT:
+            _, place = _varint(content, place)
+        else:
+            place += _FIXED_BYTES[tag & 7]
+
+
+def _varint(content: bytes, place: int) -> tuple[int, int]:
+    """A protobuf integer and the place behind it."""
+    value = shift = 0
+    while True:
+        byte = content[place]
+        place += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, place
+        if shift > 63:
+            raise ValueError("an integer of more than 64 bits")
 
 
 def array_of(tensor: TensorProto) -> NDArray[np.generic]:
