@@ -33,7 +33,6 @@ from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.intquant import int_quant
 from torch import nn
 
-from squat_deploy.backends.qonnx import brevitas as reader
 from squat_deploy.backends.qonnx.brevitas import (
     ConvGeometry,
     ImportedGraph,
@@ -41,6 +40,7 @@ from squat_deploy.backends.qonnx.brevitas import (
     InputQuant,
     read_brevitas,
 )
+from squat_deploy.backends.qonnx.brevitas import walk as reader
 from squat_deploy.errors import FileFormatError
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # of the two exporters, about themselves
@@ -96,7 +96,6 @@ LINEAR: dict[str, Callable[[], nn.Module]] = {
         6, 5, bias=False, weight_quant=Int8WeightPerTensorFixedPoint, weight_bit_width=4
     ),
     "per channel": lambda: QuantLinear(6, 5, bias=True, weight_quant=Int8WeightPerChannelFloat, weight_bit_width=4),
-    "per channel, no bias": lambda: QuantLinear(6, 6, bias=False, weight_quant=Int8WeightPerChannelFloat),
     "one neuron": lambda: QuantLinear(1, 1, bias=True, weight_bit_width=8),
     "binary": lambda: QuantLinear(6, 5, bias=True, weight_quant=SignedBinaryWeightPerTensorConst),
     "ternary": lambda: QuantLinear(6, 6, bias=False, weight_quant=SignedTernaryWeightPerTensorConst),
@@ -595,6 +594,7 @@ FLATTEN = "it flattens each sample whole"
 KNOWN = "use QuantLinear, QuantConv2d, QuantReLU, QuantIdentity, Flatten and Dropout only"
 INPUT = "use one QuantIdentity (signed=False for inputs from 0 on)"
 QUANT_IN = helper.make_node("Quant", ["IN", "si", "z", "b"], ["OUT"], name="new", domain=DOMAIN, signed=1, narrow=0)
+ADD_BIAS = helper.make_node("Add", ["IN", "bias"], ["OUT"], name="add")
 BIPOLAR_IN = helper.make_node("BipolarQuant", ["IN", "s"], ["OUT"], name="new", domain=DOMAIN)
 
 
@@ -745,6 +745,13 @@ REFUSED: dict[str, tuple[Callable[[ModelProto], None], str]] = {
         between("wq", new("Reshape", "IN", "to"), to=np.int64([2**62, 4])),
         f"node new (Reshape): it keeps the 30 values of its input; got [{2**62}, 4]; {AGAIN}",
     ),
+    **{
+        f"weights reshaped to {sizes}": (
+            between("wq", new("Reshape", "IN", "to", allowzero=1), to=np.int64(sizes)),
+            f"node new (Reshape): it keeps the 30 values of its input; got {sizes}; {AGAIN}",
+        )
+        for sizes in ([0, 6], [-1, 0], [-5, -6], [-1, -1], [7, -1])
+    },
     "weights reshaped by a float": (
         between("wq", new("Reshape", "IN", "to"), to=np.float32([5, 6])),
         f"node new (Reshape): the shape is up to 8 int64; got a tensor [2]; {KNOWN}",
@@ -795,6 +802,11 @@ REFUSED: dict[str, tuple[Callable[[ModelProto], None], str]] = {
         "node new (Add): not an operation that is read here; got Add; "
         "only the bias of the layer just before is added; remove residual and other additions",
     ),
+    "added after the activation": (
+        both_of(inputs("gemm", "x", "wq"), between("h", new("Relu", "IN")), between("h_new", ADD_BIAS)),
+        "node add (Add): not an operation that is read here; got Add; "
+        "only the bias of the layer just before is added; remove residual and other additions",
+    ),
     "unknown operation": (
         between("h", new("Sin", "IN")),
         f"node new (Sin): not an operation that is read here; got Sin; {KNOWN}",
@@ -820,10 +832,13 @@ REFUSED: dict[str, tuple[Callable[[ModelProto], None], str]] = {
         between("x", new("Flatten", "IN", axis=0)),
         f"node new (Flatten): {FLATTEN}, axis 1; got axis 0; use nn.Flatten() as it is",
     ),
-    "reshape over the batch": (
-        between("x", new("Reshape", "IN", "to"), to=np.int64([2, 3])),
-        f"node new (Reshape): {FLATTEN}, to [1, 6]; got [2, 3]; use nn.Flatten()",
-    ),
+    **{
+        f"reshape to {sizes}": (
+            between("x", new("Reshape", "IN", "to"), to=np.int64(sizes)),
+            f"node new (Reshape): {FLATTEN}, to [1, 6]; got {sizes}; use nn.Flatten()",
+        )
+        for sizes in ([2, 3], [1, 6, 1], [6], [1, 5], [-1, -1])
+    },
     "reshape to a batch of no size": (
         between("x", new("Reshape", "IN", "to", allowzero=1), to=np.int64([0, 6])),
         f"node new (Reshape): {FLATTEN}, to [1, 6]; got [0, 6]; use nn.Flatten()",
@@ -834,7 +849,7 @@ REFUSED: dict[str, tuple[Callable[[ModelProto], None], str]] = {
     ),
     "dropout without output": (
         both_of(between("h", new("Dropout", "IN")), lambda net: drop_tail(net, "new")),
-        f"node new (Dropout): it has one output with a name; got 0; {AGAIN}",
+        "node 'new' (Dropout): 1 inputs, 0 outputs",
     ),
     "clip at the input": (
         between("x", new("Clip", "IN")),
@@ -1078,8 +1093,7 @@ def test_names_that_are_not_text(name: str, tmp_path: Path) -> None:
     path.write_bytes(net.SerializeToString().replace(name.encode(), b"\xff" * len(name)))
     with pytest.raises(FileFormatError) as caught:
         read_brevitas(path)
-    got = ascii(b"\xff" * len(name))
-    assert str(caught.value) == f"{path}: the graph: its names are UTF-8; got {got}; {AGAIN}"
+    assert str(caught.value) == f"{path}: not an ONNX file, or truncated"
 
 
 KINDS = (
@@ -1138,7 +1152,7 @@ def change_attribute(node: NodeProto, name: str, value: object) -> None:
 def test_spoilt_files_are_read_or_refused(make: Callable[[], ModelProto], tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     read = 0
-    for _ in range(1500):
+    for _ in range(1000):
         net = make()
         for _ in range(rng.integers(1, 4)):
             spoil(net, rng)
@@ -1152,4 +1166,4 @@ def test_spoilt_files_are_read_or_refused(make: Callable[[], ModelProto], tmp_pa
             for layer in graph.layers:
                 assert np.isfinite(layer.scale).all()
                 assert np.abs(layer.weight).max() <= 255
-    assert 20 < read < 1400
+    assert 20 < read < 900

@@ -127,9 +127,14 @@ def twice(model: ModelProto) -> None:
 def nested(model: ModelProto) -> None:
     body = helper.make_graph([], "deep", [], [])
     for _ in range(3):
-        deeper = helper.make_node("If", ["input"], [], name="deep", then_branch=body)
+        deeper = helper.make_node("If", ["input"], ["deep"], name="deep", then_branch=body)
         body = helper.make_graph([deeper], "deep", [], [])
     model.graph.node.append(body.node[0])
+
+
+def no_identity(model: ModelProto) -> None:
+    node(model, "lif1.spikes").op_type = "Identity"
+    del node(model, "lif1.spikes").input[:]
 
 
 def function(model: ModelProto) -> None:
@@ -193,6 +198,7 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
     "float input": (float_input, "input 'input': its type or shape is not that of 'input' in the network"),
     "two of a name": (twice, "initializer: a second tensor named 'fc1.weight'"),
     "nested deeply": (nested, "more than 100000 nodes, or graphs nested deeper than 2"),
+    "no input": (no_identity, "node 'lif1.spikes.Cast' (Identity): 0 inputs, 1 outputs"),
     "functions": (function, "functions, training graphs and sparse tensors are not read"),
     "no outputs": (no_outputs, "graph 'step': 0 outputs; the network has 3"),
     "old opset": (
@@ -290,6 +296,10 @@ BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
     "a field beyond the end": (lambda data: data + b"\x3a\x05\x0a", "not an ONNX file, or truncated"),
     "an endless integer": (lambda data: b"\x80" * 99, "not an ONNX file, or truncated"),
+    "a name that is no text": (
+        lambda data: data.replace(b"lif1.fires.G", b"\xffif1.fires.G"),
+        "not an ONNX file, or truncated",
+    ),
     "a safetensors file": (lambda _: b"\x40\0\0\0\0\0\0\0" + b"{" * 64, "not an ONNX file, or truncated"),
 }
 

@@ -14,6 +14,7 @@ import onnx.defs
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
 
+from squat_deploy.backends.cpp import plain
 from squat_deploy.backends.qonnx.builder import GraphBuilder
 from squat_deploy.backends.qonnx.parsing import QONNX_DOMAINS, array_of
 from squat_deploy.errors import FileFormatError
@@ -130,7 +131,7 @@ def _match_node(
     other, other_place = theirs.made.get(b, (None, -1))
     if other is None:
         raise FileFormatError(f"{user}: takes {b!r} in place of the result of {node.op_type}")
-    label = f"node {other.name or b!r} ({other.op_type})"
+    label = f"node {other.name or b!r} ({plain(other.op_type)})"
     same_domain = node.domain == other.domain or {node.domain, other.domain} <= set(QONNX_DOMAINS)
     if node.op_type != other.op_type or not same_domain or place != other_place:
         raise FileFormatError(f"{label}: the network has {node.op_type} here")

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from squat_deploy.backends.cpp import plain
 from squat_deploy.backends.qonnx.builder import QONNX_DOMAIN
 from squat_deploy.errors import FileFormatError
 
@@ -92,6 +93,8 @@ def _check_fields(content: bytes) -> None:
                 raise ValueError("a field reaches beyond its message")
             known = message.fields_by_number.get(tag >> 3)
             if known is None or known.message_type is None:
+                if known is not None and known.type == FieldDescriptor.TYPE_STRING:
+                    content[place : place + size].decode()  # protobuf would give bytes in place of text
                 place += size
             else:
                 outer.append((end, message))
@@ -216,7 +219,9 @@ def _check_graph(graph: GraphProto, outer: set[str], depth: int) -> None:
     inputs = {value.name for value in graph.input}
     _define(known, (tensor.name for tensor in graph.initializer if tensor.name not in inputs), "initializer")
     for node in graph.node:
-        label = f"node {node.name or ', '.join(node.output)!r} ({node.op_type})"
+        label = f"node {node.name or ', '.join(node.output)!r} ({plain(node.op_type)})"
+        if not node.output or (node.op_type == "Identity" and len(node.input) != 1):
+            raise FileFormatError(f"{label}: {len(node.input)} inputs, {len(node.output)} outputs")
         if missing := [name for name in node.input if name not in known]:
             raise FileFormatError(f"{label}: its input {missing[0]!r} is made by no node before it: a cycle or a gap")
         for body in subgraphs(node):

@@ -38,6 +38,8 @@ def load_qonnx(path: str | Path) -> Network:
     except (ConfigError, ExportError, FileFormatError) as error:
         message = str(error).removeprefix(f"{path}: ")
         raise FileFormatError(f"{path}: {message}") from error
+    except (LookupError, ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path}: malformed: {error!r}") from error
     if network.digest != document.digest:
         raise FileFormatError(f"{path}: its digest is not that of its content; the file was altered")
     return network
