@@ -22,6 +22,7 @@ from squat_deploy.synapses import IntArray as IntArray  # re-exported: the word 
 
 Encoding = Literal["direct", "sequence"]
 SCHEMA_VERSION = 1
+MAX_RANK = 8  # sizes of one sample
 MAX_NEURONS = 65_535  # an event carries a 16-bit index
 
 
@@ -44,8 +45,8 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
-        if not self.shape or any(int(size) != size or size < 1 for size in self.shape):
-            raise ConfigError(f"InputSpec: shape must be positive sizes; got {self.shape!r}")
+        if not 1 <= len(self.shape) <= MAX_RANK or any(int(n) != n or not 1 <= n < 2**31 for n in self.shape):
+            raise ConfigError(f"InputSpec: shape must be 1 to {MAX_RANK} positive sizes; got {self.shape[:9]!r}")
         if not self.low < self.high or self.low < -(2**15) or self.high >= 2**16:
             raise ConfigError(f"InputSpec: needs low < high within 16 bits; got {self.low} and {self.high}")
         if not (math.isfinite(self.step) and self.step > 0):
@@ -217,4 +218,4 @@ def int_bits(low: int, high: int) -> int:
     """Least width that holds low..high: unsigned if `low` >= 0, else two's complement."""
     if low >= 0:
         return max(1, high.bit_length())
-    return max((-low - 1).bit_length(), high.bit_length()) + 1
+    return max((-low - 1).bit_length(), max(high, 0).bit_length()) + 1

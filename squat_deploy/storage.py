@@ -18,7 +18,6 @@ from squat_deploy.certificate import Certificate
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.files import write_file
 from squat_deploy.network import (
-    MAX_NEURONS,
     SCHEMA_VERSION,
     InputSpec,
     IntArray,
@@ -27,10 +26,10 @@ from squat_deploy.network import (
     Neuron,
     arrays_of,
 )
-from squat_deploy.synapses import Conv2d, Dense, Synapses
+from squat_deploy.rules import broken_rule
+from squat_deploy.synapses import Conv2d, Dense
 
 MAX_BYTES = 2**30
-MAX_PATCH_VALUES = 2**25  # what a sample of a convolution takes in memory
 _FORMAT = "squat_deploy.network"
 _INT_TYPES = (np.int8, np.int16, np.int32, np.int64)
 
@@ -72,7 +71,7 @@ def load(path: str | Path) -> Network:
     Raises: FileFormatError, with what is wrong, for a file that is missing, truncated, not a network, or altered.
     """
     path = Path(path)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         from squat_deploy.backends.qonnx.reading import load_qonnx
 
         return load_qonnx(path)
@@ -136,56 +135,6 @@ def conv2d_of(name: str, weight: IntArray, bias: IntArray, geometry: IntArray) -
 
 
 def validate(network: Network, path: Path) -> None:
-    """Everything that an executor relies on. Raises: FileFormatError that names the layer and the rule."""
-    kinds = [isinstance(layer, Neuron) for layer in network.layers]
-    if not kinds or kinds != [False, True] * (len(kinds) // 2):
-        raise FileFormatError(f"{path}: layers must alternate synapses and neurons")
-    if not 1 <= network.steps < 2**16:
-        raise FileFormatError(f"{path}: steps must be 1 to 65535; got {network.steps}")
-    if [row.layer for row in network.certificate.layers] != [neuron.name for neuron in network.neurons]:
-        raise FileFormatError(f"{path}: the certificate must have one row a neuron layer, in order")
-    for row in network.certificate.layers:
-        if row.proven != (row.at_risk == 0):
-            raise FileFormatError(f"{path}: {row.layer}: proven with combinations at risk, or the reverse")
-    width = network.input.size
-    for dense, neuron, low, high in network.pairs():
-        for rule in _broken_rules(dense, neuron, width, low, high):
-            raise FileFormatError(f"{path}: {neuron.name}: {rule}")
-        width = neuron.neurons
-
-
-def _broken_rules(dense: Synapses, neuron: Neuron, width: int, low: int, high: int) -> list[str]:
-    weight, thresholds = dense.weight, neuron.thresholds
-    rank = 2 if isinstance(dense, Dense) else 4
-    if weight.ndim != rank or not weight.size or dense.inputs != width or dense.bias.shape != weight.shape[:1]:
-        return [f"weights {weight.shape} and bias {dense.bias.shape} do not take {width} inputs"]
-    if isinstance(dense, Conv2d) and dense.patch_values > MAX_PATCH_VALUES:
-        return [f"a convolution of {dense.patch_values} products a channel; at most {MAX_PATCH_VALUES}"]
-    if not 1 <= dense.outputs <= MAX_NEURONS or neuron.table.shape != (dense.outputs,):
-        return [f"{neuron.table.shape} neurons behind weights {weight.shape}"]
-    if np.abs(weight).max(initial=0) > 2**15 or np.abs(dense.bias).max(initial=0) > 2**40:
-        return ["weights exceed 16 bits or the bias 40"]
-    if thresholds.ndim != 3 or not len(thresholds):
-        return [f"threshold tables of shape {thresholds.shape}"]
-    if not 1 <= thresholds.shape[2] <= 255 or not 2 <= neuron.states <= 1024:
-        return [f"threshold tables of shape {thresholds.shape}"]
-    tables = len(thresholds)
-    if neuron.membranes.shape != (tables, neuron.states):
-        return [f"membranes of shape {neuron.membranes.shape}"]
-    if neuron.successor.shape != (tables, neuron.states, neuron.level_count) or neuron.fire_level.shape != (tables,):
-        return ["successor or fire level of another shape than the thresholds"]
-    lows, highs = dense.sum_range(low, high)
-    rules = {
-        "thresholds must ascend": (np.diff(thresholds, axis=2) >= 0).all(),
-        "thresholds must lie in the reachable range of sums": lows.min() <= thresholds.min()
-        and thresholds.max() <= highs.max() + 1,
-        "successors must be states": _within(neuron.successor, 0, neuron.states - 1),
-        "fire levels must be levels": _within(neuron.fire_level, 0, neuron.level_count),
-        "every neuron must have a table": _within(neuron.table, 0, tables - 1),
-        "the initial state must be a state": 0 <= neuron.initial_state < neuron.states,
-    }
-    return [rule for rule, holds in rules.items() if not holds]
-
-
-def _within(array: IntArray, low: int, high: int) -> bool:
-    return bool(array.min() >= low and array.max() <= high)
+    """Raises: FileFormatError that names the layer and the rule, if the network breaks one."""
+    if (rule := broken_rule(network)) is not None:
+        raise FileFormatError(f"{path}: {rule}")

@@ -140,6 +140,13 @@ class Conv2d:
         return self.positions * self.groups * int(self.weight[0].size)
 
     @property
+    def padded_values(self) -> int:
+        """Size of one padded sample."""
+        channels, *sizes = self.input_shape
+        height, width = (size + 2 * pad for size, pad in zip(sizes, self.padding, strict=True))
+        return channels * height * width
+
+    @property
     def geometry(self) -> IntArray:
         """All sizes in one row: (C, H, W), stride, padding, dilation, groups."""
         return np.array([*self.input_shape, *self.stride, *self.padding, *self.dilation, self.groups], dtype=np.int64)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorAnnotation, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorAnnotation, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from squat_deploy.errors import ExportError
 from squat_deploy.network import int_bits
@@ -51,6 +51,7 @@ class GraphBuilder:
         self.bodies: list[GraphBuilder] = []
         self.scan_name = ""  # of the node whose body this is
         self._shapes: dict[str, Shape] = {}
+        self._inner: dict[str, ValueInfoProto] = {}
 
     def input(self, name: str, element: int, shape: Shape, bounds: Range) -> str:
         self.graph.input.append(helper.make_tensor_value_info(name, element, shape))
@@ -58,9 +59,7 @@ class GraphBuilder:
 
     def output(self, name: str, element: int, shape: Shape) -> None:
         """Marks a tensor as an output of the graph."""
-        known = [info for info in self.graph.value_info if info.name == name]
-        for info in known:
-            self.graph.value_info.remove(info)
+        self._inner.pop(name, None)
         self.graph.output.append(helper.make_tensor_value_info(name, element, shape))
 
     def parameter(self, name: str, element: int, shape: tuple[int, ...], bounds: Range) -> str:
@@ -100,7 +99,7 @@ class GraphBuilder:
         name = f"{names[0]}.{operator}"
         self.graph.node.append(helper.make_node(operator, inputs, names, name=name, domain=domain, **attributes))
         for output, element, shape, bounds in outputs:
-            self.graph.value_info.append(helper.make_tensor_value_info(output, element, shape))
+            self._inner[output] = helper.make_tensor_value_info(output, element, shape)
             # QONNX has no type for truth values, and its executor fails where they carry one of its types.
             self._declared(output, shape, None if element == BOOL else bounds)
         return self.graph.node[-1]
@@ -133,11 +132,17 @@ class GraphBuilder:
         return name
 
     def graph_with(self, arrays: Mapping[str, NDArray[Any]]) -> GraphProto:
-        """The finished graph, its parameters and those of its bodies filled in."""
+        """The finished graph, its parameters and those of its bodies filled in.
+
+        Raises: ExportError for an array whose values its container cannot hold.
+        """
         graph = GraphProto()
         graph.CopyFrom(self.graph)
+        graph.value_info.extend(self._inner.values())
         for name, (element, shape) in self.parameters.items():
             values = np.ascontiguousarray(arrays[name], dtype=helper.tensor_dtype_to_np_dtype(element))
+            if not np.array_equal(values, arrays[name]):
+                raise ExportError(f"{name}: its values do not fit {values.dtype}")
             graph.initializer.append(numpy_helper.from_array(values.reshape(shape), name))
         scans = (node for node in graph.node if node.op_type == "Scan")
         for node, body in zip(scans, self.bodies, strict=True):

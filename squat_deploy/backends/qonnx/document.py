@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError
 
 from squat_deploy.backends.qonnx.plan import LayerPlan, NeuronPlan, SynapsePlan
 from squat_deploy.certificate import LayerProof
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import MAX_NEURONS, SCHEMA_VERSION, InputSpec
-from squat_deploy.storage import MAX_PATCH_VALUES
+from squat_deploy.rules import MAX_PATCH_VALUES
 
 KEY = "squat_deploy.network"
 Form = Literal["step", "sequence", "finn"]
@@ -42,12 +42,15 @@ class Document:
     steps: int
     input: InputSpec
     readout: Literal["most spikes, the lowest class on ties"]
-    layers: tuple[LayerPlan, ...]
-    certificate: tuple[LayerProof, ...]
+    layers: Annotated[tuple[LayerPlan, ...], FailFast()]
+    certificate: Annotated[tuple[LayerProof, ...], FailFast()]
 
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
-        text = json.dumps(asdict(self), allow_nan=False)
+        try:
+            text = json.dumps(asdict(self), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ExportError(f"qonnx: the network has numbers that no file holds: {error}") from error
         if len(text) > MAX_CHARACTERS:
             raise ExportError(f"qonnx: {len(text)} characters of level tables; at most {MAX_CHARACTERS}")
         return text
@@ -61,7 +64,7 @@ class Document:
             data = json.loads(text)
             if not isinstance(data, dict) or data.get("schema") != SCHEMA_VERSION:
                 got = data.get("schema") if isinstance(data, dict) else type(data).__name__
-                raise FileFormatError(f"metadata: schema {got!r}; this version reads {SCHEMA_VERSION}")
+                raise FileFormatError(f"metadata: schema {str(got)[:40]}; this version reads {SCHEMA_VERSION}")
             document = _ADAPTER.validate_python(data)
         except ValidationError as error:
             first = error.errors()[0]
@@ -78,12 +81,14 @@ class Document:
             raise FileFormatError(f"metadata: steps must be 1 to 65535; got {self.steps}")
         if not self.layers:
             raise FileFormatError("metadata: a network has at least one layer")
-        width = self.input.size
+        width, patches = self.input.size, 0
         for layer in self.layers:
             s, n = layer.synapses, layer.neurons
             if s.inputs != width or s.outputs != n.neurons or not 1 <= n.neurons <= MAX_NEURONS:
                 raise FileFormatError(f"metadata: {n.name}: {s.inputs} to {s.outputs} synapses for {n.neurons} neurons")
-            _check_conv(layer.synapses)
+            patches += _patch_values(layer.synapses)
+            if patches > MAX_PATCH_VALUES:
+                raise FileFormatError(f"metadata: convolutions of more than {MAX_PATCH_VALUES} products a channel")
             _check_neurons(n)
             width = n.neurons
         widest = max(layer.neurons.neurons for layer in self.layers)
@@ -91,25 +96,26 @@ class Document:
             raise FileFormatError(f"metadata: batch {self.batch} of {widest} neurons")
 
 
-def _check_conv(s: SynapsePlan) -> None:
+def _patch_values(s: SynapsePlan) -> int:
+    """What a convolution takes in memory; its sizes must fit each other."""
     if s.conv is None:
-        return
+        return 0
     if min(s.conv.weight_shape) < 1 or math.prod(s.conv.weight_shape) > MAX_PATCH_VALUES:
         raise FileFormatError(f"metadata: {s.name}: weights of shape {s.conv.weight_shape}")
     try:
         layer = s.conv.empty()
     except ConfigError as error:
         raise FileFormatError(f"metadata: {s.name}: {error}") from error
-    sizes = layer.inputs, layer.outputs, layer.output_shape
-    if sizes != (s.inputs, s.outputs, s.conv.output_shape) or layer.patch_values > MAX_PATCH_VALUES:
+    if (layer.inputs, layer.outputs, layer.output_shape) != (s.inputs, s.outputs, s.conv.output_shape):
         raise FileFormatError(f"metadata: {s.name}: a convolution of other sizes")
+    return max(layer.patch_values, layer.padded_values)
 
 
 def _check_neurons(n: NeuronPlan) -> None:
     rules = {
         "2 to 1024 states": 2 <= n.states <= 1024,
         "2 to 256 levels": 2 <= n.levels <= 256,
-        "a table for some neuron": 1 <= n.tables <= n.neurons,
+        f"1 to {MAX_NEURONS} tables": 1 <= n.tables <= MAX_NEURONS,
         "one fire level a table": len(n.fire_level) == n.tables,
         "one membrane a state": len(n.membranes) == n.tables and {len(row) for row in n.membranes} == {n.states},
         "finite membranes": all(math.isfinite(value) for row in n.membranes for value in row),

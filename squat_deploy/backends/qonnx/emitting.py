@@ -16,6 +16,7 @@ from squat_deploy.backends.qonnx.plan import arrays_of_layer, plan_layers
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
 from squat_deploy.network import SCHEMA_VERSION, IntArray, Network
+from squat_deploy.rules import broken_rule
 
 FORMS: tuple[Form, ...] = get_args(Form)
 
@@ -44,6 +45,8 @@ def emit_qonnx(
     """
     if form not in FORMS:
         raise ConfigError(f"qonnx: form must be one of {', '.join(FORMS)}; got {form!r}")
+    if (rule := broken_rule(network)) is not None:
+        raise ExportError(f"qonnx: {rule}")
     document = _document(network, form, 1 if form == "finn" and batch is None else batch, trace)
     arrays: dict[str, IntArray] = {}
     for plan, (dense, neuron, _, _) in zip(document.layers, network.pairs(), strict=True):

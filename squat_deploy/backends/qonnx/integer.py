@@ -101,9 +101,9 @@ def flat(b: GraphBuilder, x: str, element: int, bounds: Range) -> str:
 
 
 def planes(b: GraphBuilder, x: str, shape: tuple[int, int, int], element: int, bounds: Range) -> str:
-    """(N, size) to (N, C, H, W)."""
+    """(N, ...) to (N, C, H, W)."""
     batch, *sizes = b.shape(x)
-    if len(sizes) == 3:
+    if tuple(sizes) == shape:
         return x
     target = b.constant(f"{x}.planes_shape", np.array([-1, *shape], dtype=np.int64))
     return b.node("Reshape", [x, target], f"{x}.planes", element, (batch, *shape), bounds)

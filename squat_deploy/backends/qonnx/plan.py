@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import FailFast
 
 from squat_deploy.network import IntArray, Network, Neuron
 from squat_deploy.synapses import Conv2d, Dense, Synapses
@@ -99,7 +100,7 @@ class SynapsePlan:
 
     @property
     def _in_int32(self) -> bool:
-        return max(-self.partial_low, self.partial_high) <= INT32_MAX
+        return max(-self.partial_low, self.partial_high) < INT32_MAX  # a threshold may be one above the sums
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ class NeuronPlan:
     threshold_low: int
     threshold_high: int
     initial_state: int
-    fire_level: tuple[int, ...]
-    membranes: tuple[tuple[float, ...], ...]
+    fire_level: Annotated[tuple[int, ...], FailFast()]
+    membranes: Annotated[tuple[Annotated[tuple[float, ...], FailFast()], ...], FailFast()]
 
     @property
     def fire_levels(self) -> int:
@@ -202,7 +203,7 @@ def _neuron_plan(prefix: str, neuron: Neuron) -> NeuronPlan:
         carries_level=neuron.carries_level,
         threshold_low=int(neuron.thresholds.min()),
         threshold_high=int(neuron.thresholds.max()),
-        initial_state=neuron.initial_state,
+        initial_state=int(neuron.initial_state),
         fire_level=tuple(neuron.fire_level.tolist()),
         membranes=tuple(tuple(float(str(value)) for value in row) for row in neuron.membranes),
     )

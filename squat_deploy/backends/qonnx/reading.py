@@ -14,7 +14,7 @@ from squat_deploy.backends.qonnx.plan import arrays_of_layer, layers_of_arrays, 
 from squat_deploy.certificate import Certificate
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import IntArray, Layer, Network
-from squat_deploy.storage import validate
+from squat_deploy.rules import broken_rule
 
 
 def load_qonnx(path: str | Path) -> Network:
@@ -34,7 +34,6 @@ def load_qonnx(path: str | Path) -> Network:
         document = Document.from_json(text)
         found = match(structure(document), model.graph)
         network = _network(document, {name: _integers(name, array) for name, array in found.items()})
-        validate(network, path)
     except (ConfigError, ExportError, FileFormatError) as error:
         message = str(error).removeprefix(f"{path}: ")
         raise FileFormatError(f"{path}: {message}") from error
@@ -59,6 +58,8 @@ def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
         layers += layers_of_arrays(plan, arrays)
     certificate = Certificate(document.certificate)
     network = Network(document.input, tuple(layers), document.steps, certificate, document.name)
+    if (rule := broken_rule(network)) is not None:
+        raise FileFormatError(rule)
     for said, (synapses, neuron, _, _), real in zip(
         document.layers, network.pairs(), plan_layers(network), strict=True
     ):
