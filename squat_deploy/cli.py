@@ -54,7 +54,9 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except ModuleNotFoundError as error:
-            extra = "qonnx" if error.name in ("onnx", "onnxruntime", "qonnx", "graphviz") else "train"
+            extra = (
+                "qonnx" if str(error.name).split(".")[0] in ("onnx", "onnxruntime", "qonnx", "graphviz") else "train"
+            )
             _fail(f"this command needs the package {error.name}: pip install 'squat_deploy[{extra}]'", as_json)
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -325,7 +327,8 @@ def qonnx_command(
     from squat_deploy.backends.qonnx import description, emit_qonnx, write_model
 
     loaded = load(network)
-    target = out or Path(f"{network.name.split('.')[0]}.{form}.onnx")
+    name = network.stem.removesuffix(".step").removesuffix(".sequence").removesuffix(".finn")
+    target = out or Path(f"{name}.{form}.onnx")
     model = emit_qonnx(loaded, form=form, batch=batch, trace=trace)
     ports = description.ports(model)
     document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest}
@@ -380,7 +383,10 @@ def verify_command(
     """Run torch, NumPy, compiled C++ and the ONNX graphs on the same input and compare whole traces."""
     loaded = load(network)
     torch_model: nn.Module | None = None
-    if model is not None and model.endswith(".onnx"):
+    onnx_model = model is not None and model.endswith(".onnx")
+    if (neurons is not None and not onnx_model) or (checkpoint is not None and (model is None or onnx_model)):
+        raise ConfigError("verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx")
+    if model is not None and onnx_model:
         torch_model = _imported(model, neurons)[0]
     elif model is not None:
         from squat_deploy.lowering import load_model
@@ -401,7 +407,7 @@ def _finish(agreement: Agreement, as_json: bool, document: dict[str, Any] | None
     if not agreement.agrees:
         if not as_json:
             first = next(row for row in agreement.rows if row.mismatches)
-            Console(stderr=True).print(f"[bold red]{first.label} differs first at[/] {first.first}")
+            Console(stderr=True).print(f"[bold red]{first.label} differs first at[/] {_escaped(str(first.first))}")
         raise typer.Exit(1)
 
 

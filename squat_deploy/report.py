@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from squat_deploy.agreement import Agreement
@@ -27,9 +28,9 @@ def certificate_table(certificate: Certificate) -> Table:
         table.add_column(name, justify="right")
     for row in certificate.layers:
         table.add_row(
-            row.layer,
+            escape(row.layer),
             "[green]yes[/]" if row.proven else "[red]NO[/]",
-            row.rule + (f" ({row.note})" if row.note else ""),
+            escape(row.rule + (f" ({row.note})" if row.note else "")),
             f"{row.sum_low}..{row.sum_high}",
             str(row.accumulator_bits),
             str(row.states),
@@ -62,13 +63,13 @@ def agreement_table(agreement: Agreement) -> Table:
 
 def network_table(network: Network) -> Table:
     """A layer pair a row: sizes and tables."""
-    title = f"{network.name}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}"
+    title = f"{escape(network.name)}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}"
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("layer", "synapses", "weight range", "neurons", "states", "levels", "tables"):
         table.add_column(name)
     for dense, neuron, _, _ in network.pairs():
         table.add_row(
-            neuron.name,
+            escape(neuron.name),
             f"{dense.inputs} x {dense.outputs}" if isinstance(dense, Dense) else _convolution(dense),
             f"{dense.weight.min()}..{dense.weight.max()}",
             str(neuron.neurons),
@@ -86,7 +87,7 @@ def _convolution(layer: Conv2d) -> str:
 
 def ports_table(ports: Sequence[Port], title: str) -> Table:
     """Inputs and outputs of an ONNX graph."""
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(title=escape(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("", "tensor", "shape", "container", "datatype"):
         table.add_column(name)
     for port in ports:

@@ -40,15 +40,22 @@ class LayerTrace:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a simulation returns: spike counts (B, classes), and the trace of every neuron layer if asked for."""
+    """What a simulation returns.
+
+    Attributes:
+        counts: spike counts (B, classes).
+        trace: what every neuron layer did, if asked for.
+        stated: (B,) classes, where an executor names them itself.
+    """
 
     counts: IntArray
     trace: tuple[LayerTrace, ...] | None = None
+    stated: IntArray | None = None
 
     @property
     def classes(self) -> IntArray:
         """(B,) class with the most spikes, the lowest index on ties, as `argmax`."""
-        return self.counts.argmax(axis=1)
+        return self.counts.argmax(axis=1) if self.stated is None else self.stated
 
 
 def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None) -> Result:

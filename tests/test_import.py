@@ -22,6 +22,7 @@ from brevitas.quant.scaled_int import Int8WeightPerTensorFloat
 from torch import nn
 
 import squat_deploy as sd
+from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.lowering.imported import imported_model
 from squat_deploy.quantize import state_quant
@@ -158,9 +159,28 @@ CONFIGS = {
         "steps: 4\nneuron: {beta: 0.9}\nneurons: [{beta: 0.9}]\n",
         r"n.yaml: file: Value error, give either neuron, for all layers, or neurons, one entry a layer$",
     ),
+    "alias": ("steps: 4\nneurons: [&n {beta: 0.9}, *n]\n", r"n.yaml: anchors, aliases and tags are not read; write"),
+    "merge bomb": ("a: &a {b: 1}\nc: {<<: [*a, *a]}\n", r"n.yaml: anchors, aliases and tags are not read; write"),
+    "date": ("steps: 4\nneuron: {beta: 2026-13-45}\n", r"n.yaml: not a YAML file: month must be in 1..12$"),
+    "beta": (
+        "steps: 4\nneuron: {beta: 1.5}\n",
+        r"n.yaml: neuron.beta: Value error, one value or one a neuron, from 0 to 1$",
+    ),
+    "no threshold": (
+        "steps: 4\nneuron: {beta: 0.9, threshold: []}\n",
+        r"n.yaml: neuron.threshold: Value error, one value or one a neuron, above 0$",
+    ),
+    "NaN": (
+        "steps: 4\nneuron: {beta: 0.9, lower_limit: .nan}\n",
+        r"n.yaml: neuron.lower_limit: Input should be a finite",
+    ),
+    "levels and bits": (
+        "steps: 4\nneuron: {beta: 0.9, state_bits: 2, levels: [0.5, 1.5]}\n",
+        r"n.yaml: neuron: Value error, a list of levels needs no state_bits or limits$",
+    ),
     "not YAML": ("steps: [4\n", r"n.yaml: not a YAML file: while parsing a flow sequence"),
     "a list": ("- 1\n", r"n.yaml: file: Input should be a valid dictionary or instance of ImportConfig$"),
-    "python object": ("steps: !!python/object/apply:os.getcwd []\n", r"n.yaml: not a YAML file: could not determine"),
+    "python object": ("steps: !!python/object/apply:os.getcwd []\n", r"n.yaml: anchors, aliases and tags are not read"),
     "levels": (
         "steps: 4\nactivations: replace\nneuron: {beta: 0.9, levels: [1.0, 1.0]}\n",
         r"n.yaml: neurons of layer 1: level",
@@ -174,6 +194,18 @@ def test_neuron_files_that_do_not_fit(name: str, activated: Path, tmp_path: Path
     config = write(tmp_path / "n.yaml", text)
     with pytest.raises(ConfigError, match=message):
         sd.import_qonnx(activated, config)
+
+
+@pytest.mark.parametrize("names", [("flatten", "lif2"), ("fc_1", "fc.1"), ("add_module", "")])
+def test_names_of_layers_do_not_replace_each_other(
+    names: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [ImportedSynapses(name, np.ones((2, 2), np.int64), np.ones(2, np.float32), None, None) for name in names]
+    graph = ImportedGraph(tuple(layers), (2,), None, ())
+    monkeypatch.setattr("squat_deploy.lowering.imported.read_brevitas", lambda path: graph)
+    config = write(tmp_path / "n.yaml", "steps: 4\nneuron: {beta: 0.9}\n")
+    model = imported_model(Path("x.onnx"), config)[0]
+    assert [type(module).__name__ for module in model] == ["Flatten", "FixedLinear", "Leaky", "FixedLinear", "Leaky"]
 
 
 def test_files_that_are_missing(activated: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_random_networks_in_every_form(seed: int, tmp_path: Path) -> None:
 
 def test_bundled_model_in_every_form(fashion: sd.Network, rng: np.random.Generator, tmp_path: Path) -> None:
     inputs = rng.integers(0, 16, (1, 784))
-    assert check_every_form(fashion, inputs, tmp_path) == 5 * (2 * 266 * 10 + 266 * 10 + 10)
+    assert check_every_form(fashion, inputs, tmp_path) == 5 * (2 * 266 * 10 + 266 * 10 + 10 + 1)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -68,6 +68,7 @@ def test_every_annotation_is_exact(form: str, small: sd.Network, rng: np.random.
     [
         ((0, 1), "BINARY"), ((0, 2), "UINT2"), ((0, 255), "UINT8"), ((-1, 0), "INT1"), ((-8, 7), "INT4"),
         ((-8, 8), "INT5"), ((-66765, 13680), "INT18"), ((3, 3), "UINT2"), ((-5, -2), "INT4"),
+        ((-1, -1), "INT1"), ((-8, -8), "INT4"), ((-128, -128), "INT8"),
     ],
 )  # fmt: skip
 def test_datatype_is_the_narrowest(bounds: tuple[int, int], name: str) -> None:
@@ -189,7 +190,7 @@ def one_layer(low: int, high: int, weight: list[list[int]], conv: bool = False) 
     middle = int((lows.min() + highs.max()) // 2)
     neuron = sd.network.Neuron(
         name="lif",
-        thresholds=np.array([[[middle, middle + 1], [middle - 1, middle]]]),
+        thresholds=np.array([[[middle, middle + 1], [middle - 1, middle]]]).clip(lows.min(), highs.max() + 1),
         successor=np.array([[[0, 1, 0], [1, 0, 1]]]),
         fire_level=np.array([1]),
         table=np.zeros(synapses.outputs, dtype=np.int64),
@@ -228,6 +229,66 @@ def test_wide_integers(low: int, high: int, weights: list[list[int]], element: s
     compare(network, model, onnxruntime_runner(model), inputs, "step")
     sums = next(value for value in model.graph.output if value.name.endswith("synaptic_sum"))
     assert helper.tensor_dtype_to_np_dtype(sums.type.tensor_type.elem_type).name == element
+
+
+def test_a_threshold_above_all_sums_of_32_bits(tmp_path: Path) -> None:
+    """The largest sum fits int32, the threshold behind it does not: the container must be int64."""
+    network = one_layer(0, 1, [[1]])
+    dense, neuron = network.layers
+    dense = dataclasses.replace(dense, bias=np.array([2**31 - 2]))
+    neuron = dataclasses.replace(neuron, thresholds=np.array([[[2**31 - 1, 2**31], [2**31 - 2, 2**31]]]))
+    network = dataclasses.replace(network, layers=(dense, neuron))
+    assert check_every_form(network, np.array([[0], [1]]), tmp_path) > 0
+
+
+def test_planes_of_another_shape_than_the_input(tmp_path: Path) -> None:
+    """A convolution numbers its inputs; how the input names its axes does not matter."""
+    for shape in ((4, 3, 1), (2, 6), (12,), (1, 1, 3, 4)):
+        network = dataclasses.replace(one_layer(0, 255, [[3, -5]], conv=True), input=sd.InputSpec(shape, 0, 255))
+        inputs = np.random.default_rng(0).integers(0, 256, (1, *shape))
+        assert check_every_form(network, inputs, tmp_path) > 0
+
+
+def test_more_tables_than_neurons(tmp_path: Path) -> None:
+    network = one_layer(0, 3, [[1, -1]])
+    neuron = network.neurons[0]
+    arrays = {
+        k: np.repeat(getattr(neuron, k), 3, axis=0) for k in ("thresholds", "successor", "fire_level", "membranes")
+    }
+    neuron = dataclasses.replace(neuron, **arrays | {"fire_level": np.array([2, 1, 0]), "table": np.array([1])})
+    network = dataclasses.replace(network, layers=(network.layers[0], neuron))
+    assert check_every_form(network, np.array([[3, 0]]), tmp_path) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"membranes": np.full((1, 2), np.nan, np.float32)}, "qonnx: lif: membranes must be finite"),
+        ({"thresholds": np.full((1, 2, 2), 2**40)}, "qonnx: lif: thresholds must lie in the reachable range of sums"),
+    ],
+)
+def test_networks_that_break_a_rule_are_not_written(change: dict[str, np.ndarray], message: str) -> None:
+    network = one_layer(0, 3, [[1, -1]])
+    layers = (network.layers[0], dataclasses.replace(network.neurons[0], **change))
+    with pytest.raises(ExportError) as error:
+        sd.emit_qonnx(dataclasses.replace(network, layers=layers))
+    assert str(error.value) == message
+
+
+def test_a_wrong_class_is_noticed(small: sd.Network, rng: np.random.Generator) -> None:
+    model = sd.emit_qonnx(small, form="sequence", trace=True)
+    next(n for n in model.graph.node if n.op_type == "ArgMax").op_type = "ArgMin"
+    with pytest.raises(AssertionError, match="differs first at classes"):
+        compare(small, model, onnxruntime_runner(model), rng.integers(0, 16, (5, 16)), "sequence")
+
+
+def test_deep_networks_are_read_in_linear_time(small: sd.Network, tmp_path: Path) -> None:
+    """The body of the Scan is compared once, not once an output."""
+    one = one_layer(0, 1, [[1]])
+    row = one.certificate.layers[0]
+    deep = dataclasses.replace(one, layers=one.layers * 300, certificate=sd.Certificate((row,) * 300))
+    sd.emit_qonnx(deep, tmp_path / "deep.onnx", form="sequence", trace=True)
+    assert sd.load(tmp_path / "deep.onnx").digest == deep.digest
 
 
 def test_finn_refuses_what_float32_cannot_hold() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 import squat_deploy as sd
 from squat_deploy.backends.qonnx.document import KEY
 from squat_deploy.errors import FileFormatError
+from tests.drawing import draw
 
 
 def node(model: ModelProto, output: str) -> NodeProto:
@@ -137,12 +139,40 @@ def no_identity(model: ModelProto) -> None:
     del node(model, "lif1.spikes").input[:]
 
 
+def constant_of_another_kind(model: ModelProto) -> None:
+    model.graph.initializer.remove(array(model, "fc1.weight"))
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["fc1.weight"], value_float=1.0))
+    model.graph.node[0].attribute[0].name = "value"
+
+
+def extra_tensor(model: ModelProto) -> None:
+    extra = helper.make_tensor("t", TensorProto.INT32, [2], [1, 2])
+    node(model, "lif1.spikes").attribute.append(helper.make_attribute("extra", extra))
+
+
+def loop_of_links(model: ModelProto) -> None:
+    outside(model)
+    array(model, "fc1.weight").external_data[0].value = "a\0b"
+
+
+def two_attributes(model: ModelProto) -> None:
+    attributes = node(model, "lif1.state_next").attribute
+    attributes.append(attributes[0])
+
+
 def function(model: ModelProto) -> None:
     model.functions.add(name="f", domain="")
 
 
 def no_outputs(model: ModelProto) -> None:
     del model.graph.output[:]
+
+
+def bomb(synapses: dict) -> None:
+    """One kernel of one weight on a plane of 4 G values."""
+    sizes = {"stride": [2**14, 2**15], "padding": [0, 0], "dilation": [1, 1], "groups": 1}
+    shapes = {"input_shape": [1, 2**16, 2**16], "weight_shape": [1, 1, 1, 1], "output_shape": [1, 4, 2]}
+    synapses.update(inputs=2**32, conv=sizes | shapes)
 
 
 MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
@@ -174,13 +204,13 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
     "strings": (strings, "tensor 'fc1.weight': element type STRING is not read"),
     "data outside": (
         outside,
-        "tensor 'fc1.weight': its data is outside the folder of the model: '../../etc/passwd'",
+        "tensor 'fc1.weight': its data is in no file in the folder of the model: '../../etc/passwd'",
     ),
     "data at an absolute path": (
         absolute,
-        "tensor 'fc1.weight': its data is outside the folder of the model: '/etc/passwd'",
+        "tensor 'fc1.weight': its data is in no file in the folder of the model: '/etc/passwd'",
     ),
-    "data missing": (absent, "tensor 'fc1.weight': its data file weights.bin cannot be read"),
+    "data missing": (absent, "tensor 'fc1.weight': its data is in no file in the folder of the model: 'weights.bin'"),
     "weight flipped": (flipped_weight, "its digest is not that of its content; the file was altered"),
     "threshold moved": (moved_threshold, "its digest is not that of its content; the file was altered"),
     "thresholds fall": (falling_thresholds, "lif1: thresholds must ascend"),
@@ -199,6 +229,34 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
     "two of a name": (twice, "initializer: a second tensor named 'fc1.weight'"),
     "nested deeply": (nested, "more than 100000 nodes, or graphs nested deeper than 2"),
     "no input": (no_identity, "node 'lif1.spikes.Cast' (Identity): 0 inputs, 1 outputs"),
+    "constant of another kind": (
+        constant_of_another_kind,
+        "node 'fc1.synaptic_sum.MatMulInteger' (MatMulInteger): takes 'fc1.weight', which is not stored, in place of "
+        "the array 'fc1.weight'",
+    ),
+    "extra attribute": (
+        extra_tensor,
+        "node 'lif1.spikes.Cast' (Cast): attribute extra is array([1, 2], dtype=int32); the network has None",
+    ),
+    "no path": (loop_of_links, "tensor 'fc1.weight': its data is in no file in the folder of the model: 'a\\x00b'"),
+    "two attributes": (two_attributes, "node 'lif1.state_next.ReduceSum' (ReduceSum): two attributes of one name"),
+    "no opset": (lambda m: m.ClearField("opset_import"), "states no opset"),
+    "metadata: a million layers": (
+        lambda m: describe(m, lambda d: d.update(layers=[0] * 10**6)),
+        "metadata: layers.0: Input should be a dictionary or an instance of LayerPlan",
+    ),
+    "metadata: huge shape": (
+        lambda m: describe(m, lambda d: d["input"].update(shape=[10**30])),
+        "metadata: InputSpec: shape must be 1 to 8 positive sizes; got (1000000000000000000000000000000,)",
+    ),
+    "metadata: many sizes": (
+        lambda m: describe(m, lambda d: d["input"].update(shape=[2] * 10**5)),
+        "metadata: InputSpec: shape must be 1 to 8 positive sizes; got (2, 2, 2, 2, 2, 2, 2, 2, 2)",
+    ),
+    "metadata: convolution bomb": (
+        lambda m: describe(m, lambda d: (d["input"].update(shape=[1, 2**16, 2**16]), bomb(d["layers"][0]["synapses"]))),
+        "metadata: convolutions of more than 33554432 products a channel",
+    ),
     "functions": (function, "functions, training graphs and sparse tensors are not read"),
     "no outputs": (no_outputs, "graph 'step': 0 outputs; the network has 3"),
     "old opset": (
@@ -366,8 +424,49 @@ def test_a_link_out_of_the_folder_is_not_followed(small: sd.Network, tmp_path: P
     model = sd.emit_qonnx(small)
     absent(model)
     (tmp_path / "inside" / "x.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(FileFormatError, match=r"its data is outside the folder of the model: 'weights.bin'$"):
+    with pytest.raises(FileFormatError, match=r"its data is in no file in the folder of the model: 'weights.bin'$"):
         sd.load(tmp_path / "inside" / "x.onnx")
+
+
+def test_a_pipe_in_the_place_of_a_file(small: sd.Network, tmp_path: Path) -> None:
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / "weights.bin")
+    model = sd.emit_qonnx(small)
+    absent(model)
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(FileFormatError, match="in no file in the folder"):
+        sd.load(tmp_path / "x.onnx")
+    os.mkfifo(tmp_path / "y.onnx")
+    with pytest.raises(FileFormatError, match=r"y\.onnx: not a file$"):
+        sd.load(tmp_path / "y.onnx")
+
+
+def test_many_subgraphs_take_linear_time(small: sd.Network, tmp_path: Path) -> None:
+    model = sd.emit_qonnx(small)
+    model.graph.initializer.extend(TensorProto(name=f"t{i}", data_type=1, dims=[0]) for i in range(50_000))
+    empty = onnx.GraphProto(name="g")
+    node(model, "lif1.spikes").attribute.add(name="many", type=onnx.AttributeProto.GRAPHS, graphs=[empty] * 10_000)
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(FileFormatError, match="attribute many is"):
+        sd.load(tmp_path / "x.onnx")
+
+
+def test_tables_beyond_the_last(tmp_path: Path) -> None:
+    """A network with a table a neuron; one neuron's first row points past all of them."""
+    drawn = next(n for n in map(lowered_tables, range(100)) if n is not None)
+    model = sd.emit_qonnx(drawn)
+    name = next(t.name for t in model.graph.initializer if t.name.endswith("first_row"))
+    replace(model, name, lambda a: a + 10**6)
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(FileFormatError, match=r"every neuron must have a table$"):
+        sd.load(tmp_path / "x.onnx")
+
+
+def lowered_tables(seed: int) -> sd.Network | None:
+    """The network of a seed, if it has several tables in its first layer."""
+    drawn = draw(seed)
+    network = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
+    return network if len(network.neurons[0].thresholds) > 1 else None
 
 
 def test_a_changed_body_of_the_scan(small: sd.Network, tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def _choose(executors: Sequence[str] | None, model: nn.Module | None) -> tuple[l
     """The executors to run, and why others are left out."""
     if unknown := sorted(set(executors or ()) - set(EXECUTORS)):
         raise ConfigError(f"verify: unknown executor {', '.join(unknown)}; there are {', '.join(EXECUTORS)}")
+    if executors is not None and not executors:
+        raise ConfigError(f"verify: name at least one executor of {', '.join(EXECUTORS)}")
     if model is None and "torch" in (executors or ()):
         raise ConfigError("verify: the executor 'torch' needs the trained model")
     missing = {name: _missing(name) for name in executors or EXECUTORS}

@@ -42,8 +42,9 @@ def compare_torch(
 
 
 def compare_traces(reference: Result, result: Result) -> tuple[int, int, str | None]:
-    """(values compared, differences, the first one) of the first samples: sums, states, spikes, and counts."""
-    samples, values, wrong, first = len(result.counts), result.counts.size, 0, None
+    """(values compared, differences, the first one) of the first samples: sums, states, spikes, counts, classes."""
+    samples, wrong, first = len(result.counts), 0, None
+    values = result.counts.size + samples
     for want, got in zip(reference.trace or (), result.trace or (), strict=True):
         for key, what in (("sums", "synaptic sum"), ("states", "state"), ("spikes", "spike")):
             differs = getattr(want, key)[:, :samples] != getattr(got, key)
@@ -51,5 +52,8 @@ def compare_traces(reference: Result, result: Result) -> tuple[int, int, str | N
             if differs.any() and first is None:
                 step, sample, index = (int(v) for v in np.argwhere(differs)[0])
                 first = f"sequence {sample} step {step} {want.name} neuron {index}: {what}"
-    counts = int((reference.counts[:samples] != result.counts).sum())
-    return values, wrong + counts, first or ("spike counts" if counts else None)
+    ends = {
+        "spike counts": int((reference.counts[:samples] != result.counts).sum()),
+        "classes": int((reference.classes[:samples] != result.classes).sum()),
+    }
+    return values, wrong + sum(ends.values()), first or next((what for what, n in ends.items() if n), None)

@@ -12,7 +12,7 @@ import numpy as np
 import snntorch as snn
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from torch import nn
 
 from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses, read_brevitas
@@ -24,10 +24,11 @@ from squat_deploy.quantize import StateQuantizer
 from squat_deploy.training.layers import FixedConv2d, FixedLinear
 
 MAX_YAML_BYTES = 2**20
+_NO_TOKENS = (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)  # small files that become large, or anything else
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class InputConfig(_Strict):
@@ -54,6 +55,20 @@ class NeuronConfig(_Strict):
     levels: Kind | list[float] = "threshold-centred"
     lower_limit: float = 0.0
     upper_limit: float = 0.2
+
+    @field_validator("beta", "threshold")
+    @classmethod
+    def _in_range(cls, value: float | list[float], info: ValidationInfo) -> float | list[float]:
+        values, beta = value if isinstance(value, list) else [value], info.field_name == "beta"
+        if not values or min(values) < 0 or (beta and max(values) > 1) or (not beta and min(values) == 0):
+            raise ValueError("one value or one a neuron, from 0 to 1" if beta else "one value or one a neuron, above 0")
+        return value
+
+    @model_validator(mode="after")
+    def _table_or_its_kind(self) -> NeuronConfig:
+        if isinstance(self.levels, list) and self.model_fields_set & {"state_bits", "lower_limit", "upper_limit"}:
+            raise ValueError("a list of levels needs no state_bits or limits")
+        return self
 
     def module(self) -> snn.Leaky:
         """The neuron. Raises: ConfigError for a level table that cannot be used."""
@@ -109,14 +124,16 @@ def read_config(path: Path) -> ImportConfig:
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return ImportConfig.model_validate(data)
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(token, _NO_TOKENS) for token in yaml.scan(text)):
+            raise ConfigError(f"{path}: anchors, aliases and tags are not read; write values out")
+        return ImportConfig.model_validate(yaml.safe_load(text))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:5])
         raise ConfigError(f"{path}: {faults}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, LookupError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
 
 
@@ -154,12 +171,11 @@ def imported_model(weights: Path, neurons: Path) -> tuple[nn.Sequential, InputSp
         names = ", ".join(f"{name} ({kind})" for _, name, kind in graph.activations)
         raise ConfigError(f"{weights}: has activations: {names}; set 'activations: replace' to put neurons there")
     model = nn.Sequential()
-    spiking = False
-    for index, (layer, entry) in enumerate(zip(graph.layers, entries, strict=True), start=1):
-        if layer.conv is None and not spiking:
+    layers = zip(graph.layers, entries, _module_names(graph), strict=True)
+    for index, (layer, entry, name) in enumerate(layers, start=1):
+        if layer.conv is None and "flatten" not in model._modules:
             model.add_module("flatten", nn.Flatten())
-            spiking = True
-        model.add_module(_module_name(layer.name, index, model), _synapses(layer))
+        model.add_module(name, _synapses(layer))
         try:
             model.add_module(f"lif{index}", entry.module())
         except ConfigError as error:
@@ -167,10 +183,19 @@ def imported_model(weights: Path, neurons: Path) -> tuple[nn.Sequential, InputSp
     return model.eval(), _input_spec(graph, config, neurons), config.steps
 
 
-def _module_name(name: str, index: int, model: nn.Sequential) -> str:
-    plain = name.replace(".", "_")
-    taken = not plain or hasattr(model, plain) or plain.startswith("lif")
-    return f"layer{index}" if taken else plain
+def _module_names(graph: ImportedGraph) -> list[str]:
+    """A name a layer that a module may have, none twice and none of those that the neurons have."""
+    taken = {"flatten", *(f"lif{index}" for index in range(1, len(graph.layers) + 1)), *dir(nn.Sequential())}
+    names = []
+    for layer in graph.layers:
+        name = plain = layer.name.replace(".", "_") or "layer"
+        count = 1
+        while name in taken:
+            count += 1
+            name = f"{plain}_{count}"
+        taken.add(name)
+        names.append(name)
+    return names
 
 
 def _synapses(layer: ImportedSynapses) -> nn.Module:

@@ -64,7 +64,8 @@ def run_form(network: Network, inputs: IntArray, form: Form, engine: str) -> Res
             runners[fixed] = model, onnxruntime_runner(model) if engine == "onnxruntime" else qonnx_runner(model)
         results.append(run_model(network, plans, *runners[fixed], part, form))
     traces = zip(*(result.trace or () for result in results), strict=True)
-    return Result(np.concatenate([result.counts for result in results]), tuple(_joined(parts) for parts in traces))
+    counts, classes = (np.concatenate([getattr(result, key) for result in results]) for key in ("counts", "classes"))
+    return Result(counts, tuple(_joined(parts) for parts in traces), classes)
 
 
 def run_model(
@@ -76,7 +77,7 @@ def run_model(
         outputs = list(runner({name: inputs.astype(kind) for name, kind in entry}).values())
         rows = [outputs[2 + 3 * i : 5 + 3 * i] for i in range(len(plans))]
         traces = tuple(_trace(plan, *row) for plan, row in zip(plans, rows, strict=True))
-        return Result(outputs[0].astype(np.int64), traces)
+        return Result(outputs[0].astype(np.int64), traces, outputs[1].astype(np.int64))
     steps = list(_steps(network, plans, entry, runner, inputs))
     stacked = [[np.stack([step[i][j] for step in steps]) for j in range(3)] for i in range(len(plans))]
     traces = tuple(_trace(plan, *row) for plan, row in zip(plans, stacked, strict=True))
@@ -112,5 +113,12 @@ def _joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
 
 
 def _batch_size(plans: tuple[LayerPlan, ...]) -> int:
-    widest = max(plan.neurons.neurons * plan.neurons.levels for plan in plans)
+    widest = max(max(plan.neurons.neurons * plan.neurons.levels, _patches(plan)) for plan in plans)
     return max(1, min(512, _BATCH_BYTES // (8 * widest)))
+
+
+def _patches(plan: LayerPlan) -> int:
+    """Values a sample of a convolution that is run as a matrix product."""
+    if plan.synapses.conv is None or plan.synapses.operator == "ConvInteger":
+        return 0
+    return plan.synapses.conv.empty().patch_values

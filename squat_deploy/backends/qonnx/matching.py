@@ -20,6 +20,7 @@ from squat_deploy.backends.qonnx.parsing import QONNX_DOMAINS, array_of
 from squat_deploy.errors import FileFormatError
 
 Value = NDArray[np.generic]
+_STORED = [("value", AttributeProto.TENSOR)]
 
 
 @dataclass
@@ -33,7 +34,7 @@ class _Side:
 
     def __post_init__(self) -> None:
         for node in self.graph.node:
-            if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
+            if node.op_type == "Constant" and [(a.name, a.type) for a in node.attribute] == _STORED:
                 self.held[node.output[0]] = node.attribute[0].t
                 continue
             for place, name in enumerate(node.output):
@@ -44,8 +45,8 @@ class _Side:
 
     def source(self, name: str) -> str:
         """The tensor behind a chain of Identity nodes."""
-        while name in self.made and self.made[name][0].op_type == "Identity":
-            name = self.made[name][0].input[0]
+        while (found := self.made.get(name)) and (found[0].op_type, found[0].domain) == ("Identity", ""):
+            name = found[0].input[0]
         return name
 
 
@@ -69,6 +70,7 @@ def _match_graph(expected: GraphBuilder, graph: GraphProto, found: dict[str, Val
             raise FileFormatError(f"graph {graph.name!r}: {got} {what}; the network has {want}")
     _check_inputs(ours, theirs)
     bound: dict[str, str] = {}
+    pairs: set[tuple[str, str]] = set()  # nodes that have been compared, by their first outputs
     waiting = [(a.name, b.name, "the outputs") for a, b in zip(ours.graph.output, graph.output, strict=True)]
     while waiting:
         a, b, user = waiting.pop()
@@ -88,7 +90,7 @@ def _match_graph(expected: GraphBuilder, graph: GraphProto, found: dict[str, Val
                 raise FileFormatError(f"{user}: takes {b!r} in place of the graph's input {a!r}")
         else:
             bound[a] = b
-            waiting += _match_node(expected, ours.made[a], theirs, b, user, found)
+            waiting += _match_node(expected, ours.made[a], theirs, b, user, found, pairs)
 
 
 def _check_inputs(ours: _Side, theirs: _Side) -> None:
@@ -121,7 +123,13 @@ def _constant(want: Value, theirs: _Side, a: str, b: str, user: str) -> None:
 
 
 def _match_node(
-    expected: GraphBuilder, maker: tuple[NodeProto, int], theirs: _Side, b: str, user: str, found: dict[str, Value]
+    expected: GraphBuilder,
+    maker: tuple[NodeProto, int],
+    theirs: _Side,
+    b: str,
+    user: str,
+    found: dict[str, Value],
+    pairs: set[tuple[str, str]],
 ) -> list[tuple[str, str, str]]:
     """Compares the two nodes that make a tensor; gives the pairs of their inputs, to be compared next."""
     node, place = maker
@@ -135,6 +143,9 @@ def _match_node(
     same_domain = node.domain == other.domain or {node.domain, other.domain} <= set(QONNX_DOMAINS)
     if node.op_type != other.op_type or not same_domain or place != other_place:
         raise FileFormatError(f"{label}: the network has {node.op_type} here")
+    if (pair := (node.output[0], other.output[0])) in pairs:  # by another of its outputs
+        return []
+    pairs.add(pair)
     if len(node.input) != len(other.input):
         raise FileFormatError(f"{label}: {len(other.input)} inputs; the network has {len(node.input)}")
     _match_attributes(node, other, label)
@@ -157,7 +168,10 @@ def _match_attributes(node: NodeProto, other: NodeProto, label: str) -> None:
     defaults = _defaults(node)
     for name in ours.keys() | theirs.keys():
         want, got = ours.get(name, defaults.get(name)), theirs.get(name, defaults.get(name))
-        same = np.array_equal(want, np.asarray(got)) if isinstance(want, np.ndarray) else want == got
+        if isinstance(want, np.ndarray) and isinstance(got, np.ndarray):
+            same = np.array_equal(want, got)
+        else:
+            same = not isinstance(got, np.ndarray) and not isinstance(want, np.ndarray) and want == got
         if not same:
             raise FileFormatError(f"{label}: attribute {name} is {got!r}; the network has {want!r}")
 
@@ -167,6 +181,8 @@ def _attributes(node: NodeProto) -> dict[str, object]:
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
             values[attribute.name] = "a graph"
+        elif attribute.type == AttributeProto.UNDEFINED:
+            raise FileFormatError(f"node {node.name!r}: attribute {attribute.name!r} has no type")
         elif attribute.type == AttributeProto.TENSOR:
             values[attribute.name] = array_of(attribute.t)
         else:

@@ -53,7 +53,7 @@ def parse(path: Path) -> ModelProto:
         _load_external(model, path.parent)
         for tensor in all_tensors(model.graph):
             _check_tensor(tensor)
-        _check_graph(model.graph, set(), 1)
+        _check_graph(model.graph, (), 1)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     return model
@@ -61,6 +61,8 @@ def parse(path: Path) -> ModelProto:
 
 def _decoded(path: Path) -> ModelProto:
     try:
+        if path.exists() and not path.is_file():
+            raise FileFormatError("not a file")
         if path.stat().st_size > MAX_BYTES:
             raise FileFormatError(f"larger than {MAX_BYTES} bytes")
         content = path.read_bytes()
@@ -129,6 +131,8 @@ def _check_model(model: ModelProto) -> None:
         raise FileFormatError("an ONNX file without nodes, or not an ONNX file")
     if model.functions or model.training_info or model.graph.sparse_initializer:
         raise FileFormatError("functions, training graphs and sparse tensors are not read")
+    if not any(opset.domain in ("", "ai.onnx") for opset in model.opset_import):
+        raise FileFormatError("states no opset")
     for opset in model.opset_import:
         if opset.domain in ("", "ai.onnx"):
             if opset.version not in OPSETS:
@@ -184,16 +188,26 @@ def _load_external(model: ModelProto, folder: Path) -> None:
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
-        place = (root / entries.get("location", "")).resolve()
-        if not entries.get("location") or not place.is_relative_to(root) or place == root:
+        place = _resolved(root, entries.get("location", ""))
+        if place is None:
+            where = entries.get("location", "")[:99]
             raise FileFormatError(
-                f"tensor {tensor.name!r}: its data is outside the folder of the model: {entries.get('location')!r}"
+                f"tensor {tensor.name!r}: its data is in no file in the folder of the model: {where!r}"
             )
         content = _slice(place, entries, tensor.name, MAX_BYTES - total)
         total += len(content)
         tensor.raw_data = content
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _resolved(root: Path, location: str) -> Path | None:
+    """A file below `root`, links followed, or None."""
+    try:
+        place = (root / location).resolve()
+        return place if place.is_relative_to(root) and place.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
+        return None
 
 
 def _slice(place: Path, entries: dict[str, str], name: str, budget: int) -> bytes:
@@ -210,29 +224,33 @@ def _slice(place: Path, entries: dict[str, str], name: str, budget: int) -> byte
         raise FileFormatError(f"tensor {name!r}: its data file {place.name} cannot be read") from error
 
 
-def _check_graph(graph: GraphProto, outer: set[str], depth: int) -> None:
+def _check_graph(graph: GraphProto, outer: tuple[set[str], ...], depth: int) -> None:
     """Every tensor is made once and before its use, so that there is no cycle."""
     if depth > MAX_DEPTH or len(graph.node) > MAX_NODES:
         raise FileFormatError(f"more than {MAX_NODES} nodes, or graphs nested deeper than {MAX_DEPTH}")
-    known = {""} | outer
-    _define(known, (value.name for value in graph.input), "input")
+    known = {""}
+    scopes = (*outer, known)
+    _define(scopes, (value.name for value in graph.input), "input")
     inputs = {value.name for value in graph.input}
-    _define(known, (tensor.name for tensor in graph.initializer if tensor.name not in inputs), "initializer")
+    _define(scopes, (tensor.name for tensor in graph.initializer if tensor.name not in inputs), "initializer")
     for node in graph.node:
         label = f"node {node.name or ', '.join(node.output)!r} ({plain(node.op_type)})"
+        if len({attribute.name for attribute in node.attribute}) != len(node.attribute):
+            raise FileFormatError(f"{label}: two attributes of one name")
         if not node.output or (node.op_type == "Identity" and len(node.input) != 1):
             raise FileFormatError(f"{label}: {len(node.input)} inputs, {len(node.output)} outputs")
-        if missing := [name for name in node.input if name not in known]:
+        if missing := [name for name in node.input if not any(name in scope for scope in scopes)]:
             raise FileFormatError(f"{label}: its input {missing[0]!r} is made by no node before it: a cycle or a gap")
         for body in subgraphs(node):
-            _check_graph(body, known, depth + 1)
-        _define(known, (name for name in node.output if name), label)
-    if missing := [value.name for value in graph.output if value.name not in known]:
+            _check_graph(body, scopes, depth + 1)
+        _define(scopes, (name for name in node.output if name), label)
+    if missing := [value.name for value in graph.output if not any(value.name in scope for scope in scopes)]:
         raise FileFormatError(f"output {missing[0]!r} is made by no node")
 
 
-def _define(known: set[str], names: Iterable[str], what: str) -> None:
+def _define(scopes: tuple[set[str], ...], names: Iterable[str], what: str) -> None:
+    """Adds names to the innermost scope; none may be known already."""
     for name in names:
-        if name in known:
+        if any(name in scope for scope in scopes):
             raise FileFormatError(f"{what}: a second tensor named {name!r}")
-        known.add(name)
+        scopes[-1].add(name)
