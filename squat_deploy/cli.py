@@ -298,7 +298,7 @@ def hls(
     """Write a C++ HLS project with its C testbench and golden data."""
     loaded = load(network)
     config = HlsConfig(part=part, clock_ns=clock_ns, pe=_folding(pe), form=form, vectors=vectors)
-    target = out or Path("hls_out") / (network.stem if network.stem.isidentifier() else "network")
+    target = out or Path("hls_out") / (_stem(network) if _stem(network).isidentifier() else "network")
     project = emit_hls(loaded, target, config, stimulus=None if inputs is None else _array(inputs))
     estimate = (project / "reports" / "estimate.txt").read_text()
     _emit(
@@ -307,6 +307,11 @@ def hls(
         estimate,
         f"wrote {project}; next: make -C {project} csim",
     )
+
+
+def _stem(network: Path) -> str:
+    """Name of a network's file, the form of a graph left out."""
+    return network.stem.removesuffix(".step").removesuffix(".sequence").removesuffix(".finn")
 
 
 @app.command(name="qonnx")
@@ -327,8 +332,7 @@ def qonnx_command(
     from squat_deploy.backends.qonnx import description, emit_qonnx, write_model
 
     loaded = load(network)
-    name = network.stem.removesuffix(".step").removesuffix(".sequence").removesuffix(".finn")
-    target = out or Path(f"{name}.{form}.onnx")
+    target = out or Path(f"{_stem(network)}.{form}.onnx")
     model = emit_qonnx(loaded, form=form, batch=batch, trace=trace)
     ports = description.ports(model)
     document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest}
