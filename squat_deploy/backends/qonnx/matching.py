@@ -56,41 +56,78 @@ def match(expected: GraphBuilder, graph: GraphProto) -> dict[str, Value]:
     Raises: FileFormatError with the name of the first node or tensor of the file that does not fit.
     """
     found: dict[str, Value] = {}
-    _match_graph(expected, graph, found)
+    _Match(expected, graph, found).run()
     return found
 
 
-def _match_graph(expected: GraphBuilder, graph: GraphProto, found: dict[str, Value]) -> None:
-    ours, theirs = _Side(expected.graph), _Side(graph)
-    for what, want, got in (
-        ("inputs", len(ours.entry), len(theirs.entry)),
-        ("outputs", len(ours.graph.output), len(graph.output)),
-    ):
-        if want != got:
-            raise FileFormatError(f"graph {graph.name!r}: {got} {what}; the network has {want}")
-    _check_inputs(ours, theirs)
-    bound: dict[str, str] = {}
-    pairs: set[tuple[str, str]] = set()  # nodes that have been compared, by their first outputs
-    waiting = [(a.name, b.name, "the outputs") for a, b in zip(ours.graph.output, graph.output, strict=True)]
-    while waiting:
-        a, b, user = waiting.pop()
-        a, b = ours.source(a), theirs.source(b)
-        if a in expected.parameters:  # users of one array may have got copies of it
-            values = _parameter(expected.parameters[a], theirs, a, b, user)
-            if not np.array_equal(found.setdefault(a, values), values):
+class _Match:
+    """One graph of ours against one of theirs; `found` is shared with the bodies of its nodes."""
+
+    def __init__(self, expected: GraphBuilder, graph: GraphProto, found: dict[str, Value]) -> None:
+        self.expected, self.graph, self.found = expected, graph, found
+        self.ours, self.theirs = _Side(expected.graph), _Side(graph)
+        self.bound: dict[str, str] = {}  # their tensor by ours
+        self.compared: set[tuple[str, str]] = set()  # nodes, by their first outputs
+
+    def run(self) -> None:
+        """Compares all that the outputs depend on."""
+        for what, want, got in (
+            ("inputs", len(self.ours.entry), len(self.theirs.entry)),
+            ("outputs", len(self.ours.graph.output), len(self.graph.output)),
+        ):
+            if want != got:
+                raise FileFormatError(f"graph {self.graph.name!r}: {got} {what}; the network has {want}")
+        _check_inputs(self.ours, self.theirs)
+        ends = zip(self.ours.graph.output, self.graph.output, strict=True)
+        waiting = [(a.name, b.name, "the outputs") for a, b in ends]
+        while waiting:
+            a, b, user = waiting.pop()
+            waiting += self._tensor(self.ours.source(a), self.theirs.source(b), user)
+
+    def _tensor(self, a: str, b: str, user: str) -> list[tuple[str, str, str]]:
+        """Compares two tensors; gives the pairs to be compared next, with the node that takes them."""
+        if a in self.expected.parameters:  # users of one array may have got copies of it
+            values = _parameter(self.expected.parameters[a], self.theirs, a, b, user)
+            if not np.array_equal(self.found.setdefault(a, values), values):
                 raise FileFormatError(f"{user}: takes {b!r}, another copy of the array {a!r} that differs")
-        elif a in ours.held:
-            _constant(array_of(ours.held[a]), theirs, a, b, user)
-        elif a in bound:
-            if bound[a] != b:
-                raise FileFormatError(f"{user}: takes {b!r} where the network takes {bound[a]!r}")
-        elif a in ours.entry:
-            bound[a] = b
-            if theirs.entry.get(b) != ours.entry[a]:
+        elif a in self.ours.held:
+            _constant(array_of(self.ours.held[a]), self.theirs, a, b, user)
+        elif a in self.bound:
+            if self.bound[a] != b:
+                raise FileFormatError(f"{user}: takes {b!r} where the network takes {self.bound[a]!r}")
+        elif a in self.ours.entry:
+            self.bound[a] = b
+            if self.theirs.entry.get(b) != self.ours.entry[a]:
                 raise FileFormatError(f"{user}: takes {b!r} in place of the graph's input {a!r}")
         else:
-            bound[a] = b
-            waiting += _match_node(expected, ours.made[a], theirs, b, user, found, pairs)
+            self.bound[a] = b
+            return self._maker(a, b, user)
+        return []
+
+    def _maker(self, a: str, b: str, user: str) -> list[tuple[str, str, str]]:
+        """Compares the two nodes that make a tensor; gives the pairs of their inputs."""
+        node, place = self.ours.made[a]
+        if b in self.theirs.held and node.op_type == "ConstantOfShape":
+            _filled(node, array_of(self.theirs.held[b]), b, user)
+            return []
+        other, other_place = self.theirs.made.get(b, (None, -1))
+        if other is None:
+            raise FileFormatError(f"{user}: takes {b!r} in place of the result of {node.op_type}")
+        label = f"node {other.name or b!r} ({plain(other.op_type)})"
+        same_domain = node.domain == other.domain or {node.domain, other.domain} <= set(QONNX_DOMAINS)
+        if node.op_type != other.op_type or not same_domain or place != other_place:
+            raise FileFormatError(f"{label}: the network has {node.op_type} here")
+        if (pair := (node.output[0], other.output[0])) in self.compared:  # by another of its outputs
+            return []
+        self.compared.add(pair)
+        if len(node.input) != len(other.input):
+            raise FileFormatError(f"{label}: {len(other.input)} inputs; the network has {len(node.input)}")
+        _match_attributes(node, other, label)
+        if node.op_type == "Scan":
+            body = next(attribute.g for attribute in other.attribute if attribute.name == "body")
+            ours = next(builder for builder in self.expected.bodies if builder.scan_name == node.name)
+            _Match(ours, body, self.found).run()
+        return [(x, y, label) for x, y in zip(node.input, other.input, strict=True)]
 
 
 def _check_inputs(ours: _Side, theirs: _Side) -> None:
@@ -120,39 +157,6 @@ def _constant(want: Value, theirs: _Side, a: str, b: str, user: str) -> None:
     tensor = theirs.held.get(b)
     if tensor is None or not np.array_equal(array_of(tensor), want):
         raise FileFormatError(f"{user}: takes {b!r}, which is not the constant {a!r}")
-
-
-def _match_node(
-    expected: GraphBuilder,
-    maker: tuple[NodeProto, int],
-    theirs: _Side,
-    b: str,
-    user: str,
-    found: dict[str, Value],
-    pairs: set[tuple[str, str]],
-) -> list[tuple[str, str, str]]:
-    """Compares the two nodes that make a tensor; gives the pairs of their inputs, to be compared next."""
-    node, place = maker
-    if b in theirs.held and node.op_type == "ConstantOfShape":
-        _filled(node, array_of(theirs.held[b]), b, user)
-        return []
-    other, other_place = theirs.made.get(b, (None, -1))
-    if other is None:
-        raise FileFormatError(f"{user}: takes {b!r} in place of the result of {node.op_type}")
-    label = f"node {other.name or b!r} ({plain(other.op_type)})"
-    same_domain = node.domain == other.domain or {node.domain, other.domain} <= set(QONNX_DOMAINS)
-    if node.op_type != other.op_type or not same_domain or place != other_place:
-        raise FileFormatError(f"{label}: the network has {node.op_type} here")
-    if (pair := (node.output[0], other.output[0])) in pairs:  # by another of its outputs
-        return []
-    pairs.add(pair)
-    if len(node.input) != len(other.input):
-        raise FileFormatError(f"{label}: {len(other.input)} inputs; the network has {len(node.input)}")
-    _match_attributes(node, other, label)
-    if node.op_type == "Scan":
-        body = next(a.g for a in other.attribute if a.name == "body")
-        _match_graph(next(x for x in expected.bodies if x.scan_name == node.name), body, found)
-    return [(x, y, label) for x, y in zip(node.input, other.input, strict=True)]
 
 
 def _filled(node: NodeProto, values: Value, name: str, user: str) -> None:
