@@ -81,10 +81,11 @@ def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, bat
     counts = np.concatenate([part.counts for part in parts])
     if not trace:
         return Result(counts)
-    return Result(counts, tuple(_join(layers) for layers in zip(*(part.trace or () for part in parts), strict=True)))
+    return Result(counts, tuple(joined(layers) for layers in zip(*(part.trace or () for part in parts), strict=True)))
 
 
-def _join(parts: tuple[LayerTrace, ...]) -> LayerTrace:
+def joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
+    """Traces of one layer on batches of samples, as one."""
     if len(parts) == 1:
         return parts[0]
     sums, states, spikes = (

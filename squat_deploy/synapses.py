@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,14 @@ from squat_deploy.errors import ConfigError
 
 IntArray = NDArray[np.int64]
 Pair = tuple[int, int]
+
+
+def conv_sizes(
+    sizes: Sequence[int], kernel: Sequence[int], stride: Pair, padding: Pair, dilation: Pair
+) -> tuple[int, ...]:
+    """Height and width of what a convolution gives, by those of its input."""
+    axes = zip(sizes, kernel, stride, padding, dilation, strict=True)
+    return tuple((size + 2 * pad - gap * (reach - 1) - 1) // step + 1 for size, reach, step, pad, gap in axes)
 
 
 def freeze(layer: object) -> None:
@@ -112,14 +121,8 @@ class Conv2d:
     @property
     def output_shape(self) -> tuple[int, int, int]:
         """(O, H', W')."""
-        sizes = (
-            (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
-            for size, pad, dilation, kernel, stride in zip(
-                self.input_shape[1:], self.padding, self.dilation, self.kernel, self.stride, strict=True
-            )
-        )
-        height, width = sizes
-        return int(self.weight.shape[0]), height, width
+        sizes = conv_sizes(self.input_shape[1:], self.kernel, self.stride, self.padding, self.dilation)
+        return int(self.weight.shape[0]), sizes[0], sizes[1]
 
     @property
     def inputs(self) -> int:

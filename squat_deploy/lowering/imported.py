@@ -19,6 +19,7 @@ from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses
 from squat_deploy.errors import ConfigError
 from squat_deploy.levels import Kind
 from squat_deploy.lowering.api import lower
+from squat_deploy.names import unique_name
 from squat_deploy.network import Encoding, InputSpec, Network
 from squat_deploy.quantize import StateQuantizer
 from squat_deploy.training.layers import FixedConv2d, FixedLinear
@@ -185,17 +186,9 @@ def imported_model(weights: Path, neurons: Path) -> tuple[nn.Sequential, InputSp
 
 def _module_names(graph: ImportedGraph) -> list[str]:
     """A name a layer that a module may have, none twice and none of those that the neurons have."""
-    taken = {"flatten", *(f"lif{index}" for index in range(1, len(graph.layers) + 1)), *dir(nn.Sequential())}
-    names = []
-    for layer in graph.layers:
-        name = plain = layer.name.replace(".", "_") or "layer"
-        count = 1
-        while name in taken:
-            count += 1
-            name = f"{plain}_{count}"
-        taken.add(name)
-        names.append(name)
-    return names
+    reserved = ("flatten", *(f"lif{index}" for index in range(1, len(graph.layers) + 1)), *dir(nn.Sequential()))
+    taken = dict.fromkeys(reserved, 1)
+    return [unique_name(layer.name.replace(".", "_") or "layer", taken) for layer in graph.layers]
 
 
 def _synapses(layer: ImportedSynapses) -> nn.Module:

@@ -57,10 +57,9 @@ class GraphBuilder:
         self.graph.input.append(helper.make_tensor_value_info(name, element, shape))
         return self._declared(name, shape, bounds)
 
-    def output(self, name: str, element: int, shape: Shape) -> None:
-        """Marks a tensor as an output of the graph."""
-        self._inner.pop(name, None)
-        self.graph.output.append(helper.make_tensor_value_info(name, element, shape))
+    def output(self, name: str) -> None:
+        """Marks the result of a node as an output of the graph."""
+        self.graph.output.append(self._inner.pop(name))
 
     def parameter(self, name: str, element: int, shape: tuple[int, ...], bounds: Range) -> str:
         self.parameters[name] = (element, shape)

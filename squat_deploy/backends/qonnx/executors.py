@@ -13,7 +13,7 @@ from squat_deploy.backends.qonnx.document import Form
 from squat_deploy.backends.qonnx.emitting import emit_qonnx
 from squat_deploy.backends.qonnx.plan import LayerPlan, plan_layers
 from squat_deploy.network import IntArray, Network
-from squat_deploy.simulator import LayerTrace, Result
+from squat_deploy.simulator import LayerTrace, Result, joined
 
 Arrays = dict[str, NDArray[Any]]
 Runner = Callable[[Mapping[str, NDArray[Any]]], Arrays]
@@ -65,7 +65,7 @@ def run_form(network: Network, inputs: IntArray, form: Form, engine: str) -> Res
         results.append(run_model(network, plans, *runners[fixed], part, form))
     traces = zip(*(result.trace or () for result in results), strict=True)
     counts, classes = (np.concatenate([getattr(result, key) for result in results]) for key in ("counts", "classes"))
-    return Result(counts, tuple(_joined(parts) for parts in traces), classes)
+    return Result(counts, tuple(joined(parts) for parts in traces), classes)
 
 
 def run_model(
@@ -105,11 +105,6 @@ def _element_types(model: ModelProto) -> list[tuple[str, Any]]:
 
 def _trace(plan: LayerPlan, sums: NDArray[Any], states: NDArray[Any], spikes: NDArray[Any]) -> LayerTrace:
     return LayerTrace(plan.neuron_name, sums.astype(np.int64), states.astype(np.uint16), spikes.astype(bool))
-
-
-def _joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
-    fields = ([getattr(part, key) for part in parts] for key in ("sums", "states", "spikes"))
-    return LayerTrace(parts[0].name, *(np.concatenate(field, axis=1) for field in fields))
 
 
 def _batch_size(plans: tuple[LayerPlan, ...]) -> int:

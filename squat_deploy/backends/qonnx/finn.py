@@ -15,6 +15,7 @@ from squat_deploy.backends.qonnx.integer import (
     conv_attributes,
     flat,
     input_range,
+    mark_outputs,
     partial_range,
     planes,
     spec_range,
@@ -43,13 +44,7 @@ def finn_step(spec: InputSpec, plans: tuple[LayerPlan, ...], trace: bool) -> Gra
     for plan, state in zip(plans, states, strict=True):
         layers.append(_neurons(b, _synapses(b, x, plan.synapses), state, plan))
         x = layers[-1].spikes
-    b.output(layers[-1].spikes, FLOAT, (1, plans[-1].neurons.neurons))
-    for plan, layer in zip(plans, layers, strict=True):
-        b.output(layer.state_next, FLOAT, (1, plan.neurons.neurons))
-    for plan, layer in zip(plans, layers, strict=True) if trace else ():
-        b.output(layer.synaptic_sum, FLOAT, (1, plan.neurons.neurons))
-        if layer is not layers[-1]:
-            b.output(layer.spikes, FLOAT, (1, plan.neurons.neurons))
+    mark_outputs(b, layers, trace)
     return b
 
 

@@ -45,15 +45,19 @@ def step(spec: InputSpec, plans: tuple[LayerPlan, ...], batch: Batch, trace: boo
     b = GraphBuilder("step")
     x = b.input("input", container(spec_range(spec)), (batch, *spec.shape), spec_range(spec))
     states = [b.input(f"{p.neurons.name}.state", INT32, (batch, p.neurons.neurons), state_range(p)) for p in plans]
-    layers = run_layers(b, x, plans, states, batch)
-    b.output(layers[-1].spikes, UINT8, b.shape(layers[-1].spikes))
-    for plan, layer in zip(plans, layers, strict=True):
-        b.output(layer.state_next, INT32, (batch, plan.neurons.neurons))
-    for plan, layer in zip(plans, layers, strict=True) if trace else ():
-        b.output(layer.synaptic_sum, sum_type(plan.synapses), (batch, plan.neurons.neurons))
-        if layer is not layers[-1]:
-            b.output(layer.spikes, UINT8, (batch, plan.neurons.neurons))
+    mark_outputs(b, run_layers(b, x, plans, states, batch), trace)
     return b
+
+
+def mark_outputs(b: GraphBuilder, layers: list[LayerTensors], trace: bool) -> None:
+    """Outputs of one step, in the order in which executors read them."""
+    b.output(layers[-1].spikes)
+    for layer in layers:
+        b.output(layer.state_next)
+    for layer in layers if trace else ():
+        b.output(layer.synaptic_sum)
+        if layer is not layers[-1]:
+            b.output(layer.spikes)
 
 
 def spec_range(spec: InputSpec) -> Range:
@@ -260,10 +264,8 @@ def sequence(spec: InputSpec, plans: tuple[LayerPlan, ...], steps: int, batch: B
     body, finals, traces = scan_body(spec, plans, steps, batch, trace)
     b.scan(body, [*carried, scanned], [*finals, *traces], 1)
     b.node("ArgMax", ["counts"], "class", INT64, (batch,), (0, classes - 1), axis=1, keepdims=0)
-    b.output("counts", INT32, (batch, classes))
-    b.output("class", INT64, (batch,))
-    for name, element, shape, _ in traces:
-        b.output(name, element, shape)
+    for name in ("counts", "class", *(name for name, *_ in traces)):
+        b.output(name)
     return b
 
 
@@ -307,14 +309,13 @@ def scan_body(
     layers = run_layers(b, x, plans, states, batch, held)
     fired = b.node("Cast", [layers[-1].spikes], "spikes_int", INT32, (batch, classes), SPIKES, to=INT32)
     b.node("Add", [before, fired], "counts_next", *counting[1:])
-    for plan, layer in zip(plans, layers, strict=True):
-        b.output(layer.state_next, INT32, (batch, plan.neurons.neurons))
-    b.output("counts_next", INT32, (batch, classes))
+    for name in (*(layer.state_next for layer in layers), "counts_next"):
+        b.output(name)
     if held is not None:
         first = plans[0].synapses
         shape = (batch, first.outputs)
         b.node("Identity", [held], f"{first.name}.synaptic_sum_kept", sum_type(first), shape, sum_range(first))
-        b.output(f"{first.name}.synaptic_sum_kept", sum_type(first), shape)
+        b.output(f"{first.name}.synaptic_sum_kept")
         kept: Declared = (f"{first.name}.synaptic_sum_final", sum_type(first), shape, sum_range(first))
     carried = [*finals, counting, *([kept] if held is not None else [])]
     return b, carried, record(b, plans, layers, steps, batch) if trace else []
@@ -334,6 +335,6 @@ def record(
         )
         for source, name, element, bounds in rows:
             b.node("Identity", [source], f"{name}_step", element, shape, bounds)
-            b.output(f"{name}_step", element, shape)
+            b.output(f"{name}_step")
             stacked.append((name, element, (steps, *shape), bounds))
     return stacked

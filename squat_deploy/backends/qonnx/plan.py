@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import FailFast
 
+from squat_deploy.backends.cpp import plain
+from squat_deploy.names import unique_name
 from squat_deploy.network import IntArray, Network, Neuron
 from squat_deploy.synapses import Conv2d, Dense, Synapses
 
@@ -144,24 +146,14 @@ class LayerPlan:
 
 
 def plan_layers(network: Network) -> tuple[LayerPlan, ...]:
-    """The plan of every layer pair."""
-    taken: set[str] = set()
+    """The plan of every layer pair; prefixes of tensors are plain and unique, whatever the layers are called."""
+    taken: dict[str, int] = {}
     plans = []
     for dense, neuron, low, high in network.pairs():
-        synapses = _synapse_plan(_unique(dense.name, taken), dense, low, high)
-        plans.append(LayerPlan(dense.name, neuron.name, synapses, _neuron_plan(_unique(neuron.name, taken), neuron)))
+        synapses = _synapse_plan(unique_name(plain(dense.name), taken), dense, low, high)
+        neurons = _neuron_plan(unique_name(plain(neuron.name), taken), neuron)
+        plans.append(LayerPlan(dense.name, neuron.name, synapses, neurons))
     return tuple(plans)
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    """A tensor prefix of plain characters; layers may share a name, or have none."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in name) or "layer"
-    prefix, count = plain, 1
-    while prefix in taken:
-        count += 1
-        prefix = f"{plain}_{count}"
-    taken.add(prefix)
-    return prefix
 
 
 def _conv_plan(layer: Synapses) -> ConvPlan | None:

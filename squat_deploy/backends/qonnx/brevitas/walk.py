@@ -38,6 +38,8 @@ from squat_deploy.backends.qonnx.brevitas.faults import (
 )
 from squat_deploy.backends.qonnx.brevitas.result import ConvGeometry, ImportedGraph, ImportedSynapses, InputQuant
 from squat_deploy.backends.qonnx.parsing import MAX_BYTES, MAX_RANK, array_of
+from squat_deploy.names import unique_name
+from squat_deploy.synapses import conv_sizes
 
 MAX_WEIGHTS = MAX_BYTES // 4  # of all layers together: what a file can hold, unless its layers share a tensor
 MAX_WEIGHT_BITS, MAX_BIAS_BITS, MAX_INPUT_BITS = 8, 32, 16
@@ -109,13 +111,8 @@ class Walk:
             got, hint = "several for one neuron", "use per-tensor or per-channel scaling"
             raise fault(node, "one scale for all, or one a neuron", got, hint)
         steps = np.ascontiguousarray(weight.values, dtype=np.int64)
-        name = self._unique(_name(node, weight.name))
+        name = unique_name(_name(node, weight.name), self.names)
         self.layers.append(ImportedSynapses(name, steps, scale[:, 0].copy(), bias, conv))
-
-    def _unique(self, name: str) -> str:
-        """Layers that share a parameter share its name."""
-        self.names[name] = number = self.names.get(name, 0) + 1
-        return name if number == 1 else self._unique(f"{name}_{number}")
 
     def weights_of(self, node: NodeProto) -> Constant:
         """The quantized weights of a layer; counted, as the layers of a small file may share a large tensor."""
@@ -206,23 +203,13 @@ def _conv(walk: Walk, node: NodeProto, place: int) -> None:
     if len(walk.shape) != 3 or walk.shape[0] != channels * geometry.groups:
         rule = f"its data are ({channels * geometry.groups}, height, width) a sample"
         raise fault(node, rule, walk.shape, "export with args of the shape (1, channels, height, width)")
-    sizes = _conv_sizes(walk.shape[1:], kernel, geometry)
+    sizes = conv_sizes(walk.shape[1:], kernel, geometry.stride, geometry.padding, geometry.dilation)
     if min(sizes) < 1:
         rule = f"its kernel ({kernel[0]}, {kernel[1]}) fits into the data"
         raise fault(node, rule, f"data of {walk.shape}", "use a smaller kernel or more padding")
     bias = _bias(walk, node, 2, outputs) if len(node.input) == 3 and node.input[2] else None
     walk.add(node, weight, bias, geometry)
     walk.shape = (outputs, *sizes)
-
-
-def _conv_sizes(data: tuple[int, ...], kernel: list[int], geometry: ConvGeometry) -> tuple[int, ...]:
-    """Height and width of the output."""
-    return tuple(
-        (size + 2 * pad - reach * (width - 1) - 1) // step + 1
-        for size, width, pad, reach, step in zip(
-            data, kernel, geometry.padding, geometry.dilation, geometry.stride, strict=True
-        )
-    )
 
 
 def _geometry(node: NodeProto, kernel: tuple[int, ...]) -> ConvGeometry:
