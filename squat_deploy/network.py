@@ -8,20 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.certificate import Certificate
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, ExportError
+from squat_deploy.joins import Join, Range
 from squat_deploy.synapses import Conv2d, Dense, Synapses, freeze
 from squat_deploy.synapses import IntArray as IntArray  # re-exported: the word of every other module
 
 Encoding = Literal["direct", "sequence"]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+INPUT = -1  # in `Network.wires`: what enters
 MAX_RANK = 8  # sizes of one sample
 MAX_NEURONS = 65_535  # an event carries a 16-bit index
 
@@ -126,6 +129,10 @@ class Neuron:
         return int(self.table.size)
 
     @property
+    def outputs(self) -> int:
+        return self.neurons
+
+    @property
     def states(self) -> int:
         return int(self.thresholds.shape[1])
 
@@ -143,16 +150,20 @@ class Neuron:
         return bool((self.successor == np.arange(self.level_count)).all())
 
 
-Layer = Synapses | Neuron
+Layer = Synapses | Join | Neuron
+Wires = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Layers in order, alternating synapses and neurons; every value an integer.
+    """Layers in the order in which they run, and what each of them takes; every value an integer.
 
     Attributes:
         steps: time steps of one sequence.
         certificate: what has been proven of each layer against the trained model.
+        wires: for every layer the positions of the layers that it takes, -1 for the network's input. A neuron layer
+            that comes later, or the layer itself, stands for its spikes of the step before (none in the first).
+            By default each layer takes the one before it. The last layer is the output.
     """
 
     input: InputSpec
@@ -160,6 +171,11 @@ class Network:
     steps: int
     certificate: Certificate = field(default_factory=Certificate)
     name: str = "network"
+    wires: Wires = ()
+
+    def __post_init__(self) -> None:
+        if not self.wires:
+            object.__setattr__(self, "wires", tuple((index - 1,) for index in range(len(self.layers))))
 
     @property
     def neurons(self) -> tuple[Neuron, ...]:
@@ -171,13 +187,47 @@ class Network:
         """Number of output neurons (classes)."""
         return self.neurons[-1].neurons
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether synapses and neurons alternate, each layer taking the one before it."""
+        kinds = [type(layer) for layer in self.layers]
+        alternate = all(kind is Neuron if index % 2 else kind in (Dense, Conv2d) for index, kind in enumerate(kinds))
+        return alternate and len(kinds) % 2 == 0 and all(wire == (i - 1,) for i, wire in enumerate(self.wires))
+
     def pairs(self) -> Iterator[tuple[Synapses, Neuron, int, int]]:
-        """(synapses, neurons, lowest input, highest input) of every layer pair."""
+        """(synapses, neurons, lowest input, highest input) of every layer pair of a chain.
+
+        Raises: ExportError for a network that is no chain.
+        """
+        if not self.is_chain:
+            kinds = " - ".join(type(layer).__name__ for layer in self.layers)
+            raise ExportError(f"{self.name}: only synapses and neurons in turn can be exported so far; got {kinds}")
         low, high = self.input.low, self.input.high
         for synapses, neuron in zip(self.layers[::2], self.layers[1::2], strict=True):
             assert isinstance(synapses, Dense | Conv2d) and isinstance(neuron, Neuron)
             yield synapses, neuron, low, high
             low, high = 0, 1
+
+    def taken(self, index: int) -> list[Range]:
+        """(lowest, highest) value of every element of each input of a layer."""
+        return [self.range_at(source) for source in self.wires[index]]
+
+    def range_at(self, source: int) -> Range:
+        """(lowest, highest) value of every element that a layer gives (-1: the input); spikes are 0 or 1."""
+        if source not in self._ranges:
+            layer = self.layers[source]
+            if source == INPUT:
+                found = _ends(self.input.size, self.input.low, self.input.high)
+            elif isinstance(layer, Neuron):
+                found = _ends(layer.neurons, 0, 1)
+            else:
+                found = range_of(layer, self.taken(source))
+            self._ranges[source] = found
+        return self._ranges[source]
+
+    @cached_property
+    def _ranges(self) -> dict[int, Range]:
+        return {}
 
     @property
     def digest(self) -> str:
@@ -185,7 +235,7 @@ class Network:
         hasher = hashlib.sha256()
         spec = self.input
         head = [
-            SCHEMA_VERSION,
+            1,  # of this hash
             list(spec.shape),
             spec.low,
             spec.high,
@@ -194,7 +244,9 @@ class Network:
             self.steps,
         ]
         hasher.update(json.dumps(head).encode())
-        for layer in self.layers:
+        for index, (layer, wire) in enumerate(zip(self.layers, self.wires, strict=True)):
+            if wire != (index - 1,):
+                hasher.update(f"wire{wire}".encode())
             for key, array in arrays_of(layer).items():
                 hasher.update(f"{type(layer).__name__}.{key}{array.shape}".encode())
                 hasher.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
@@ -212,6 +264,16 @@ def arrays_of(layer: Layer) -> dict[str, IntArray]:
         "table": layer.table,
         "initial_state": np.array([layer.initial_state], dtype=np.int64),
     }
+
+
+def _ends(size: int, low: int, high: int) -> Range:
+    return np.full(size, low, dtype=np.int64), np.full(size, high, dtype=np.int64)
+
+
+def range_of(layer: Synapses | Join, taken: Sequence[Range]) -> Range:
+    """(lowest, highest) of every element that a layer gives, by those of its inputs."""
+    ends = [end for pair in taken for end in pair]
+    return layer.sum_range(*ends) if isinstance(layer, Dense | Conv2d) else layer.range(*ends)
 
 
 def int_bits(low: int, high: int) -> int:

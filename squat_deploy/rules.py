@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from squat_deploy.network import MAX_NEURONS, Network, Neuron
+from squat_deploy.joins import Add, Concat, Pool2d
+from squat_deploy.network import INPUT, MAX_NEURONS, Layer, Network, Neuron, range_of
 from squat_deploy.synapses import Conv2d, Dense, IntArray, Synapses
 
 MAX_PATCH_VALUES = 2**25  # what a sample of a convolution takes in memory
+MAX_VALUES = 2**20  # between synapses and neurons
+MAX_SUM = 2**47
 
 
 def broken_rule(network: Network) -> str | None:
     """The first rule that a network breaks, with the layer's name, or None."""
-    kinds = [isinstance(layer, Neuron) for layer in network.layers]
-    if not kinds or kinds != [False, True] * (len(kinds) // 2):
-        return "layers must alternate synapses and neurons"
+    if not network.layers or not isinstance(network.layers[-1], Neuron):
+        return "the last layer must be neurons"
     if not 1 <= network.steps < 2**16:
         return f"steps must be 1 to 65535; got {network.steps}"
     if [row.layer for row in network.certificate.layers] != [neuron.name for neuron in network.neurons]:
@@ -22,25 +26,72 @@ def broken_rule(network: Network) -> str | None:
     for row in network.certificate.layers:
         if row.proven != (row.at_risk == 0):
             return f"{row.layer}: proven with combinations at risk, or the reverse"
-    width = network.input.size
-    for dense, neuron, low, high in network.pairs():
-        for rule in _broken_rules(dense, neuron, width, low, high):
-            return f"{neuron.name}: {rule}"
-        width = neuron.neurons
+    if rule := _broken_wire(network):
+        return rule
+    for index, layer in enumerate(network.layers):  # in order: ranges of later layers are made of earlier ones
+        for rule in _rules(network, index):
+            return f"{layer.name}: {rule}"
     return None
 
 
-def _broken_rules(dense: Synapses, neuron: Neuron, width: int, low: int, high: int) -> list[str]:
-    weight, thresholds = dense.weight, neuron.thresholds
-    rank = 2 if isinstance(dense, Dense) else 4
-    if weight.ndim != rank or not weight.size or dense.inputs != width or dense.bias.shape != weight.shape[:1]:
-        return [f"weights {weight.shape} and bias {dense.bias.shape} do not take {width} inputs"]
-    if isinstance(dense, Conv2d) and max(dense.patch_values, dense.padded_values) > MAX_PATCH_VALUES:
+def _broken_wire(network: Network) -> str | None:
+    """Layers take earlier layers, or the last spikes of neurons; nothing is left over."""
+    if len(network.wires) != len(network.layers):
+        return f"{len(network.layers)} layers, but wires of {len(network.wires)}"
+    for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
+        for source in wire:
+            if not INPUT <= source < len(network.layers):
+                return f"{layer.name}: takes layer {source}, which is none"
+            if source >= index and not isinstance(network.layers[source], Neuron):
+                return f"{layer.name}: takes {network.layers[source].name} before it has run; only spikes may come late"
+    used = {source for wire in network.wires for source in wire}
+    idle = [layer.name for index, layer in enumerate(network.layers[:-1]) if index not in used]
+    if INPUT not in used:
+        return "no layer takes the input"
+    return f"{idle[0]}: nothing takes what it gives" if idle else None
+
+
+def _rules(network: Network, index: int) -> list[str]:
+    layer, sources = network.layers[index], network.wires[index]
+    given = [network.input.size if source == INPUT else network.layers[source].outputs for source in sources]
+    sizes = _input_sizes(layer)
+    if tuple(given) != sizes:
+        return [f"takes {', '.join(map(str, sizes))} values; gets {', '.join(map(str, given))}"]
+    if isinstance(layer, Neuron):
+        return _neuron_rules(network, layer, index)
+    if isinstance(layer, Dense | Conv2d) and (rules := _synapse_rules(layer)):
+        return rules
+    if isinstance(layer, Pool2d | Add | Concat) and layer.outputs > MAX_VALUES:
+        return [f"gives {layer.outputs} values; at most {MAX_VALUES}"]
+    if isinstance(layer, Pool2d) and layer.outputs * math.prod(layer.kernel) > MAX_PATCH_VALUES:
+        return [f"a pooling of windows of more than {MAX_PATCH_VALUES} values in all"]
+    low, high = range_of(layer, [network.range_at(source) for source in sources])
+    return [] if _within(low, -MAX_SUM, MAX_SUM) and _within(high, -MAX_SUM, MAX_SUM) else ["sums exceed 48 bits"]
+
+
+def _input_sizes(layer: Layer) -> tuple[int, ...]:
+    if isinstance(layer, Dense | Conv2d):
+        return (layer.inputs,) if layer.weight.size and layer.weight.ndim >= 2 else (-1,)
+    return (layer.neurons,) if isinstance(layer, Neuron) else layer.input_sizes
+
+
+def _synapse_rules(layer: Synapses) -> list[str]:
+    weight = layer.weight
+    if weight.ndim != (2 if isinstance(layer, Dense) else 4) or layer.bias.shape != weight.shape[:1]:
+        return [f"weights {weight.shape} and bias {layer.bias.shape} do not take {layer.inputs} inputs"]
+    if isinstance(layer, Conv2d) and max(layer.patch_values, layer.padded_values) > MAX_PATCH_VALUES:
         return [f"a convolution of more than {MAX_PATCH_VALUES} products a channel, or inputs with their padding"]
-    if not 1 <= dense.outputs <= MAX_NEURONS or neuron.table.shape != (dense.outputs,):
-        return [f"{neuron.table.shape} neurons behind weights {weight.shape}"]
-    if not (_within(weight, -(2**15), 2**15) and _within(dense.bias, -(2**40), 2**40)):
+    if not 1 <= layer.outputs <= MAX_VALUES:
+        return [f"gives {layer.outputs} values; at most {MAX_VALUES}"]
+    if not (_within(weight, -(2**15), 2**15) and _within(layer.bias, -(2**40), 2**40)):
         return ["weights exceed 16 bits or the bias 40"]
+    return []
+
+
+def _neuron_rules(network: Network, neuron: Neuron, index: int) -> list[str]:
+    thresholds = neuron.thresholds
+    if not 1 <= neuron.neurons <= MAX_NEURONS:
+        return [f"{neuron.neurons} neurons; at most {MAX_NEURONS}"]
     if thresholds.ndim != 3 or not len(thresholds):
         return [f"threshold tables of shape {thresholds.shape}"]
     if not 1 <= thresholds.shape[2] <= 255 or not 2 <= neuron.states <= 1024:
@@ -52,7 +103,7 @@ def _broken_rules(dense: Synapses, neuron: Neuron, width: int, low: int, high: i
         return ["successor or fire level of another shape than the thresholds"]
     if not np.isfinite(neuron.membranes).all():
         return ["membranes must be finite"]
-    lows, highs = dense.sum_range(low, high)
+    lows, highs = network.range_at(network.wires[index][0])
     rules = {
         "thresholds must ascend": (np.diff(thresholds, axis=2) >= 0).all(),
         "thresholds must lie in the reachable range of sums": lows.min() <= thresholds.min()

@@ -7,7 +7,8 @@ search the sorted thresholds where it is not. Both are made from `Neuron.thresho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network import IntArray, Layer, Network, Neuron
-from squat_deploy.synapses import Dense, Synapses
+from squat_deploy.joins import Join, Pool2d, Range
+from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron
+from squat_deploy.synapses import Conv2d, Dense, Synapses
 
 _LOOKUP_LIMIT = 2**22  # entries of a (table, state, sum) lookup: stays in the cache
 _BATCH_BYTES = 2**27  # of intermediate arrays a batch
+Step = Callable[[NDArray[Any]], tuple[NDArray[Any], NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +80,7 @@ def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, bat
     parts = []
     for start in range(0, max(samples, 1), size):
         window = slice(start, start + size)
-        parts.append(_run(plan, values[window] if direct else values[:, window], network.steps, direct, trace))
+        parts.append(_run(plan, values[window] if direct else values[:, window], trace))
     counts = np.concatenate([part.counts for part in parts])
     if not trace:
         return Result(counts)
@@ -95,23 +98,22 @@ def joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
 
 
 def _batch_size(network: Network, trace: bool) -> int:
-    layers = [layer for pair in network.pairs() for layer in pair[:2]]
-    widest = max(network.input.size, *(_width(layer) for layer in layers))
+    widest = max(network.input.size, *(_width(layer) for layer in network.layers))
     steps = network.steps if network.input.encoding == "sequence" or trace else 1
     return max(1, _BATCH_BYTES // (8 * widest * steps))
 
 
 def _width(layer: Layer) -> int:
     """Values a sample that a layer makes on its way."""
-    if isinstance(layer, Neuron):
-        return layer.neurons
-    return layer.outputs if isinstance(layer, Dense) else layer.patch_values
+    if isinstance(layer, Conv2d):
+        return layer.patch_values
+    return layer.outputs * math.prod(layer.kernel) if isinstance(layer, Pool2d) else layer.outputs
 
 
 class _Product:
     """Exact matrix product (of a convolution's patches) in the narrowest float type that holds every partial sum."""
 
-    def __init__(self, layer: Synapses, low: int, high: int) -> None:
+    def __init__(self, layer: Synapses, low: IntArray, high: IntArray) -> None:
         bottom, top = layer.partial_range(low, high)
         largest = max(-bottom, top, 1)
         self.layer = layer
@@ -119,7 +121,7 @@ class _Product:
         matrix = layer.weight.T if isinstance(layer, Dense) else layer.matrix(layer.weight)
         self.weight = np.ascontiguousarray(matrix).astype(self.dtype)
         self.bias = (layer.bias if isinstance(layer, Dense) else layer.neuron_bias).astype(self.dtype)
-        self.index_type: type[np.generic] = np.int32 if largest < 2**30 else np.int64
+        self.result = _integers(largest)
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         numbers = values.astype(self.dtype)
@@ -127,7 +129,22 @@ class _Product:
             sums = numbers @ self.weight
         else:
             sums = self.layer.apply(self.layer.patches(numbers), self.weight)
-        return (sums + self.bias).astype(self.index_type)
+        return (sums + self.bias).astype(self.result)
+
+
+class _Joined:
+    """A layer without weights, on integers wide enough for every partial sum."""
+
+    def __init__(self, layer: Join, taken: list[Range], given: Range) -> None:
+        self.layer = layer
+        self.result = _integers(max(int(np.abs(end).max()) for pair in [*taken, given] for end in pair))
+
+    def __call__(self, *values: NDArray[Any]) -> NDArray[Any]:
+        return self.layer.apply(*(value.astype(self.result) for value in values))
+
+
+def _integers(largest: int) -> type[np.generic]:
+    return np.int32 if largest < 2**30 else np.int64
 
 
 class _Neurons:
@@ -157,41 +174,42 @@ class _Neurons:
         size = 2 ** (self.neuron.level_count - 1).bit_length() - 1
         return np.pad(thresholds, ((0, 0), (0, size - thresholds.shape[1])), constant_values=2**62)
 
-    def run(
-        self, sums: Iterator[NDArray[Any]], shape: tuple[int, int]
-    ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
-        """Yields (state index, spikes), both of `shape` (B, N), for the synaptic sums of every step."""
-        small = self.width <= _LOOKUP_LIMIT
-        return self._run_lookup(sums, shape) if small else self._run_search(sums, shape)
+    def start(self, samples: int) -> Step:
+        """A function from the synaptic sums (B, N) of one step to (state indices, spikes), which keeps the states."""
+        return self._lookup_step(samples) if self.width <= _LOOKUP_LIMIT else self._search_step(samples)
 
-    def _run_lookup(
-        self, sums: Iterator[NDArray[Any]], shape: tuple[int, int]
-    ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    def _lookup_step(self, samples: int) -> Step:
         neuron, lookup = self.neuron, self._lookup
         first = (neuron.table * neuron.states * self.span).astype(np.int32)
-        row = np.broadcast_to(first + np.int32(neuron.initial_state * self.span), shape)
-        for synaptic_sum in sums:
-            address = row + synaptic_sum
+        row = np.broadcast_to(first + np.int32(neuron.initial_state * self.span), (samples, neuron.neurons))
+
+        def step(sums: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+            nonlocal row
+            address = row + sums
             address -= np.int32(self.low)
             code = lookup.take(address)
             row = code >> 1
-            yield _Lazy(row, first, self.span), (code & 1).astype(bool)  # type: ignore[misc]
+            return _Lazy(row, first, self.span), (code & 1).astype(bool)  # type: ignore[return-value]
 
-    def _run_search(
-        self, sums: Iterator[NDArray[Any]], shape: tuple[int, int]
-    ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+        return step
+
+    def _search_step(self, samples: int) -> Step:
         neuron, table, width = self.neuron, self._sorted.reshape(-1), self._sorted.shape[1]
-        state = np.full(shape, neuron.initial_state, dtype=np.int64)
-        for synaptic_sum in sums:
+        state = np.full((samples, neuron.neurons), neuron.initial_state, dtype=np.int64)
+
+        def step(sums: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+            nonlocal state
             start = (neuron.table * neuron.states + state) * width
-            level = np.zeros(shape, dtype=np.int64)
+            level = np.zeros(sums.shape, dtype=np.int64)
             half = (width + 1) // 2
             while half:
-                level += half * (table.take(start + (level + (half - 1))) <= synaptic_sum)
+                level += half * (table.take(start + (level + (half - 1))) <= sums)
                 half //= 2
             spikes = level >= neuron.fire_level[neuron.table]
             state = level if neuron.carries_level else neuron.successor[neuron.table, state, level]
-            yield state, spikes
+            return state, spikes
+
+        return step
 
 
 class _Lazy:
@@ -204,65 +222,65 @@ class _Lazy:
         return ((self.row - self.first) // self.span).astype(dtype)
 
 
-def _plan(network: Network) -> list[tuple[_Product, _Neurons]]:
-    plan = []
-    for dense, neuron, low, high in network.pairs():
-        lows, highs = dense.sum_range(low, high)
-        plan.append((_Product(dense, low, high), _Neurons(neuron, int(lows.min()), int(highs.max()))))
-    return plan
+def _plan(network: Network) -> _Plan:
+    """How each layer is run, and which layers see nothing but a direct input, so that they run once."""
+    runners: list[_Product | _Joined | _Neurons] = []
+    constant: list[bool] = []
+    for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
+        taken = network.taken(index)
+        if isinstance(layer, Neuron):
+            lows, highs = taken[0]
+            runners.append(_Neurons(layer, int(lows.min()), int(highs.max())))
+        elif isinstance(layer, Dense | Conv2d):
+            runners.append(_Product(layer, *taken[0]))
+        else:
+            runners.append(_Joined(layer, taken, network.range_at(index)))
+        still = all(
+            network.input.encoding == "direct" if source == INPUT else source < index and constant[source]
+            for source in wire
+        )
+        constant.append(still and not isinstance(layer, Neuron))
+    return _Plan(network, tuple(runners), tuple(constant))
 
 
-def _run(plan: list[tuple[_Product, _Neurons]], inputs: NDArray[Any], steps: int, direct: bool, trace: bool) -> Result:
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    network: Network
+    runners: tuple[_Product | _Joined | _Neurons, ...]
+    constant: tuple[bool, ...]
+
+
+def _run(plan: _Plan, inputs: NDArray[Any], trace: bool) -> Result:
     """One batch: layer after layer would need whole traces, so all layers advance together, step by step."""
+    network = plan.network
+    direct = network.input.encoding == "direct"
     samples = inputs.shape[0 if direct else 1]
-    records: list[list[tuple[Any, ...]]] = [[] for _ in plan]
-    synapses, _ = plan[0]
-    constant = synapses(inputs) if direct else None
-    signal = _constant(constant, steps) if constant is not None else (synapses(inputs[t]) for t in range(steps))
-    counts = np.zeros((samples, plan[-1][1].neuron.neurons), dtype=np.int64)
-    for spikes in _chain(plan, signal, samples, records if trace else None):
-        counts += spikes
+    calls = [runner.start(samples) if isinstance(runner, _Neurons) else runner for runner in plan.runners]
+    values: dict[int, NDArray[Any]] = {
+        index: np.zeros((samples, layer.neurons), dtype=bool)
+        for index, layer in enumerate(network.layers)
+        if isinstance(layer, Neuron)
+    }
+    records: dict[int, list[tuple[Any, ...]]] = {index: [] for index in values} if trace else {}
+    counts = np.zeros((samples, network.outputs), dtype=np.int64)
+    for step in range(network.steps):
+        values[INPUT] = inputs if direct else inputs[step]
+        for index, (call, wire) in enumerate(zip(calls, network.wires, strict=True)):
+            if step and plan.constant[index]:
+                continue
+            taken = [values[source] for source in wire]
+            result: Any = call(*taken)
+            if isinstance(network.layers[index], Neuron):
+                state, result = result
+                if trace:
+                    records[index].append((taken[0], np.asarray(state, dtype=np.uint16), result))
+            values[index] = result
+        counts += values[len(calls) - 1]
     if not trace:
         return Result(counts)
-    return Result(counts, tuple(_layer_trace(n.neuron, record) for (_, n), record in zip(plan, records, strict=True)))
+    return Result(counts, tuple(_layer_trace(network.layers[index], record) for index, record in records.items()))
 
 
-def _constant(value: NDArray[Any], steps: int) -> Iterator[NDArray[Any]]:
-    for _ in range(steps):
-        yield value
-
-
-def _chain(
-    plan: list[tuple[_Product, _Neurons]],
-    signal: Iterator[NDArray[Any]],
-    samples: int,
-    records: list[list[tuple[Any, ...]]] | None,
-) -> Iterator[NDArray[np.bool_]]:
-    """Generators in a row, one a layer; each step flows through all of them."""
-    spikes: Iterator[NDArray[np.bool_]] = iter(())
-    for index, (_, neurons) in enumerate(plan):
-        spikes = _layer(neurons, signal, samples, None if records is None else records[index])
-        if index + 1 < len(plan):
-            signal = map(plan[index + 1][0], spikes)
-    return spikes
-
-
-def _layer(
-    neurons: _Neurons, sums: Iterator[NDArray[Any]], samples: int, record: list[tuple[Any, ...]] | None
-) -> Iterator[NDArray[np.bool_]]:
-    seen: list[NDArray[Any]] = []
-
-    def watched() -> Iterator[NDArray[Any]]:
-        for value in sums:
-            seen[:] = [value]
-            yield value
-
-    for state, spikes in neurons.run(watched(), (samples, neurons.neuron.neurons)):
-        if record is not None:
-            record.append((seen[0], np.asarray(state, dtype=np.uint16), spikes))
-        yield spikes
-
-
-def _layer_trace(neuron: Neuron, record: list[tuple[Any, ...]]) -> LayerTrace:
+def _layer_trace(neuron: Layer, record: list[tuple[Any, ...]]) -> LayerTrace:
     sums, states, spikes = (np.stack([step[i] for step in record]) for i in range(3))
     return LayerTrace(neuron.name, sums, states, spikes)

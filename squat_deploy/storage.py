@@ -17,6 +17,7 @@ from safetensors.numpy import save as save_tensors
 from squat_deploy.certificate import Certificate
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.files import write_file
+from squat_deploy.joins import Add, Concat, Pool2d
 from squat_deploy.network import (
     SCHEMA_VERSION,
     InputSpec,
@@ -52,7 +53,10 @@ def save(network: Network, path: str | Path) -> None:
         "digest": network.digest,
         "steps": network.steps,
         "input": {**vars(spec), "shape": list(spec.shape)},
-        "layers": [{"kind": type(layer).__name__, "name": layer.name} for layer in network.layers],
+        "layers": [
+            {"kind": type(layer).__name__, "name": layer.name, "takes": wire}
+            for layer, wire in zip(network.layers, network.wires, strict=True)
+        ],
         "certificate": network.certificate.to_dict(),
     }
     write_file(Path(path), save_tensors(tensors, metadata={_FORMAT: json.dumps(document)}))
@@ -98,9 +102,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise FileFormatError(f"{path}: cannot be read as a network: {error}") from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA_VERSION:
+    if not isinstance(document, dict) or document.get("schema") not in range(1, SCHEMA_VERSION + 1):
         got = document.get("schema") if isinstance(document, dict) else document
-        raise FileFormatError(f"{path}: schema {got!r}; this version reads {SCHEMA_VERSION}")
+        raise FileFormatError(f"{path}: schema {got!r}; this version reads 1 to {SCHEMA_VERSION}")
     if any(array.dtype.kind != "i" for array in tensors.values()):
         raise FileFormatError(f"{path}: every array must hold signed integers")
     return document, {key: array.astype(np.int64) for key, array in tensors.items()}
@@ -110,7 +114,8 @@ def _build(document: dict[str, Any], tensors: dict[str, IntArray]) -> Network:
     spec = InputSpec(**{**document["input"], "shape": tuple(document["input"]["shape"])})
     layers = tuple(_layer(entry, i, tensors) for i, entry in enumerate(document["layers"]))
     certificate = Certificate.from_dict(document["certificate"])
-    return Network(spec, layers, int(document["steps"]), certificate, str(document["name"]))
+    wires = tuple(tuple(map(int, entry.get("takes", [i - 1]))) for i, entry in enumerate(document["layers"]))
+    return Network(spec, layers, int(document["steps"]), certificate, str(document["name"]), wires)
 
 
 def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> Layer:
@@ -119,6 +124,12 @@ def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> L
         return Dense(name, tensors[f"{index}.weight"], tensors[f"{index}.bias"])
     if kind == "Conv2d":
         return conv2d_of(name, tensors[f"{index}.weight"], tensors[f"{index}.bias"], tensors[f"{index}.geometry"])
+    if kind == "Pool2d":
+        return Pool2d.of(name, tensors[f"{index}.geometry"])
+    if kind == "Add":
+        return Add(name, int(tensors[f"{index}.size"][0]), tuple(tensors[f"{index}.factors"].tolist()))
+    if kind == "Concat":
+        return Concat(name, tuple(tensors[f"{index}.sizes"].tolist()))
     if kind != "Neuron":
         raise ValueError(f"layer kind {kind!r}")
     arrays = {key: tensors[f"{index}.{key}"] for key in ("thresholds", "successor", "fire_level", "table")}

@@ -14,6 +14,7 @@ from squat_deploy.errors import ConfigError
 
 IntArray = NDArray[np.int64]
 Pair = tuple[int, int]
+Bound = int | IntArray  # of every input, or (inputs,)
 
 
 def conv_sizes(
@@ -57,16 +58,21 @@ class Dense:
     def outputs(self) -> int:
         return int(self.weight.shape[0])
 
-    def sum_range(self, low: int, high: int) -> tuple[IntArray, IntArray]:
+    def sum_range(self, low: Bound, high: Bound) -> tuple[IntArray, IntArray]:
         """Lowest and highest synaptic sum of every neuron (out,) for inputs in low..high: reached, not a bound."""
-        ends = np.stack([self.weight * low, self.weight * high])
-        return ends.min(axis=0).sum(axis=1) + self.bias, ends.max(axis=0).sum(axis=1) + self.bias
+        bottom, top = self._ends(low, high)
+        return bottom + self.bias, top + self.bias
 
-    def partial_range(self, low: int, high: int) -> Pair:
+    def partial_range(self, low: Bound, high: Bound) -> Pair:
         """Range of every partial sum in any order, the start (0 or the bias) included: the accumulator's range."""
-        ends = np.stack([self.weight * low, self.weight * high, np.zeros_like(self.weight)])
-        bottom, top = ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
+        bottom, top = self._ends(np.minimum(low, 0), np.maximum(high, 0))
         return int((bottom + np.minimum(self.bias, 0)).min()), int((top + np.maximum(self.bias, 0)).max())
+
+    def _ends(self, low: Bound, high: Bound) -> tuple[IntArray, IntArray]:
+        """Lowest and highest sums without the bias, (out,)."""
+        positive, negative = np.maximum(self.weight, 0), np.minimum(self.weight, 0)
+        lows, highs = np.broadcast_to(low, self.inputs), np.broadcast_to(high, self.inputs)
+        return positive @ lows + negative @ highs, positive @ highs + negative @ lows
 
     def arrays(self) -> dict[str, IntArray]:
         """What decides a sum, by field name."""
@@ -173,15 +179,14 @@ class Conv2d:
         """`patches @ matrix` as (B, outputs), without the bias."""
         return (patches @ matrix).transpose(0, 1, 3, 2).reshape(len(patches), -1)
 
-    def sum_range(self, low: int, high: int) -> tuple[IntArray, IntArray]:
+    def sum_range(self, low: Bound, high: Bound) -> tuple[IntArray, IntArray]:
         """As `Dense.sum_range`, (outputs,); padding is 0, so neurons at the border have narrower sums."""
-        ends = np.stack([self.weight * low, self.weight * high])
-        return self._total(ends.min(axis=0)) + self.neuron_bias, self._total(ends.max(axis=0)) + self.neuron_bias
+        bottom, top = self._ends(low, high)
+        return bottom + self.neuron_bias, top + self.neuron_bias
 
-    def partial_range(self, low: int, high: int) -> Pair:
+    def partial_range(self, low: Bound, high: Bound) -> Pair:
         """As `Dense.partial_range`."""
-        ends = np.stack([self.weight * low, self.weight * high, np.zeros_like(self.weight)])
-        bottom, top = self._total(ends.min(axis=0)), self._total(ends.max(axis=0))
+        bottom, top = self._ends(np.minimum(low, 0), np.maximum(high, 0))
         bias = self.neuron_bias
         return int((bottom + np.minimum(bias, 0)).min()), int((top + np.maximum(bias, 0)).max())
 
@@ -190,10 +195,12 @@ class Conv2d:
         """(outputs,)."""
         return np.repeat(self.bias, self.positions)
 
-    def _total(self, terms: IntArray) -> IntArray:
-        """Sums of terms (O, C / groups, kh, kw) over the inputs that exist, (outputs,)."""
-        inside = np.ones((1, self.inputs), dtype=np.int64)
-        return self.apply(self.patches(inside), self.matrix(terms))[0]
+    def _ends(self, low: Bound, high: Bound) -> tuple[IntArray, IntArray]:
+        """Lowest and highest sums without the bias, (outputs,)."""
+        positive, negative = self.matrix(np.maximum(self.weight, 0)), self.matrix(np.minimum(self.weight, 0))
+        lows, highs = (self.patches(np.broadcast_to(end, self.inputs)[None]) for end in (low, high))
+        bottom = self.apply(lows, positive) + self.apply(highs, negative)
+        return bottom[0], (self.apply(highs, positive) + self.apply(lows, negative))[0]
 
     def arrays(self) -> dict[str, IntArray]:
         """What decides a sum, by field name."""

@@ -114,7 +114,7 @@ def test_saved_and_loaded(network: sd.Network, tmp_path: Path) -> None:
     ("place", "value", "message"),
     [
         (0, 5, "1 groups of \\(3, 2, 2, 2\\) do not take 5 channels"),
-        (1, 2**40, "do not take 24 inputs"),
+        (1, 2**40, "gets 24"),
         (3, 0, "are no convolution"),
         (5, 2**40, "reaches beyond its kernel"),
         (9, 7, "7 groups of"),

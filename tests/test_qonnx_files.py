@@ -281,7 +281,7 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
     ),
     "metadata: other schema": (
         lambda m: describe(m, lambda d: d.update(schema=99)),
-        "metadata: schema 99; this version reads 1",
+        "metadata: schema 99; this version reads 2",
     ),
     "metadata: field missing": (
         lambda m: describe(m, lambda d: d["layers"][0]["neurons"].pop("states")),
