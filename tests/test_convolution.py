@@ -154,9 +154,9 @@ REFUSALS = {
         "0 (QuantConv2d): the sizes of a convolution fit its inputs; got 0: its kernel does not fit into inputs of "
         "shape (2, 3, 4); change the kernel, padding or input",
     ),
-    "beta a row": (
-        lambda: [quant_conv(), leaky(beta=torch.full((3,), 0.9))],
-        "1 (Leaky): beta is one value or one a neuron; got 3 values; use one value",
+    "beta of another size": (
+        lambda: [quant_conv(), leaky(beta=torch.full((2,), 0.9))],
+        "1 (Leaky): beta is one value or one a channel; got shape (2,); use one value or shape (3, 1, 1)",
     ),
     "batch norm": (
         lambda: [quant_conv(), nn.BatchNorm1d(3).eval(), leaky()],

@@ -135,7 +135,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "beta of another size": (
         lambda: [linear(), leaky(beta=torch.rand(3))],
-        "1 (Leaky): beta is one value or one a neuron; got 3 values; use 1 or 4 values",
+        "1 (Leaky): beta is one value or one a neuron; got shape (3,); use 1 or 4 values",
     ),
     "hook": (
         lambda: [linear(), hooked()],
@@ -236,7 +236,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "beta of two axes": (
         lambda: [linear(), leaky(beta=torch.rand(4, 1))],
-        "1 (Leaky): beta has one axis; got shape (4, 1); use shape (1,) or (neurons,)",
+        "1 (Leaky): beta is one value or one a neuron; got shape (4, 1); use 1 or 4 values",
     ),
     "membrane out of range": (
         lambda: [huge(), leaky()],
@@ -262,8 +262,8 @@ def test_all_faults_at_once() -> None:
     assert str(caught.value).startswith("the model cannot be lowered, 4 faults:\n  - 0 (Linear)")
 
 
-def test_not_a_sequential() -> None:
-    with pytest.raises(LoweringError, match=r"model: the model must be nn\.Sequential; got QuantLinear"):
+def test_no_network() -> None:
+    with pytest.raises(LoweringError, match=r"model: needs at least one QuantLinear and one snn.Leaky; got neither"):
         sd.lower(linear(), SPEC, 5)
 
 

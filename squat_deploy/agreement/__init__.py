@@ -1,7 +1,7 @@
 """`verify`: every executor on the same input, whole traces compared."""
 
 from squat_deploy.agreement.api import EXECUTORS, verify
-from squat_deploy.agreement.comparing import check_labels, compare_torch, compare_traces
+from squat_deploy.agreement.comparing import check_labels, compare_torch, compare_traces, traces_of
 from squat_deploy.agreement.compiled import parse_testbench
 from squat_deploy.agreement.result import Agreement, ExecutorRow
 
@@ -13,5 +13,6 @@ __all__ = [
     "compare_torch",
     "compare_traces",
     "parse_testbench",
+    "traces_of",
     "verify",
 ]

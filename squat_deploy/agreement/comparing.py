@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.network import IntArray, Neuron
+from squat_deploy.network import IntArray, Network, Neuron
 from squat_deploy.simulator import LayerTrace, Result
+
+T = TypeVar("T")
 
 
 def check_labels(labels: NDArray[Any] | None, samples: int) -> None:
@@ -39,6 +42,20 @@ def compare_torch(
     step, sample, index = (int(v) for v in np.argwhere(wrong)[0])
     where = f"sequence {(window.start or 0) + sample} step {step} {neuron.name} neuron {index}"
     return int(wrong_state.sum() + wrong_spike.sum()), where
+
+
+def traces_of(network: Network, traces: Mapping[str, T]) -> list[T]:
+    """The traces of a model in the order of the network's neurons: by name, or by order where the names are others.
+
+    Raises: ConfigError where the model has other neuron layers.
+    """
+    names = [neuron.name for neuron in network.neurons]
+    if len(set(names)) == len(names) and set(names) <= set(traces):
+        return [traces[name] for name in names]
+    if len(traces) != len(names):
+        got = f"neuron layers {', '.join(traces)}, the network {', '.join(names)}"
+        raise ConfigError(f"verify: the model has {got}: not the same")
+    return list(traces.values())
 
 
 def compare_traces(reference: Result, result: Result) -> tuple[int, int, str | None]:

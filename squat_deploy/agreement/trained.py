@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.agreement.comparing import accuracy_of, compare_torch
+from squat_deploy.agreement.comparing import accuracy_of, compare_torch, traces_of
 from squat_deploy.agreement.result import ExecutorRow
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import IntArray, Network
@@ -42,7 +42,9 @@ def torch_row(
         with torch.no_grad():
             traces = run_model(model, real[window] if direct else real[:, window], network.steps, direct=direct)
         seconds += time.perf_counter() - began
-        for neuron, layer, trace in zip(network.neurons, reference.trace or (), traces.values(), strict=True):
+        for neuron, layer, trace in zip(
+            network.neurons, reference.trace or (), traces_of(network, traces), strict=True
+        ):
             spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
             wrong, where = compare_torch(neuron, layer, window, spikes, membranes)
             mismatches, first = mismatches + wrong, first or where
@@ -60,10 +62,10 @@ def _check_widths(network: Network, model: nn.Module, real: Any, direct: bool) -
 
     try:
         with torch.no_grad():
-            traces = run_model(model, real, 1, direct=direct)
+            traces = run_model(model, real, network.steps, direct=direct)
     except RuntimeError as error:
         raise ConfigError(f"verify: this model does not take the network's inputs: {error}") from error
-    widths = [trace.spikes[0][0].numel() for trace in traces.values()]
+    widths = [trace.spikes[0][0].numel() for trace in traces_of(network, traces)]
     expected = [neuron.neurons for neuron in network.neurons]
     if widths != expected:
         raise ConfigError(f"verify: the model has neuron layers of {widths}, the network of {expected}: not the same")

@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from brevitas.nn import QuantConv2d, QuantLinear
+from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
 
-from squat_deploy.agreement import compare_torch
+from squat_deploy.agreement import compare_torch, traces_of
 from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError
 from squat_deploy.lowering.extract import extract_layer
-from squat_deploy.lowering.handlers import handle
-from squat_deploy.lowering.walk import Walk
-from squat_deploy.network import InputSpec, Layer, Network
+from squat_deploy.lowering.walk import PendingNeuron, Walk
+from squat_deploy.lowering.walking import walk_program
+from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.quantize import StateQuantizer
+from squat_deploy.rules import broken_rule
 from squat_deploy.simulator import simulate
-from squat_deploy.training.sequence import leaves, run_model
+from squat_deploy.training.sequence import run_model
 
 MAX_STEPS = 65_535
 _SELF_TEST_BATCHES = (1, 255)
@@ -48,36 +49,39 @@ def lower(
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
     stale = _stale_tables(model)
     model = _frozen_copy(model)
-    walk = _walk(model, spec)
+    walk = walk_program(model, spec, steps)
     walk.faults += stale
-    layers: list[Layer] = []
-    proofs: list[LayerProof] = []
-    for pending in walk.layers:
-        result = extract_layer(pending) if not walk.faults else None
-        if isinstance(result, Fault):
-            walk.faults.append(result)
-        elif result is not None:
-            layers += [pending.synapses, result[0]]
-            proofs.append(result[1])
+    found = _extract(walk) if not walk.faults else {}
     if walk.faults:
         raise LoweringError(tuple(walk.faults))
-    certificate = Certificate(tuple(proofs))
+    certificate = Certificate(tuple(proof for _, proof in found.values()))
     if not certificate.proven and not allow_unproven:
-        raise NotProvenError(tuple(_unproven_fault(proof) for proof in proofs if not proof.proven))
-    network = Network(spec, tuple(layers), steps, certificate, name)
+        unproven = (proof for proof in certificate.layers if not proof.proven)
+        raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
+    layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(walk.layers))
+    network = Network(spec, layers, steps, certificate, name, tuple(walk.wires))
+    if (rule := broken_rule(network)) is not None:
+        raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))
     if certificate.proven:
         _self_test(network, model)
     return network
 
 
+def _extract(walk: Walk) -> dict[int, tuple[Neuron, LayerProof]]:
+    """The table and the proof of every neuron layer by its position."""
+    found: dict[int, tuple[Neuron, LayerProof]] = {}
+    for index, layer in enumerate(walk.layers):
+        if isinstance(layer, PendingNeuron):
+            result = extract_layer(layer)
+            if isinstance(result, Fault):
+                walk.faults.append(result)
+            else:
+                found[index] = result
+    return found
+
+
 def _frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode on the CPU; the user's model keeps its mode, device and states."""
-    if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
-        rule, hint = (
-            "the model must be nn.Sequential",
-            "put its layers into nn.Sequential in the order in which they run",
-        )
-        raise LoweringError((Fault("model", rule, type(model).__name__, hint),))
     _warm_up(model)
     duplicate = copy.deepcopy(model, _detached_states(model)).cpu().eval()
     for parameter in duplicate.parameters():
@@ -98,7 +102,7 @@ def _stale_tables(model: nn.Module) -> list[Fault]:
 def _warm_up(model: nn.Module) -> None:
     """Some Brevitas quantizers cannot be copied before their first use."""
     for module in model.modules():
-        if isinstance(module, QuantLinear | QuantConv2d):
+        if isinstance(module, QuantWeightBiasInputOutputLayer):
             with torch.no_grad(), contextlib.suppress(Exception):
                 module.quant_weight()
 
@@ -111,21 +115,6 @@ def _detached_states(model: nn.Module) -> dict[int, Any]:
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
     return memo
-
-
-def _walk(model: nn.Module, spec: InputSpec) -> Walk:
-    walk = Walk(spec, spec.shape, spec.low, spec.high, spec.step)
-    for name, module in model.named_modules():
-        if module._forward_hooks or module._forward_pre_hooks:
-            label = f"{name or 'model'} ({type(module).__name__})"
-            walk.fault(label, "forward hooks change what is computed", "a hook", "remove the hooks before lowering")
-    for name, module in leaves(model):
-        handle(walk, name, module)
-    if walk.pending is not None:
-        walk.fault("model", "the last layer must spike", "synapses without neurons", "end with snn.Leaky")
-    elif not walk.layers and not walk.faults:
-        walk.fault("model", "needs at least one QuantLinear and one snn.Leaky", "neither", "add them")
-    return walk
 
 
 def _unproven_fault(proof: LayerProof) -> Fault:
@@ -152,7 +141,7 @@ def _self_test(network: Network, model: nn.Module) -> None:
             real = torch.from_numpy((inputs * spec.step).astype(np.float32))
             traces = run_model(model, real, short.steps, direct=direct)
         result = simulate(short, inputs, trace=True)
-        for neuron, layer, trace in zip(network.neurons, result.trace or (), traces.values(), strict=True):
+        for neuron, layer, trace in zip(network.neurons, result.trace or (), traces_of(network, traces), strict=True):
             spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
             wrong, where = compare_torch(neuron, layer, slice(None), spikes, membranes)
             if wrong:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ EXACT_LIMIT = 2**24  # integers up to here are exact in float32
 _BATCH_NORM_ROUNDINGS = 4  # multiply, add, and the two constants behind them; fused or not
 
 Floats = NDArray[np.float64]
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,7 @@ class Current:
         scale: (N,) multiplied once after the integer sum ("int-then-scale"), or None.
         sum_error: (N,) bound of the rounding error of the model's own float32 sum; 0 where it is exact.
         norm: the trained batch norm that follows, in eval mode, or None.
+        channel: (N,) which channel of the norm each neuron belongs to.
         flipped: (N,) neurons whose weights were negated because the norm's slope is negative.
     """
 
@@ -43,13 +46,32 @@ class Current:
     bias: Floats
     sum_error: Floats
     scale: Floats | None = None
-    norm: nn.BatchNorm1d | None = None
+    norm: BatchNorm | None = None
+    channel: IntArray | None = None
     flipped: NDArray[np.bool_] | None = None
 
-    def with_norm(self, norm: nn.BatchNorm1d) -> Current:
+    @classmethod
+    def exact(cls, size: int, unit: float) -> Current:
+        """Integers times a power of two."""
+        return cls("exact grid", np.full(size, unit), np.zeros(size), np.zeros(size))
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether every current is exactly `sum * unit + bias`."""
+        return self.rule == "exact grid" and self.scale is None and self.norm is None
+
+    def with_norm(self, norm: BatchNorm, channel: IntArray) -> Current:
         """This current behind a batch norm; slopes below zero are folded into the sign of the synaptic sum."""
         slope = torch.ones_like(norm.running_var) if norm.weight is None else norm.weight  # type: ignore[arg-type]
-        return replace(self, rule=f"{self.rule} + batch norm", norm=norm, flipped=slope.detach().numpy() < 0)
+        flipped = slope.detach().numpy()[channel] < 0
+        return replace(self, rule=f"{self.rule} + batch norm", norm=norm, channel=channel, flipped=flipped)
+
+    def select(self, places: IntArray) -> Current:
+        """The currents of some neurons, in this order."""
+        arrays: dict[str, Any] = {
+            key: value[places] for key, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        return replace(self, **arrays)
 
     def key(self, neuron: int) -> Hashable:
         """Equal for neurons that turn equal sums into equal currents."""
@@ -58,7 +80,7 @@ class Current:
             parts.append(self.scale[neuron])
         if self.norm is not None:
             tensors = (self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias)
-            parts += [None if t is None else float(t[neuron]) for t in tensors]
+            parts += [None if t is None else float(t[self._channel(neuron)]) for t in tensors]
         return tuple(parts)
 
     def values(self, neuron: int, sums: IntArray) -> NDArray[np.float32]:
@@ -101,8 +123,12 @@ class Current:
         for name in ("running_mean", "running_var", "weight", "bias"):
             source, target = getattr(self.norm, name), getattr(single, name)
             if source is not None:
-                target.data.copy_(source.detach()[neuron : neuron + 1])
+                target.data.copy_(source.detach()[self._channel(neuron)].reshape(1))
         return single
+
+    def _channel(self, neuron: int) -> int:
+        assert self.channel is not None
+        return int(self.channel[neuron])
 
 
 def sum_error_bound(terms: int, magnitude: Floats) -> Floats:

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from squat_deploy.certificate import AtRisk, LayerProof
@@ -40,7 +41,7 @@ class _Table:
 
 def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
     """Runs the trained neuron on every reachable combination and returns its tables and their proof."""
-    lows, highs = layer.synapses.sum_range(layer.low, layer.high)
+    lows, highs = layer.lows, layer.highs
     if fault := _width_fault(layer, int(lows.min()), int(highs.max())):
         return fault
     limit = _current_limit(layer, lows, highs)
@@ -60,24 +61,29 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
 def _groups(layer: PendingNeuron) -> list[list[int]]:
     """Neurons that share one table: equal currents and equal parameters."""
     groups: dict[Hashable, list[int]] = {}
-    for index in range(layer.synapses.outputs):
+    for index in range(layer.neurons):
         key = (layer.current.key(index), _parameters(layer, index))
         groups.setdefault(key, []).append(index)
     return list(groups.values())
 
 
 def _parameters(layer: PendingNeuron, index: int) -> tuple[float, ...]:
-    values = (getattr(layer.module, name).detach().reshape(-1) for name in ("beta", "threshold"))
-    return tuple(float(value[index if value.numel() > 1 else 0]) for value in values)
+    values = ((getattr(layer.module, key), places[index]) for key, places in layer.parameter_index.items())
+    return tuple(float(value.detach().reshape(-1)[place]) for value, place in values)
+
+
+def _probe(layer: PendingNeuron, index: int) -> NeuronProbe:
+    places = {key: int(values[index]) for key, values in layer.parameter_index.items()}
+    return NeuronProbe(layer.module, places, layer.quantizer, layer.name)
 
 
 def _machines(layer: PendingNeuron, limit: float) -> dict[tuple[float, ...], NeuronMachine]:
     """One extraction for every distinct (beta, threshold), padded to one number of states."""
     found: dict[tuple[float, ...], NeuronMachine] = {}
-    for index in range(layer.synapses.outputs):
+    for index in range(layer.neurons):
         key = _parameters(layer, index)
         if key not in found:
-            found[key] = extract_machine(NeuronProbe(layer.module, index, layer.quantizer, layer.name), limit)
+            found[key] = extract_machine(_probe(layer, index), limit)
     most = max(machine.states.size for machine in found.values())
     return {key: _padded(machine, most) for key, machine in found.items()}
 
@@ -93,7 +99,7 @@ def _padded(machine: NeuronMachine, states: int) -> NeuronMachine:
 def _current_limit(layer: PendingNeuron, lows: IntArray, highs: IntArray) -> float:
     """Largest |input current| of any neuron, rounding included, with a little room."""
     largest = 0.0
-    for index in range(layer.synapses.outputs):
+    for index in range(layer.neurons):
         ends = np.array([lows[index], highs[index]])
         current = np.abs(layer.current.values(index, ends).astype(np.float64)) + layer.current.error(index, ends)
         largest = max(largest, float(current.max()))
@@ -114,7 +120,7 @@ def _width_fault(layer: PendingNeuron, low: int, high: int) -> Fault | None:
 def _range_fault(layer: PendingNeuron, limit: float) -> Fault | None:
     """The nearest-level rule is monotone only where |u| stays far below 2**23 gaps of the table."""
     levels = layer.quantizer.levels.numpy()
-    threshold = float(layer.module.threshold.detach().abs().max())
+    threshold = float(torch.as_tensor(layer.module.threshold).detach().abs().max())
     largest = limit + float(np.abs(levels).max()) + 2 * threshold
     if largest < safe_magnitude(levels):
         return None
@@ -181,7 +187,7 @@ def _at_risk(
 def _neuron(layer: PendingNeuron, groups: list[list[int]], tables: list[_Table]) -> Neuron:
     """Merges tables that came out equal: different floats often make one table of integers."""
     distinct: dict[Hashable, int] = {}
-    table = np.zeros(layer.synapses.outputs, dtype=np.int64)
+    table = np.zeros(layer.neurons, dtype=np.int64)
     kept: list[_Table] = []
     low, high = min(t.low for t in tables), max(t.high for t in tables)
     for members, found in zip(groups, tables, strict=True):
@@ -218,7 +224,7 @@ def _enumerate(layer: PendingNeuron, neuron: Neuron, tables: list[_Table]) -> tu
     work = sum((t.high - t.low + 1) * t.machine.states.size for t in tables)
     count = 0
     for table in tables:
-        probe = NeuronProbe(layer.module, table.neuron, layer.quantizer)
+        probe = _probe(layer, table.neuron)
         index = int(neuron.table[table.neuron])
         for state in reachable_states(neuron, index, table.low, table.high).tolist():
             sums = np.arange(table.low, table.high + 1)
@@ -255,7 +261,7 @@ def _compare(
 def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerated: int, exhaustive: bool) -> LayerProof:
     at_risk = sum(t.at_risk for t in tables)
     notes = []
-    if not layer.synapses.weight.any():
+    if layer.silent:
         notes.append("all weights are zero")
     if at_risk:
         notes.append("the trained model's float32 sum may round across a decision")
@@ -265,7 +271,7 @@ def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerate
         rule=layer.current.rule,
         sum_low=min(t.low for t in tables),
         sum_high=max(t.high for t in tables),
-        accumulator_bits=int_bits(*_signed(layer.synapses.partial_range(layer.low, layer.high))),
+        accumulator_bits=int_bits(*_signed(layer.partial)),
         states=neuron.states,
         levels=neuron.level_count,
         tables=len(neuron.thresholds),

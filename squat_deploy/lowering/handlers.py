@@ -7,48 +7,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.lowering.branches import as_currents, average_pool, max_pool
 from squat_deploy.lowering.hints import hint_for
-from squat_deploy.lowering.walk import PendingLayer, PendingNeuron, Walk, plain_name
-from squat_deploy.lowering.weights import quant_conv2d, quant_linear
+from squat_deploy.lowering.program import Call
+from squat_deploy.lowering.walk import Currents, Integers, PendingNeuron, Value, Walk, plain_name
+from squat_deploy.lowering.weights import quant_conv, quant_linear
+from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
 from squat_deploy.quantize import InputQuantizer, StateQuantizer
-from squat_deploy.synapses import Dense
+from squat_deploy.synapses import Conv2d, Dense
 from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 
-Handler = Callable[[Walk, str, nn.Module], None]
+Handler = Callable[[Walk, str, nn.Module, Value | None], Value | None]
 
 
-def handle(walk: Walk, name: str, module: nn.Module) -> None:
-    """Dispatches on the exact type; a subclass may override anything, so it is refused by name."""
-    label = f"{name} ({type(module).__name__})"
-    bad = [key for key, value in module.state_dict(keep_vars=True).items() if not _finite(value)]
+def handle(walk: Walk, call: Call, module: nn.Module, value: Value | None) -> Value | None:
+    """Dispatches on the exact type; a subclass may override anything, so it is refused by name.
+
+    Returns: what the module gives, or None after a fault; handlers that get None say only what concerns the module
+    itself, so that one fault does not cause others.
+    """
+    bad = [key for key, part in module.state_dict(keep_vars=True).items() if not _finite(part)]
     if bad:
-        walk.fault(label, "every weight must be finite", f"NaN or infinity in {', '.join(bad)}", "retrain or repair it")
-        walk.broken = True
-        return
+        got = f"NaN or infinity in {', '.join(bad)}"
+        walk.fault(call.label, "every weight must be finite", got, "retrain or repair it")
+        return None
     handler = HANDLERS.get(type(module))
     if handler is None:
-        walk.fault(label, "this type cannot be lowered", type(module).__name__, hint_for(module))
-        walk.broken, walk.pending, walk.shape = True, None, None
-    else:
-        handler(walk, label, module)
+        walk.fault(call.label, "this type cannot be lowered", type(module).__name__, hint_for(module))
+        return None
+    return handler(walk, call.label, module, value)
 
 
 def _finite(value: object) -> bool:
     return not (isinstance(value, Tensor) and value.is_floating_point()) or bool(torch.isfinite(value).all())
 
 
-def _input_quantizer(walk: Walk, name: str, module: nn.Module) -> None:
+def _input_quantizer(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, InputQuantizer)
     declared, own = (walk.spec.low, walk.spec.high, walk.spec.step), (module.low, module.high, module.step)
-    if walk.layers or walk.pending:
+    if value is not None and value.source != INPUT:
         walk.fault(name, "inputs are quantized before the first synapses", "it comes later", "move it to the front")
     elif declared != own:
         walk.fault(
@@ -57,64 +63,105 @@ def _input_quantizer(walk: Walk, name: str, module: nn.Module) -> None:
             declared,
             f"use InputSpec(low={own[0]}, high={own[1]}, step={own[2]})",
         )
+    return value
 
 
-def _flatten(walk: Walk, name: str, module: nn.Module) -> None:
+def _flatten(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, nn.Flatten)
     if (module.start_dim, module.end_dim) != (1, -1):
         walk.fault(
             name, "Flatten keeps the batch axis and no other", (module.start_dim, module.end_dim), "use nn.Flatten()"
         )
-    walk.shape = None if walk.shape is None else (math.prod(walk.shape),)
+    return None if value is None else replace(value, shape=(math.prod(value.shape),))
 
 
-def _dropout(walk: Walk, name: str, module: nn.Module) -> None:
-    """The identity after training."""
+def _identity(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    """Dropout and the like, after training."""
+    return value
 
 
-def _batch_norm(walk: Walk, name: str, module: nn.Module) -> None:
-    assert isinstance(module, nn.BatchNorm1d)
-    if walk.pending is None:
-        if not walk.broken:
-            walk.fault(
-                name, "batch norm folds into the linear layer before it", "no linear before it", "move or remove it"
-            )
-        return
+def _batch_norm(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    if isinstance(value, Integers):
+        walk.fault(name, "batch norm folds into the linear layer before it", "no linear before it", "move or remove it")
+        return None
     if not module.track_running_stats or module.running_mean is None:
         walk.fault(
             name, "batch norm needs running statistics", "track_running_stats=False", "train with running statistics"
         )
-        return
+        return None
     if module.running_mean.dtype != torch.float32 or float(module.running_var.min()) + module.eps <= 0:  # type: ignore[union-attr]
         got = f"{module.running_mean.dtype}, variance at least {float(module.running_var.min()):g}"  # type: ignore[union-attr]
         walk.fault(name, "statistics are float32, variances positive", got, "call model.float(), or train again")
-        return
-    dense = walk.pending.synapses
-    if not isinstance(dense, Dense) or module.num_features != dense.outputs or walk.pending.current.norm is not None:
-        walk.fault(name, "one batch norm of the same size after a linear", module.num_features, "make the sizes match")
-        return
-    current = walk.pending.current.with_norm(module)
-    assert current.flipped is not None
-    sign = np.where(current.flipped, -1, 1)
-    walk.pending = PendingLayer(Dense(dense.name, dense.weight * sign[:, None], dense.bias * sign), current)
+        return None
+    if value is None:
+        return None
+    axes = (3,) if isinstance(module, nn.BatchNorm2d) else (1, 2)
+    if len(value.shape) not in axes or module.num_features != value.shape[0] or value.current.norm is not None:
+        hint = "make the sizes match"
+        walk.fault(name, "one batch norm of the same size after a linear", module.num_features, hint)
+        return None
+    channel = np.repeat(np.arange(value.shape[0]), math.prod(value.shape[1:]))
+    return _flipped(walk, name, replace(value, current=value.current.with_norm(module, channel)))
 
 
-def _leaky(walk: Walk, name: str, module: nn.Module) -> None:
+def _flipped(walk: Walk, name: str, value: Currents) -> Value | None:
+    """The synapses with the weights negated where the slope is negative, so that every current ascends."""
+    flipped, layer = value.current.flipped, walk.layers[value.source]
+    assert flipped is not None
+    if not flipped.any():
+        return value
+    if not isinstance(layer, Dense | Conv2d):
+        hint = "put the batch norm directly behind the synapses, or keep its weights positive"
+        walk.fault(name, "slopes are positive behind a pooling or a sum", "a negative weight", hint)
+        return None
+    sign = np.where(flipped.reshape(len(layer.bias), -1)[:, 0], -1, 1)
+    weight = layer.weight * sign.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    negated = replace(layer, weight=weight, bias=layer.bias * sign)
+    return replace(value, source=walk.add(negated, *walk.wires[value.source]))
+
+
+def _leaky(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, snn.Leaky)
-    if any(layer.module is module for layer in walk.layers):
+    if any(isinstance(layer, PendingNeuron) and layer.module is module for layer in walk.layers):
         walk.fault(name, "neurons keep their own membranes", "one module in two places", "make a second snn.Leaky")
-    if walk.pending is None and not walk.broken:
-        walk.fault(
-            name, "neurons need synapses before them", "no linear layer before it", "put a QuantLinear before it"
-        )
+    if isinstance(value, Integers):
+        if value.source == INPUT or isinstance(walk.layers[value.source], PendingNeuron):
+            hint = "put a QuantLinear before it"
+            walk.fault(name, "neurons need synapses before them", "no linear layer before it", hint)
+            value = None
+        else:
+            value = as_currents(walk, name, value)
     quantizer = _state_quantizer(walk, name, module)
-    for rule, got, hint in _leaky_faults(module, walk.shape):
+    for rule, got, hint in _leaky_faults(module, None if value is None else value.shape):
         walk.fault(name, rule, got, hint)
-    if walk.pending is not None and quantizer is not None:
-        synapses, current = walk.pending.synapses, walk.pending.current
-        walk.layers.append(PendingNeuron(plain_name(name), synapses, current, module, quantizer, walk.low, walk.high))
-    walk.pending, walk.broken = None, False
-    walk.low, walk.high, walk.step = 0, 1, 1.0
+    if value is None or quantizer is None or walk.faults:
+        return None
+    if math.prod(value.shape) > MAX_NEURONS:
+        hint = "use a larger stride or fewer channels"
+        walk.fault(name, f"at most {MAX_NEURONS} neurons a layer", math.prod(value.shape), hint)
+        return None
+    return Integers(walk.add(_pending(walk, name, module, quantizer, value), value.source), value.shape, 1.0)
+
+
+def _pending(walk: Walk, name: str, module: snn.Leaky, quantizer: StateQuantizer, value: Currents) -> PendingNeuron:
+    index = {key: parameter_index(getattr(module, key), value.shape) for key in ("beta", "threshold")}
+    return PendingNeuron(
+        plain_name(name),
+        *walk.range_at(value.source),
+        partial=walk.partial_at(value.source),
+        silent=walk.silent(value.source),
+        current=value.current,
+        module=module,
+        quantizer=quantizer,
+        parameter_index=index,
+    )
+
+
+def parameter_index(parameter: Tensor, shape: tuple[int, ...]) -> IntArray:
+    """Which value of a parameter each neuron of (B, *shape) takes, by torch's rule of broadcasting, (N,)."""
+    places = np.arange(parameter.numel(), dtype=np.int64).reshape(tuple(parameter.shape))
+    return np.broadcast_to(places, (1, *shape)).reshape(-1)
 
 
 def _state_quantizer(walk: Walk, name: str, module: snn.Leaky) -> StateQuantizer | None:
@@ -141,33 +188,51 @@ def _state_quantizer(walk: Walk, name: str, module: snn.Leaky) -> StateQuantizer
 
 def _leaky_faults(module: snn.Leaky, shape: tuple[int, ...] | None) -> list[tuple[str, str, str]]:
     faults = []
-    width = shape[0] if shape and len(shape) == 1 else 1 if shape else None  # planes share one value
     if module.inhibition:
         faults.append(("each neuron decides alone", "inhibition=True", "train with inhibition=False"))
     if bool((module.graded_spikes_factor != 1).any()):
         faults.append(("spikes are 0 or 1", "a graded_spikes_factor that is not 1", "fold it into the next weights"))
-    hint = "use one value" if width == 1 else f"use 1 or {width} values"
     for label in ("beta", "threshold"):
         value = getattr(module, label)
-        if width is not None and value.numel() not in (1, width):
-            faults.append((f"{label} is one value or one a neuron", f"{value.numel()} values", hint))
-        elif value.numel() > 1 and value.shape[-1] != value.numel():
-            faults.append((f"{label} has one axis", f"shape {tuple(value.shape)}", "use shape (1,) or (neurons,)"))
+        if shape is not None and not _broadcasts(tuple(value.shape), shape):
+            faults.append(_shape_fault(label, tuple(value.shape), shape))
         if value.dtype != torch.float32 and value.is_floating_point():
             faults.append((f"{label} is float32", str(value.dtype), "call model.float() before training"))
     return faults
 
 
+def _broadcasts(parameter: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether torch spreads a parameter over (B, *shape) without changing that shape."""
+    try:
+        return np.broadcast_shapes(parameter, (1, *shape)) == (1, *shape)
+    except ValueError:
+        return False
+
+
+def _shape_fault(label: str, parameter: tuple[int, ...], shape: tuple[int, ...]) -> tuple[str, str, str]:
+    if len(shape) == 1:
+        rule = f"{label} is one value or one a neuron"
+        return rule, f"shape {parameter}", f"use 1 or {shape[0]} values"
+    rule = f"{label} is one value or one a channel"
+    return rule, f"shape {parameter}", f"use one value or shape {(shape[0], *[1] * (len(shape) - 1))}"
+
+
 HANDLERS: dict[type[nn.Module], Handler] = {
     InputQuantizer: _input_quantizer,
     nn.Flatten: _flatten,
-    nn.Dropout: _dropout,
-    nn.Identity: _dropout,
-    QuantConv2d: quant_conv2d,
+    nn.Dropout: _identity,
+    nn.Dropout1d: _identity,
+    nn.Dropout2d: _identity,
+    nn.Identity: _identity,
+    nn.MaxPool2d: max_pool,
+    nn.AvgPool2d: average_pool,
+    QuantConv1d: quant_conv,
+    QuantConv2d: quant_conv,
     QuantLinear: quant_linear,
     IntThenScaleLinear: quant_linear,
-    FixedConv2d: quant_conv2d,
+    FixedConv2d: quant_conv,
     FixedLinear: quant_linear,
     nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
     snn.Leaky: _leaky,
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import snntorch as snn
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -34,12 +35,14 @@ class _Recorder(nn.Module):
 class NeuronProbe:
     """A copy of one trained neuron with scalar parameters, stepped from any membrane with any current."""
 
-    def __init__(self, neuron: snn.Leaky, index: int, quantizer: StateQuantizer, name: str = "neuron") -> None:
+    def __init__(self, neuron: nn.Module, index: Mapping[str, int], quantizer: StateQuantizer, name: str) -> None:
+        """Args: index: which of its values each parameter takes, by name."""
         self.name = name
-        self.module = copy.deepcopy(neuron).cpu().eval()
-        self.module.init_hidden = self.module.output = False
-        for name in ("beta", "threshold"):
-            _set_scalar(self.module, name, index)
+        module: Any = copy.deepcopy(neuron).cpu().eval()
+        module.init_hidden = module.output = False
+        self.module = module
+        for parameter, place in index.items():
+            _set_scalar(self.module, parameter, place)
         self._recorder = _Recorder(quantizer)
         del self.module.state_quant
         self.module.state_quant = self._recorder
@@ -67,7 +70,7 @@ class NeuronProbe:
 
 def _set_scalar(module: nn.Module, name: str, index: int) -> None:
     value = getattr(module, name).detach().float().reshape(-1)
-    scalar = value[index if value.numel() > 1 else 0].clone()
+    scalar = value[index].clone()
     if name in module._parameters:
         module._parameters[name] = nn.Parameter(scalar, requires_grad=False)
     else:

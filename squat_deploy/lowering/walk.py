@@ -1,59 +1,134 @@
-"""What is known while the modules of a model are walked."""
+"""What is known while a program is walked: the layers so far, the values that flow between them, all faults."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import snntorch as snn
+import numpy as np
+from torch import nn
 
 from squat_deploy.errors import Fault
+from squat_deploy.joins import Join, Range
 from squat_deploy.lowering.current import Current
-from squat_deploy.network import InputSpec
+from squat_deploy.network import INPUT, InputSpec, IntArray, range_of
 from squat_deploy.quantize import StateQuantizer
-from squat_deploy.synapses import Synapses
+from squat_deploy.synapses import Conv2d, Dense, Synapses
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class PendingLayer:
-    """Synapses whose neurons have not come yet."""
+class Integers:
+    """`unit` times the integers of a layer, shape (B, *shape): inputs, spikes, counts of spikes.
 
-    synapses: Synapses
+    Attributes:
+        source: position of the layer in `Walk.layers`, -1 for the input.
+        exact: whether each value is exactly that in float32; else rounded once.
+    """
+
+    source: int
+    shape: Shape
+    unit: float
+    exact: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Currents:
+    """Input currents (B, *shape), each a function of one integer of the layer `source`."""
+
+    source: int
+    shape: Shape
     current: Current
+
+
+Value = Integers | Currents
 
 
 @dataclass(frozen=True, eq=False)
 class PendingNeuron:
-    """A complete layer, ready for extraction."""
+    """A neuron layer, ready for extraction.
+
+    Attributes:
+        lows, highs: (N,) reachable synaptic sums.
+        partial: range of every partial sum, the accumulator's.
+        parameter_index: (N,) which of a parameter's values each neuron has, by the parameter's name.
+    """
 
     name: str
-    synapses: Synapses
+    lows: IntArray
+    highs: IntArray
+    partial: tuple[int, int]
+    silent: bool
     current: Current
-    module: snn.Leaky
+    module: nn.Module
     quantizer: StateQuantizer
-    low: int
-    high: int
+    parameter_index: dict[str, IntArray]
+
+    @property
+    def neurons(self) -> int:
+        return int(self.lows.size)
 
 
 @dataclass
 class Walk:
-    """What is known after each module: the integers that flow, the synapses that wait, all faults so far.
-
-    After a module that cannot be lowered `shape` is None and the walk is `broken` until the next neurons, so that one
-    fault does not cause others.
-    """
+    """The network under construction. `late` holds neurons whose spikes were taken before they ran."""
 
     spec: InputSpec
-    shape: tuple[int, ...] | None
-    low: int
-    high: int
-    step: float
-    pending: PendingLayer | None = None
-    broken: bool = False
-    layers: list[PendingNeuron] = field(default_factory=list)
+    layers: list[Synapses | Join | PendingNeuron] = field(default_factory=list)
+    wires: list[tuple[int, ...]] = field(default_factory=list)
+    late: list[nn.Module] = field(default_factory=list)
+    late_sizes: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    _ranges: dict[int, Range] = field(default_factory=dict)
 
     def fault(self, name: str, rule: str, got: object, hint: str) -> None:
         self.faults.append(Fault(name, rule, str(got), hint))
+
+    def add(self, layer: Synapses | Join | PendingNeuron, *sources: int) -> int:
+        """Appends a layer and returns its position."""
+        self.layers.append(layer)
+        self.wires.append(sources)
+        return len(self.layers) - 1
+
+    def late_source(self, module: nn.Module, size: int) -> int:
+        """A position (-2 and below) that stands for the last spikes of neurons, until they are known."""
+        if module not in self.late:
+            self.late.append(module)
+            self.late_sizes.append(size)
+        return -2 - self.late.index(module)
+
+    def range_at(self, source: int) -> Range:
+        """(lowest, highest) value of every element of a layer."""
+        if source == INPUT:
+            return _constant(self.spec.size, self.spec.low, self.spec.high)
+        if source < INPUT:
+            return _constant(self.late_sizes[-2 - source], 0, 1)
+        layer = self.layers[source]
+        if isinstance(layer, PendingNeuron):
+            return _constant(layer.neurons, 0, 1)
+        if source not in self._ranges:
+            self._ranges[source] = range_of(layer, [self.range_at(taken) for taken in self.wires[source]])
+        return self._ranges[source]
+
+    def partial_at(self, source: int) -> tuple[int, int]:
+        """Range of every partial sum, in any order, of the values of a layer."""
+        low, high = self.range_at(source)
+        own = min(int(low.min()), 0), max(int(high.max()), 0)
+        if source <= INPUT or isinstance(layer := self.layers[source], PendingNeuron):
+            return own
+        if isinstance(layer, Dense | Conv2d):
+            return layer.partial_range(*self.range_at(self.wires[source][0]))
+        parts = [self.partial_at(taken) for taken in self.wires[source]]
+        return min(own[0], *(part[0] for part in parts)), max(own[1], *(part[1] for part in parts))
+
+    def silent(self, source: int) -> bool:
+        """Whether a layer is synapses without any weight."""
+        layer = self.layers[source] if source > INPUT else None
+        return isinstance(layer, Dense | Conv2d) and not layer.weight.any()
+
+
+def _constant(size: int, low: int, high: int) -> Range:
+    return np.full(size, low, dtype=np.int64), np.full(size, high, dtype=np.int64)
 
 
 def plain_name(label: str) -> str:

@@ -2,91 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 import torch
-from brevitas.nn import QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.current import EXACT_LIMIT, Current, Floats, sum_error_bound
-from squat_deploy.lowering.walk import PendingLayer, Walk, plain_name
+from squat_deploy.lowering.walk import Currents, Integers, Value, Walk, plain_name
 from squat_deploy.network import MAX_NEURONS
+from squat_deploy.rules import MAX_VALUES
 from squat_deploy.synapses import Conv2d, Dense, IntArray, Synapses
 from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 
 
-def quant_linear(walk: Walk, name: str, module: nn.Module) -> None:
+def quant_linear(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
     """Handler of QuantLinear, IntThenScaleLinear and FixedLinear."""
     assert isinstance(module, QuantLinear | FixedLinear)
-    if walk.shape is not None and walk.shape != (module.in_features,):
-        hint = "put nn.Flatten() before it" if len(walk.shape) > 1 else "make the sizes match"
-        walk.fault(name, f"takes ({module.in_features},) values", walk.shape, hint)
-        walk.broken = True
-    _quantized(walk, name, module, (module.out_features,))
+    if value is not None and value.shape != (module.in_features,):
+        hint = "put nn.Flatten() before it" if len(value.shape) > 1 else "make the sizes match"
+        walk.fault(name, f"takes ({module.in_features},) values", value.shape, hint)
+        value = None
+    return _quantized(walk, name, module, value, partial(Dense, plain_name(name)), (module.out_features,))
 
 
-def quant_conv2d(walk: Walk, name: str, module: nn.Module) -> None:
-    """Handler of QuantConv2d and FixedConv2d."""
-    assert isinstance(module, QuantConv2d | FixedConv2d)
-    if walk.shape is not None and (len(walk.shape) != 3 or walk.shape[0] != module.in_channels):
-        hint = "declare inputs of shape (channels, height, width), and put no nn.Flatten before it"
-        walk.fault(name, f"takes ({module.in_channels}, height, width) values", walk.shape, hint)
-        walk.broken = True
+def quant_conv(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    """Handler of QuantConv2d, QuantConv1d and FixedConv2d; one dimension is a plane of height 1."""
+    assert isinstance(module, QuantConv2d | QuantConv1d | FixedConv2d)
+    axes = module.weight.ndim - 2
+    sizes = "(channels, height, width)" if axes == 2 else "(channels, length)"
+    if value is not None and (len(value.shape) != 1 + axes or value.shape[0] != module.in_channels):
+        hint = f"declare inputs of shape {sizes}, and put no nn.Flatten before it"
+        rule = f"takes {sizes.replace('channels', str(module.in_channels))} values"
+        walk.fault(name, rule, value.shape, hint)
+        value = None
     if module.padding_mode != "zeros" or isinstance(module.padding, str):
         got = f"padding={module.padding!r}, padding_mode={module.padding_mode!r}"
         walk.fault(name, "pads with zeros, a stated number of them", got, "use padding=<int> and padding_mode='zeros'")
-        walk.broken = True
-    shape = None
-    if not walk.broken and walk.shape is not None:
-        try:
-            channels, height, width = walk.shape
-            blank = np.zeros(module.weight.shape, dtype=np.int64), np.zeros(module.out_channels, dtype=np.int64)
-            empty = _conv2d(plain_name(name), *blank, module, (channels, height, width))
-            shape = empty.output_shape
-            if max(empty.inputs, empty.outputs) > MAX_NEURONS:
-                got = f"{empty.inputs} to {empty.outputs}"
-                walk.fault(name, f"at most {MAX_NEURONS} neurons a layer", got, "use a larger stride or fewer channels")
-                walk.broken = True
-        except ConfigError as error:
-            walk.fault(name, "the sizes of a convolution fit its inputs", error, "change the kernel, padding or input")
-            walk.broken = True
-    _quantized(walk, name, module, shape)
+        value = None
+    if value is None:
+        return _quantized(walk, name, module, None, partial(Dense, plain_name(name)), ())
+    channels, *rest = value.shape
+    height, width = (1, *rest)[-2:]
+    make = partial(_conv2d, plain_name(name), module, (channels, height, width))
+    try:
+        blank = np.zeros(module.weight.shape, dtype=np.int64), np.zeros(module.out_channels, dtype=np.int64)
+        shape = make(*blank).output_shape
+    except ConfigError as error:
+        walk.fault(name, "the sizes of a convolution fit its inputs", error, "change the kernel, padding or input")
+        return None
+    return _quantized(walk, name, module, value, make, (shape[0], *shape[3 - axes :]))
 
 
-Quantized: TypeAlias = QuantLinear | QuantConv2d | FixedLinear | FixedConv2d
+Quantized: TypeAlias = QuantLinear | QuantConv2d | QuantConv1d | FixedLinear | FixedConv2d
+Maker: TypeAlias = Callable[[IntArray, IntArray], Synapses]
 
 
-def _quantized(walk: Walk, name: str, module: Quantized, shape: tuple[int, ...] | None) -> None:
-    """What all quantized layers share: `shape` is that of their results."""
-    if walk.pending is not None:
+def _quantized(
+    walk: Walk, name: str, module: Quantized, value: Value | None, make: Maker, shape: tuple[int, ...]
+) -> Value | None:
+    """What all quantized layers share: `make` builds the layer of integer weights and bias, `shape` is its results'."""
+    if isinstance(value, Currents):
         walk.fault(
             name, "synapses feed neurons", "two linear layers in a row", "put snn.Leaky between them, or merge them"
         )
-    zeros = torch.zeros(1, *walk.shape) if walk.shape is not None and not walk.broken else None
-    fixed = isinstance(module, FixedLinear | FixedConv2d)
-    faults = [] if fixed else _weight_faults(module, zeros)
+    zeros = None if value is None else torch.zeros(1, *value.shape)
+    faults = [] if isinstance(module, FixedLinear | FixedConv2d) else _weight_faults(module, zeros)
+    if math.prod(shape) > MAX_VALUES:
+        hint = "use a larger stride or fewer channels"
+        faults.append((f"at most {MAX_VALUES} values a layer", str(math.prod(shape)), hint))
     for rule, got, hint in faults:
         walk.fault(name, rule, got, hint)
-    if faults or zeros is None:
-        walk.broken = True
-    else:
-        walk.pending = _synapses(walk, plain_name(name), module, zeros)
-    walk.shape = shape
+    if faults or zeros is None or not isinstance(value, Integers):
+        return None
+    return _synapses(walk, module, zeros, value, make, shape)
 
 
-def _conv2d(name: str, weight: np.ndarray, bias: np.ndarray, module: nn.Conv2d, shape: tuple[int, int, int]) -> Conv2d:
-    stride, padding, dilation = (
-        (int(value[0]), int(value[1])) for value in (module.stride, module.padding, module.dilation)
-    )
-    return Conv2d(name, weight, bias, shape, stride, padding, dilation, module.groups)
+def _conv2d(
+    name: str, module: nn.Conv2d | nn.Conv1d, shape: tuple[int, int, int], weight: IntArray, bias: IntArray
+) -> Conv2d:
+    def pair(sizes: Sequence[int], missing: int) -> tuple[int, int]:
+        first, last = (missing, *map(int, sizes))[-2:]
+        return first, last
+
+    outputs, channels, *kernel = weight.shape
+    planes = weight.reshape(outputs, channels, *pair(kernel, 1))
+    padding = module.padding if not isinstance(module.padding, str) else ()
+    geometry = pair(module.stride, 1), pair(padding, 0), pair(module.dilation, 1)
+    return Conv2d(name, planes, bias, shape, *geometry, module.groups)
 
 
-def _weight_faults(module: QuantLinear | QuantConv2d, zeros: Tensor | None) -> list[tuple[str, str, str]]:
+def _weight_faults(module: QuantLinear | QuantConv2d | QuantConv1d, zeros: Tensor | None) -> list[tuple[str, str, str]]:
     """(rule, got, hint) of everything that keeps the weights from being small integers; `zeros` is a silent input."""
     outputs, inputs = module.weight.shape[0], module.weight[0].numel()
     faults = []
@@ -153,67 +165,65 @@ def _integers(module: Quantized) -> tuple[IntArray, Floats]:
 
 
 @torch.no_grad()
-def _synapses(walk: Walk, name: str, module: Quantized, zeros: Tensor) -> PendingLayer:
+def _synapses(
+    walk: Walk, module: Quantized, zeros: Tensor, value: Integers, make: Maker, shape: tuple[int, ...]
+) -> Currents:
     """The integers of a quantized layer, and its bias as it acts, whatever quantizer made it."""
     weight, scale = _integers(module)
     bias = module(zeros)[0].reshape(len(module.weight), -1)[:, 0].double().numpy()
-    if isinstance(module, IntThenScaleLinear):
-        return _int_then_scale(walk, name, weight, scale, bias)
-    if not isinstance(module, nn.Conv2d):
-        return scaled_synapses(walk, partial(Dense, name), weight, scale, bias)
-    channels, height, width = walk.shape or ()
-    return scaled_synapses(
-        walk, lambda w, b: _conv2d(name, w, b, module, (channels, height, width)), weight, scale, bias
-    )
+    build = _int_then_scale if isinstance(module, IntThenScaleLinear) else _scaled
+    layer, current = build(walk, value, make, weight, scale, bias)
+    return Currents(walk.add(layer, value.source), shape, current)
 
 
-def scaled_synapses(
-    walk: Walk, make: Callable[[IntArray, IntArray], Synapses], weight: IntArray, scale: Floats, bias: Floats
-) -> PendingLayer:
-    """Integer weights times a scale (out,); the float bias (out,) joins the integers where it lies on their grid.
-
-    Args:
-        make: the layer of integer weights and integer bias.
-    """
-    unit = scale * walk.step
-    on_grid = _powers_of_two(unit) and bool((bias == np.rint(bias / unit) * unit).all())
+def _scaled(
+    walk: Walk, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
+) -> tuple[Synapses, Current]:
+    """Integer weights times a scale (out,); the float bias (out,) joins the integers where it lies on their grid."""
+    unit = scale * value.unit
+    on_grid = powers_of_two(unit) and bool((bias == np.rint(bias / unit) * unit).all())
     layer = make(weight, np.rint(bias / unit).astype(np.int64) if on_grid else np.zeros(len(bias), dtype=np.int64))
     real_bias = np.zeros_like(bias) if on_grid else bias
-    error, rule = _sum_error(layer, walk, unit, real_bias)
+    error, rule = _sum_error(walk, layer, value, unit, real_bias)
     positions = layer.outputs // len(unit)  # neurons of a channel
     unit, real_bias, error = (np.repeat(values, positions) for values in (unit, real_bias, error))
-    return PendingLayer(layer, Current(rule, unit, real_bias, error))
+    return layer, Current(rule, unit, real_bias, error)
 
 
-def _int_then_scale(walk: Walk, name: str, weight: np.ndarray, scale: Floats, bias: Floats) -> PendingLayer:
-    dense = Dense(name, weight, np.zeros(len(bias), dtype=np.int64))
-    unit = np.full(len(bias), walk.step)
-    error, rule = _sum_error(dense, walk, unit, np.zeros_like(bias))
+def _int_then_scale(
+    walk: Walk, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
+) -> tuple[Synapses, Current]:
+    layer = make(weight, np.zeros(len(bias), dtype=np.int64))
+    unit = np.full(len(bias), value.unit)
+    error, rule = _sum_error(walk, layer, value, unit, np.zeros_like(bias))
     rule = "int-then-scale" if rule == "exact grid" else rule
-    return PendingLayer(dense, Current(rule, unit, bias, error, scale=scale))
+    return layer, Current(rule, unit, bias, error, scale=scale)
 
 
-def _sum_error(layer: Synapses, walk: Walk, unit: Floats, bias: Floats) -> tuple[Floats, str]:
+def _sum_error(walk: Walk, layer: Synapses, value: Integers, unit: Floats, bias: Floats) -> tuple[Floats, str]:
     """Bound of the float32 error of the model's own sum, (out,), and the rule behind it (exactness.md, section 4).
 
     The sum is exact in any order where all terms and the bias are multiples of one power of two and stay below 2**24
     of it.
     """
     each = np.abs(layer.weight).reshape(len(layer.weight), -1).sum(axis=1)
-    terms = each * max(abs(walk.low), abs(walk.high)) + np.abs(layer.bias)
+    largest = max(int(np.abs(end).max()) for end in walk.range_at(value.source))
+    terms = each * largest + np.abs(layer.bias)
     magnitude = terms * unit + np.abs(bias)
-    if _powers_of_two(unit) and _powers_of_two(np.array([walk.step])):
-        grid = np.minimum(unit, _lowest_bit(bias))
+    if value.exact and powers_of_two(unit) and powers_of_two(np.array([value.unit])):
+        grid = np.minimum(unit, lowest_bit(bias))
         if (magnitude / grid < EXACT_LIMIT).all():
             return np.zeros_like(unit), "exact grid"
-    return sum_error_bound(layer.weight[0].size + 1, magnitude), "error bound"
+    inputs = 1 if value.exact else 2  # roundings of what enters
+    return sum_error_bound(layer.weight[0].size + inputs, magnitude), "error bound"
 
 
-def _powers_of_two(values: Floats) -> bool:
+def powers_of_two(values: Floats) -> bool:
+    """Whether every number is one."""
     return bool((np.frexp(values)[0] == 0.5).all())
 
 
-def _lowest_bit(values: Floats) -> Floats:
+def lowest_bit(values: Floats) -> Floats:
     """Value of the lowest set bit of each number (infinity for 0)."""
     mantissa, exponent = np.frexp(values)
     scaled = np.abs(mantissa * 2.0**53).astype(np.int64)

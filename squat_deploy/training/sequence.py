@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import snntorch as snn
 import torch
 from brevitas.nn import QuantLinear
 from torch import Tensor, nn
 
+from squat_deploy.errors import ConfigError
+
 Step = Callable[[Tensor], Tensor]
+NEURONS = (snn.Leaky,)  # all neurons that can be run and lowered
 
 
 @dataclass
@@ -39,31 +44,91 @@ def leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]
 def reset_neurons(model: nn.Module) -> None:
     """Puts every neuron of this model, and of no other, back to rest (snnTorch's own reset touches all models)."""
     for module in model.modules():
-        if isinstance(module, snn.Leaky):
+        if isinstance(module, NEURONS):
             module.mem = module.mem.new_zeros(0)
 
 
+def is_plain(model: nn.Module) -> bool:
+    """Whether a model is an `nn.Sequential`, run module by module."""
+    return isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward
+
+
 def run_model(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = True) -> dict[str, LayerTrace]:
-    """The trained model itself, module by module and step by step, without any shortcut.
+    """The trained model itself, step by step, without any shortcut.
 
     Args:
         inputs: (B, ...) shown at every step when `direct`, else (T, B, ...).
 
-    Returns: the trace of every neuron layer by name.
+    Returns: the trace of every neuron layer by name, in the order in which they first run.
     """
+    looped = not is_plain(model) and loops_over_time(
+        model, inputs[:, :1] if not direct else inputs[:1], steps, direct=direct
+    )
     reset_neurons(model)
-    modules = list(leaves(model))
-    traces = {name: LayerTrace() for name, module in modules if isinstance(module, snn.Leaky)}
-    for step in range(steps):
-        values = inputs if direct else inputs[step]
-        for name, module in modules:
-            with torch.backends.nnpack.flags(enabled=False):  # its Winograd rounds where direct convolution is exact
-                result = module(values)
-            values = result[0] if isinstance(result, tuple) else result
-            if name in traces:
-                traces[name].spikes.append(values)
-                traces[name].membranes.append(module.mem)  # type: ignore[arg-type]
+    with torch.backends.nnpack.flags(enabled=False), watched(model) as traces:
+        if looped:
+            model(inputs)
+        for step in range(0 if looped else steps):
+            values = inputs if direct else inputs[step]
+            if not is_plain(model):
+                model(values)
+                continue
+            for _, module in leaves(model):
+                values = _spikes(module(values))
     return traces
+
+
+@contextmanager
+def watched(model: nn.Module) -> Iterator[dict[str, LayerTrace]]:
+    """Keeps what every neuron module of a model does meanwhile; inner loops over time included."""
+    traces: dict[str, LayerTrace] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, _: Any, result: Any) -> None:
+            trace = traces.setdefault(name, LayerTrace())
+            trace.spikes.append(_spikes(result))
+            trace.membranes.append(module.mem)  # type: ignore[arg-type]
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(keep(name))
+        for name, module in model.named_modules()
+        if isinstance(module, NEURONS)
+    ]
+    try:
+        yield traces
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> bool:
+    """Whether one call of a model runs all time steps, or one of them.
+
+    Raises: ConfigError where it runs another number of steps; whatever the model raises.
+    """
+    first = inputs if direct else inputs[0]
+    attempts = [first] if direct else [first, inputs] if steps == 1 else [inputs, first]
+    failed: Exception | None = None
+    for values in attempts:
+        reset_neurons(model)
+        try:
+            with torch.no_grad(), watched(model) as traces:
+                model(values)
+        except Exception as error:  # noqa: BLE001 (raised below, if no form fits)
+            failed = failed or error
+            continue
+        counts = {len(trace.spikes) for trace in traces.values()}
+        if steps in counts and values is inputs and (steps > 1 or not direct):
+            return True
+        if counts <= {1} and (direct or values is first):
+            return False
+        if counts and max(counts) not in (1, steps):
+            raise ConfigError(f"the model runs {max(counts)} time steps in one call; steps={steps} were asked for")
+    if failed is not None:
+        raise failed
+    return False
 
 
 def run_sequence(model: nn.Module, inputs: Tensor, steps: int, *, quantize_weights: bool = True) -> Tensor:

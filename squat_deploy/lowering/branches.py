@@ -1,0 +1,222 @@
+"""Handlers of what has no weights: pooling, sums of branches, concatenation, reshaping; as modules or as functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from squat_deploy.errors import ConfigError
+from squat_deploy.joins import Add, Concat, Pool2d, PoolKind
+from squat_deploy.lowering.current import EXACT_LIMIT, Current
+from squat_deploy.lowering.program import Call
+from squat_deploy.lowering.walk import Currents, Integers, Shape, Value, Walk, plain_name
+from squat_deploy.lowering.weights import lowest_bit, powers_of_two
+
+FunctionHandler = Callable[[Walk, Call, Sequence[Value]], Value | None]
+_POOL_OPTIONS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "count_include_pad", "divisor_override")
+
+
+def max_pool(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    """Handler of MaxPool2d: the largest current belongs to the largest synaptic sum, since every current ascends."""
+    return _pool(walk, name, "max", vars(module), value)
+
+
+def average_pool(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    """Handler of AvgPool2d: the sum is of integers, the divisor is part of what one integer is worth."""
+    return _pool(walk, name, "sum", vars(module), value)
+
+
+def _pool(walk: Walk, name: str, kind: PoolKind, given: Mapping[str, Any], value: Value | None) -> Value | None:
+    options = {key: given[key] for key in _POOL_OPTIONS if given.get(key) is not None}
+    if options.get("ceil_mode") or _pair(options.get("dilation", 1)) != (1, 1):
+        got = f"ceil_mode={options.get('ceil_mode', False)}, dilation={options.get('dilation', 1)}"
+        walk.fault(name, "windows lie inside and have no gaps", got, "use ceil_mode=False and dilation=1")
+        return None
+    if value is None:
+        return None
+    if len(value.shape) != 3:
+        walk.fault(name, "takes (channels, height, width) values", value.shape, "put no nn.Flatten before it")
+        return None
+    kernel = _pair(options["kernel_size"])
+    stride, padding = _pair(options.get("stride") or kernel), _pair(options.get("padding", 0))
+    channels, height, width = value.shape
+    try:
+        layer = Pool2d(plain_name(name), kind, (channels, height, width), kernel, stride, padding)
+    except ConfigError as error:
+        walk.fault(name, "the windows of a pooling fit its inputs", error, "change the kernel, padding or input")
+        return None
+    if kind == "max":
+        return _pooled(walk, layer, value, 1)
+    if padding != (0, 0) and options.get("count_include_pad", True) is False:
+        got, hint = "count_include_pad=False", "use count_include_pad=True or padding=0"
+        walk.fault(name, "every window has one divisor", got, hint)
+        return None
+    return _average(walk, name, layer, value, int(options.get("divisor_override", math.prod(kernel))))
+
+
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    return int(value[0]), int(value[-1])
+
+
+def _average(walk: Walk, name: str, layer: Pool2d, value: Value, divisor: int) -> Value | None:
+    result = _pooled(walk, layer, value, divisor)
+    if isinstance(result, Integers):
+        return result
+    if not value_on_grid(result) or divisor & (divisor - 1) or not _adds_exactly(walk, result):
+        got = f"a divisor of {divisor} and currents by the rule '{result.current.rule}'"
+        hint = "pool the spikes, or use power-of-two scales and windows of 2, 4, 8 ... inputs"
+        walk.fault(name, "averages of currents must be exact in float32", got, hint)
+        return None
+    return result
+
+
+def _pooled(walk: Walk, layer: Pool2d, value: Value, divisor: int) -> Value:
+    source = walk.add(layer, value.source)
+    if isinstance(value, Integers):
+        exact = value.exact and divisor & (divisor - 1) == 0
+        return Integers(source, layer.output_shape, value.unit / divisor, exact)
+    current = value.current.select(layer.first_inputs())
+    if layer.kind == "sum":
+        inside = layer.apply(np.ones((1, layer.input_sizes[0]), dtype=np.int64))[0]
+        current = replace(current, unit=current.unit / divisor, bias=current.bias * inside / divisor)
+    return Currents(source, layer.output_shape, current)
+
+
+def value_on_grid(value: Currents) -> bool:
+    """Whether every current is exactly integer times power of two plus bias."""
+    return value.current.on_grid and powers_of_two(value.current.unit)
+
+
+def _adds_exactly(walk: Walk, value: Currents) -> bool:
+    """Whether float32 sums of these magnitudes are exact in any order."""
+    low, high = walk.range_at(value.source)
+    largest = np.maximum(np.abs(low), np.abs(high)) * value.current.unit + np.abs(value.current.bias)
+    grid = np.minimum(value.current.unit, lowest_bit(value.current.bias))
+    return bool((largest / grid < EXACT_LIMIT).all())
+
+
+def as_currents(walk: Walk, name: str, value: Value) -> Currents | None:
+    """Integers as the currents that they are worth."""
+    if isinstance(value, Currents):
+        return value
+    if not value.exact or not powers_of_two(np.array([value.unit])):
+        hint = "use windows of 2, 4, 8 ... inputs, or put synapses in between"
+        walk.fault(name, "values that are no synaptic sums are multiples of a power of two", value.unit, hint)
+        return None
+    return Currents(value.source, value.shape, Current.exact(math.prod(value.shape), value.unit))
+
+
+def _add(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
+    """A residual branch of spikes or of currents, or recurrent synapses."""
+    if len({value.shape for value in values}) != 1 or len(values) != 2:
+        got = " and ".join(str(value.shape) for value in values)
+        walk.fault(call.label, "both branches of a sum have one shape", got, "make the sizes match")
+        return None
+    branches = [as_currents(walk, call.label, value) for value in values]
+    if None in branches:
+        return None
+    first, second = (branch for branch in branches if branch is not None)
+    units = [np.unique(branch.current.unit) for branch in (first, second)]
+    if not (value_on_grid(first) and value_on_grid(second)) or any(unit.size > 1 for unit in units):
+        rules = " and ".join(f"'{branch.current.rule}'" for branch in (first, second))
+        hint = "use one power-of-two weight scale a layer (Int8WeightPerTensorFixedPoint) in both, norms behind the sum"
+        walk.fault(call.label, "both branches of a sum are on one grid", f"the rules {rules}", hint)
+        return None
+    unit = float(min(units[0][0], units[1][0]))
+    factors = tuple(int(known[0] / unit) for known in units)
+    size = math.prod(first.shape)
+    source = walk.add(Add(_name(walk, "add"), size, factors), first.source, second.source)
+    if all(isinstance(value, Integers) for value in values):
+        result: Value = Integers(source, first.shape, unit)
+        current = Current.exact(size, unit)
+    else:
+        current = replace(Current.exact(size, unit), bias=first.current.bias + second.current.bias)
+        result = Currents(source, first.shape, current)
+    if not _adds_exactly(walk, Currents(source, first.shape, current)):
+        walk.fault(call.label, "the sum of two branches is exact in float32", f"steps of {unit:g}", "use fewer bits")
+        return None
+    return result
+
+
+def _name(walk: Walk, kind: str) -> str:
+    return f"{kind}{len(walk.layers)}"
+
+
+def _concat(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
+    """Channels one after another."""
+    shapes = [value.shape for value in values]
+    if call.options.get("dim", 0) not in (1, -len(shapes[0])) or len({shape[1:] for shape in shapes}) != 1:
+        got = f"dim={call.options.get('dim', 0)} of {', '.join(map(str, shapes))}"
+        walk.fault(call.label, "values are joined channel by channel", got, "use torch.cat(..., dim=1)")
+        return None
+    source = [value.source for value in values]
+    shape: Shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+    layer = Concat(_name(walk, "concat"), tuple(math.prod(size) for size in shapes))
+    spikes = [value for value in values if isinstance(value, Integers)]
+    if len(spikes) == len(values) and len({(value.unit, value.exact) for value in spikes}) == 1:
+        return Integers(walk.add(layer, *source), shape, spikes[0].unit, spikes[0].exact)
+    branches = [as_currents(walk, call.label, value) for value in values]
+    if None in branches:
+        return None
+    currents = [branch.current for branch in branches if branch is not None]
+    if not all(current.on_grid for current in currents):
+        rules = ", ".join(current.rule for current in currents)
+        hint = "put neurons or norms behind the concatenation"
+        walk.fault(call.label, "all parts of a concatenation follow the rule 'exact grid'", rules, hint)
+        return None
+    joined: dict[str, Any] = {
+        key: np.concatenate([getattr(c, key) for c in currents]) for key in ("unit", "bias", "sum_error")
+    }
+    return Currents(walk.add(layer, *source), shape, replace(currents[0], **joined))
+
+
+def _reshape(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
+    """The same values in the same order; only the batch axis must stay."""
+    if call.shape is None or math.prod(call.shape) != math.prod(values[0].shape):
+        walk.fault(call.label, "a reshape keeps the batch axis", call.shape, "use x.flatten(1)")
+        return None
+    return replace(values[0], shape=call.shape)
+
+
+def _function_max_pool(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
+    return _pool(walk, call.label, "max", call.options, values[0])
+
+
+def _function_average_pool(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
+    return _pool(walk, call.label, "sum", call.options, values[0])
+
+
+def _dropout(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
+    if call.options.get("training", True):
+        hint = "use nn.Dropout, or F.dropout(..., training=self.training)"
+        walk.fault(call.label, "dropout rests after training", "training=True", hint)
+        return None
+    return values[0]
+
+
+FUNCTIONS: dict[str, FunctionHandler] = {
+    "add": _add,
+    "cat": _concat,
+    "flatten": _reshape,
+    "reshape": _reshape,
+    "view": _reshape,
+    "squeeze": _reshape,
+    "unsqueeze": _reshape,
+    "max_pool2d": _function_max_pool,
+    "avg_pool2d": _function_average_pool,
+    "dropout": _dropout,
+    "dropout2d": _dropout,
+}
+_SAME = {"concat": "cat", "concatenate": "cat", "__add__": "add", "__radd__": "add", "__iadd__": "add", "add_": "add"}
+
+
+def function_handler(name: str) -> FunctionHandler | None:
+    """The handler of a torch function by its name, or None."""
+    return FUNCTIONS.get(_SAME.get(name, name))

@@ -1,0 +1,78 @@
+"""One time step of a model as calls of modules and functions: what the handlers walk, however the model is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from squat_deploy.training.sequence import NEURONS, leaves
+
+Kind = Literal["input", "module", "function", "late"]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One value in one time step, and the call that makes it.
+
+    Attributes:
+        kind: "input" is what enters, "late" the spikes of neurons one step before, the others are calls.
+        label: the module's name and type, or the function and the line of the user's file.
+        inputs: the values that it takes.
+        module: the module that is called; of "late", the neurons.
+        function: name of the function.
+        options: what else a function is given, by name.
+        shape: of one sample, where the model was run to find out.
+    """
+
+    kind: Kind
+    label: str
+    inputs: tuple[Call, ...] = ()
+    module: nn.Module | None = None
+    function: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Every neuron call of a step, in the order in which they run, and the value that leaves the model."""
+
+    neurons: tuple[Call, ...]
+    result: Call
+
+    def calls(self) -> Iterator[Call]:
+        """All calls, each after what it takes."""
+        seen: set[int] = set()
+        for end in (*self.neurons, self.result):
+            yield from _ordered(end, seen)
+
+
+def _ordered(end: Call, seen: set[int]) -> Iterator[Call]:
+    """Depth first without recursion: models are deep."""
+    stack = [(end, False)]
+    while stack:
+        call, ready = stack.pop()
+        if ready:
+            yield call
+        elif id(call) not in seen:
+            seen.add(id(call))
+            stack.append((call, True))
+            stack += [(source, False) for source in reversed(call.inputs)]
+
+
+def label_of(name: str, module: nn.Module) -> str:
+    """How faults name a module."""
+    return f"{name} ({type(module).__name__})"
+
+
+def sequential_program(model: nn.Module) -> Program:
+    """The program of an `nn.Sequential`, without running it."""
+    value, neurons = Call("input", "input"), []
+    for name, module in leaves(model):
+        value = Call("module", label_of(name, module), (value,), module)
+        if isinstance(module, NEURONS):
+            neurons.append(value)
+    return Program(tuple(neurons), value)
