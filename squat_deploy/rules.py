@@ -13,6 +13,7 @@ from squat_deploy.synapses import Conv2d, Dense, IntArray, Synapses
 MAX_PATCH_VALUES = 2**25  # what a sample of a convolution takes in memory
 MAX_VALUES = 2**20  # between synapses and neurons
 MAX_SUM = 2**47
+MAX_STATES = 1024
 
 
 def broken_rule(network: Network) -> str | None:
@@ -94,7 +95,7 @@ def _neuron_rules(network: Network, neuron: Neuron, index: int) -> list[str]:
         return [f"{neuron.neurons} neurons; at most {MAX_NEURONS}"]
     if thresholds.ndim != 3 or not len(thresholds):
         return [f"threshold tables of shape {thresholds.shape}"]
-    if not 1 <= thresholds.shape[2] <= 255 or not 2 <= neuron.states <= 1024:
+    if not 1 <= thresholds.shape[2] <= 255 or not 2 <= neuron.states <= MAX_STATES:
         return [f"threshold tables of shape {thresholds.shape}"]
     tables = len(thresholds)
     if neuron.membranes.shape != (tables, neuron.states):

@@ -88,8 +88,39 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "recurrent": (
         lambda: [linear(), snn.RLeaky(beta=0.9, linear_features=4, state_quant=state_quant(3))],
-        "1 (RLeaky): this type cannot be lowered; got RLeaky; "
-        "use snn.Leaky: recurrent neurons cannot be lowered so far",
+        "1.recurrent (Linear): this type cannot be lowered; got Linear; "
+        "use brevitas.nn.QuantLinear, so that the weights are integers",
+    ),
+    "one-to-one weights of many bits": (
+        lambda: [linear(), snn.RLeaky(beta=0.9, V=0.3, all_to_all=False, state_quant=state_quant(3))],
+        "1.recurrent (RecurrentOneToOne): V holds multiples of one power of two, up to 32768 of it, for at most 2048 "
+        "neurons; got 5033165 times 5.96046e-08 for 4 neurons; "
+        "round V to a few bits, or use all_to_all=True with a QuantLinear",
+    ),
+    "two states of many bits": (
+        lambda: [linear(), snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True, state_quant=state_quant(6))],
+        "1: at most 1024 joint states; got more, of syn and mem; use fewer state bits, up to 4 for two-state neurons",
+    ),
+    "three states": (
+        lambda: [linear(), snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True, state_quant=state_quant(2))],
+        "1 (Alpha): this type cannot be lowered; got Alpha; "
+        "use snn.Synaptic: its three quantized states together have too many levels for a table",
+    ),
+    "an ignored reset": (
+        lambda: [
+            linear(),
+            snn.RSynaptic(
+                alpha=0.5,
+                beta=0.9,
+                V=0.5,
+                all_to_all=False,
+                reset_delay=False,
+                init_hidden=True,
+                state_quant=state_quant(2),
+            ),
+        ],
+        "1 (RSynaptic): reset_delay=False acts; got an RSynaptic, where snnTorch 1.0.0 ignores it; "
+        "use reset_delay=True",
     ),
     "lstm": (
         lambda: [linear(), snn.SLSTM(4, 4, state_quant=state_quant(3))],

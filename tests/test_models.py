@@ -15,6 +15,7 @@ from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
 
 import squat_deploy as sd
+from squat_deploy.errors import ConfigError, LoweringError
 from squat_deploy.quantize import state_quant
 from tests.test_agreement import assert_agrees
 
@@ -143,6 +144,42 @@ def one_dimension() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), linear(12, 3), leaky())
 
 
+def two_state() -> nn.Sequential:
+    """A two-state neuron of 3 bits between others, and Lapicque's."""
+    options = {"state_quant": state_quant(3), "init_hidden": True}
+    first = snn.Synaptic(alpha=0.8, beta=torch.rand(9), reset_mechanism="zero", **options)
+    return nn.Sequential(
+        linear(12, 9), first, linear(9, 8, bias=True), snn.Lapicque(R=1, C=3, **options),
+        linear(8, 4), snn.Synaptic(alpha=0.5, beta=0.9, reset_delay=False, **options),
+    )  # fmt: skip
+
+
+class Recurrent(nn.Module):
+    """Recurrent neurons in the form of snnTorch's examples: spikes and membranes go round in forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        quantizer = state_quant(3)
+        self.fc1, self.lif1 = linear(12, 8), snn.RLeaky(beta=0.8, linear_features=8, state_quant=quantizer)
+        self.lif1.recurrent = linear(8, 8)
+        self.fc2, self.lif2 = linear(8, 5), snn.RLeaky(beta=0.9, all_to_all=False, V=-0.75, state_quant=quantizer)
+        self.fc3 = linear(5, 4)
+        self.lif3 = snn.RSynaptic(alpha=0.7, beta=0.9, all_to_all=False, V=torch.tensor([0.5, -1, 0, 0.25]),
+                                  state_quant=quantizer)  # fmt: skip
+
+    def forward(self, x):
+        spk1, mem1 = self.lif1.init_rleaky()
+        spk2, mem2 = self.lif2.init_rleaky()
+        spk3, syn3, mem3 = self.lif3.init_rsynaptic()
+        out = []
+        for step in range(x.size(0)):
+            spk1, mem1 = self.lif1(self.fc1(x[step]), spk1, mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), spk2, mem2)
+            spk3, syn3, mem3 = self.lif3(self.fc3(spk2), spk3, syn3, mem3)
+            out.append(spk3)
+        return torch.stack(out)
+
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec]] = {
     "tutorial 5": (Looped, FLAT),
     "tutorial 6": (tutorial6, PLANES),
@@ -150,6 +187,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec]] = {
     "residual": (Residual, sd.InputSpec((1, 8, 8), 0, 3, 0.25)),
     "feedback": (Feedback, sd.InputSpec((12,), 0, 1, encoding="sequence")),
     "pooled spikes": (pooled_spikes, FRAMES),
+    "two states": (two_state, FLAT),
+    "recurrent": (Recurrent, sd.InputSpec((12,), 0, 1, encoding="sequence")),
     "one dimension": (one_dimension, sd.InputSpec((2, 8), -1, 2, 0.5)),
 }
 
@@ -178,3 +217,184 @@ def test_models(name: str) -> None:
     assert_agrees(sd.verify(network, model, inputs, executors=("torch", "numpy")))
     trace = sd.simulate(network, inputs, trace=True).trace or ()
     assert all(0 < layer.spikes.mean() < 1 for layer in trace)
+
+
+class Deciding(Looped):
+    """Stops early when a neuron has fired."""
+
+    def forward(self, x):
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        for _ in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            if spk2.sum() > 3:
+                break
+        return spk2
+
+
+class Scaling(Looped):
+    """Multiplies spikes by a number between the layers."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for _ in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1.mul(0.3)), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class Membranes(Looped):
+    """Feeds a layer with membranes."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for _ in range(STEPS):
+            _, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(mem1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class Swapped(Looped):
+    """Gives the membrane of another step."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for _ in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1 * 0.5)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class Warming(Looped):
+    """Does something else in its third step."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for step in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(x) + self.fc1(x) if step == 2 else self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class Assigning(Looped):
+    """Silences a neuron by hand."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for _ in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk1[:, 0] = 0
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class Always(Looped):
+    """Dropout that never rests."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for _ in range(STEPS):
+            spk1, mem1 = self.lif1(F.dropout(self.fc1(x), 0.5), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class Broken(Looped):
+    """Expects other inputs."""
+
+    def forward(self, x):
+        return super().forward(x[:, :5])
+
+
+def line_of(model: type[nn.Module], text: str) -> str:
+    """File and line of a piece of a model's forward, as messages give it."""
+    import inspect
+
+    lines, first = inspect.getsourcelines(model)
+    return f"test_models.py:{first + next(i for i, line in enumerate(lines) if text in line)}"
+
+
+REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
+    "control flow": (
+        Deciding,
+        "if spk2.sum()",
+        "{}: no control flow depends on the data; got __bool__ of a tensor; "
+        "let spikes and membranes flow through the layers, and decide by none of them",
+    ),
+    "unknown function": (
+        Scaling,
+        "mul(0.3)",
+        "mul at {}: this function cannot be lowered; got mul; "
+        "use modules and functions of the support matrix, or move it behind the output",
+    ),
+    "membranes as signals": (
+        Membranes,
+        "",
+        "lif1 (Leaky): layers take spikes; got a membrane; feed the next layer with spikes",
+    ),
+    "changed membranes": (
+        Swapped,
+        "",
+        "lif1 (Leaky): neurons keep their own states; got another value as a state; "
+        "pass on what the same neurons returned one step before, zeros at first",
+    ),
+    "unequal steps": (
+        Warming,
+        "",
+        "lif1 (Leaky): every time step makes the same calls; got step 2 computes something else than step 1; "
+        "move what differs out of forward",
+    ),
+    "assignment": (
+        Assigning,
+        "spk1[:, 0]",
+        "{}: no value is changed in place; got an assignment to elements; use torch.where",
+    ),
+    "dropout": (
+        Always,
+        "F.dropout",
+        "dropout at {}: dropout rests after training; got training=True; "
+        "use nn.Dropout, or F.dropout(..., training=self.training)",
+    ),
+    "code that fails": (
+        Broken,
+        "",
+        "{}: the model runs on its declared inputs; got RuntimeError: mat1 and mat2 shapes cannot be multiplied "
+        "(3x5 and 12x9); make model(inputs) work for inputs of the declared shape, in batches of any size",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals(case: str) -> None:
+    """With the line of the user's file, where there is one."""
+    make, text, message = REFUSALS[case]
+    where = line_of(Looped, "self.fc1(x)") if case == "code that fails" else line_of(make, text)
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(make().eval(), FLAT, STEPS)
+    assert [str(fault) for fault in caught.value.faults] == [message.format(where)]
+
+
+def test_other_steps_than_the_loop() -> None:
+    with pytest.raises(ConfigError, match=r"^the model runs 6 time steps in one call; steps=5 were asked for$"):
+        sd.lower(Looped().eval(), FLAT, 5)
+
+
+def test_what_adds_in_another_order_is_noticed() -> None:
+    """A recurrent neuron rounds `(beta * mem + input) + recurrent`; where that decides otherwise it is not proven."""
+    torch.manual_seed(0)
+    first = snn.RLeaky(beta=0.9, all_to_all=False, V=0.9375, init_hidden=True, state_quant=state_quant(8, False))
+    layer = linear(12, 40)
+    proofs = []
+    for share in np.linspace(0.3, 0.95, 9):
+        first.beta = torch.tensor(float(np.float32(share)))
+        layer.weight.data *= 1.37
+        model = nn.Sequential(layer, first).eval()
+        proofs.append(sd.lower(model, sd.InputSpec((12,)), 4, allow_unproven=True).certificate.layers[0])
+    assert any(proof.at_risk for proof in proofs) and any(proof.proven for proof in proofs)
+    assert all(proof.rule == "exact grid" for proof in proofs)

@@ -12,7 +12,7 @@ from torch import nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.joins import Add, Concat, Pool2d, PoolKind
-from squat_deploy.lowering.current import EXACT_LIMIT, Current
+from squat_deploy.lowering.current import EXACT_LIMIT, ROUNDING, Current
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.walk import Currents, Integers, Shape, Value, Walk, plain_name
 from squat_deploy.lowering.weights import lowest_bit, powers_of_two
@@ -114,35 +114,57 @@ def as_currents(walk: Walk, name: str, value: Value) -> Currents | None:
 
 
 def _add(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
+    return add_branches(walk, call.label, values)
+
+
+def add_branches(walk: Walk, label: str, values: Sequence[Value]) -> Value | None:
     """A residual branch of spikes or of currents, or recurrent synapses."""
     if len({value.shape for value in values}) != 1 or len(values) != 2:
         got = " and ".join(str(value.shape) for value in values)
-        walk.fault(call.label, "both branches of a sum have one shape", got, "make the sizes match")
+        walk.fault(label, "both branches of a sum have one shape", got, "make the sizes match")
         return None
-    branches = [as_currents(walk, call.label, value) for value in values]
+    branches = [as_currents(walk, label, value) for value in values]
     if None in branches:
         return None
     first, second = (branch for branch in branches if branch is not None)
     units = [np.unique(branch.current.unit) for branch in (first, second)]
-    if not (value_on_grid(first) and value_on_grid(second)) or any(unit.size > 1 for unit in units):
+    if not (_is_linear(first) and _is_linear(second)) or any(unit.size > 1 for unit in units):
         rules = " and ".join(f"'{branch.current.rule}'" for branch in (first, second))
         hint = "use one power-of-two weight scale a layer (Int8WeightPerTensorFixedPoint) in both, norms behind the sum"
-        walk.fault(call.label, "both branches of a sum are on one grid", f"the rules {rules}", hint)
+        walk.fault(label, "both branches of a sum are on one grid", f"the rules {rules}", hint)
         return None
     unit = float(min(units[0][0], units[1][0]))
     factors = tuple(int(known[0] / unit) for known in units)
+    if max(factors) >= EXACT_LIMIT:
+        got = f"steps of {units[0][0]:g} and {units[1][0]:g}"
+        walk.fault(label, "the steps of both branches are less than 2**24 apart", got, "use similar weight scales")
+        return None
     size = math.prod(first.shape)
     source = walk.add(Add(_name(walk, "add"), size, factors), first.source, second.source)
-    if all(isinstance(value, Integers) for value in values):
-        result: Value = Integers(source, first.shape, unit)
-        current = Current.exact(size, unit)
-    else:
-        current = replace(Current.exact(size, unit), bias=first.current.bias + second.current.bias)
-        result = Currents(source, first.shape, current)
-    if not _adds_exactly(walk, Currents(source, first.shape, current)):
-        walk.fault(call.label, "the sum of two branches is exact in float32", f"steps of {unit:g}", "use fewer bits")
-        return None
-    return result
+    result = Currents(source, first.shape, _added(walk, source, unit, first.current, second.current))
+    exact = result.current.rule == "exact grid"
+    return Integers(source, first.shape, unit) if exact and _all_integers(values) else result
+
+
+def _added(walk: Walk, source: int, unit: float, first: Current, second: Current) -> Current:
+    """The current of a sum of branches, with the error of one more addition where that rounds."""
+    low, high = walk.range_at(source)
+    error = first.sum_error + second.sum_error
+    current = replace(Current.exact(low.size, unit), bias=first.bias + second.bias)
+    largest = np.maximum(np.abs(low), np.abs(high)) * unit + np.abs(current.bias)
+    if not error.any() and (largest / np.minimum(unit, lowest_bit(current.bias)) < EXACT_LIMIT).all():
+        return current
+    return replace(current, rule="error bound", sum_error=error + 2 * ROUNDING * (largest + error))
+
+
+def _is_linear(value: Currents) -> bool:
+    """Whether every current is, up to rounding, integer times power of two plus bias."""
+    current = value.current
+    return current.scale is None and current.norm is None and powers_of_two(current.unit)
+
+
+def _all_integers(values: Sequence[Value]) -> bool:
+    return all(isinstance(value, Integers) for value in values)
 
 
 def _name(walk: Walk, kind: str) -> str:

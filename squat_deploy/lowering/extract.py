@@ -14,6 +14,7 @@ from squat_deploy.errors import Fault, InternalError
 from squat_deploy.levels import FloatArray, safe_magnitude
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe, extract_machine, first_sums
+from squat_deploy.lowering.order import order_risks, order_slack
 from squat_deploy.lowering.walk import PendingNeuron
 from squat_deploy.network import IntArray, Neuron, int_bits
 from squat_deploy.transition import reachable_states
@@ -52,7 +53,12 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
     tables = []
     for members in groups:
         low, high = int(lows[members].min()), int(highs[members].max())
-        tables.append(_table(layer.current, machines[_parameters(layer, members[0])], members[0], low, high))
+        machine = machines[_parameters(layer, members[0])]
+        exact = layer.branches is None or layer.branches.exact
+        slack = 0.0 if exact else order_slack(layer, members[0], machine)
+        tables.append(_table(layer.current, machine, members[0], low, high, slack))
+    if layer.branches is not None and layer.branches.exact:
+        tables = [_with_order_risks(layer, table) for table in tables]
     neuron = _neuron(layer, groups, tables)
     enumerated, exhaustive = _enumerate(layer, neuron, tables)
     return neuron, _proof(layer, neuron, tables, enumerated, exhaustive)
@@ -84,13 +90,13 @@ def _machines(layer: PendingNeuron, limit: float) -> dict[tuple[float, ...], Neu
         key = _parameters(layer, index)
         if key not in found:
             found[key] = extract_machine(_probe(layer, index), limit)
-    most = max(machine.states.size for machine in found.values())
+    most = max(len(machine.states) for machine in found.values())
     return {key: _padded(machine, most) for key, machine in found.items()}
 
 
 def _padded(machine: NeuronMachine, states: int) -> NeuronMachine:
     """Unreachable copies of the rest state, so that all tables of a layer have one shape."""
-    rows = np.r_[np.arange(machine.states.size), np.full(states - machine.states.size, machine.initial_state)]
+    rows = np.r_[np.arange(len(machine.states)), np.full(states - len(machine.states), machine.initial_state)]
     return replace(
         machine, states=machine.states[rows], boundaries=machine.boundaries[rows], successor=machine.successor[rows]
     )
@@ -121,7 +127,7 @@ def _range_fault(layer: PendingNeuron, limit: float) -> Fault | None:
     """The nearest-level rule is monotone only where |u| stays far below 2**23 gaps of the table."""
     levels = layer.quantizer.levels.numpy()
     threshold = float(torch.as_tensor(layer.module.threshold).detach().abs().max())
-    largest = limit + float(np.abs(levels).max()) + 2 * threshold
+    largest = limit * layer.gain + layer.state_count * float(np.abs(levels).max()) + 2 * threshold
     if largest < safe_magnitude(levels):
         return None
     return Fault(
@@ -132,14 +138,14 @@ def _range_fault(layer: PendingNeuron, limit: float) -> Fault | None:
     )
 
 
-def _table(current: Current, machine: NeuronMachine, neuron: int, low: int, high: int) -> _Table:
+def _table(current: Current, machine: NeuronMachine, neuron: int, low: int, high: int, slack: float) -> _Table:
     """Thresholds on the sum, in low..high + 1, and the combinations that rounding could decide otherwise."""
     sums = np.arange(low, high + 1)
     values = current.values(neuron, sums)
     if (np.diff(values) < 0).any():
         raise InternalError(f"neuron {neuron}: the current is not monotone in the synaptic sum")
     thresholds = low + first_sums(values, machine.boundaries)
-    error = current.error(neuron, sums)
+    error = current.error(neuron, sums) + slack
     live = _live_rows(machine, thresholds, low, high)
     boundaries, steps = machine.boundaries[live], thresholds[live]
     margin, near = _margin(values, boundaries, steps - low)
@@ -151,10 +157,18 @@ def _table(current: Current, machine: NeuronMachine, neuron: int, low: int, high
     return _Table(neuron, machine, thresholds, low, high, margin, worst, at_risk, examples)
 
 
+def _with_order_risks(layer: PendingNeuron, table: _Table) -> _Table:
+    """Also counts what the trained neuron decides otherwise because it adds its two currents one after the other."""
+    live = _live_rows(table.machine, table.thresholds, table.low, table.high)
+    probe = _probe(layer, table.neuron)
+    wrong, examples, _ = order_risks(layer, table.neuron, probe, table.machine, table.thresholds, live)
+    return replace(table, at_risk=table.at_risk + wrong, examples=(*table.examples, *examples))
+
+
 def _live_rows(machine: NeuronMachine, thresholds: IntArray, low: int, high: int) -> IntArray:
     zero = np.array([0])
     neuron = Neuron(
-        "", thresholds[None], machine.successor[None], zero, zero, machine.initial_state, machine.states[None]
+        "", thresholds[None], machine.successor[None], zero, zero, machine.initial_state, machine.membranes[None]
     )
     return reachable_states(neuron, 0, low, high)
 
@@ -205,7 +219,7 @@ def _neuron(layer: PendingNeuron, groups: list[list[int]], tables: list[_Table])
         fire_level=np.array([t.machine.fire_level for t in kept], dtype=np.int64),
         table=table,
         initial_state=kept[0].machine.initial_state,
-        membranes=np.stack([t.machine.states for t in kept]),
+        membranes=np.stack([t.machine.membranes for t in kept]),
     )
 
 
@@ -221,7 +235,7 @@ def _enumerate(layer: PendingNeuron, neuron: Neuron, tables: list[_Table]) -> tu
     Above the limit, on both sides of every threshold and on a sample: currents are monotone in the sum and IEEE
     rounding is monotone, so the two sides of each threshold decide all between.
     """
-    work = sum((t.high - t.low + 1) * t.machine.states.size for t in tables)
+    work = sum((t.high - t.low + 1) * len(t.machine.states) for t in tables)
     count = 0
     for table in tables:
         probe = _probe(layer, table.neuron)
@@ -246,15 +260,15 @@ def _compare(
     layer: PendingNeuron, neuron: Neuron, table: _Table, probe: NeuronProbe, index: int, state: int, sums: IntArray
 ) -> None:
     machine = table.machine
-    level, carried = probe.step(layer.current.values(table.neuron, sums), machine.states[state])
+    stepped = probe.step(layer.current.values(table.neuron, sums), machine.states[state])
     want = np.searchsorted(neuron.thresholds[index, state], sums, side="right")
     after = machine.states[neuron.successor[index, state, want]]
-    wrong = np.flatnonzero((level != want) | (carried != after))
+    wrong = np.flatnonzero((stepped.carried != after).any(axis=-1) | (stepped.fired != (want >= machine.fire_level)))
     if wrong.size:
         at = wrong[0]
         raise InternalError(
             f"{layer.name}: the table differs from the trained neuron {table.neuron} at state {state}, "
-            f"sum {sums[at]}: level {want[at]}, neuron {level[at]}"
+            f"sum {sums[at]}: level {want[at]}, neuron {stepped.levels[at].tolist()}"
         )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.program import Call, Program
+from squat_deploy.training.neurons import kind_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class Event:
     """One recorded call.
 
     Attributes:
-        function: name of the function, or "module", "membrane" (second result of a neuron call), "input".
+        function: name of the function, or "module", "state" (a further result of a neuron call), "input".
         inputs: events, or tensors that were there before.
         shape: of the result, batch included.
         place: of a neuron call: the time step.
@@ -34,7 +35,7 @@ class Event:
 
 def fold(
     neurons: Sequence[Event],
-    membranes: dict[int, list[Tensor]],
+    states: dict[int, list[list[Tensor | None]]],
     root: Event,
     outputs: Sequence[Event],
     *,
@@ -43,7 +44,7 @@ def fold(
     """The program of one step.
 
     Args:
-        neurons: all neuron calls in order; membranes: what each left behind, by id of the module.
+        neurons: all neuron calls in order; states: spikes and states that each left behind, by id of the module.
         root: what entered; outputs: what the model returned.
         stepwise: whether the model itself takes its input apart into time steps.
 
@@ -52,14 +53,14 @@ def fold(
     if not neurons:
         return Program((), Call("input", "input"))
     order = list({id(event.module): event for event in neurons})
-    counts = {module: len(membranes[module]) for module in order}
+    counts = {module: len(states[module]) for module in order}
     if len(set(counts.values())) != 1:
         event = next(event for event in neurons if counts[id(event.module)] != counts[order[0]])
         got = f"{counts[id(event.module)]} calls, where {neurons[0].label} has {counts[order[0]]}"
         hint = "call every neuron module once a step; make a second one where two are needed"
         raise _fault(event.label, "every neuron runs once a time step", got, hint)
-    steps = [[event for event in neurons if event.place == step] for step in range(counts[order[0]])]
-    built = [_Step(number, root, membranes, stepwise).neurons(events) for number, events in enumerate(steps)]
+    by_step = [[event for event in neurons if event.place == step] for step in range(counts[order[0]])]
+    built = [_Step(number, root, states, stepwise).neurons(events) for number, events in enumerate(by_step)]
     template = built[min(1, len(built) - 1)]
     for number, calls in enumerate(built):
         for ours, theirs in zip(template, calls, strict=True):
@@ -91,29 +92,30 @@ def _result(template: list[Call], outputs: Sequence[Event]) -> Call:
 class _Step:
     """Events of one time step as calls."""
 
-    def __init__(self, number: int, root: Event, membranes: dict[int, list[Tensor]], stepwise: bool) -> None:
-        self.number, self.root, self.membranes, self.stepwise = number, root, membranes, stepwise
+    def __init__(self, number: int, root: Event, states: dict[int, list[list[Tensor | None]]], stepwise: bool) -> None:
+        self.number, self.root, self.states, self.stepwise = number, root, states, stepwise
         self.made: dict[int, Call] = {}
 
     def neurons(self, events: Sequence[Event]) -> list[Call]:
         for event in events:
-            self._check_membrane(event)
+            self._check_states(event)
             current = self._call(event.inputs[0])
             self.made[id(event)] = Call("module", event.label, (current,), event.module, shape=event.shape[1:])
         return [self.made[id(event)] for event in events]
 
-    def _check_membrane(self, event: Event) -> None:
-        """What is given as the membrane must be what the same neurons left one step before."""
-        for given in event.inputs[1:]:
+    def _check_states(self, event: Event) -> None:
+        """What is given as states (and last spikes) must be what the same neurons left one step before."""
+        assert event.module is not None
+        for part, given in zip(kind_of(event.module).given, event.inputs[1:], strict=False):
             if isinstance(given, Tensor):
-                before = self.membranes[id(event.module)][self.number - 1] if self.number else None
+                before = self.states[id(event.module)][self.number - 1][part] if self.number else None
                 fits = given is before or (self.number == 0 and not given.any())
             else:
-                same = given.function == "membrane" and given.module is event.module
-                fits = same and given.place == self.number - 1
+                same = given.module is event.module and given.options.get("part", 0) == part
+                fits = same and given.function in ("state", "module") and given.place == self.number - 1
             if not fits:
-                hint = "pass on the membrane that the same neurons returned one step before, zeros at first"
-                raise _fault(event.label, "neurons keep their own membranes", "another value as the membrane", hint)
+                hint = "pass on what the same neurons returned one step before, zeros at first"
+                raise _fault(event.label, "neurons keep their own states", "another value as a state", hint)
 
     def _call(self, event: Event | Tensor) -> Call:
         if isinstance(event, Tensor):
@@ -129,10 +131,10 @@ class _Step:
             return self._input(event)
         if event is self.root:
             raise _fault("input", "each step takes its own inputs, x[step]", "all steps at once", "take x[step] first")
-        if event.function == "membrane":
+        if event.function == "state":
             hint = "feed the next layer with spikes"
             raise _fault(event.label, "layers take spikes", "a membrane", hint)
-        if event.module is not None and id(event.module) in self.membranes:
+        if event.module is not None and id(event.module) in self.states:
             return self._late(event)
         kind = "module" if event.module is not None else "function"
         inputs = tuple(self._call(given) for given in event.inputs)

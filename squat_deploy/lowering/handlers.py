@@ -8,23 +8,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import snntorch as snn
 import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from snntorch._neurons.rleaky import RecurrentOneToOne
+from snntorch._neurons.rsynaptic import RecurrentOneToOne as SynapticOneToOne
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.lowering.branches import as_currents, average_pool, max_pool
+from squat_deploy.joins import Add
+from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
 from squat_deploy.lowering.hints import hint_for
 from squat_deploy.lowering.program import Call
-from squat_deploy.lowering.walk import Currents, Integers, PendingNeuron, Value, Walk, plain_name
-from squat_deploy.lowering.weights import quant_conv, quant_linear
+from squat_deploy.lowering.walk import Branches, Currents, Integers, PendingNeuron, Value, Walk, plain_name
+from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
 from squat_deploy.quantize import InputQuantizer, StateQuantizer
 from squat_deploy.synapses import Conv2d, Dense
 from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.training.neurons import KINDS, kind_of
 
 Handler = Callable[[Walk, str, nn.Module, Value | None], Value | None]
 
@@ -121,8 +126,8 @@ def _flipped(walk: Walk, name: str, value: Currents) -> Value | None:
     return replace(value, source=walk.add(negated, *walk.wires[value.source]))
 
 
-def _leaky(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
-    assert isinstance(module, snn.Leaky)
+def _neurons(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    """Handler of every neuron; their differences are in `training.neurons.KINDS` and in what the probe finds."""
     if any(isinstance(layer, PendingNeuron) and layer.module is module for layer in walk.layers):
         walk.fault(name, "neurons keep their own membranes", "one module in two places", "make a second snn.Leaky")
     if isinstance(value, Integers):
@@ -133,19 +138,25 @@ def _leaky(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Val
         else:
             value = as_currents(walk, name, value)
     quantizer = _state_quantizer(walk, name, module)
-    for rule, got, hint in _leaky_faults(module, None if value is None else value.shape):
+    for rule, got, hint in _neuron_faults(module, None if value is None else value.shape):
         walk.fault(name, rule, got, hint)
+    branches = None
+    if kind_of(module).recurrent and value is not None:
+        value, branches = _with_recurrence(walk, name, module, value)
     if value is None or quantizer is None or walk.faults:
         return None
     if math.prod(value.shape) > MAX_NEURONS:
         hint = "use a larger stride or fewer channels"
         walk.fault(name, f"at most {MAX_NEURONS} neurons a layer", math.prod(value.shape), hint)
         return None
-    return Integers(walk.add(_pending(walk, name, module, quantizer, value), value.source), value.shape, 1.0)
+    pending = _pending(walk, name, module, quantizer, value, branches)
+    return Integers(walk.add(pending, value.source), value.shape, 1.0)
 
 
-def _pending(walk: Walk, name: str, module: snn.Leaky, quantizer: StateQuantizer, value: Currents) -> PendingNeuron:
-    index = {key: parameter_index(getattr(module, key), value.shape) for key in ("beta", "threshold")}
+def _pending(
+    walk: Walk, name: str, module: nn.Module, quantizer: StateQuantizer, value: Currents, branches: Branches | None
+) -> PendingNeuron:
+    index = {key: parameter_index(getattr(module, key), value.shape) for key in kind_of(module).parameters}
     return PendingNeuron(
         plain_name(name),
         *walk.range_at(value.source),
@@ -155,7 +166,36 @@ def _pending(walk: Walk, name: str, module: snn.Leaky, quantizer: StateQuantizer
         module=module,
         quantizer=quantizer,
         parameter_index=index,
+        gain=_gain(module),
+        branches=branches,
     )
+
+
+def _gain(module: Any) -> float:
+    """Bound of how much membrane one unit of current makes."""
+    return float((module.time_step / module.C).abs().max()) * 1.01 if isinstance(module, snn.Lapicque) else 1.0
+
+
+def _with_recurrence(
+    walk: Walk, name: str, module: nn.Module, value: Currents
+) -> tuple[Currents | None, Branches | None]:
+    """The input current plus that of the neurons' own last spikes."""
+    inner: Any = module.recurrent
+    own = Integers(walk.late_source(module, math.prod(value.shape)), value.shape, 1.0)
+    label = f"{plain_name(name)}.recurrent ({type(inner).__name__})"
+    if isinstance(inner, RecurrentOneToOne | SynapticOneToOne):
+        back: Value | None = one_to_one(walk, label, inner.V, own)
+    else:
+        back = handle(walk, Call("module", label), inner, own)
+    if not isinstance(back, Currents):
+        return None, None
+    both = add_branches(walk, name, [value, back])
+    if not isinstance(both, Currents):
+        return None, None
+    layer = walk.layers[both.source]
+    assert isinstance(layer, Add)
+    ranges = walk.range_at(value.source), walk.range_at(back.source)
+    return both, Branches((value.current, back.current), layer.factors, ranges)
 
 
 def parameter_index(parameter: Tensor, shape: tuple[int, ...]) -> IntArray:
@@ -164,9 +204,9 @@ def parameter_index(parameter: Tensor, shape: tuple[int, ...]) -> IntArray:
     return np.broadcast_to(places, (1, *shape)).reshape(-1)
 
 
-def _state_quantizer(walk: Walk, name: str, module: snn.Leaky) -> StateQuantizer | None:
+def _state_quantizer(walk: Walk, name: str, module: nn.Module) -> StateQuantizer | None:
     """The neuron's level table as a StateQuantizer (a copy for snnTorch's closures)."""
-    quantizer, threshold = module.state_quant, float(module.threshold.detach().max())
+    quantizer, threshold = module.state_quant, float(torch.as_tensor(module.threshold).detach().max())
     try:
         if isinstance(quantizer, StateQuantizer) and type(quantizer).forward is StateQuantizer.forward:
             if quantizer.levels.dtype != torch.float32:
@@ -186,13 +226,19 @@ def _state_quantizer(walk: Walk, name: str, module: snn.Leaky) -> StateQuantizer
     return None
 
 
-def _leaky_faults(module: snn.Leaky, shape: tuple[int, ...] | None) -> list[tuple[str, str, str]]:
+def _neuron_faults(module: Any, shape: tuple[int, ...] | None) -> list[tuple[str, str, str]]:
     faults = []
     if module.inhibition:
         faults.append(("each neuron decides alone", "inhibition=True", "train with inhibition=False"))
+    if isinstance(module, snn.Lapicque) and not bool((module.C > 0).all()):
+        faults.append(("the capacitance is positive", f"C down to {float(module.C.min()):g}", "use C > 0"))
+    if isinstance(module, snn.RSynaptic) and not module.reset_delay:
+        faults.append(
+            ("reset_delay=False acts", "an RSynaptic, where snnTorch 1.0.0 ignores it", "use reset_delay=True")
+        )
     if bool((module.graded_spikes_factor != 1).any()):
         faults.append(("spikes are 0 or 1", "a graded_spikes_factor that is not 1", "fold it into the next weights"))
-    for label in ("beta", "threshold"):
+    for label in kind_of(module).parameters:
         value = getattr(module, label)
         if shape is not None and not _broadcasts(tuple(value.shape), shape):
             faults.append(_shape_fault(label, tuple(value.shape), shape))
@@ -234,5 +280,5 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     FixedLinear: quant_linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
-    snn.Leaky: _leaky,
+    **dict.fromkeys(KINDS, _neurons),
 }

@@ -16,6 +16,8 @@ from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.levels import FloatArray, from_ordered, to_ordered
 from squat_deploy.network import IntArray
 from squat_deploy.quantize import StateQuantizer
+from squat_deploy.rules import MAX_STATES
+from squat_deploy.training.neurons import kind_of
 
 
 class _Recorder(nn.Module):
@@ -32,29 +34,52 @@ class _Recorder(nn.Module):
         return self.last
 
 
+class _Given(nn.Module):
+    """In place of recurrent synapses: their current is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.current: Tensor | float = 0.0
+
+    def forward(self, _: Tensor) -> Tensor | float:
+        return self.current
+
+
 class NeuronProbe:
-    """A copy of one trained neuron with scalar parameters, stepped from any membrane with any current."""
+    """A copy of one trained neuron with scalar parameters, stepped from any states with any current."""
 
     def __init__(self, neuron: nn.Module, index: Mapping[str, int], quantizer: StateQuantizer, name: str) -> None:
         """Args: index: which of its values each parameter takes, by name."""
-        self.name = name
+        self.name, self.kind = name, kind_of(neuron)
         module: Any = copy.deepcopy(neuron).cpu().eval()
         module.init_hidden = module.output = False
         self.module = module
+        self._given = _Given()
+        if self.kind.recurrent:
+            module.recurrent = self._given
         for parameter, place in index.items():
-            _set_scalar(self.module, parameter, place)
+            _set_scalar(module, parameter, place)
         self._recorder = _Recorder(quantizer)
-        del self.module.state_quant
-        self.module.state_quant = self._recorder
+        del module.state_quant
+        module.state_quant = self._recorder
         self.levels: FloatArray = quantizer.levels.numpy()
 
     @torch.no_grad()
-    def step(self, current: FloatArray, membrane: FloatArray) -> tuple[IntArray, FloatArray]:
-        """One time step: (level index, carried membrane), of the common shape of the inputs."""
-        current, membrane = (np.ascontiguousarray(a, dtype=np.float32) for a in np.broadcast_arrays(current, membrane))
-        _, carried = self.module(torch.from_numpy(current), torch.from_numpy(membrane.copy()))
-        level = np.searchsorted(self.levels, self._recorder.last.numpy())
-        return level.astype(np.int64), carried.numpy() + np.float32(0)
+    def step(self, current: FloatArray, states: FloatArray, recurrent: FloatArray | None = None) -> Stepped:
+        """One time step from `states` (..., D), broadcast with the currents (...).
+
+        Args:
+            recurrent: current of the neuron's own recurrent synapses, where it is added apart.
+        """
+        shape = np.broadcast_shapes(current.shape, states.shape[:-1])
+        tensors = [torch.from_numpy(_wide(states[..., d], shape)) for d in range(states.shape[-1])]
+        self._given.current = 0.0 if recurrent is None else torch.from_numpy(_wide(recurrent, shape))
+        spikes = [torch.zeros(shape)] if self.kind.recurrent else []
+        fired, *carried = self.module(torch.from_numpy(_wide(current, shape)), *spikes, *tensors)
+        values = np.stack([state.numpy() for state in carried], axis=-1) + np.float32(0)
+        quantized = [*(values[..., d] for d in range(values.shape[-1] - 1)), self._recorder.last.numpy()]
+        levels = np.stack([np.searchsorted(self.levels, value) for value in quantized], axis=-1)
+        return Stepped(levels.astype(np.int64), values, fired.numpy() > 0)
 
     @torch.no_grad()
     def fire_level(self) -> int:
@@ -68,9 +93,13 @@ class NeuronProbe:
         return first
 
 
+def _wide(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    return np.array(np.broadcast_to(values, shape), dtype=np.float32)
+
+
 def _set_scalar(module: nn.Module, name: str, index: int) -> None:
-    value = getattr(module, name).detach().float().reshape(-1)
-    scalar = value[index].clone()
+    value = getattr(module, name).detach().reshape(-1)
+    scalar = (value.float() if value.is_floating_point() else value)[index].clone()
     if name in module._parameters:
         module._parameters[name] = nn.Parameter(scalar, requires_grad=False)
     else:
@@ -78,62 +107,102 @@ def _set_scalar(module: nn.Module, name: str, index: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class Stepped:
+    """What a step gave: level of each state (..., D), carried states (..., D), whether it fired (...)."""
+
+    levels: IntArray
+    carried: FloatArray
+    fired: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class NeuronMachine:
     """A neuron as a finite-state machine on float32 currents.
 
     Attributes:
-        states: (S,) carried membranes; the levels come first, so that state and level index agree where they can.
+        states: (S, D) carried states, the membrane last; levels come first where D is 1, so that state and level agree.
         boundaries: (S, L-1), the smallest current that leads above level j; infinite where none in range does.
-        successor: (S, L) next state; the level itself where that pair cannot occur.
+        successor: (S, L) next state; arbitrary where that pair cannot occur.
+        fire_level: first level that spikes.
     """
 
-    levels: FloatArray
     states: FloatArray
     boundaries: FloatArray
     successor: IntArray
     fire_level: int
     initial_state: int
 
+    @property
+    def membranes(self) -> FloatArray:
+        """(S,)."""
+        return self.states[:, -1]
+
 
 def extract_machine(probe: NeuronProbe, limit: float) -> NeuronMachine:
-    """Closes the set of states from rest (0.0) under all currents in -limit..limit."""
-    states: dict[float, int] = {value: index for index, value in enumerate(probe.levels.tolist())}
-    initial = states.setdefault(0.0, len(states))
+    """Closes the set of states from rest (0.0) under all currents in -limit..limit.
+
+    Raises: LoweringError for more than `MAX_STATES` states.
+    """
+    rest = (0.0,) * len(probe.kind.states)
+    alone = len(rest) == 1
+    known = probe.levels.tolist() if alone else []
+    states: dict[tuple[float, ...], int] = {(value,): index for index, value in enumerate(known)}
+    initial = states.setdefault(rest, len(states))
     boundaries: list[FloatArray] = []
     rows: list[dict[int, int]] = []
+    fire = probe.fire_level()
     while len(boundaries) < len(states):
         new = np.array([*states][len(boundaries) :], dtype=np.float32)
-        found = _bisect(probe, new, np.float32(limit))
+        found = _joint_boundaries(probe, new, np.float32(limit), fire)
         boundaries.extend(found)
-        edges = np.concatenate([np.full((new.size, 1), -limit, dtype=np.float32), found], axis=1).clip(-limit, limit)
-        level, carried = probe.step(edges, new[:, None])
-        for i in range(new.size):
-            pairs = zip(level[i].tolist(), carried[i].tolist(), strict=True)
-            rows.append({j: states.setdefault(value, len(states)) for j, value in pairs})
-    successor = np.tile(np.arange(probe.levels.size), (len(states), 1))
-    for i, row in enumerate(rows):
-        successor[i, list(row)] = list(row.values())
-    return NeuronMachine(
-        probe.levels,
-        np.array([*states], dtype=np.float32),
-        np.stack(boundaries),
-        successor,
-        probe.fire_level(),
-        initial,
-    )
+        edges = np.concatenate([np.full((len(new), 1), -limit, dtype=np.float32), found], axis=1).clip(-limit, limit)
+        stepped = probe.step(edges, new[:, None])
+        levels = stepped.levels[..., 0] if alone else np.broadcast_to(np.arange(edges.shape[1]), edges.shape)
+        for row, carried in zip(levels.tolist(), stepped.carried.tolist(), strict=True):
+            rows.append({j: states.setdefault(tuple(v), len(states)) for j, v in zip(row, carried, strict=True)})
+        if len(states) > MAX_STATES:
+            rule, got = f"at most {MAX_STATES} joint states", f"more, of {' and '.join(probe.kind.states)}"
+            raise LoweringError((Fault(probe.name, rule, got, "use fewer state bits, up to 4 for two-state neurons"),))
+    successor = np.tile(np.arange(len(boundaries[0]) + 1) % len(states), (len(states), 1))
+    for index, row_of in enumerate(rows):
+        successor[index, list(row_of)] = list(row_of.values())
+    if not alone:
+        fire = (probe.levels.size - 1) * (len(rest) - 1) + max(fire, 1)
+    return NeuronMachine(np.array([*states], dtype=np.float32), np.stack(boundaries), successor, fire, initial)
 
 
-def _bisect(probe: NeuronProbe, states: FloatArray, limit: np.float32) -> FloatArray:
-    """Smallest current in (-limit, limit] above level j, shape (states, levels - 1); infinities where there is none."""
+def _joint_boundaries(probe: NeuronProbe, states: FloatArray, limit: np.float32, fire: int) -> FloatArray:
+    """Currents at which any state changes its level, ascending, (states, changes).
+
+    With two states, the change that fires comes at a fixed place: those before it are padded in front, those behind it
+    at the end, so that one fire level serves all states.
+    """
+    membrane = _bisect(probe, states, limit, -1)
+    if len(probe.kind.states) == 1:
+        return membrane
+    others = np.concatenate([_bisect(probe, states, limit, d) for d in range(len(probe.kind.states) - 1)], axis=1)
+    first = membrane[:, fire - 1 : fire] if fire else np.full((len(states), 1), -np.inf, dtype=np.float32)
+    below, above = membrane[:, : max(fire - 1, 0)], membrane[:, fire:]
+    early, late = np.where(others < first, others, -np.inf), np.where(others < first, np.inf, others)
+    front = np.sort(np.concatenate([early, below], axis=1), axis=1)
+    back = np.sort(np.concatenate([late, above], axis=1), axis=1)
+    return np.concatenate([front, first, back], axis=1).astype(np.float32)
+
+
+def _bisect(probe: NeuronProbe, states: FloatArray, limit: np.float32, place: int) -> FloatArray:
+    """Smallest current in (-limit, limit] that takes one state above level j, (states, levels - 1), or infinities."""
     index = np.arange(probe.levels.size - 1)
-    shape = (states.size, index.size)
+    shape = (len(states), index.size)
     low, high = np.full(shape, to_ordered(np.array(-limit))), np.full(shape, to_ordered(np.array(limit)))
-    always = probe.step(from_ordered(low), states[:, None])[0] > index
-    never = probe.step(from_ordered(high), states[:, None])[0] <= index
+
+    def above(order: IntArray) -> NDArray[np.bool_]:
+        return probe.step(from_ordered(order), states[:, None]).levels[..., place] > index
+
+    always, never = above(low), ~above(high)
     while (high - low > 1).any():
         middle = (low + high) >> 1
-        above = probe.step(from_ordered(middle), states[:, None])[0] > index
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
+        over = above(middle)
+        low, high = np.where(over, low, middle), np.where(over, middle, high)
     result = np.where(always, np.float32(-np.inf), from_ordered(high))
     return np.where(never, np.float32(np.inf), result).astype(np.float32)
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from squat_deploy.training.sequence import NEURONS, leaves
+from squat_deploy.training.neurons import NEURONS
+from squat_deploy.training.sequence import leaves
 
 Kind = Literal["input", "module", "function", "late"]
 

@@ -21,7 +21,8 @@ from squat_deploy.errors import Fault, LoweringError, SquatError
 from squat_deploy.lowering.folding import Event, fold
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.network import InputSpec
-from squat_deploy.training.sequence import NEURONS, loops_over_time, reset_neurons
+from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
+from squat_deploy.training.sequence import loops_over_time
 
 _BATCH = 3
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
@@ -130,7 +131,9 @@ class _Recorder:
 
     names: dict[int, str]
     neurons: list[Event] = field(default_factory=list)
-    membranes: dict[int, list[Tensor]] = field(default_factory=dict)  # by module: what each call left behind
+    states: dict[int, list[list[Tensor | None]]] = field(
+        default_factory=dict
+    )  # by module: spikes and states of each call
     inside: bool = False  # a library's module, whose own parts are no calls of the user
 
     def call(self, original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
@@ -149,14 +152,18 @@ class _Recorder:
         if not isinstance(module, NEURONS):
             event = Event(label, "module", inputs, {}, tuple(first.shape), module)
             return _marked(first, event) if first is result else (_marked(first, event), *result[1:])
-        place = len(self.membranes.setdefault(id(module), []))
+        place = len(self.states.setdefault(id(module), []))
         event = Event(label, "module", inputs, {}, tuple(first.shape), module, place)
         self.neurons.append(event)
-        self.membranes[id(module)].append(module.mem)
+        names = ("spk", *kind_of(module).states)
+        self.states[id(module)].append([module._buffers.get(name, first) for name in names])
         if not isinstance(result, tuple):
             return _marked(result, event)
-        rest = [Event(label, "membrane", (event,), {}, tuple(part.shape), module, place) for part in result[1:]]
-        return (_marked(first, event), *(_marked(part, made) for part, made in zip(result[1:], rest, strict=True)))
+        states = [
+            _marked(part, Event(label, "state", (event,), {"part": number}, tuple(part.shape), module, place))
+            for number, part in enumerate(result[1:], start=1)
+        ]
+        return (_marked(first, event), *states)
 
 
 def _is_leaf(module: nn.Module) -> bool:
@@ -192,7 +199,7 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     reset_neurons(model)
     with torch.no_grad(), _recording(recorder):
         result = _ran(lambda: model(_marked(entry, root)))
-    return fold(recorder.neurons, recorder.membranes, root, _traced_parts(result), stepwise=looped and not direct)
+    return fold(recorder.neurons, recorder.states, root, _traced_parts(result), stepwise=looped and not direct)
 
 
 def _ran(call: Callable[[], Any]) -> Any:

@@ -13,6 +13,7 @@ from squat_deploy.lowering.current import Current
 from squat_deploy.network import INPUT, InputSpec, IntArray, range_of
 from squat_deploy.quantize import StateQuantizer
 from squat_deploy.synapses import Conv2d, Dense, Synapses
+from squat_deploy.training.neurons import kind_of
 
 Shape = tuple[int, ...]
 
@@ -45,6 +46,24 @@ Value = Integers | Currents
 
 
 @dataclass(frozen=True, eq=False)
+class Branches:
+    """Input and recurrent currents, and the factors with which their integers make the synaptic sum.
+
+    Attributes:
+        ranges: (lowest, highest) integer of both, each (N,).
+    """
+
+    currents: tuple[Current, Current]
+    factors: tuple[int, ...]
+    ranges: tuple[Range, Range]
+
+    @property
+    def exact(self) -> bool:
+        """Whether both currents are."""
+        return not any(current.sum_error.any() for current in self.currents)
+
+
+@dataclass(frozen=True, eq=False)
 class PendingNeuron:
     """A neuron layer, ready for extraction.
 
@@ -52,6 +71,8 @@ class PendingNeuron:
         lows, highs: (N,) reachable synaptic sums.
         partial: range of every partial sum, the accumulator's.
         parameter_index: (N,) which of a parameter's values each neuron has, by the parameter's name.
+        gain: bound of how much membrane one unit of current makes.
+        branches: of a recurrent neuron, the two currents that the trained model adds one after the other.
     """
 
     name: str
@@ -63,10 +84,17 @@ class PendingNeuron:
     module: nn.Module
     quantizer: StateQuantizer
     parameter_index: dict[str, IntArray]
+    gain: float = 1.0
+    branches: Branches | None = None
 
     @property
     def neurons(self) -> int:
         return int(self.lows.size)
+
+    @property
+    def state_count(self) -> int:
+        """Quantized states a neuron."""
+        return len(kind_of(self.module).states)
 
 
 @dataclass

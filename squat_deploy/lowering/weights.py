@@ -21,6 +21,9 @@ from squat_deploy.rules import MAX_VALUES
 from squat_deploy.synapses import Conv2d, Dense, IntArray, Synapses
 from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 
+MAX_WEIGHT = 2**15
+MAX_ONE_TO_ONE = 2048  # neurons, which make a square of weights
+
 
 def quant_linear(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
     """Handler of QuantLinear, IntThenScaleLinear and FixedLinear."""
@@ -216,6 +219,21 @@ def _sum_error(walk: Walk, layer: Synapses, value: Integers, unit: Floats, bias:
             return np.zeros_like(unit), "exact grid"
     inputs = 1 if value.exact else 2  # roundings of what enters
     return sum_error_bound(layer.weight[0].size + inputs, magnitude), "error bound"
+
+
+@torch.no_grad()
+def one_to_one(walk: Walk, name: str, weights: Tensor, value: Integers) -> Currents | None:
+    """Recurrent weights of each neuron to itself, one value or one a neuron: integers of one power of two."""
+    real = np.broadcast_to(weights.detach().double().numpy(), (1, *value.shape)).reshape(-1)
+    unit = float(min(lowest_bit(real).min(), 1.0))
+    integers = np.rint(real / unit).astype(np.int64)
+    if np.abs(integers).max() > MAX_WEIGHT or integers.size > MAX_ONE_TO_ONE:
+        rule = f"V holds multiples of one power of two, up to {MAX_WEIGHT} of it, for at most {MAX_ONE_TO_ONE} neurons"
+        got = f"{np.abs(integers).max()} times {unit:g} for {integers.size} neurons"
+        walk.fault(name, rule, got, "round V to a few bits, or use all_to_all=True with a QuantLinear")
+        return None
+    layer = Dense(plain_name(name), np.diag(integers), np.zeros(integers.size, dtype=np.int64))
+    return Currents(walk.add(layer, value.source), value.shape, Current.exact(integers.size, unit))
 
 
 def powers_of_two(values: Floats) -> bool:

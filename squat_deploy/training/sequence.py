@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import snntorch as snn
 import torch
 from brevitas.nn import QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.training.neurons import NEURONS, reset_neurons
 
 Step = Callable[[Tensor], Tensor]
-NEURONS = (snn.Leaky,)  # all neurons that can be run and lowered
 
 
 @dataclass
@@ -39,13 +38,6 @@ def leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]
             yield from leaves(child, f"{path}.")
         else:
             yield path, child
-
-
-def reset_neurons(model: nn.Module) -> None:
-    """Puts every neuron of this model, and of no other, back to rest (snnTorch's own reset touches all models)."""
-    for module in model.modules():
-        if isinstance(module, NEURONS):
-            module.mem = module.mem.new_zeros(0)
 
 
 def is_plain(model: nn.Module) -> bool:
@@ -139,7 +131,7 @@ def run_sequence(model: nn.Module, inputs: Tensor, steps: int, *, quantize_weigh
     """
     reset_neurons(model)
     plan = [(module, _prepared(module, quantize_weights)) for _, module in leaves(model)]
-    first = next((i for i, (module, _) in enumerate(plan) if isinstance(module, snn.Leaky)), len(plan))
+    first = next((i for i, (module, _) in enumerate(plan) if isinstance(module, NEURONS)), len(plan))
     current = inputs
     for _, call in plan[:first]:
         current = call(current)
@@ -161,7 +153,7 @@ def _prepared(module: nn.Module, quantize_weights: bool) -> Step:
         weight = module.quant_weight().value if quantize_weights else module.weight
         bias = module.bias
         return lambda values: nn.functional.linear(values, weight, bias)
-    if isinstance(module, snn.Leaky):
+    if isinstance(module, NEURONS):
         return lambda values: _spikes(module(values))
     return module
 

@@ -1,0 +1,86 @@
+"""Recurrent neurons add two currents one after the other; the integers add them first. Where can that differ?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from squat_deploy.certificate import AtRisk
+from squat_deploy.levels import FloatArray
+from squat_deploy.lowering.current import ROUNDING
+from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe
+from squat_deploy.lowering.walk import PendingNeuron
+from squat_deploy.network import IntArray
+
+_ROUNDINGS = 8  # of the membrane update, in either order
+
+
+def order_risks(
+    layer: PendingNeuron, index: int, probe: NeuronProbe, machine: NeuronMachine, thresholds: IntArray, live: IntArray
+) -> tuple[int, list[AtRisk], int]:
+    """Runs the trained neuron on every pair of input and recurrent sums that could be rounded across a decision.
+
+    Args:
+        index: the neuron; thresholds: its table (states, levels - 1); live: its reachable states.
+
+    Returns: (combinations that differ from the table, the first of them, combinations run).
+    """
+    assert layer.branches is not None
+    values = layer.current.values(index, np.arange(layer.lows.min(), layer.highs.max() + 1))
+    reach = order_slack(layer, index, machine)
+    wrong, examples, count = 0, [], 0
+    for state in live.tolist():
+        near = np.flatnonzero(_distance(values, machine.boundaries[state]) <= reach) + int(layer.lows.min())
+        own, back = _pairs(layer, near)
+        if not own.size:
+            continue
+        sums = own * layer.branches.factors[0] + back * layer.branches.factors[1]
+        level = np.searchsorted(thresholds[state], sums, side="right")
+        given, recurrent = (c.values(index, ints) for c, ints in zip(layer.branches.currents, (own, back), strict=True))
+        stepped = probe.step(given, machine.states[state], recurrent)
+        differs = (stepped.carried != machine.states[machine.successor[state, level]]).any(axis=-1)
+        differs |= stepped.fired != (level >= machine.fire_level)
+        count += sums.size
+        wrong += int(differs.sum())
+        examples += [AtRisk(index, state, int(sums[i]), int(level[i])) for i in np.flatnonzero(differs)[:5]]
+    return wrong, examples, count
+
+
+def order_slack(layer: PendingNeuron, index: int, machine: NeuronMachine) -> float:
+    """Bound of the rounding of both orders of addition, in membrane units."""
+    if layer.branches is None:
+        return 0.0
+    threshold = float(torch.as_tensor(layer.module.threshold).detach().abs().max())
+    size = 2 * _largest(layer, index) + float(np.abs(machine.states).sum(axis=1).max()) + threshold
+    return _ROUNDINGS * ROUNDING * size
+
+
+def _largest(layer: PendingNeuron, index: int) -> float:
+    """Largest magnitude of the two currents together."""
+    assert layer.branches is not None
+    total = 0.0
+    for current, (low, high) in zip(layer.branches.currents, layer.branches.ranges, strict=True):
+        total += float(np.abs(current.values(index, np.array([low.min(), high.max()]))).max())
+    return total
+
+
+def _distance(values: FloatArray, boundaries: FloatArray) -> FloatArray:
+    """Distance of every current from the nearest boundary."""
+    finite = np.sort(boundaries[np.isfinite(boundaries)].astype(np.float64))
+    if not finite.size:
+        return np.full(values.shape, np.inf, dtype=np.float32)
+    padded = np.concatenate([[-np.inf], finite, [np.inf]])
+    place = np.searchsorted(padded, values)
+    return np.minimum(values - padded[place - 1], padded[place] - values)
+
+
+def _pairs(layer: PendingNeuron, sums: IntArray) -> tuple[IntArray, IntArray]:
+    """Every reachable (input sum, recurrent sum) that makes one of these synaptic sums."""
+    assert layer.branches is not None
+    (low, high), (least, most) = layer.branches.ranges
+    first, second = layer.branches.factors
+    back = np.arange(least.min(), most.max() + 1)
+    rest = sums[:, None] - second * back
+    fits = (rest % first == 0) & (rest >= low.min() * first) & (rest <= high.max() * first)
+    rows, columns = np.nonzero(fits)
+    return rest[rows, columns] // first, back[columns]

@@ -1,0 +1,53 @@
+"""What has to be known of each snnTorch neuron to run it from any state: names of its states and parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import snntorch as snn
+from torch import nn
+
+
+@dataclass(frozen=True)
+class NeuronKind:
+    """One snnTorch neuron class.
+
+    Attributes:
+        states: its quantized states, in the order in which `forward` takes and returns them; the membrane is last.
+        parameters: what its update reads, one value a layer or spread by torch's rule.
+        recurrent: whether `forward` also takes its last spikes, in front of the states, through `module.recurrent`.
+    """
+
+    states: tuple[str, ...]
+    parameters: tuple[str, ...]
+    recurrent: bool = False
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """Which results (0: spikes, then the states) `forward` takes back one step later."""
+        return tuple(range(0 if self.recurrent else 1, 1 + len(self.states)))
+
+
+_RC = ("R", "C", "time_step", "threshold")
+KINDS: dict[type[nn.Module], NeuronKind] = {
+    snn.Leaky: NeuronKind(("mem",), ("beta", "threshold")),
+    snn.Lapicque: NeuronKind(("mem",), _RC),
+    snn.RLeaky: NeuronKind(("mem",), ("beta", "threshold"), recurrent=True),
+    snn.Synaptic: NeuronKind(("syn", "mem"), ("alpha", "beta", "threshold")),
+    snn.RSynaptic: NeuronKind(("syn", "mem"), ("alpha", "beta", "threshold"), recurrent=True),
+}
+NEURONS = tuple(KINDS)
+
+
+def kind_of(module: nn.Module) -> NeuronKind:
+    """The kind of a neuron module. Raises: LookupError for other modules."""
+    return KINDS[type(module)]
+
+
+def reset_neurons(model: nn.Module) -> None:
+    """Puts every neuron of this model, and of no other, back to rest (snnTorch's own reset touches all models)."""
+    for module in model.modules():
+        if type(module) in KINDS:
+            for name in ("spk", *kind_of(module).states):
+                if name in module._buffers:
+                    setattr(module, name, getattr(module, name).new_zeros(0))
