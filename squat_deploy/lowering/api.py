@@ -119,11 +119,18 @@ def _detached_states(model: nn.Module) -> dict[int, Any]:
 
 def _unproven_fault(proof: LayerProof) -> Fault:
     first = proof.examples[0]
+    place = f"the first: neuron {first.neuron}, state {first.state}, sum {first.synaptic_sum}"
+    if not proof.error_bound:
+        return Fault(
+            proof.layer,
+            "not proven: the trained neuron adds its input and recurrent currents one after the other",
+            f"{proof.at_risk} (state, sum) combinations in which that rounds across a decision, {place}",
+            "use another beta or fewer state bits, or pass allow_unproven=True (--allow-unproven)",
+        )
     return Fault(
         proof.layer,
         f"not proven: rule '{proof.rule}' bounds the float32 rounding of the input current by {proof.error_bound:.3g}",
-        f"{proof.at_risk} (state, sum) combinations within it of a decision, "
-        f"the first: neuron {first.neuron}, state {first.state}, sum {first.synaptic_sum}",
+        f"{proof.at_risk} (state, sum) combinations within it of a decision, {place}",
         "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear, "
         "or pass allow_unproven=True (--allow-unproven)",
     )
