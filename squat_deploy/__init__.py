@@ -14,7 +14,7 @@ from squat_deploy.storage import load, save
 if TYPE_CHECKING:
     from squat_deploy.agreement import verify
     from squat_deploy.backends.qonnx import emit_qonnx
-    from squat_deploy.lowering import lower
+    from squat_deploy.lowering import check, lower
     from squat_deploy.lowering.imported import import_qonnx
 
 __version__ = "0.1.0"
@@ -23,6 +23,7 @@ __all__ = [
     "HlsConfig",
     "InputSpec",
     "Network",
+    "check",
     "emit_hls",
     "emit_qonnx",
     "import_qonnx",
@@ -35,6 +36,7 @@ __all__ = [
 
 
 _LAZY = {  # on first use, so that all else works where torch or onnx are not installed
+    "check": "squat_deploy.lowering",
     "emit_qonnx": "squat_deploy.backends.qonnx",
     "import_qonnx": "squat_deploy.lowering.imported",
     "lower": "squat_deploy.lowering",

@@ -25,7 +25,7 @@ from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
 from squat_deploy.files import write_file
 from squat_deploy.network import InputSpec, Network
-from squat_deploy.report import agreement_table, certificate_table, cost_line, network_table, ports_table
+from squat_deploy.report import agreement_table, certificate_table, checked_table, cost_line, network_table, ports_table
 from squat_deploy.simulator import simulate
 from squat_deploy.storage import load, save
 
@@ -205,6 +205,33 @@ def lower(
     save(network, out)
     tables = (network_table(network), certificate_table(network.certificate), f"saved {out}")
     _emit({"network": str(out), **_summary(network)}, as_json, *tables)
+
+
+@app.command(name="check")
+@_guarded
+def check_command(
+    model: Annotated[str, typer.Argument(help="The torch model as path/to/file.py:factory.")],
+    steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
+    checkpoint: Checkpoint = None,
+    shape: Annotated[str | None, typer.Option(help="Shape of one sample, e.g. 784 or 2,34,34.")] = None,
+    low: Annotated[int | None, typer.Option(help="Lowest input integer.")] = None,
+    high: Annotated[int | None, typer.Option(help="Highest input integer.")] = None,
+    step: Annotated[float | None, typer.Option(help="Value of one input integer.")] = None,
+    encoding: Annotated[Literal["direct", "sequence"], typer.Option(help="One frame, or one a step.")] = "direct",
+    as_json: Json = False,
+) -> None:
+    """Say what becomes of every layer of a model, trained or not; exit 0 only if none is refused."""
+    from squat_deploy.lowering import check, infer_input, load_model
+
+    loaded = load_model(model, checkpoint)
+    rows = check(loaded, infer_input(loaded, _shape(shape), low, high, step, encoding), steps)
+    refused = [row for row in rows if row.verdict == "refused"]
+    if as_json:
+        sys.stdout.write(json.dumps({"ok": not refused, "layers": [vars(row) for row in rows]}) + "\n")
+    else:
+        console.print(checked_table(rows))
+    if refused:
+        raise typer.Exit(1)
 
 
 def _imported(weights: str, neurons: Path | None) -> tuple[nn.Sequential, InputSpec, int]:

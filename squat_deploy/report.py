@@ -11,12 +11,14 @@ from rich.table import Table
 
 from squat_deploy.agreement import Agreement
 from squat_deploy.certificate import Certificate
-from squat_deploy.network import Network
+from squat_deploy.joins import Add, Pool2d
+from squat_deploy.network import INPUT, Layer, Network, Neuron
 from squat_deploy.synapses import Conv2d, Dense
 
 if TYPE_CHECKING:
     from squat_deploy.backends.qonnx.cost import StepCost
     from squat_deploy.backends.qonnx.description import Port
+    from squat_deploy.lowering.checking import CheckedLayer
 
 
 def certificate_table(certificate: Certificate) -> Table:
@@ -43,6 +45,20 @@ def certificate_table(certificate: Certificate) -> Table:
     return table
 
 
+_COLOURS = {"supported": "green", "proven": "green", "not proven": "yellow", "refused": "red"}
+
+
+def checked_table(rows: Sequence[CheckedLayer]) -> Table:
+    """A layer a row: what becomes of it, why, and what would work."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("layer", "verdict", "why"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        why = f"{row.why}; {row.hint}" if row.hint else row.why
+        table.add_row(escape(row.layer), f"[{_COLOURS[row.verdict]}]{row.verdict}[/]", escape(why))
+    return table
+
+
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
     table = Table(title="agreement", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -62,25 +78,39 @@ def agreement_table(agreement: Agreement) -> Table:
 
 
 def network_table(network: Network) -> Table:
-    """A layer pair a row: sizes and tables."""
+    """A layer a row: what it takes, its sizes, and its tables."""
     title = f"{escape(network.name)}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}"
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("layer", "synapses", "weight range", "neurons", "states", "levels", "tables"):
+    for name in ("layer", "kind", "takes", "sizes", "values"):
         table.add_column(name)
-    for dense, neuron, _, _ in network.pairs():
-        table.add_row(
-            escape(neuron.name),
-            f"{dense.inputs} x {dense.outputs}" if isinstance(dense, Dense) else _convolution(dense),
-            f"{dense.weight.min()}..{dense.weight.max()}",
-            str(neuron.neurons),
-            str(neuron.states),
-            str(neuron.level_count),
-            str(len(neuron.thresholds)),
-        )
+    for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
+        takes = ", ".join(_source(network, source, late=source >= index) for source in wire)
+        table.add_row(escape(layer.name), type(layer).__name__, escape(takes), *_sizes(layer))
     return table
 
 
-def _convolution(layer: Conv2d) -> str:
+def _source(network: Network, source: int, *, late: bool) -> str:
+    name = "input" if source == INPUT else network.layers[source].name
+    return f"{name} (last step)" if late else name
+
+
+def _sizes(layer: Layer) -> tuple[str, str]:
+    """Sizes of a layer, and the range or the number of its integers."""
+    if isinstance(layer, Neuron):
+        return f"{layer.neurons} neurons", f"{layer.states} states, {layer.level_count} levels, {_tables(layer)}"
+    if isinstance(layer, Dense | Conv2d):
+        sizes = f"{layer.inputs} x {layer.outputs}" if isinstance(layer, Dense) else _planes(layer)
+        return sizes, f"weights {layer.weight.min()}..{layer.weight.max()}"
+    if isinstance(layer, Pool2d):
+        return _planes(layer), layer.kind
+    return f"{layer.outputs}", f"factors {layer.factors}" if isinstance(layer, Add) else ""
+
+
+def _tables(layer: Neuron) -> str:
+    return "1 table" if len(layer.thresholds) == 1 else f"{len(layer.thresholds)} tables"
+
+
+def _planes(layer: Conv2d | Pool2d) -> str:
     sizes = ("x".join(map(str, part)) for part in (layer.input_shape, layer.kernel, layer.output_shape))
     return "{} * {} = {}".format(*sizes)
 

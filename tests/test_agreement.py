@@ -11,16 +11,18 @@ import torch
 import squat_deploy as sd
 from squat_deploy import bundled
 from squat_deploy.backends.hls import HlsConfig
-from squat_deploy.errors import ConfigError, NotProvenError, ToolError
+from squat_deploy.errors import ConfigError, LoweringError, NotProvenError, ToolError
 from squat_deploy.training.datasets import available, fashion_mnist
 from squat_deploy.training.models import dense_lif_net
 from tests.conftest import need
 from tests.drawing import draw
+from tests.model_drawing import draw_model
 
 ROWS = [
     "torch", "numpy", "c++", "onnxruntime step", "onnxruntime sequence", "qonnx step", "qonnx sequence", "qonnx finn",
 ]  # fmt: skip
 CI_SEEDS = range(40)  # `make fuzz` draws any number
+MODEL_SEEDS = range(40)
 
 
 def assert_agrees(agreement: sd.agreement.Agreement) -> None:
@@ -46,6 +48,25 @@ def test_random_networks(seed: int, compiler: None) -> None:
     agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
     assert [row.label for row in agreement.rows] == ROWS and not agreement.not_run
     assert_agrees(agreement)
+
+
+@pytest.mark.parametrize("seed", MODEL_SEEDS)
+def test_random_models(seed: int) -> None:
+    """Models with a forward of their own; only what cannot be exact may be refused, and by its rule."""
+    drawn = draw_model(seed)
+    try:
+        network = sd.lower(drawn.model, drawn.spec, drawn.steps)
+    except LoweringError as error:
+        assert_a_known_limit(error)
+        return
+    assert network.certificate.proven
+    assert_agrees(sd.verify(network, drawn.model, drawn.inputs, executors=("torch", "numpy")))
+
+
+def assert_a_known_limit(error: LoweringError) -> None:
+    """Float scales and norms in sums of branches, and decisions that rounding could turn."""
+    limits = ("not proven: ", "both branches of a sum are on one grid", "averages of currents must be exact")
+    assert all(fault.rule.startswith(limits) for fault in error.faults), str(error)
 
 
 def test_bundled_model(fashion: sd.Network, compiler: None) -> None:

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 def test_public_names() -> None:
     assert sorted(sd.__all__) == [
-        "Certificate", "HlsConfig", "InputSpec", "Network", "emit_hls", "emit_qonnx", "import_qonnx", "load",
+        "Certificate", "HlsConfig", "InputSpec", "Network", "check", "emit_hls", "emit_qonnx", "import_qonnx", "load",
         "lower", "save", "simulate", "verify",
     ]  # fmt: skip
     for name in sd.__all__:

@@ -16,7 +16,7 @@ from squat_deploy.agreement.graphs import graph_rows
 from squat_deploy.agreement.result import Agreement, ExecutorRow
 from squat_deploy.agreement.trained import evaluating, torch_row
 from squat_deploy.backends.hls import HlsConfig
-from squat_deploy.errors import ConfigError, ToolError
+from squat_deploy.errors import ConfigError, ExportError, ToolError
 from squat_deploy.network import Network
 from squat_deploy.simulator import Result, simulate
 
@@ -62,7 +62,12 @@ def verify(
         with evaluating(model):
             rows.insert(0, torch_row(network, model, checked, reference, labels))
     if "c++" in chosen:
-        rows.append(cpp_row(network, checked, reference, labels, config or HlsConfig(), folder))
+        try:
+            rows.append(cpp_row(network, checked, reference, labels, config or HlsConfig(), folder))
+        except ExportError as error:
+            if executors is not None:
+                raise
+            not_run.append(f"c++: {error}")
     for engine in (name for name in ("onnxruntime", "qonnx") if name in chosen):
         found, refused = graph_rows(network, checked, reference, labels, engine)
         rows, not_run = rows + found, not_run + refused

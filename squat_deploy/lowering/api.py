@@ -47,8 +47,8 @@ def lower(
     """
     if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
-    stale = _stale_tables(model)
-    model = _frozen_copy(model)
+    stale = stale_tables(model)
+    model = frozen_copy(model)
     walk = walk_program(model, spec, steps)
     walk.faults += stale
     found = _extract(walk) if not walk.faults else {}
@@ -80,7 +80,7 @@ def _extract(walk: Walk) -> dict[int, tuple[Neuron, LayerProof]]:
     return found
 
 
-def _frozen_copy(model: nn.Module) -> nn.Module:
+def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode on the CPU; the user's model keeps its mode, device and states."""
     _warm_up(model)
     duplicate = copy.deepcopy(model, _detached_states(model)).cpu().eval()
@@ -89,7 +89,7 @@ def _frozen_copy(model: nn.Module) -> nn.Module:
     return duplicate
 
 
-def _stale_tables(model: nn.Module) -> list[Fault]:
+def stale_tables(model: nn.Module) -> list[Fault]:
     """Quantizers whose levels were changed in place: the trained model still decides by the old boundaries."""
     rule, got = "levels do not change in place", "boundaries of other levels"
     return [

@@ -14,7 +14,7 @@ from squat_deploy.errors import ConfigError
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantize import InputQuantizer
 from squat_deploy.training.checkpoint import load_weights
-from squat_deploy.training.sequence import leaves
+from squat_deploy.training.sequence import is_plain, leaves
 
 
 def load_model(reference: str, checkpoint: Path | None) -> nn.Module:
@@ -69,7 +69,7 @@ def infer_input(
     encoding: Encoding,
 ) -> InputSpec:
     """The InputSpec of a model: what the user gave, else what its InputQuantizer and first linear layer say."""
-    modules = [module for _, module in leaves(model)]
+    modules = [module for _, module in leaves(model)] if is_plain(model) else list(model.modules())
     own = next((module for module in modules if isinstance(module, InputQuantizer)), None)
     layer = next((module for module in modules if isinstance(module, nn.Linear | nn.Conv2d)), None)
     first = layer.in_features if isinstance(layer, nn.Linear) else None

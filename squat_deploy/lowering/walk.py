@@ -99,7 +99,12 @@ class PendingNeuron:
 
 @dataclass
 class Walk:
-    """The network under construction. `late` holds neurons whose spikes were taken before they ran."""
+    """The network under construction.
+
+    Attributes:
+        late: neurons whose spikes were taken before they ran.
+        end: position of the output layer, once it is known.
+    """
 
     spec: InputSpec
     layers: list[Synapses | Join | PendingNeuron] = field(default_factory=list)
@@ -107,6 +112,7 @@ class Walk:
     late: list[nn.Module] = field(default_factory=list)
     late_sizes: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    end: int | None = None
     _ranges: dict[int, Range] = field(default_factory=dict)
 
     def fault(self, name: str, rule: str, got: object, hint: str) -> None:

@@ -16,23 +16,35 @@ from squat_deploy.network import INPUT, InputSpec
 from squat_deploy.training.sequence import is_plain
 
 
-def walk_program(model: nn.Module, spec: InputSpec, steps: int) -> Walk:
-    """The layers of a model in eval mode, and all faults; a model that is no `nn.Sequential` is run to see its calls.
+def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
+    """One time step of a model in eval mode; one that is no `nn.Sequential` is run to see its calls.
 
-    Raises: LoweringError where the model cannot be run, or decides by its data.
+    Raises: LoweringError where it cannot be run, or decides by its data.
     """
+    return sequential_program(model) if is_plain(model) else traced_program(model, spec, steps)
+
+
+def walk_program(model: nn.Module, spec: InputSpec, steps: int) -> Walk:
+    """The layers of a model in eval mode, and all faults. Raises: as `program_of`."""
+    program = program_of(model, spec, steps)
+    walk = walk_calls(model, program, spec)
+    return walk if walk.faults or walk.end is None else _finished(walk, walk.end)
+
+
+def walk_calls(model: nn.Module, program: Program, spec: InputSpec) -> Walk:
+    """Every call given to its handler, in order; layers that nothing takes are still there."""
     walk = Walk(spec)
     for name, module in model.named_modules():
         if module._forward_hooks or module._forward_pre_hooks:
             label = f"{name or 'model'} ({type(module).__name__})"
             walk.fault(label, "forward hooks change what is computed", "a hook", "remove the hooks before lowering")
-    program = sequential_program(model) if is_plain(model) else traced_program(model, spec, steps)
     values: dict[int, Value | None] = {}
     for call in program.calls():
         values[id(call)] = _value(walk, call, [values[id(source)] for source in call.inputs])
     end = values[id(program.result)]
     _check_end(walk, program, end)
-    return walk if walk.faults or end is None else _finished(walk, end.source)
+    walk.end = None if end is None else end.source
+    return walk
 
 
 def _value(walk: Walk, call: Call, taken: list[Value | None]) -> Value | None:
