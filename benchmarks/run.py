@@ -22,7 +22,7 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.backends.qonnx.executors import onnxruntime_runner
-from squat_deploy.quantize import state_quant
+from squat_deploy.quantizers import state_quant
 from squat_deploy.training.loop import train_step
 from squat_deploy.training.models import dense_lif_net
 from squat_deploy.training.sequence import leaves, reset_neurons, run_model

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.lowering import check, lower
     from squat_deploy.lowering.imported import import_qonnx
+    from squat_deploy.training.ptq import quantize, search_bits
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,7 +30,9 @@ __all__ = [
     "import_qonnx",
     "load",
     "lower",
+    "quantize",
     "save",
+    "search_bits",
     "simulate",
     "verify",
 ]
@@ -40,6 +43,8 @@ _LAZY = {  # on first use, so that all else works where torch or onnx are not in
     "emit_qonnx": "squat_deploy.backends.qonnx",
     "import_qonnx": "squat_deploy.lowering.imported",
     "lower": "squat_deploy.lowering",
+    "quantize": "squat_deploy.training.ptq",
+    "search_bits": "squat_deploy.training.ptq",
     "verify": "squat_deploy.agreement",
 }
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from squat_deploy import HlsConfig, InputSpec
 from squat_deploy.errors import ConfigError
-from squat_deploy.quantize import InputQuantizer, StateQuantizer, state_quant
+from squat_deploy.quantizers import InputQuantizer, StateQuantizer, state_quant
 from squat_deploy.training.layers import IntThenScaleLinear
 
 INTEGER_QUANTIZERS = (

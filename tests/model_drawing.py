@@ -16,7 +16,7 @@ from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTe
 from torch import nn
 
 from squat_deploy import InputSpec
-from squat_deploy.quantize import state_quant
+from squat_deploy.quantizers import state_quant
 
 Shape = tuple[int, ...]
 

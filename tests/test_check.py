@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import squat_deploy as sd
 from squat_deploy.cli import app
-from squat_deploy.quantize import state_quant
+from squat_deploy.quantizers import state_quant
 from tests.test_lowering import leaky, linear, unlucky
 from tests.test_models import Deciding, Looped
 

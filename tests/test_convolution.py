@@ -19,7 +19,7 @@ from torch import nn
 import squat_deploy as sd
 from squat_deploy.backends import hls
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError, LoweringError
-from squat_deploy.quantize import state_quant
+from squat_deploy.quantizers import state_quant
 from squat_deploy.simulator import _Product
 from squat_deploy.synapses import Conv2d
 

@@ -27,7 +27,7 @@ from squat_deploy.backends import hls
 from squat_deploy.backends.cpp import packed_rows, plain
 from squat_deploy.backends.schedule import estimate
 from squat_deploy.errors import ConfigError, ExportError
-from squat_deploy.quantize import StateQuantizer, state_quant
+from squat_deploy.quantizers import StateQuantizer, state_quant
 from squat_deploy.training.models import dense_lif_net
 from tests.conftest import ROOT
 from tests.drawing import draw

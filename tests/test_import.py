@@ -25,7 +25,7 @@ import squat_deploy as sd
 from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.lowering.imported import imported_model
-from squat_deploy.quantize import state_quant
+from squat_deploy.quantizers import state_quant
 from tests.test_agreement import assert_agrees
 
 LEAKY = """

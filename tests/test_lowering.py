@@ -22,7 +22,7 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
-from squat_deploy.quantize import InputQuantizer, StateQuantizer, state_quant
+from squat_deploy.quantizers import InputQuantizer, StateQuantizer, state_quant
 from squat_deploy.training.layers import IntThenScaleLinear
 
 SPEC = sd.InputSpec((6,))
@@ -139,7 +139,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "float state": (
         lambda: [linear(), leaky(state_quant=False)],
         "1 (Leaky): the membrane must be quantized: 32-bit states have no table; got state_quant=False; "
-        "train with snn.Leaky(state_quant=squat_deploy.quantize.state_quant(...))",
+        "train with snn.Leaky(state_quant=squat_deploy.quantizers.state_quant(...))",
     ),
     "switched off": (
         lambda: [linear(), leaky(state_quant=switched_off())],
@@ -237,7 +237,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "activation quantizer": (
         lambda: [QuantIdentity(), linear(), leaky()],
         "0 (QuantIdentity): this type cannot be lowered; got QuantIdentity; "
-        "use squat_deploy.quantize.InputQuantizer at the front, or declare the grid in InputSpec",
+        "use squat_deploy.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
     ),
     "shared neurons": (
         lambda: (lambda neuron: [linear(6, 6), neuron, linear(6, 6), neuron])(leaky()),

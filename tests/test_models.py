@@ -16,7 +16,7 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
-from squat_deploy.quantize import state_quant
+from squat_deploy.quantizers import state_quant
 from tests.test_agreement import assert_agrees
 
 FLAT = sd.InputSpec((12,), 0, 3, 0.25)

@@ -286,7 +286,7 @@ def test_deep_networks_are_read_in_linear_time(small: sd.Network, tmp_path: Path
     """The body of the Scan is compared once, not once an output."""
     one = one_layer(0, 1, [[1]])
     row = one.certificate.layers[0]
-    deep = dataclasses.replace(one, layers=one.layers * 300, certificate=sd.Certificate((row,) * 300))
+    deep = dataclasses.replace(one, layers=one.layers * 300, wires=(), certificate=sd.Certificate((row,) * 300))
     sd.emit_qonnx(deep, tmp_path / "deep.onnx", form="sequence", trace=True)
     assert sd.load(tmp_path / "deep.onnx").digest == deep.digest
 

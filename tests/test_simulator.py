@@ -121,7 +121,7 @@ def test_bad_inputs(small: sd.Network, inputs: np.ndarray, message: str) -> None
 def test_input_quantizer_and_spec_give_the_same_integers() -> None:
     import torch
 
-    from squat_deploy.quantize import InputQuantizer
+    from squat_deploy.quantizers import InputQuantizer
 
     spec = sd.InputSpec((4,), -5, 9, 2.0**-3)
     values = np.random.default_rng(0).normal(0, 1, 4000).astype(np.float32)

@@ -12,7 +12,7 @@ from snntorch.functional.quant import state_quant as snntorch_state_quant
 
 from squat_deploy.lowering.neuron import NeuronProbe, extract_machine, first_sums
 from squat_deploy.network import Neuron
-from squat_deploy.quantize import StateQuantizer
+from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.transition import check_offset_form, offset_form, reachable_states
 
 LOW, HIGH = -5488, 5488
@@ -33,7 +33,9 @@ def machine_of(
 ) -> tuple[Neuron, NeuronProbe, np.ndarray]:
     """The table of one neuron on x = float32(scale * S)."""
     closure = neuron.state_quant
-    probe = NeuronProbe(neuron, 0, StateQuantizer.from_snntorch(closure, float(neuron.threshold)))
+    probe = NeuronProbe(
+        neuron, {"beta": 0, "threshold": 0}, StateQuantizer.from_snntorch(closure, float(neuron.threshold)), "lif"
+    )
     currents = (np.arange(low, high + 1) * np.float32(scale)).astype(np.float32)
     machine = extract_machine(probe, float(np.abs(currents).max()) * 1.01)
     thresholds = low + first_sums(currents, machine.boundaries)
@@ -44,7 +46,7 @@ def machine_of(
         np.array([machine.fire_level]),
         np.array([0]),
         machine.initial_state,
-        machine.states[None],
+        machine.membranes[None],
     )
     return layer, probe, currents
 
@@ -69,7 +71,7 @@ def test_480_configurations(bits: int) -> None:
         layer, probe, currents = machine_of(module, scale)
         rows = reachable_states(layer, 0, LOW, HIGH)
         for state in rows.tolist():
-            level, _ = probe.step(currents, layer.membranes[0, state])
+            level = probe.step(currents, layer.membranes[0, state, None]).levels[..., 0]
             assert np.array_equal(level, np.searchsorted(layer.thresholds[0, state], np.arange(LOW, HIGH + 1), "right"))
         if offset_form(layer, LOW, HIGH) is None:
             missing.append((uniform, limits, beta, scale))

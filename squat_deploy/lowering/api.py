@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import dataclasses
-from typing import Any
 
 import numpy as np
 import torch
-from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
-from torch import Tensor, nn
+from torch import nn
 
 from squat_deploy.agreement import compare_torch, traces_of
 from squat_deploy.certificate import Certificate, LayerProof
@@ -19,9 +15,10 @@ from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import walk_program
 from squat_deploy.network import InputSpec, Network, Neuron
-from squat_deploy.quantize import StateQuantizer
+from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.rules import broken_rule
 from squat_deploy.simulator import simulate
+from squat_deploy.training.copying import frozen_copy
 from squat_deploy.training.sequence import run_model
 
 MAX_STEPS = 65_535
@@ -80,15 +77,6 @@ def _extract(walk: Walk) -> dict[int, tuple[Neuron, LayerProof]]:
     return found
 
 
-def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode on the CPU; the user's model keeps its mode, device and states."""
-    _warm_up(model)
-    duplicate = copy.deepcopy(model, _detached_states(model)).cpu().eval()
-    for parameter in duplicate.parameters():
-        parameter.requires_grad_(False)
-    return duplicate
-
-
 def stale_tables(model: nn.Module) -> list[Fault]:
     """Quantizers whose levels were changed in place: the trained model still decides by the old boundaries."""
     rule, got = "levels do not change in place", "boundaries of other levels"
@@ -97,24 +85,6 @@ def stale_tables(model: nn.Module) -> list[Fault]:
         for name, module in model.named_modules()
         if isinstance(module, StateQuantizer) and not module.is_consistent()
     ]
-
-
-def _warm_up(model: nn.Module) -> None:
-    """Some Brevitas quantizers cannot be copied before their first use."""
-    for module in model.modules():
-        if isinstance(module, QuantWeightBiasInputOutputLayer):
-            with torch.no_grad(), contextlib.suppress(Exception):
-                module.quant_weight()
-
-
-def _detached_states(model: nn.Module) -> dict[int, Any]:
-    """A memo for deepcopy: membranes left over from training hang in its autograd graph, which cannot be copied."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for value in (*vars(module).values(), *module._buffers.values()):
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach().clone()
-    return memo
 
 
 def _unproven_fault(proof: LayerProof) -> Fault:

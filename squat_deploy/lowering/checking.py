@@ -8,12 +8,13 @@ from typing import Literal
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.lowering.api import frozen_copy, stale_tables
+from squat_deploy.lowering.api import stale_tables
 from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import program_of, walk_calls
 from squat_deploy.network import InputSpec
+from squat_deploy.training.copying import frozen_copy
 
 Verdict = Literal["supported", "proven", "not proven", "refused"]
 

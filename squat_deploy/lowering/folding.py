@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.program import Call, Program
+from squat_deploy.quantizers import InputQuantizer
 from squat_deploy.training.neurons import kind_of
 
 
@@ -129,6 +130,8 @@ class _Step:
             return Call("input", "input")
         if event.function in ("getitem", "unbind") and event.inputs == (self.root,) and self.stepwise:
             return self._input(event)
+        if event.function == "getitem" and self.stepwise and (grid := _grid_of(event, self.root)) is not None:
+            return Call("module", grid.label, (self._input(event),), grid.module)
         if event is self.root:
             raise _fault("input", "each step takes its own inputs, x[step]", "all steps at once", "take x[step] first")
         if event.function == "state":
@@ -155,6 +158,13 @@ class _Step:
             got = f"spikes of step {event.place} in step {self.number}"
             raise _fault(event.label, "layers take spikes of this step or the last", got, "keep one step of spikes")
         return Call("late", event.label, (), event.module, shape=event.shape[1:])
+
+
+def _grid_of(event: Event, root: Event) -> Event | None:
+    """The input quantizer of all steps at once, behind which a step takes its own."""
+    source = event.inputs[0]
+    whole = isinstance(source, Event) and isinstance(source.module, InputQuantizer) and source.inputs == (root,)
+    return source if whole and isinstance(source, Event) else None
 
 
 def _is_late(call: Call) -> bool:

@@ -26,7 +26,7 @@ from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.walk import Branches, Currents, Integers, PendingNeuron, Value, Walk, plain_name
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
-from squat_deploy.quantize import InputQuantizer, StateQuantizer
+from squat_deploy.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.synapses import Conv2d, Dense
 from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 from squat_deploy.training.neurons import KINDS, kind_of
@@ -219,7 +219,7 @@ def _state_quantizer(walk: Walk, name: str, module: nn.Module) -> StateQuantizer
         elif callable(quantizer):
             return StateQuantizer.from_snntorch(quantizer, threshold)
         else:
-            hint = "train with snn.Leaky(state_quant=squat_deploy.quantize.state_quant(...))"
+            hint = "train with snn.Leaky(state_quant=squat_deploy.quantizers.state_quant(...))"
             walk.fault(name, "the membrane must be quantized: 32-bit states have no table", "state_quant=False", hint)
     except ConfigError as error:
         walk.fault(name, "the level table must be usable", error, "see squat_deploy.levels.level_table")

@@ -8,7 +8,7 @@ _HINTS = {
     "Linear": "use brevitas.nn.QuantLinear, so that the weights are integers",
     "Conv1d": "use brevitas.nn.QuantConv1d, so that the weights are integers",
     "Conv2d": "use brevitas.nn.QuantConv2d, so that the weights are integers",
-    "QuantIdentity": "use squat_deploy.quantize.InputQuantizer at the front, or declare the grid in InputSpec",
+    "QuantIdentity": "use squat_deploy.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
     "LayerNorm": "its result depends on the whole layer; use BatchNorm1d after a QuantLinear",
     "ReLU": "remove it: neurons are the only non-linearity",
     "QuantReLU": "remove it: neurons are the only non-linearity",

@@ -21,7 +21,7 @@ from squat_deploy.levels import Kind
 from squat_deploy.lowering.api import lower
 from squat_deploy.names import unique_name
 from squat_deploy.network import Encoding, InputSpec, Network
-from squat_deploy.quantize import StateQuantizer
+from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.layers import FixedConv2d, FixedLinear
 
 MAX_YAML_BYTES = 2**20

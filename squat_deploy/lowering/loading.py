@@ -12,7 +12,7 @@ from torch import nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import Encoding, InputSpec
-from squat_deploy.quantize import InputQuantizer
+from squat_deploy.quantizers import InputQuantizer
 from squat_deploy.training.checkpoint import load_weights
 from squat_deploy.training.sequence import is_plain, leaves
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.levels import FloatArray, from_ordered, to_ordered
 from squat_deploy.network import IntArray
-from squat_deploy.quantize import StateQuantizer
+from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.rules import MAX_STATES
 from squat_deploy.training.neurons import kind_of
 

@@ -22,6 +22,7 @@ from squat_deploy.lowering.folding import Event, fold
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.network import InputSpec
 from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
+from squat_deploy.training.ptq import QuantizedInput
 from squat_deploy.training.sequence import loops_over_time
 
 _BATCH = 3
@@ -168,7 +169,7 @@ class _Recorder:
 
 def _is_leaf(module: nn.Module) -> bool:
     """A module of a library, or of a class made from one: a subclass may override anything."""
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module)
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput)
     bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
     return any(base not in containers for base in bases)
 

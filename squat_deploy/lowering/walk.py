@@ -11,7 +11,7 @@ from squat_deploy.errors import Fault
 from squat_deploy.joins import Join, Range
 from squat_deploy.lowering.current import Current
 from squat_deploy.network import INPUT, InputSpec, IntArray, range_of
-from squat_deploy.quantize import StateQuantizer
+from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.synapses import Conv2d, Dense, Synapses
 from squat_deploy.training.neurons import kind_of
 

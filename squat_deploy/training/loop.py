@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.levels import Kind
-from squat_deploy.quantize import StateQuantizer
+from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.checkpoint import load_training, save_model, save_training
 from squat_deploy.training.datasets import Images
 from squat_deploy.training.models import dense_lif_net

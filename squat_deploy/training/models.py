@@ -11,7 +11,7 @@ from snntorch import surrogate
 from torch import nn
 
 from squat_deploy.levels import Kind
-from squat_deploy.quantize import InputQuantizer, StateQuantizer
+from squat_deploy.quantizers import InputQuantizer, StateQuantizer
 
 
 def dense_lif_net(

@@ -1,0 +1,255 @@
+"""Post-training quantization: a float snnTorch model becomes one with quantized weights and states, ready to lower.
+
+The baseline of SQUAT, and the way in for models that were never trained with quantization. What comes out is an
+ordinary torch model of Brevitas layers and `StateQuantizer`s, so it can also be trained further (QAT).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from torch import Tensor, nn
+
+from squat_deploy.errors import ConfigError
+from squat_deploy.levels import Kind
+from squat_deploy.quantizers import InputQuantizer, StateQuantizer
+from squat_deploy.training.copying import frozen_copy
+from squat_deploy.training.neurons import NEURONS, reset_neurons
+from squat_deploy.training.sequence import is_plain, run_model
+
+Bits = int | Mapping[str, int]
+Limits = Literal["calibrated"] | tuple[float, float]
+_LOW_TAIL, _HIGH_TAIL = 0.001, 0.999  # of the membranes seen; what lies beyond is clipped
+_TAIL_SAMPLE = 2**20
+_BIAS_STEPS = 16  # steps of a bias in one step of the weights
+_LAYERS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: QuantLinear,
+    nn.Conv2d: QuantConv2d,
+    nn.Conv1d: QuantConv1d,
+}
+
+
+class QuantizedInput(nn.Module):
+    """A model behind an `InputQuantizer`."""
+
+    def __init__(self, quantizer: InputQuantizer, model: nn.Module) -> None:
+        super().__init__()
+        self.quantizer, self.model = quantizer, model
+
+    def forward(self, inputs: Tensor) -> Any:
+        """As the model inside."""
+        return self.model(self.quantizer(inputs))
+
+
+def quantize(
+    model: nn.Module,
+    calibration_data: Tensor,
+    *,
+    steps: int,
+    weight_bits: Bits = 4,
+    state_bits: Bits = 4,
+    levels: Kind = "threshold-centred",
+    limits: Limits = "calibrated",
+    input_bits: int = 8,
+    encoding: Literal["direct", "sequence"] = "direct",
+) -> nn.Module:
+    """A quantized copy of a float snnTorch model, in eval mode.
+
+    `nn.Linear`, `nn.Conv2d` and `nn.Conv1d` become Brevitas layers with power-of-two scales, neurons without
+    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Layers and
+    neurons that are quantized already keep what they have.
+
+    Args:
+        calibration_data: float32 inputs, (B, ...) for "direct", (T, B, ...) for "sequence": it decides the grid of the
+            inputs and, with limits="calibrated", the range of the states.
+        steps: time steps of one sequence.
+        weight_bits, state_bits: one width, or one for every layer by the name of its module.
+        limits: (lower_limit, upper_limit) of the level tables as shares of the threshold, or "calibrated".
+        input_bits: width of the integers that real inputs are rounded to.
+
+    Raises: ConfigError for names that are no layers, widths out of range, NaN, or a model without anything to quantize.
+    """
+    if not bool(torch.isfinite(calibration_data).all()):
+        raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
+    copied = frozen_copy(model)
+    reset_neurons(copied)
+    named = dict(copied.named_modules())
+    weights = {name: module for name, module in named.items() if type(module) in _LAYERS}
+    neurons = {name: x for name, x in named.items() if isinstance(x, NEURONS) and not x.state_quant}
+    if not weights and not neurons:
+        raise ConfigError("quantize: no float nn.Linear, nn.Conv2d, nn.Conv1d or neuron without state_quant in it")
+    weight_widths, state_widths = (
+        _widths(weight_bits, weights, "weight_bits"),
+        _widths(state_bits, neurons, "state_bits"),
+    )
+    ranges = _limits(copied, neurons, calibration_data, steps, encoding, limits)
+    for name, module in weights.items():
+        _replace(copied, name, _quantized(name, module, weight_widths[name]))
+    for name, module in neurons.items():
+        threshold = float(torch.as_tensor(module.threshold).max())
+        lower, upper = ranges[name]
+        bits = state_widths[name]
+        quantizer = StateQuantizer.of(bits, levels, threshold, lower_limit=lower, upper_limit=upper)
+        del module.state_quant
+        module.state_quant = quantizer
+    return _with_input_grid(copied, calibration_data, input_bits)
+
+
+def _widths(bits: Bits, modules: Mapping[str, nn.Module], what: str) -> dict[str, int]:
+    if isinstance(bits, int):
+        return dict.fromkeys(modules, bits)
+    if unknown := sorted(set(bits) - set(modules)):
+        raise ConfigError(f"quantize: {what} names {', '.join(unknown)}; there are {', '.join(modules) or 'none'}")
+    if missing := [name for name in modules if name not in bits]:
+        raise ConfigError(f"quantize: {what} has no width for {', '.join(missing)}")
+    return dict(bits)
+
+
+def _quantized(name: str, module: nn.Module, bits: int) -> nn.Module:
+    """The same layer with weights of `bits` bits, the scale a power of two, the bias on a grid of its own."""
+    if not 2 <= bits <= 8:
+        raise ConfigError(f"quantize: {name}: weights have 2 to 8 bits; got {bits}")
+    bad = [key for key, value in module.state_dict().items() if not bool(torch.isfinite(value).all())]
+    if bad:
+        raise ConfigError(f"quantize: {name}: NaN or infinity in {', '.join(bad)}")
+    options = {"weight_quant": Int8WeightPerTensorFixedPoint, "weight_bit_width": bits, "bias": module.bias is not None}
+    made: Any
+    if isinstance(module, nn.Linear):
+        made = QuantLinear(module.in_features, module.out_features, **options)
+    else:
+        keys = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        made = _LAYERS[type(module)](**{key: getattr(module, key) for key in keys}, **options)
+    made.load_state_dict(module.state_dict())
+    if module.bias is not None:
+        step = float(made.quant_weight().scale) / _BIAS_STEPS
+        made.bias.data = torch.round(made.bias.data / step) * step
+    return made.eval().requires_grad_(False)
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, own = name.rpartition(".")
+    setattr(model.get_submodule(parent), own, module)
+
+
+def _limits(
+    model: nn.Module,
+    neurons: Mapping[str, nn.Module],
+    data: Tensor,
+    steps: int,
+    encoding: str,
+    limits: Limits,
+) -> dict[str, tuple[float, float]]:
+    """(lower_limit, upper_limit) of every level table, by the membranes that the float model has on the data."""
+    if limits != "calibrated":
+        return dict.fromkeys(neurons, limits)
+    with torch.no_grad():
+        traces = run_model(model, data, steps, direct=encoding == "direct")
+    found = {}
+    for name, module in neurons.items():
+        threshold = float(torch.as_tensor(module.threshold).max())
+        membranes = torch.cat([part.reshape(-1) for part in traces[name].membranes])
+        some = membranes[:: max(1, membranes.numel() // _TAIL_SAMPLE)]
+        low, high = (float(torch.quantile(some, share)) / threshold for share in (_LOW_TAIL, _HIGH_TAIL))
+        found[name] = max(-low - 1, -0.75), max(high - 1, 0.05)
+    return found
+
+
+def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
+    """The model itself where inputs are small integers, or where it has a grid; else behind an `InputQuantizer`."""
+    if any(isinstance(module, InputQuantizer) for module in model.modules()):
+        return model
+    low, high = float(data.min()), float(data.max())
+    if bool((data == torch.round(data)).all()) and max(-low, high) < 2**8:
+        return model
+    if not 1 <= bits <= 16:
+        raise ConfigError(f"quantize: inputs have 1 to 16 bits; got {bits}")
+    signed = low < 0
+    largest = 2 ** (bits - 1 if signed else bits) - 1
+    step = 2.0 ** math.ceil(math.log2(max(-low, high) / largest)) if max(-low, high) else 1.0
+    quantizer = InputQuantizer(step, -largest - 1 if signed else 0, largest)
+    if is_plain(model):
+        return nn.Sequential(quantizer, *(module for module in model._modules.values() if module is not None))
+    return QuantizedInput(quantizer, model).eval()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that a search tried: bits of every layer, what it scored, and whether it was kept."""
+
+    weight_bits: Mapping[str, int]
+    state_bits: Mapping[str, int]
+    score: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class BitSearch:
+    """What `search_bits` found.
+
+    Attributes:
+        model: the quantized model of the last trial that was kept.
+        float_score: of the model before quantization.
+        trials: all of them, in order.
+    """
+
+    model: nn.Module
+    float_score: float
+    trials: tuple[Trial, ...]
+
+
+def search_bits(
+    model: nn.Module,
+    calibration_data: Tensor,
+    score: Callable[[nn.Module], float],
+    *,
+    steps: int,
+    budget: float,
+    candidates: Sequence[int] = (8, 6, 5, 4, 3, 2),
+    **options: Any,
+) -> BitSearch:
+    """Fewest bits a layer, one after the other, as long as the score stays within `budget` of the float model's.
+
+    Every layer's weights, then every layer's states, go down the candidates until the budget is passed; layers with the
+    most weights go first, since they save most.
+
+    Args:
+        score: a function of a model, higher is better: accuracy on data of your own.
+        options: as for `quantize`.
+
+    Raises: ConfigError as `quantize`, or if the widest candidate is already outside the budget.
+    """
+    named = dict(model.named_modules())
+    sizes = {name: module.weight.numel() for name, module in named.items() if type(module) in _LAYERS}
+    neurons = [name for name, module in named.items() if isinstance(module, NEURONS) and not module.state_quant]
+    order = [("weight", name) for name in sorted(sizes, key=lambda key: -sizes[key])] + [("state", n) for n in neurons]
+    widest, float_score = max(candidates), score(model)
+    bits = {"weight": dict.fromkeys(sizes, widest), "state": dict.fromkeys(neurons, widest)}
+    trials: list[Trial] = []
+
+    def attempt(tried: dict[str, dict[str, int]]) -> nn.Module | None:
+        made = quantize(
+            model, calibration_data, steps=steps, weight_bits=tried["weight"], state_bits=tried["state"], **options
+        )
+        reached = score(made)
+        kept = reached >= float_score - budget
+        trials.append(Trial(dict(tried["weight"]), dict(tried["state"]), reached, kept))
+        return made if kept else None
+
+    best = attempt(bits)
+    if best is None:
+        got = f"{trials[0].score:g} at {widest} bits, {float_score:g} in float"
+        raise ConfigError(f"search_bits: the widest setting must stay within the budget of {budget:g}; got {got}")
+    for kind, name in order:
+        for width in sorted((width for width in candidates if width < widest), reverse=True):
+            tried = {**bits, kind: {**bits[kind], name: width}}
+            made = attempt(tried)
+            if made is None:
+                break
+            best, bits = made, tried
+    return BitSearch(best, float_score, tuple(trials))
