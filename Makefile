@@ -8,7 +8,7 @@ COUNT ?= 200
 SEED ?= 0
 JOBS ?= 2
 
-.PHONY: demo test test-core lint fuzz bench train golden clean
+.PHONY: demo test test-core lint fuzz bench train golden support clean
 
 demo: $(VENV)/ready
 	$(BIN)/squat-deploy demo
@@ -49,6 +49,10 @@ train: $(VENV)/ready
 
 golden: $(VENV)/ready
 	$(BIN)/python -m pytest tests/test_hls.py -k golden_project --update-golden
+
+# docs/support.md, from the tables of the code.
+support: $(VENV)/ready
+	$(BIN)/python -m pytest -q tests/test_support.py --update-golden
 
 # constraints.txt pins torch before anything can ask for a newer one.
 $(VENV)/ready: pyproject.toml constraints.txt

@@ -226,6 +226,9 @@ def _dropout(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
 FUNCTIONS: dict[str, FunctionHandler] = {
     "add": _add,
     "cat": _concat,
+    "clone": _reshape,
+    "contiguous": _reshape,
+    "detach": _reshape,
     "flatten": _reshape,
     "reshape": _reshape,
     "view": _reshape,

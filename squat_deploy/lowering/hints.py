@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-_HINTS = {
+HINTS = {
     "Linear": "use brevitas.nn.QuantLinear, so that the weights are integers",
     "Conv1d": "use brevitas.nn.QuantConv1d, so that the weights are integers",
     "Conv2d": "use brevitas.nn.QuantConv2d, so that the weights are integers",
@@ -30,8 +30,8 @@ _HINTS = {
 def hint_for(module: nn.Module) -> str:
     """One sentence: the nearest thing that works."""
     kind = type(module)
-    if kind.__name__ in _HINTS:
-        return _HINTS[kind.__name__]
+    if kind.__name__ in HINTS:
+        return HINTS[kind.__name__]
     for base in kind.__mro__[1:]:
         if base.__module__.split(".")[0] in ("torch", "snntorch", "brevitas") and base is not nn.Module:
             return f"a subclass may compute anything; use {base.__name__} itself if it can be lowered"
