@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.lowering import check, lower
     from squat_deploy.lowering.imported import import_qonnx
+    from squat_deploy.lowering.nir_model import read_nir
     from squat_deploy.training.ptq import quantize, search_bits
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "load",
     "lower",
     "quantize",
+    "read_nir",
     "save",
     "search_bits",
     "simulate",
@@ -44,6 +46,7 @@ _LAZY = {  # on first use, so that all else works where torch or onnx are not in
     "import_qonnx": "squat_deploy.lowering.imported",
     "lower": "squat_deploy.lowering",
     "quantize": "squat_deploy.training.ptq",
+    "read_nir": "squat_deploy.lowering.nir_model",
     "search_bits": "squat_deploy.training.ptq",
     "verify": "squat_deploy.agreement",
 }
