@@ -166,6 +166,11 @@ ModelArgument = Annotated[
     str, typer.Argument(help="The torch model as path/to/file.py:factory, or a QONNX export of Brevitas (.onnx).")
 ]
 NeuronFile = Annotated[Path | None, typer.Option(help="YAML file with the neurons of a QONNX export.")]
+Shape = Annotated[str | None, typer.Option(help="Shape of one sample, e.g. 784 or 2,34,34.")]
+Low = Annotated[int | None, typer.Option(help="Lowest input integer.")]
+High = Annotated[int | None, typer.Option(help="Highest input integer.")]
+Step = Annotated[float | None, typer.Option(help="Value of one input integer.")]
+Encoded = Annotated[Literal["direct", "sequence"], typer.Option(help="One frame, or one a step.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, or a torch file of weights only.")]
 
 
@@ -177,11 +182,11 @@ def lower(
     neurons: NeuronFile = None,
     out: Annotated[Path, typer.Option(help="Where to save the network.")] = Path("network.safetensors"),
     checkpoint: Checkpoint = None,
-    shape: Annotated[str | None, typer.Option(help="Shape of one sample, e.g. 784 or 2,34,34.")] = None,
-    low: Annotated[int | None, typer.Option(help="Lowest input integer.")] = None,
-    high: Annotated[int | None, typer.Option(help="Highest input integer.")] = None,
-    step: Annotated[float | None, typer.Option(help="Value of one input integer.")] = None,
-    encoding: Annotated[Literal["direct", "sequence"], typer.Option(help="One frame, or one a step.")] = "direct",
+    shape: Shape = None,
+    low: Low = None,
+    high: High = None,
+    step: Step = None,
+    encoding: Encoded = "direct",
     allow_unproven: Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -213,11 +218,11 @@ def check_command(
     model: Annotated[str, typer.Argument(help="The torch model as path/to/file.py:factory.")],
     steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
     checkpoint: Checkpoint = None,
-    shape: Annotated[str | None, typer.Option(help="Shape of one sample, e.g. 784 or 2,34,34.")] = None,
-    low: Annotated[int | None, typer.Option(help="Lowest input integer.")] = None,
-    high: Annotated[int | None, typer.Option(help="Highest input integer.")] = None,
-    step: Annotated[float | None, typer.Option(help="Value of one input integer.")] = None,
-    encoding: Annotated[Literal["direct", "sequence"], typer.Option(help="One frame, or one a step.")] = "direct",
+    shape: Shape = None,
+    low: Low = None,
+    high: High = None,
+    step: Step = None,
+    encoding: Encoded = "direct",
     as_json: Json = False,
 ) -> None:
     """Say what becomes of every layer of a model, trained or not; exit 0 only if none is refused."""
