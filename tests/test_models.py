@@ -138,6 +138,17 @@ def pooled_spikes() -> nn.Sequential:
     )  # fmt: skip
 
 
+def pooled_currents() -> nn.Sequential:
+    """Averages between synapses and neurons, at the border too; a bias on the grid and one off it."""
+    first, second = conv(1, 4, 3, bias=True), conv(4, 3, 3, bias=True)
+    first.bias.data = torch.tensor([0.25, -0.5, 0.0, 1.0])
+    second.bias.data = torch.tensor([0.0625, -0.3125, 0.15625])
+    return nn.Sequential(
+        first, nn.AvgPool2d(2, padding=1), leaky(), second, nn.AvgPool2d(2, stride=1), leaky(beta=torch.rand(3, 1, 1)),
+        nn.Flatten(), linear(12, 3), leaky(),
+    )  # fmt: skip
+
+
 def one_dimension() -> nn.Sequential:
     options = {"bias": False, "weight_quant": Int8WeightPerTensorFixedPoint, "weight_bit_width": 4}
     layers = QuantConv1d(2, 4, 3, stride=2, padding=1, dilation=2, groups=2, **options), nn.BatchNorm1d(4), leaky()
@@ -189,6 +200,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec]] = {
     "pooled spikes": (pooled_spikes, FRAMES),
     "two states": (two_state, FLAT),
     "recurrent": (Recurrent, sd.InputSpec((12,), 0, 1, encoding="sequence")),
+    "pooled currents": (pooled_currents, PLANES),
     "one dimension": (one_dimension, sd.InputSpec((2, 8), -1, 2, 0.5)),
 }
 
@@ -254,6 +266,19 @@ class Membranes(Looped):
             spk2, mem2 = self.lif2(self.fc2(mem1), mem2)
             out.append(spk2)
         return torch.stack(out)
+
+
+class Older(Looped):
+    """Takes spikes of two steps before."""
+
+    def forward(self, x):
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        out = [torch.zeros(x.size(0), 9), torch.zeros(x.size(0), 9)]
+        for step in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1 + out[step]), mem2)
+            out.append(spk1)
+        return spk2
 
 
 class Swapped(Looped):
@@ -337,6 +362,12 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
         Membranes,
         "",
         "lif1 (Leaky): layers take spikes; got a membrane; feed the next layer with spikes",
+    ),
+    "older spikes": (
+        Older,
+        "",
+        "lif1 (Leaky): layers take spikes of this step or the last; got spikes of step 0 in step 2; "
+        "keep one step of spikes",
     ),
     "changed membranes": (
         Swapped,
