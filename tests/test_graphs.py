@@ -1,0 +1,107 @@
+"""Networks that are graphs, straight from integers: against a plain evaluation layer by layer, and through a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import squat_deploy as sd
+from squat_deploy.errors import ExportError, FileFormatError
+from squat_deploy.joins import Pool2d
+from squat_deploy.network import INPUT, Neuron
+from squat_deploy.rules import broken_rule
+from squat_deploy.synapses import Conv2d, Dense
+from tests.graph_drawing import draw_graph, draw_inputs
+
+
+def value_of(layer: object, taken: list[np.ndarray]) -> np.ndarray:
+    """One layer of one sample, by its definition."""
+    if isinstance(layer, Dense | Conv2d):
+        dense = layer.unrolled()
+        return dense.weight @ taken[0] + dense.bias
+    if not isinstance(layer, Pool2d):
+        return layer.apply(*taken)
+    planes, (down, right), (below, beside) = taken[0].reshape(layer.input_shape), layer.kernel, layer.stride
+    result = np.zeros(layer.output_shape, dtype=np.int64)
+    for channel, row, column in np.ndindex(*layer.output_shape):
+        top, left = row * below - layer.padding[0], column * beside - layer.padding[1]
+        window = planes[channel, max(top, 0) : top + down, max(left, 0) : left + right]
+        result[channel, row, column] = window.sum() if layer.kind == "sum" else window.max()
+    return result.reshape(-1)
+
+
+def plain_trace(network: sd.Network, frames: np.ndarray) -> list[np.ndarray]:
+    """(sums, states, spikes) of every neuron layer, (T, 3, N), of one sample (T, inputs)."""
+    neurons = {i: layer for i, layer in enumerate(network.layers) if isinstance(layer, Neuron)}
+    state = {i: np.full(layer.neurons, layer.initial_state) for i, layer in neurons.items()}
+    spikes = {i: np.zeros(layer.neurons, dtype=np.int64) for i, layer in neurons.items()}
+    rows: dict[int, list[np.ndarray]] = {i: [] for i in neurons}
+    for frame in frames:
+        values: dict[int, np.ndarray] = dict(spikes)
+        values[INPUT] = frame
+        for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
+            taken = [values[source] for source in wire]
+            if not isinstance(layer, Neuron):
+                values[index] = value_of(layer, taken)
+                low, high = network.range_at(index)
+                assert (low <= values[index]).all() and (values[index] <= high).all()
+                continue
+            kind, sums = layer.table, taken[0]
+            level = (layer.thresholds[kind, state[index]] <= sums[:, None]).sum(axis=1)
+            values[index] = spikes[index] = (level >= layer.fire_level[kind]).astype(np.int64)
+            state[index] = layer.successor[kind, state[index], level]
+            rows[index].append(np.stack([sums, state[index], spikes[index]]))
+    return [np.stack(row) for row in rows.values()]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_simulator_against_a_plain_evaluation(seed: int) -> None:
+    network = draw_graph(seed)
+    assert broken_rule(network) is None
+    inputs = draw_inputs(network, 5)
+    trace = sd.simulate(network, inputs, trace=True).trace or ()
+    for sample in range(5):
+        direct = network.input.encoding == "direct"
+        frames = np.stack([inputs[sample]] * network.steps) if direct else inputs[:, sample]
+        want = plain_trace(network, frames.reshape(network.steps, -1))
+        for layer, rows in zip(trace, want, strict=True):
+            got = np.stack([np.asarray(getattr(layer, key))[:, sample] for key in ("sums", "states", "spikes")], axis=1)
+            assert np.array_equal(got, rows), layer.name
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_saved_and_loaded(seed: int, tmp_path: Path) -> None:
+    network = draw_graph(seed)
+    sd.save(network, tmp_path / "x.safetensors")
+    loaded = sd.load(tmp_path / "x.safetensors")
+    assert loaded.digest == network.digest and loaded.wires == network.wires
+
+
+def graph() -> sd.Network:
+    return next(network for network in map(draw_graph, range(99)) if not network.is_chain)
+
+
+def test_wires_are_part_of_the_digest_and_of_the_rules(tmp_path: Path) -> None:
+    network = graph()
+    moved = dataclasses.replace(network, wires=(*network.wires[:-1], (INPUT,)))
+    assert moved.digest != network.digest and broken_rule(moved) is not None
+    early = dataclasses.replace(network, wires=((0,), *network.wires[1:]))
+    assert "before it has run; only spikes may come late" in str(broken_rule(early))
+    beyond = dataclasses.replace(network, wires=((99,), *network.wires[1:]))
+    assert str(broken_rule(beyond)).endswith("takes layer 99, which is none")
+    sd.save(beyond, tmp_path / "x.safetensors")
+    with pytest.raises(FileFormatError, match="takes layer 99, which is none"):
+        sd.load(tmp_path / "x.safetensors")
+
+
+def test_back_ends_that_take_chains_say_so(tmp_path: Path) -> None:
+    network = graph()
+    with pytest.raises(ExportError, match="only synapses and neurons in turn can be exported so far; got "):
+        sd.emit_hls(network, tmp_path / "hls")
+    with pytest.raises(ExportError, match="only synapses and neurons in turn can be exported so far; got "):
+        sd.emit_qonnx(network, tmp_path / "net.onnx")
+    agreement = sd.verify(network, None, draw_inputs(network, 5))
+    assert [row.executor for row in agreement.rows] == ["numpy"] and len(agreement.not_run) >= 2
