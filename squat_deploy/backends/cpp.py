@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from squat_deploy.network import IntArray
+from squat_deploy.network import IntArray, int_bits
 
 _LINE = 116
 
@@ -59,6 +59,13 @@ def native_int(low: int, high: int) -> str:
         if -(2 ** (bits - 1)) <= low and high < 2 ** (bits - 1):
             return f"std::int{bits}_t"
     raise OverflowError(f"{low}..{high} needs more than 64 bits")
+
+
+def exact_int(low: int, high: int) -> str:
+    """The ap_int type of the width of low..high."""
+    if low >= 0:
+        return f"ap_uint<{int_bits(low, high)}>"
+    return f"ap_int<{int_bits(low, high)}>"
 
 
 def rom_sums(values: IntArray) -> tuple[str, str]:
