@@ -84,11 +84,15 @@ class _Drawing:
 
     def block(self, x: int) -> int:
         """Synapses, what comes between, neurons, what comes behind."""
-        total = self.synapses(x)
+        if len(self.shapes[x]) == 3 and self.chance(0.15):
+            x = self.pool(x)
+        total = self.synapses(self.synapses(x) if self.chance(0.1) else x)
         if len(self.shapes[total]) == 3 and self.chance(0.3):
             total = self.pool(total)
         if self.chance(0.35):
             total = self.residual(total, x)
+            if len(self.shapes[total]) == 3 and self.chance(0.2):
+                total = self.pool(total)
         if self.chance(0.2):
             other = self.synapses(x, self.shapes[total])
             total = self.concat(total, other)
@@ -123,11 +127,13 @@ class _Drawing:
         if like is not None or self.chance(0.5):
             stride, padding = (1, 1), (kernel[0] // 2, kernel[1] // 2)
         else:
-            stride, padding = (self.pick(1, 2), self.pick(1, 2)), (0, kernel[1] // 2)
+            stride, padding = (self.pick(1, 2, 3), self.pick(1, 2)), (0, kernel[1] // 2)
+        dilation = (1, 1)
+        if like is None and self.chance(0.3):
+            dilation = (2 if 2 * kernel[0] - 1 <= height else 1, 2 if 2 * kernel[1] - 1 <= width else 1)
         weight = self.rng.integers(-largest, largest + 1, (outputs, channels // groups, *kernel))
-        return Conv2d(
-            self.name("conv"), weight, self.bias(outputs), (channels, height, width), stride, padding, groups=groups
-        )
+        sizes = (channels, height, width), stride, padding, dilation, groups
+        return Conv2d(self.name("conv"), weight, self.bias(outputs), *sizes)
 
     def bias(self, outputs: int) -> np.ndarray:
         return self.rng.integers(-9, 10, outputs) * self.pick(0, 0, 1)

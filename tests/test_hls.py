@@ -25,7 +25,8 @@ import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends import hls
 from squat_deploy.backends.cpp import packed_rows, plain
-from squat_deploy.backends.schedule import estimate
+from squat_deploy.backends.hls.design import design_of
+from squat_deploy.backends.hls.schedule import estimate
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.quantizers import StateQuantizer, state_quant
 from squat_deploy.training.models import dense_lif_net
@@ -144,7 +145,7 @@ def test_one_wrong_weight_bit_is_found(row: int, bit: int, project: Path, compil
     wrong = f"0x{int(words[row][:-1], 16) ^ (1 << bit):04x}u"
     rom.write_text(rom.read_text().replace(words[row], wrong, 1))
     at = words.index(words[row])
-    assert first_difference(project) == f"layer 1 (lif1) WEIGHTS entry {at} is not the generated one"
+    assert first_difference(project) == f"layer 1 (fc1) WEIGHTS entry {at} is not the generated one"
 
 
 def without_rom_check(project: Path) -> None:
@@ -154,25 +155,25 @@ def without_rom_check(project: Path) -> None:
 def test_a_wrong_weight_shows_in_the_traces_too(project: Path, compiler: None) -> None:
     without_rom_check(project)
     flip(project / "src" / "rom1.h", r"0x[0-9a-f]{4}u", "0x7777u")
-    place = r"sequence \d+ step \d+ layer 1 \(lif1\) neuron \d+ (state|spike): want \d+, got \d+"
+    place = r"sequence \d+ step \d+ layer 2 \(lif1\) neuron \d+ (state|spike): want \d+, got \d+"
     assert re.fullmatch(place, first_difference(project))
 
 
 def test_one_wrong_table_entry_is_found(project: Path, compiler: None) -> None:
     """In the row of the rest state, where every neuron starts."""
-    rom = project / "src" / "rom1.h"
+    rom = project / "src" / "rom2.h"
     rows = re.findall(r"\n +\{(-?\d+), (-?\d+), (-?\d+)\}", rom.read_text())
     first, middle, last = rows[4]
     wrong = rom.read_text().replace(f"{first}, {middle}, {last}}}", f"{first}, {int(middle) ^ 128}, {last}}}")
     rom.write_text(wrong)
-    assert first_difference(project) == "layer 1 (lif1) THRESHOLDS entry 13 is not the generated one"
+    assert first_difference(project) == "layer 2 (lif1) THRESHOLDS entry 13 is not the generated one"
     without_rom_check(project)
-    assert "layer 1 (lif1) neuron" in first_difference(project)
+    assert "layer 2 (lif1) neuron" in first_difference(project)
 
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("layer1_state", "layer 1 (lif1) neuron 0 state"), ("layer2_spike", "layer 2 (lif2) neuron 0 spike")],
+    [("layer2_state", "layer 2 (lif1) neuron 0 state"), ("layer4_spike", "layer 4 (lif2) neuron 0 spike")],
 )
 def test_one_wrong_golden_value_is_found(name: str, what: str, project: Path, compiler: None) -> None:
     path = project / "tb" / "data" / f"{name}.dat"
@@ -332,11 +333,11 @@ def test_cycle_estimate_counts_the_loops() -> None:
     """One event, two neurons in one group: every term of the schedule by hand, overhead 5 a loop."""
     torch.manual_seed(0)
     network = sd.lower(dense_lif_net((3, 2), state_bits=2), sd.InputSpec((3,), 0, 15, 2.0**-4), 2)
-    layers = hls._fold(network, sd.HlsConfig(pe=2))
-    schedule = estimate(network, layers, (np.array([[1, 1]]), np.array([[0, 2]])))
-    read, layer, readout = schedule.layers
+    events = {0: np.array([[1.0, 1.0]]), 2: np.array([[0.0, 2.0]])}
+    schedule = estimate(design_of(network, sd.HlsConfig(pe=2)), events)
+    read, layer, readout = schedule.processes
     assert read.mean == ((3 + 5) + 1) / 2
-    first, second = 1 + 1 + 1 + 1 + 0 + 20, 0 + 0 + 1 + 1 + 2 + 20
+    first, second = 1 + 1 + 10 + 1 + 1 + 0 + 10, 1 + 1 + 2 + 10  # the sums of a direct input are made once
     assert layer.mean == (first + second) / 2
     assert readout.mean == ((0 + 5) + (2 + 5 + 2 + 5)) / 2
     assert schedule.mean_cycles == 8 + first + second + 14

@@ -3,6 +3,8 @@
 
 #include "layer1.h"
 #include "layer2.h"
+#include "layer3.h"
+#include "layer4.h"
 
 namespace {
 
@@ -11,9 +13,8 @@ const unsigned INPUT_WORDS = 2;
 const unsigned OUTPUTS = 4;
 
 // Lists the inputs that are not zero; a sequence has one frame, read at its start.
-void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool restart, std::uint16_t event_index[INPUTS],
-                std::int32_t event_value[INPUTS],
-                unsigned& events) {
+void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool restart,
+std::uint16_t index0_to1[16], value0_t value0_to1[16], unsigned& count0_to1) {
     unsigned listed = 0;
     const unsigned words = (restart && step == 0) ? INPUT_WORDS : 0;
     unsigned word = 0;
@@ -27,13 +28,60 @@ void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool 
         const unsigned code = (word >> (field * 4)) & 15u;
         const std::int32_t value = static_cast<std::int32_t>(code);
         if (value != 0) {
-            event_index[listed] = static_cast<std::uint16_t>(input);
-            event_value[listed] = value;
-            ++listed;
+            index0_to1[listed] = static_cast<std::uint16_t>(input);
+            value0_to1[listed] = static_cast<value0_t>(value);
+++listed;
         }
     }
-    events = listed;
+    count0_to1 = listed;
 }
+
+// fc1, lif1
+static void process1(std::uint16_t index0[16], value0_t value0[16], const unsigned count0, 
+#ifdef SQUAT_TRACE
+                     hls::stream<word_t>& trace2,
+#endif
+std::uint16_t index2_to2[8], unsigned& count2_to2, const unsigned step, const bool restart_sequence) {
+    const bool restart = restart_sequence && step == 0;
+    (void)restart;
+    static sum1_t sums1[layer1::ROWS][layer1::PE];
+    SQUAT_HLS(array_partition variable=sums1 complete dim=0)
+    unsigned count2 = 0;
+
+    if (restart) {  // the input of a sequence does not change, so its sums are made once and held
+        layer1::start(sums1);
+        layer1::scatter(index0, value0, count0, sums1);
+    }
+#ifdef SQUAT_TRACE
+    layer2::fire(sums1, restart, trace2, index2_to2, count2);
+#else
+    layer2::fire(sums1, restart, index2_to2, count2);
+#endif
+    count2_to2 = count2;
+}
+
+// fc2, lif2
+static void process2(std::uint16_t index2[8], const unsigned count2, 
+#ifdef SQUAT_TRACE
+                     hls::stream<word_t>& trace4,
+#endif
+std::uint16_t index4_to3[4], unsigned& count4_to3, const unsigned step, const bool restart_sequence) {
+    const bool restart = restart_sequence && step == 0;
+    (void)restart;
+    static sum3_t sums3[layer3::ROWS][layer3::PE];
+    SQUAT_HLS(array_partition variable=sums3 complete dim=0)
+    unsigned count4 = 0;
+
+    layer3::start(sums3);
+    layer3::scatter(index2, count2, sums3);
+#ifdef SQUAT_TRACE
+    layer4::fire(sums3, restart, trace4, index4_to3, count4);
+#else
+    layer4::fire(sums3, restart, index4_to3, count4);
+#endif
+    count4_to3 = count4;
+}
+
 
 // Counts the output spikes and sends the counts at the end of the call.
 void read_out(const std::uint16_t spike_index[OUTPUTS], const unsigned spikes, const unsigned step,
@@ -60,44 +108,44 @@ void read_out(const std::uint16_t spike_index[OUTPUTS], const unsigned spikes, c
 
 void squat_top(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
 #ifdef SQUAT_TRACE
-               hls::stream<word_t>& trace1,
                hls::stream<word_t>& trace2,
+               hls::stream<word_t>& trace4,
 #endif
                unsigned steps, bool restart) {
 #if defined(SQUAT_VITIS) || defined(SQUAT_BAMBU)
 #pragma HLS interface mode=axis port=in_stream
 #pragma HLS interface mode=axis port=out_stream
 #ifdef SQUAT_TRACE
-#pragma HLS interface mode=axis port=trace1
 #pragma HLS interface mode=axis port=trace2
+#pragma HLS interface mode=axis port=trace4
 #endif
 #endif
     SQUAT_HLS(interface mode=s_axilite port=steps)
     SQUAT_HLS(interface mode=s_axilite port=restart)
     SQUAT_HLS(interface mode=s_axilite port=return)
 
-    // The layers overlap: while one works on step t, the next works on step t - 1. They hand over lists of events in
+    // Processes overlap: while one works on step t, the next works on step t - 1. They hand over lists of events in
     // arrays, which the tool doubles; a list is complete when it is handed over, so no buffer can run full.
     for (unsigned step = 0; step < steps; ++step) {
         SQUAT_HLS(dataflow)
-        std::uint16_t index0[INPUTS];
-        std::int32_t value0[INPUTS];
-        unsigned count0;
-        std::uint16_t index1[layer1::NEURONS];
-        unsigned count1;
-        std::uint16_t index2[layer2::NEURONS];
-        unsigned count2;
-        read_input(in_stream, step, restart, index0, value0, count0);
+        std::uint16_t index0_to1[16];
+        value0_t value0_to1[16];
+        unsigned count0_to1;
+        std::uint16_t index2_to2[8];
+        unsigned count2_to2;
+        std::uint16_t index4_to3[4];
+        unsigned count4_to3;
+        read_input(in_stream, step, restart, index0_to1, value0_to1, count0_to1);
+        process1(index0_to1, value0_to1, count0_to1, 
 #ifdef SQUAT_TRACE
-        layer1::step(index0, value0, count0, step, restart, trace1, index1, count1);
-#else
-        layer1::step(index0, value0, count0, step, restart, index1, count1);
+                 trace2,
 #endif
+index2_to2, count2_to2, step, restart);
+        process2(index2_to2, count2_to2, 
 #ifdef SQUAT_TRACE
-        layer2::step(index1, count1, step, restart, trace2, index2, count2);
-#else
-        layer2::step(index1, count1, step, restart, index2, count2);
+                 trace4,
 #endif
-        read_out(index2, count2, step, steps, restart, out_stream);
+index4_to3, count4_to3, step, restart);
+        read_out(index4_to3, count4_to3, step, steps, restart, out_stream);
     }
 }

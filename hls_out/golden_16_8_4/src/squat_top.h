@@ -9,11 +9,11 @@
 //   restart = false  continues the sequence of the call before, with the same input frame.
 //   in_stream   2 words a sequence: 8 integers of 4 bit a word, lowest bits first
 //   out_stream  4 words a call: spike counts since the last restart, TLAST on the last
-//   trace1 ... (with SQUAT_TRACE only) state index and spike of every neuron and step, one stream a layer
+//   trace2 ... (with SQUAT_TRACE only) state index and spike of every neuron and step, one stream a neuron layer
 void squat_top(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
 #ifdef SQUAT_TRACE
-               hls::stream<word_t>& trace1,
                hls::stream<word_t>& trace2,
+               hls::stream<word_t>& trace4,
 #endif
                unsigned steps, bool restart);
 

@@ -28,35 +28,37 @@ inline unsigned bits_of(const word_t word) { return word; }
 #endif
 
 #if defined(SQUAT_VITIS) || defined(SQUAT_USE_AP)
+typedef ap_int<5> value0_t;
 typedef ap_int<11> sum1_t;
-typedef ap_int<11> key1_t;
-typedef ap_uint<3> state1_t;
-typedef ap_int<6> sum2_t;
-typedef ap_int<6> key2_t;
+typedef ap_int<11> key2_t;
 typedef ap_uint<3> state2_t;
+typedef ap_int<6> sum3_t;
+typedef ap_int<6> key4_t;
+typedef ap_uint<3> state4_t;
 #else
+typedef std::int8_t value0_t;  // 5 bits
 typedef std::int16_t sum1_t;  // 11 bits
-typedef std::int16_t key1_t;  // 11 bits
-typedef std::uint8_t state1_t;  // 3 bits
-typedef std::int8_t sum2_t;  // 6 bits
-typedef std::int8_t key2_t;  // 6 bits
+typedef std::int16_t key2_t;  // 11 bits
 typedef std::uint8_t state2_t;  // 3 bits
+typedef std::int8_t sum3_t;  // 6 bits
+typedef std::int8_t key4_t;  // 6 bits
+typedef std::uint8_t state4_t;  // 3 bits
 #endif
 
 // Constant tables: exact widths for synthesis, standard integers on the host, where compilers choke on ap_int tables.
 #if defined(SQUAT_VITIS)
-typedef key1_t table1_t;
-typedef state1_t code1_t;
-#else
-typedef std::int16_t table1_t;
-typedef std::uint8_t code1_t;
-#endif
-#if defined(SQUAT_VITIS)
 typedef key2_t table2_t;
 typedef state2_t code2_t;
 #else
-typedef std::int8_t table2_t;
+typedef std::int16_t table2_t;
 typedef std::uint8_t code2_t;
+#endif
+#if defined(SQUAT_VITIS)
+typedef key4_t table4_t;
+typedef state4_t code4_t;
+#else
+typedef std::int8_t table4_t;
+typedef std::uint8_t code4_t;
 #endif
 
 // Pragmas for Vitis HLS: PandA-Bambu stops at those that it does not know, and g++ has none.

@@ -9,18 +9,21 @@
 
 #include "../src/rom1.h"
 #include "../src/rom2.h"
+#include "../src/rom3.h"
+#include "../src/rom4.h"
 #include "../src/squat_top.h"
 
 namespace {
 
 const unsigned STEPS = 6;
-const unsigned LAYERS = 2;
+const unsigned LAYERS = 2;  // of neurons
 const unsigned INPUTS = 16;
 const unsigned OUTPUTS = 4;
 const unsigned FRAMES = 1;  // input frames a sequence
 const unsigned NEURONS[LAYERS] = {8, 4};
 const unsigned FIELD_BITS[LAYERS] = {4, 4};
-const char* const NAMES[LAYERS] = {"lif1", "lif2"};
+const unsigned NUMBERS[LAYERS] = {2, 4};
+const char* const NAMES[] = {"fc1", "lif1", "fc2", "lif2"};  // of all layers
 
 std::vector<int> stimulus;         // (sequences, FRAMES, INPUTS)
 std::vector<int> states[LAYERS];   // (sequences, STEPS, NEURONS)
@@ -36,25 +39,25 @@ double seconds = 0.0;
 const int STIMULUS[] = {
 #include "data/stimulus.dat"
 };
-const int STATES1[] = {
-#include "data/layer1_state.dat"
-};
-const int SPIKES1[] = {
-#include "data/layer1_spike.dat"
-};
 const int STATES2[] = {
 #include "data/layer2_state.dat"
 };
 const int SPIKES2[] = {
 #include "data/layer2_spike.dat"
 };
+const int STATES4[] = {
+#include "data/layer4_state.dat"
+};
+const int SPIKES4[] = {
+#include "data/layer4_spike.dat"
+};
 
 bool load_all(const char*) {
     stimulus.assign(STIMULUS, STIMULUS + sizeof(STIMULUS) / sizeof(int));
-    states[0].assign(STATES1, STATES1 + sizeof(STATES1) / sizeof(int));
-    spikes[0].assign(SPIKES1, SPIKES1 + sizeof(SPIKES1) / sizeof(int));
-    states[1].assign(STATES2, STATES2 + sizeof(STATES2) / sizeof(int));
-    spikes[1].assign(SPIKES2, SPIKES2 + sizeof(SPIKES2) / sizeof(int));
+    states[0].assign(STATES2, STATES2 + sizeof(STATES2) / sizeof(int));
+    spikes[0].assign(SPIKES2, SPIKES2 + sizeof(SPIKES2) / sizeof(int));
+    states[1].assign(STATES4, STATES4 + sizeof(STATES4) / sizeof(int));
+    spikes[1].assign(SPIKES4, SPIKES4 + sizeof(SPIKES4) / sizeof(int));
     return true;
 }
 #else
@@ -90,7 +93,7 @@ bool load(const std::string& path, std::vector<int>& values) {
 bool load_from(const std::string& folder) {
     bool ok = load(folder + "stimulus.dat", stimulus);
     for (unsigned layer = 0; layer < LAYERS; ++layer) {
-        const std::string prefix = folder + "layer" + std::to_string(layer + 1);
+        const std::string prefix = folder + "layer" + std::to_string(NUMBERS[layer]);
         ok = ok && load(prefix + "_state.dat", states[layer]) && load(prefix + "_spike.dat", spikes[layer]);
     }
     return ok;
@@ -144,7 +147,7 @@ void check(const char* what, const std::size_t sequence, const unsigned step, co
     }
     if (mismatches == 0) {
         std::printf("FIRST DIFFERENCE: sequence %lu step %u layer %u (%s) neuron %u %s: want %ld, got %ld\n",
-                    static_cast<unsigned long>(sequence), step, layer + 1, NAMES[layer], neuron, what, want, got);
+                    static_cast<unsigned long>(sequence), step, NUMBERS[layer], NAMES[NUMBERS[layer] - 1], neuron, what, want, got);
     }
     ++mismatches;
 }
@@ -184,17 +187,17 @@ void check_rom(const char* name, const unsigned layer, const T& rom, const unsig
         ++at;
     }
     if (mismatches == 0) {
-        std::printf("FIRST DIFFERENCE: layer %u (%s) %s entry %llu is not the generated one\n", layer + 1, NAMES[layer],
+        std::printf("FIRST DIFFERENCE: layer %u (%s) %s entry %llu is not the generated one\n", layer, NAMES[layer - 1],
                     name, at - 1);
     }
     ++mismatches;
 }
 
 void check_roms() {
-    check_rom("WEIGHTS", 0, layer1::WEIGHTS, 0x00000000000ff864ULL, 0x00000000010e47c6ULL);
-    check_rom("THRESHOLDS", 0, layer1::THRESHOLDS, 0x0000000000000718ULL, 0x0000000000003448ULL);
-    check_rom("WEIGHTS", 1, layer2::WEIGHTS, 0x0000000000035a04ULL, 0x0000000000107ce2ULL);
-    check_rom("THRESHOLDS", 1, layer2::THRESHOLDS, 0x0000000000000041ULL, 0x00000000000001e8ULL);
+    check_rom("WEIGHTS", 1, layer1::WEIGHTS, 0x00000000000ff864ULL, 0x00000000010e47c6ULL);
+    check_rom("THRESHOLDS", 2, layer2::THRESHOLDS, 0x0000000000000718ULL, 0x0000000000003448ULL);
+    check_rom("WEIGHTS", 3, layer3::WEIGHTS, 0x0000000000035a04ULL, 0x0000000000107ce2ULL);
+    check_rom("THRESHOLDS", 4, layer4::THRESHOLDS, 0x0000000000000041ULL, 0x00000000000001e8ULL);
 }
 
 void send_frame(hls::stream<axis_t>& in, const std::size_t frame) {
@@ -248,8 +251,8 @@ void call(const std::size_t sequence, const unsigned first, const unsigned steps
     static hls::stream<axis_t> in;
     static hls::stream<axis_t> out;
 #ifdef SQUAT_TRACE
-    static hls::stream<word_t> trace1;
     static hls::stream<word_t> trace2;
+    static hls::stream<word_t> trace4;
 #endif
     if (reset) {
         send_frame(in, sequence);
@@ -257,15 +260,15 @@ void call(const std::size_t sequence, const unsigned first, const unsigned steps
     const std::clock_t start = std::clock();
     squat_top(in, out,
 #ifdef SQUAT_TRACE
-              trace1,
               trace2,
+              trace4,
 #endif
               steps, reset);
     seconds += static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 #ifdef SQUAT_TRACE
     for (unsigned step = first; step < first + steps; ++step) {
-        check_trace(trace1, 0, sequence, step);
-        check_trace(trace2, 1, sequence, step);
+        check_trace(trace2, 0, sequence, step);
+        check_trace(trace4, 1, sequence, step);
     }
 #endif
     check_counts(out, sequence, first + steps);
