@@ -175,9 +175,7 @@ def _entry(network: Network) -> Signal:
     channels = spec.shape[0] if len(spec.shape) == 3 else spec.size
     low, high = (np.full(spec.size, end, dtype=np.int64) for end in (min(spec.low, 0), max(spec.high, 0)))
     spikes = (spec.low, spec.high) == (0, 1)
-    return Signal(
-        True, channels, spec.size // channels, low, high, spikes, True, spec.size, spec.encoding == "direct"
-    )
+    return Signal(True, channels, spec.size // channels, low, high, spikes, True, spec.size, spec.encoding == "direct")
 
 
 class _Nodes:

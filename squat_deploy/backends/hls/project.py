@@ -68,9 +68,7 @@ def render(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None = 
     return files
 
 
-def _context(
-    design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int
-) -> dict[str, Any]:
+def _context(design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int) -> dict[str, Any]:
     from squat_deploy import __version__
 
     network = design.network
@@ -141,7 +139,7 @@ def schedule_table(schedule: Schedule) -> str:
 
 def budget_table(budget: Budget) -> str:
     """Resources of every layer as text, and the share of the part, if it is known."""
-    rows = [("layer", "BRAM18", "LUT", "FF", "DSP")]
+    rows: list[tuple[str, ...]] = [("layer", "BRAM18", "LUT", "FF", "DSP")]
     for row in (*budget.rows, budget.total):
         rows.append((cpp.plain(row.name), *(str(n) for n in (row.bram18, row.lut, row.ff, row.dsp))))
     total, offer = budget.total, budget.offer

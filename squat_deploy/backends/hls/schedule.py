@@ -46,7 +46,9 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
     Args:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
     """
-    most = {number: np.full((1, design.network.steps), float(design.graph.signal(number).capacity)) for number in events}
+    most = {
+        number: np.full((1, design.network.steps), float(design.graph.signal(number).capacity)) for number in events
+    }
     costs, worst = _costs(design, events), _costs(design, most)
     names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
     rows = [ProcessCycles(n, float(c.mean()), int(w.max())) for n, c, w in zip(names, costs, worst, strict=True)]
@@ -78,15 +80,17 @@ def _multiplicity(part: Part, taken: list[NDArray[Any] | None]) -> NDArray[Any]:
     layer = part.node.layer
     first = taken[0]
     if first is None or not isinstance(layer, Pool2d | Add | Concat):
-        lead = next(found.shape[:2] for found in taken if found is not None) if any(
-            found is not None for found in taken
-        ) else (1, 1)
+        lead = (
+            next(found.shape[:2] for found in taken if found is not None)
+            if any(found is not None for found in taken)
+            else (1, 1)
+        )
         return np.ones((*lead, part.size), dtype=np.uint16)
     lists = [found for found in taken if found is not None]
     if isinstance(layer, Concat):
         return np.concatenate(lists, axis=2)
     if isinstance(layer, Add):
-        return np.sum(lists, axis=0, dtype=np.uint16)
+        return np.asarray(np.sum(lists, axis=0, dtype=np.uint16))
     pooled = layer.apply(first.reshape(-1, first.shape[2]))
     return np.asarray(pooled.reshape(*first.shape[:2], -1))
 

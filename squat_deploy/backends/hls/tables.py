@@ -1,4 +1,4 @@
-"""Transition tables of neurons as they stand in hardware: form, padding, one table for all or one a channel or neuron."""
+"""Transition tables of neurons as they stand in hardware: form, padding, one for all or one a channel or neuron."""
 
 from __future__ import annotations
 

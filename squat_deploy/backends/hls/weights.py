@@ -136,4 +136,3 @@ def _codes(weight: IntArray) -> tuple[int, bool, IntArray]:
         return 1, True, (weight > 0).astype(np.int64)
     bits = int_bits(min(int(weight.min()), -1), max(int(weight.max()), 0))
     return bits, False, weight & (2**bits - 1)
-

@@ -51,11 +51,13 @@ class GraphBuilder:
         self.bodies: list[GraphBuilder] = []
         self.scan_name = ""  # of the node whose body this is
         self._shapes: dict[str, Shape] = {}
+        self._elements: dict[str, int] = {}
+        self._bounds: dict[str, Range] = {}
         self._inner: dict[str, ValueInfoProto] = {}
 
     def input(self, name: str, element: int, shape: Shape, bounds: Range) -> str:
         self.graph.input.append(helper.make_tensor_value_info(name, element, shape))
-        return self._declared(name, shape, bounds)
+        return self._declared(name, element, shape, bounds)
 
     def output(self, name: str) -> None:
         """Marks the result of a node as an output of the graph."""
@@ -63,13 +65,13 @@ class GraphBuilder:
 
     def parameter(self, name: str, element: int, shape: tuple[int, ...], bounds: Range) -> str:
         self.parameters[name] = (element, shape)
-        return self._declared(name, shape, bounds)
+        return self._declared(name, element, shape, bounds)
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """A value that belongs to the structure, not to the network."""
         self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         bounds = (int(values.min()), int(values.max())) if values.size else (0, 0)
-        return self._declared(name, values.shape, bounds)
+        return self._declared(name, helper.np_dtype_to_tensor_dtype(values.dtype), values.shape, bounds)
 
     def node(
         self,
@@ -99,8 +101,7 @@ class GraphBuilder:
         self.graph.node.append(helper.make_node(operator, inputs, names, name=name, domain=domain, **attributes))
         for output, element, shape, bounds in outputs:
             self._inner[output] = helper.make_tensor_value_info(output, element, shape)
-            # QONNX has no type for truth values, and its executor fails where they carry one of its types.
-            self._declared(output, shape, None if element == BOOL else bounds)
+            self._declared(output, element, shape, bounds)
         return self.graph.node[-1]
 
     def scan(
@@ -119,11 +120,31 @@ class GraphBuilder:
     def shape(self, name: str) -> Shape:
         return self._shapes[name]
 
-    def _declared(self, name: str, shape: Shape, bounds: Range | None) -> str:
+    def element(self, name: str) -> int:
+        """Container of a tensor."""
+        return self._elements[name]
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """The same as a NumPy type."""
+        return helper.tensor_dtype_to_np_dtype(self._elements[name])
+
+    def bounds(self, name: str) -> Range:
+        """Range of a tensor's integers."""
+        return self._bounds[name]
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a tensor."""
+        return name in self._shapes
+
+    def is_made(self, name: str) -> bool:
+        """Whether a node gives the tensor, and it is no output yet."""
+        return name in self._inner
+
+    def _declared(self, name: str, element: int, shape: Shape, bounds: Range) -> str:
         if name in self._shapes:
             raise ExportError(f"two tensors named {name!r}; give the layers other names")
-        self._shapes[name] = shape
-        if bounds is None:
+        self._shapes[name], self._elements[name], self._bounds[name] = shape, element, bounds
+        if element == BOOL:  # QONNX has no type for truth values, and its executor fails where they carry one
             return name
         annotation = TensorAnnotation(tensor_name=name)
         annotation.quant_parameter_tensor_names.add(key="finn_datatype", value=datatype(bounds))

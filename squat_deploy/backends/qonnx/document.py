@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
 from pydantic import FailFast, TypeAdapter, ValidationError
 
-from squat_deploy.backends.qonnx.plan import LayerPlan, NeuronPlan, SynapsePlan
+from squat_deploy.backends.qonnx.plan import JoinPlan, LayerPlan, NeuronPlan, Plan
 from squat_deploy.certificate import LayerProof
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
-from squat_deploy.network import MAX_NEURONS, SCHEMA_VERSION, InputSpec
-from squat_deploy.rules import MAX_PATCH_VALUES
+from squat_deploy.joins import Pool2d
+from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
+from squat_deploy.rules import MAX_PATCH_VALUES, MAX_VALUES
 
 KEY = "squat_deploy.network"
 Form = Literal["step", "sequence", "finn"]
 MAX_CHARACTERS = 2**25
-MAX_BATCH_VALUES = 2**26  # samples times neurons of a fixed batch
+MAX_BATCH_VALUES = 2**26  # samples times the widest layer of a fixed batch
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Document:
         batch: the fixed batch size, or None.
         trace: whether sums, states and spikes of every layer are outputs too.
         readout: how spikes become a class.
-        layers: sizes, ranges, level tables and operators of every layer.
+        layers: sizes, ranges, level tables of every layer, and what it takes.
         certificate: what has been proven of it, a neuron layer a row.
     """
 
@@ -81,33 +83,61 @@ class Document:
             raise FileFormatError(f"metadata: steps must be 1 to 65535; got {self.steps}")
         if not self.layers:
             raise FileFormatError("metadata: a network has at least one layer")
-        width, patches = self.input.size, 0
-        for layer in self.layers:
-            s, n = layer.synapses, layer.neurons
-            if s.inputs != width or s.outputs != n.neurons or not 1 <= n.neurons <= MAX_NEURONS:
-                raise FileFormatError(f"metadata: {n.name}: {s.inputs} to {s.outputs} synapses for {n.neurons} neurons")
-            patches += _patch_values(layer.synapses)
+        _check_wires(self.input, self.layers)
+        patches = 0
+        for plan in self.layers:
+            patches += _patch_values(plan)
             if patches > MAX_PATCH_VALUES:
-                raise FileFormatError(f"metadata: convolutions of more than {MAX_PATCH_VALUES} products a channel")
-            _check_neurons(n)
-            width = n.neurons
-        widest = max(layer.neurons.neurons for layer in self.layers)
+                raise FileFormatError(f"metadata: convolutions or windows of more than {MAX_PATCH_VALUES} values")
+            if isinstance(plan, NeuronPlan):
+                _check_neurons(plan)
+        widest = max(plan.outputs for plan in self.layers)
         if self.batch is not None and not 1 <= self.batch <= MAX_BATCH_VALUES // widest:
-            raise FileFormatError(f"metadata: batch {self.batch} of {widest} neurons")
+            raise FileFormatError(f"metadata: batch {self.batch} of {widest} values")
 
 
-def _patch_values(s: SynapsePlan) -> int:
-    """What a convolution takes in memory; its sizes must fit each other."""
-    if s.conv is None:
-        return 0
-    if min(s.conv.weight_shape) < 1 or math.prod(s.conv.weight_shape) > MAX_PATCH_VALUES:
-        raise FileFormatError(f"metadata: {s.name}: weights of shape {s.conv.weight_shape}")
+def _check_wires(spec: InputSpec, plans: Sequence[Plan]) -> None:
+    """Layers take what is there and fits them, so that a graph can be built."""
+    sizes = [_outputs(plan) for plan in plans]
+    if not isinstance(plans[-1], NeuronPlan):
+        raise FileFormatError("metadata: the last layer must be neurons")
+    for index, plan in enumerate(plans):
+        for source in plan.takes:
+            if not INPUT <= source < len(plans) or (source >= index and not isinstance(plans[source], NeuronPlan)):
+                raise FileFormatError(f"metadata: {plan.layer}: takes layer {source}, which it cannot")
+        given = tuple(spec.size if source == INPUT else sizes[source] for source in plan.takes)
+        if given != plan.input_sizes:
+            wanted = ", ".join(map(str, plan.input_sizes))
+            raise FileFormatError(f"metadata: {plan.layer}: takes {wanted} values; gets {', '.join(map(str, given))}")
+
+
+def _outputs(plan: Plan) -> int:
     try:
-        layer = s.conv.empty()
+        outputs = plan.outputs
+    except (ConfigError, ValueError, LookupError) as error:
+        raise FileFormatError(f"metadata: {plan.layer}: {error}") from error
+    most = MAX_NEURONS if isinstance(plan, NeuronPlan) else MAX_VALUES
+    if not 1 <= outputs <= most:
+        raise FileFormatError(f"metadata: {plan.layer}: gives {outputs} values; at most {most}")
+    return outputs
+
+
+def _patch_values(plan: Plan) -> int:
+    """What a convolution or a pooling takes in memory; its sizes must fit each other."""
+    if isinstance(plan, JoinPlan):
+        join = plan.join()
+        return join.outputs * math.prod(join.kernel) if isinstance(join, Pool2d) else 0
+    if isinstance(plan, NeuronPlan) or plan.conv is None:
+        return 0
+    conv = plan.conv
+    if min(conv.weight_shape) < 1 or math.prod(conv.weight_shape) > MAX_PATCH_VALUES:
+        raise FileFormatError(f"metadata: {plan.layer}: weights of shape {conv.weight_shape}")
+    try:
+        layer = conv.empty()
     except ConfigError as error:
-        raise FileFormatError(f"metadata: {s.name}: {error}") from error
-    if (layer.inputs, layer.outputs, layer.output_shape) != (s.inputs, s.outputs, s.conv.output_shape):
-        raise FileFormatError(f"metadata: {s.name}: a convolution of other sizes")
+        raise FileFormatError(f"metadata: {plan.layer}: {error}") from error
+    if (layer.inputs, layer.outputs, layer.output_shape) != (plan.inputs, plan.outputs, conv.output_shape):
+        raise FileFormatError(f"metadata: {plan.layer}: a convolution of other sizes")
     return max(layer.patch_values, layer.padded_values)
 
 
@@ -123,7 +153,7 @@ def _check_neurons(n: NeuronPlan) -> None:
     }
     for rule, holds in rules.items():
         if not holds:
-            raise FileFormatError(f"metadata: {n.name}: must have {rule}")
+            raise FileFormatError(f"metadata: {n.layer}: must have {rule}")
 
 
 _ADAPTER = TypeAdapter(Document)

@@ -10,9 +10,10 @@ from onnx import ModelProto
 from squat_deploy.backends.qonnx.builder import GraphBuilder, model_of
 from squat_deploy.backends.qonnx.document import KEY, MAX_BATCH_VALUES, Document, Form
 from squat_deploy.backends.qonnx.finn import finn_step
-from squat_deploy.backends.qonnx.integer import sequence, step
+from squat_deploy.backends.qonnx.integer import step
 from squat_deploy.backends.qonnx.parsing import MAX_BYTES
 from squat_deploy.backends.qonnx.plan import arrays_of_layer, plan_layers
+from squat_deploy.backends.qonnx.scanning import sequence
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
 from squat_deploy.network import SCHEMA_VERSION, IntArray, Network
@@ -49,8 +50,8 @@ def emit_qonnx(
         raise ExportError(f"qonnx: {rule}")
     document = _document(network, form, 1 if form == "finn" and batch is None else batch, trace)
     arrays: dict[str, IntArray] = {}
-    for plan, (dense, neuron, _, _) in zip(document.layers, network.pairs(), strict=True):
-        arrays |= arrays_of_layer(plan, dense, neuron)
+    for plan, layer in zip(document.layers, network.layers, strict=True):
+        arrays |= arrays_of_layer(plan, layer)
     model = model_of(structure(document).graph_with(arrays), qonnx=form == "finn")
     model.metadata_props.add(key=KEY, value=document.to_json())
     if path is not None:
@@ -77,7 +78,7 @@ def structure(document: Document) -> GraphBuilder:
 
 
 def _document(network: Network, form: Form, batch: int | None, trace: bool) -> Document:
-    widest = max(neuron.neurons for neuron in network.neurons)
+    widest = max(layer.outputs for layer in network.layers)
     if form == "finn" and batch != 1:
         raise ConfigError(f"qonnx: the form finn has batch 1, since thresholds follow the state; got batch {batch}")
     if batch is not None and not 1 <= batch <= MAX_BATCH_VALUES // widest:

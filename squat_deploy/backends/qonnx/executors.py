@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from onnx import ModelProto, helper
 
 from squat_deploy.backends.qonnx.document import Form
 from squat_deploy.backends.qonnx.emitting import emit_qonnx
-from squat_deploy.backends.qonnx.plan import LayerPlan, plan_layers
+from squat_deploy.backends.qonnx.integer import roles
+from squat_deploy.backends.qonnx.plan import JoinPlan, NeuronPlan, Plan, late_plans, neuron_plans, plan_layers
+from squat_deploy.joins import Pool2d
 from squat_deploy.network import IntArray, Network
 from squat_deploy.simulator import LayerTrace, Result, joined
 
@@ -69,51 +72,59 @@ def run_form(network: Network, inputs: IntArray, form: Form, engine: str) -> Res
 
 
 def run_model(
-    network: Network, plans: tuple[LayerPlan, ...], model: ModelProto, runner: Runner, inputs: IntArray, form: Form
+    network: Network, plans: Sequence[Plan], model: ModelProto, runner: Runner, inputs: IntArray, form: Form
 ) -> Result:
     """Whole traces of one batch by an emitted model with `trace=True`, by position, so that names do not matter."""
-    entry = _element_types(model)
+    entry, neurons = _element_types(model), neuron_plans(plans)
     if form == "sequence":
         outputs = list(runner({name: inputs.astype(kind) for name, kind in entry}).values())
-        rows = [outputs[2 + 3 * i : 5 + 3 * i] for i in range(len(plans))]
-        traces = tuple(_trace(plan, *row) for plan, row in zip(plans, rows, strict=True))
+        rows = [outputs[2 + 3 * i : 5 + 3 * i] for i in range(len(neurons))]
+        traces = tuple(_trace(plan, *row) for plan, row in zip(neurons, rows, strict=True))
         return Result(outputs[0].astype(np.int64), traces, outputs[1].astype(np.int64))
     steps = list(_steps(network, plans, entry, runner, inputs))
-    stacked = [[np.stack([step[i][j] for step in steps]) for j in range(3)] for i in range(len(plans))]
-    traces = tuple(_trace(plan, *row) for plan, row in zip(plans, stacked, strict=True))
+    keys = ("sum", "state", "spikes")
+    traces = tuple(
+        _trace(plan, *(np.stack([step[key, plan.name] for step in steps]) for key in keys)) for plan in neurons
+    )
     return Result(traces[-1].spikes.sum(axis=0, dtype=np.int64), traces)
 
 
 def _steps(
-    network: Network, plans: tuple[LayerPlan, ...], entry: list[tuple[str, Any]], runner: Runner, inputs: IntArray
-) -> Iterator[list[tuple[NDArray[Any], ...]]]:
-    """(sums, states, spikes) of every layer, step by step; the states go round."""
-    direct, count = network.input.encoding == "direct", len(plans)
+    network: Network, plans: Sequence[Plan], entry: list[tuple[str, Any]], runner: Runner, inputs: IntArray
+) -> Iterator[dict[tuple[str, str], NDArray[Any]]]:
+    """Outputs by role and layer, step by step; states and late spikes go round."""
+    direct, neurons, late = network.input.encoding == "direct", neuron_plans(plans), late_plans(plans)
     samples = inputs.shape[0 if direct else 1]
-    states = [np.full((samples, plan.neurons.neurons), plan.neurons.initial_state) for plan in plans]
+    carried = [np.full((samples, plan.neurons), plan.initial_state) for plan in neurons]
+    carried += [np.zeros((samples, plan.neurons)) for plan in late]
+    names = [(role, plan.name) for role, plan in roles(plans, trace=True)]
     for t in range(network.steps):
-        values = [inputs if direct else inputs[t], *states]
-        outputs = list(runner({n: v.astype(kind) for (n, kind), v in zip(entry, values, strict=True)}).values())
-        last, states, rest = outputs[0], outputs[1 : 1 + count], outputs[1 + count :]
-        layers = [(rest[2 * i], states[i], rest[2 * i + 1]) for i in range(count - 1)]
-        yield [*layers, (rest[-1], states[-1], last)]
+        values = [inputs if direct else inputs[t], *carried]
+        outputs = runner({n: v.astype(kind) for (n, kind), v in zip(entry, values, strict=True)}).values()
+        found = dict(zip(names, outputs, strict=True))
+        carried = [found["state", plan.name] for plan in neurons] + [found["spikes", plan.name] for plan in late]
+        yield found
 
 
 def _element_types(model: ModelProto) -> list[tuple[str, Any]]:
     return [(i.name, helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type)) for i in model.graph.input]
 
 
-def _trace(plan: LayerPlan, sums: NDArray[Any], states: NDArray[Any], spikes: NDArray[Any]) -> LayerTrace:
-    return LayerTrace(plan.neuron_name, sums.astype(np.int64), states.astype(np.uint16), spikes.astype(bool))
+def _trace(plan: NeuronPlan, sums: NDArray[Any], states: NDArray[Any], spikes: NDArray[Any]) -> LayerTrace:
+    return LayerTrace(plan.layer, sums.astype(np.int64), states.astype(np.uint16), spikes.astype(bool))
 
 
-def _batch_size(plans: tuple[LayerPlan, ...]) -> int:
-    widest = max(max(plan.neurons.neurons * plan.neurons.levels, _patches(plan)) for plan in plans)
-    return max(1, min(512, _BATCH_BYTES // (8 * widest)))
+def _batch_size(plans: Sequence[Plan]) -> int:
+    return max(1, min(512, _BATCH_BYTES // (8 * max(map(_width, plans)))))
 
 
-def _patches(plan: LayerPlan) -> int:
-    """Values a sample of a convolution that is run as a matrix product."""
-    if plan.synapses.conv is None or plan.synapses.operator == "ConvInteger":
-        return 0
-    return plan.synapses.conv.empty().patch_values
+def _width(plan: Plan) -> int:
+    """Values a sample of the largest tensor on a layer's way."""
+    if isinstance(plan, NeuronPlan):
+        return plan.neurons * plan.levels
+    if isinstance(plan, JoinPlan):
+        join = plan.join()
+        return join.outputs * (math.prod(join.kernel) if isinstance(join, Pool2d) else 1)
+    if plan.conv is None or plan.operator == "ConvInteger":
+        return plan.outputs
+    return plan.conv.empty().patch_values

@@ -10,10 +10,10 @@ from squat_deploy.backends.qonnx.document import KEY, Document
 from squat_deploy.backends.qonnx.emitting import structure
 from squat_deploy.backends.qonnx.matching import match
 from squat_deploy.backends.qonnx.parsing import parse
-from squat_deploy.backends.qonnx.plan import arrays_of_layer, layers_of_arrays, plan_layers
+from squat_deploy.backends.qonnx.plan import arrays_of_layer, layer_of_arrays, plan_layers
 from squat_deploy.certificate import Certificate
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
-from squat_deploy.network import IntArray, Layer, Network
+from squat_deploy.network import IntArray, Network
 from squat_deploy.rules import broken_rule
 
 
@@ -53,25 +53,17 @@ def _integers(name: str, array: np.ndarray) -> IntArray:
 
 def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
     """Rebuilt from the arrays, and compared with everything else that the file says of them."""
-    layers: list[Layer] = []
-    for plan in document.layers:
-        layers += layers_of_arrays(plan, arrays)
+    layers = tuple(layer_of_arrays(plan, arrays) for plan in document.layers)
+    wires = tuple(plan.takes for plan in document.layers)
     certificate = Certificate(document.certificate)
-    network = Network(document.input, tuple(layers), document.steps, certificate, document.name)
+    network = Network(document.input, layers, document.steps, certificate, document.name, wires)
     if (rule := broken_rule(network)) is not None:
         raise FileFormatError(rule)
-    for said, (synapses, neuron, _, _), real in zip(
-        document.layers, network.pairs(), plan_layers(network), strict=True
-    ):
+    for said, layer, real in zip(document.layers, layers, plan_layers(network), strict=True):
         if said != real:
-            field = next(
-                name
-                for part in ("synapses", "neurons")
-                for name, value in vars(getattr(said, part)).items()
-                if value != getattr(getattr(real, part), name)
-            )
-            raise FileFormatError(f"metadata: {said.neuron_name}: {field} contradicts the arrays")
-        for name, array in arrays_of_layer(real, synapses, neuron).items():
+            names = (name for name, value in vars(said).items() if value != getattr(real, name, None))
+            raise FileFormatError(f"metadata: {said.layer}: {next(names)} contradicts the arrays")
+        for name, array in arrays_of_layer(real, layer).items():
             if not np.array_equal(arrays[name].reshape(array.shape), array):
                 raise FileFormatError(f"tensor {name!r}: contradicts the other arrays of its layer")
     return network
