@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import squat_deploy as sd
-from squat_deploy.errors import ExportError, FileFormatError
+from squat_deploy.errors import FileFormatError
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import INPUT, Neuron
 from squat_deploy.rules import broken_rule
 from squat_deploy.synapses import Conv2d, Dense
 from tests.graph_drawing import draw_graph, draw_inputs
+from tests.graphs import check_every_form
 
 
 def value_of(layer: object, taken: list[np.ndarray]) -> np.ndarray:
@@ -97,11 +98,11 @@ def test_wires_are_part_of_the_digest_and_of_the_rules(tmp_path: Path) -> None:
         sd.load(tmp_path / "x.safetensors")
 
 
-def test_back_ends_that_take_chains_say_so(tmp_path: Path) -> None:
-    network = graph()
-    with pytest.raises(ExportError, match="only synapses and neurons in turn can be exported so far; got "):
-        sd.emit_hls(network, tmp_path / "hls")
-    with pytest.raises(ExportError, match="only synapses and neurons in turn can be exported so far; got "):
-        sd.emit_qonnx(network, tmp_path / "net.onnx")
-    agreement = sd.verify(network, None, draw_inputs(network, 5))
-    assert [row.executor for row in agreement.rows] == ["numpy"] and len(agreement.not_run) >= 2
+@pytest.mark.parametrize("seed", range(16))
+def test_every_back_end_runs_graphs(seed: int, tmp_path: Path, compiler: None) -> None:
+    """C++, ONNX Runtime and qonnx, whole traces; every ONNX form withstands qonnx's transformations and is read back."""
+    network = draw_graph(seed)
+    inputs = draw_inputs(network, 5)
+    agreement = sd.verify(network, None, inputs, config=sd.HlsConfig(pe=1 + seed % 7))
+    assert agreement.agrees and {row.executor for row in agreement.rows} == {"numpy", "c++", "onnxruntime", "qonnx"}
+    check_every_form(network, inputs, tmp_path)

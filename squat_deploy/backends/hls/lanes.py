@@ -1,4 +1,4 @@
-"""How the numbers of a layer lie in memory: PE banks side by side, one channel each, so that PE of them move in a cycle."""
+"""How the numbers of a layer lie in memory: PE banks side by side, so that PE channels move in a cycle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REGISTER_ROWS = 16  # up to here sums are registers: a sum may be updated in two
 
 @dataclass(frozen=True)
 class Lanes:
-    """Layout [rows][pe] of `channels * positions` numbers: row = position * groups + channel // pe, lane = channel % pe.
+    """Layout [rows][pe] of numbers: row = position * groups + channel // pe, lane = channel % pe.
 
     Attributes:
         groups: rows of one position.

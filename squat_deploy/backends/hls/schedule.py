@@ -1,7 +1,7 @@
 """Cycle estimate of the emitted project, from its loops: every pipelined loop is counted at its initiation interval.
 
-The processes of one time step hand event lists to each other through double buffers, so step t of one process runs while
-the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
+The processes of one time step hand event lists to each other through double buffers, so step t of one process runs
+while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
 """
 
 from __future__ import annotations
