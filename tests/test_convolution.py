@@ -17,8 +17,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.backends import hls
-from squat_deploy.errors import ConfigError, ExportError, FileFormatError, LoweringError
+from squat_deploy.errors import ConfigError, FileFormatError, LoweringError
 from squat_deploy.quantizers import state_quant
 from squat_deploy.simulator import _Product
 from squat_deploy.synapses import Conv2d
@@ -181,12 +180,3 @@ def test_refusals(case: str) -> None:
     with pytest.raises(LoweringError) as error:
         sd.lower(nn.Sequential(*make()).eval(), sd.InputSpec((2, 3, 4)), 3)
     assert [str(fault) for fault in error.value.faults] == [message]
-
-
-def test_hls_unrolls_small_ones_only(
-    network: sd.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
-) -> None:
-    sd.emit_hls(network, tmp_path / "small")
-    monkeypatch.setattr(hls, "MAX_UNROLLED", 24 * 60 - 1)
-    with pytest.raises(ExportError, match=r"^0: a convolution is unrolled into 24 x 60 synapses in HLS, at most 1439"):
-        sd.emit_hls(network, tmp_path / "large")

@@ -100,7 +100,7 @@ def test_wires_are_part_of_the_digest_and_of_the_rules(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(16))
 def test_every_back_end_runs_graphs(seed: int, tmp_path: Path, compiler: None) -> None:
-    """C++, ONNX Runtime and qonnx, whole traces; every ONNX form withstands qonnx's transformations and is read back."""
+    """C++, ONNX Runtime and qonnx, whole traces; every ONNX form withstands qonnx's passes and is read back."""
     network = draw_graph(seed)
     inputs = draw_inputs(network, 5)
     agreement = sd.verify(network, None, inputs, config=sd.HlsConfig(pe=1 + seed % 7))

@@ -89,7 +89,7 @@ def test_the_metadata_says_what_the_tensors_do_not(small: sd.Network) -> None:
     assert document["input"] == {"shape": [16], "low": 0, "high": 15, "step": 0.0625, "encoding": "direct"}
     assert document["readout"] == "most spikes, the lowest class on ties"
     assert document["certificate"][0]["proven"] is True
-    assert np.array_equal(np.array(document["layers"][0]["neurons"]["membranes"], "f4"), small.neurons[0].membranes)
+    assert np.array_equal(np.array(document["layers"][1]["membranes"], "f4"), small.neurons[0].membranes)
 
 
 def test_emitting_twice_gives_equal_bytes(small: sd.Network, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ THRESHOLD_RANGES = [(-134, 264), (-16, 33)]  # INT10 and INT7
 )
 def test_eight_bit_products_only_where_every_cpu_is_exact(low: int, high: int, weight: int, operator: str) -> None:
     """CPUs without VNNI saturate pairs of 8-bit products at 16 bits, signed inputs moved by 128."""
-    assert plan_layers(one_layer(low, high, [[weight, -1]]))[0].synapses.operator == operator
+    assert plan_layers(one_layer(low, high, [[weight, -1]]))[0].operator == operator
 
 
 def one_layer(low: int, high: int, weight: list[list[int]], conv: bool = False) -> sd.Network:

@@ -243,7 +243,7 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
     "no opset": (lambda m: m.ClearField("opset_import"), "states no opset"),
     "metadata: a million layers": (
         lambda m: describe(m, lambda d: d.update(layers=[0] * 10**6)),
-        "metadata: layers.0: Input should be a dictionary or an instance of LayerPlan",
+        "metadata: layers.0: Input should be a valid dictionary or object to extract fields from",
     ),
     "metadata: huge shape": (
         lambda m: describe(m, lambda d: d["input"].update(shape=[10**30])),
@@ -254,8 +254,8 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
         "metadata: InputSpec: shape must be 1 to 8 positive sizes; got (2, 2, 2, 2, 2, 2, 2, 2, 2)",
     ),
     "metadata: convolution bomb": (
-        lambda m: describe(m, lambda d: (d["input"].update(shape=[1, 2**16, 2**16]), bomb(d["layers"][0]["synapses"]))),
-        "metadata: convolutions of more than 33554432 products a channel",
+        lambda m: describe(m, lambda d: (d["input"].update(shape=[1, 2**16, 2**16]), bomb(d["layers"][0]))),
+        "metadata: convolutions or windows of more than 33554432 values",
     ),
     "functions": (function, "functions, training graphs and sparse tensors are not read"),
     "no outputs": (no_outputs, "graph 'step': 0 outputs; the network has 3"),
@@ -284,27 +284,27 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
         "metadata: schema 99; this version reads 2",
     ),
     "metadata: field missing": (
-        lambda m: describe(m, lambda d: d["layers"][0]["neurons"].pop("states")),
-        "metadata: layers.0.neurons.states: Field required",
+        lambda m: describe(m, lambda d: d["layers"][1].pop("states")),
+        "metadata: layers.1.neurons.states: Field required",
     ),
     "metadata: batch bomb": (
         lambda m: describe(m, lambda d: d.update(batch=10**12)),
-        "metadata: batch 1000000000000 of 8 neurons",
+        "metadata: batch 1000000000000 of 8 values",
     ),
     "metadata: table bomb": (
-        lambda m: describe(m, lambda d: d["layers"][0]["neurons"].update(states=10**9)),
+        lambda m: describe(m, lambda d: d["layers"][1].update(states=10**9)),
         "metadata: lif1: must have 2 to 1024 states",
     ),
     "metadata: weight range": (
-        lambda m: describe(m, lambda d: d["layers"][0]["synapses"].update(weight_high=6)),
-        "metadata: lif1: weight_high contradicts the arrays",
+        lambda m: describe(m, lambda d: d["layers"][0].update(weight_high=6)),
+        "metadata: fc1: weight_high contradicts the arrays",
     ),
     "metadata: sizes": (
-        lambda m: describe(m, lambda d: d["layers"][0]["synapses"].update(inputs=17)),
-        "metadata: lif1: 17 to 8 synapses for 8 neurons",
+        lambda m: describe(m, lambda d: d["layers"][0].update(inputs=17)),
+        "metadata: fc1: takes 17 values; gets 16",
     ),
     "metadata: initial state": (
-        lambda m: describe(m, lambda d: d["layers"][0]["neurons"].update(initial_state=0)),
+        lambda m: describe(m, lambda d: d["layers"][1].update(initial_state=0)),
         "its digest is not that of its content; the file was altered",
     ),
     "metadata: input step": (

@@ -91,7 +91,7 @@ static void fire(sum1_t sums[ROWS][PE], const bool restart,
         if (left != 0) {
             to0[listed] = static_cast<std::uint16_t>((group * PE + lowest_set(left)) * POSITIONS + position);
             ++listed;
-left &= left - 1;
+            left &= left - 1;
         } else {
             ++row;
             ++group;

@@ -14,7 +14,7 @@ const unsigned OUTPUTS = 4;
 
 // Lists the inputs that are not zero; a sequence has one frame, read at its start.
 void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool restart,
-std::uint16_t index0_to1[16], value0_t value0_to1[16], unsigned& count0_to1) {
+                std::uint16_t index0_to1[16], value0_t value0_to1[16], unsigned& count0_to1) {
     unsigned listed = 0;
     const unsigned words = (restart && step == 0) ? INPUT_WORDS : 0;
     unsigned word = 0;
@@ -30,25 +30,25 @@ std::uint16_t index0_to1[16], value0_t value0_to1[16], unsigned& count0_to1) {
         if (value != 0) {
             index0_to1[listed] = static_cast<std::uint16_t>(input);
             value0_to1[listed] = static_cast<value0_t>(value);
-++listed;
+            ++listed;
         }
     }
     count0_to1 = listed;
 }
 
 // fc1, lif1
-static void process1(std::uint16_t index0[16], value0_t value0[16], const unsigned count0, 
+static void process1(std::uint16_t index0[16], value0_t value0[16], const unsigned count0,
 #ifdef SQUAT_TRACE
                      hls::stream<word_t>& trace2,
 #endif
-std::uint16_t index2_to2[8], unsigned& count2_to2, const unsigned step, const bool restart_sequence) {
+                     std::uint16_t index2_to2[8], unsigned& count2_to2, const unsigned step, const bool restart_sequence) {
     const bool restart = restart_sequence && step == 0;
     (void)restart;
     static sum1_t sums1[layer1::ROWS][layer1::PE];
     SQUAT_HLS(array_partition variable=sums1 complete dim=0)
     unsigned count2 = 0;
 
-    if (restart) {  // the input of a sequence does not change, so its sums are made once and held
+    if (restart) {  // held: the input does not change
         layer1::start(sums1);
         layer1::scatter(index0, value0, count0, sums1);
     }
@@ -61,11 +61,11 @@ std::uint16_t index2_to2[8], unsigned& count2_to2, const unsigned step, const bo
 }
 
 // fc2, lif2
-static void process2(std::uint16_t index2[8], const unsigned count2, 
+static void process2(std::uint16_t index2[8], const unsigned count2,
 #ifdef SQUAT_TRACE
                      hls::stream<word_t>& trace4,
 #endif
-std::uint16_t index4_to3[4], unsigned& count4_to3, const unsigned step, const bool restart_sequence) {
+                     std::uint16_t index4_to3[4], unsigned& count4_to3, const unsigned step, const bool restart_sequence) {
     const bool restart = restart_sequence && step == 0;
     (void)restart;
     static sum3_t sums3[layer3::ROWS][layer3::PE];
@@ -136,16 +136,16 @@ void squat_top(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
         std::uint16_t index4_to3[4];
         unsigned count4_to3;
         read_input(in_stream, step, restart, index0_to1, value0_to1, count0_to1);
-        process1(index0_to1, value0_to1, count0_to1, 
+        process1(index0_to1, value0_to1, count0_to1,
 #ifdef SQUAT_TRACE
                  trace2,
 #endif
-index2_to2, count2_to2, step, restart);
-        process2(index2_to2, count2_to2, 
+                 index2_to2, count2_to2, step, restart);
+        process2(index2_to2, count2_to2,
 #ifdef SQUAT_TRACE
                  trace4,
 #endif
-index4_to3, count4_to3, step, restart);
+                 index4_to3, count4_to3, step, restart);
         read_out(index4_to3, count4_to3, step, steps, restart, out_stream);
     }
 }

@@ -1,8 +1,8 @@
 """Resource estimate of the emitted project, memory by memory and lane by lane, and what a part offers.
 
-Rules of thumb, stated in the report: a memory of more than 1024 bits is block RAM of 18 Kbit in its best shape, a smaller one
-distributed RAM; arrays that the source partitions completely are registers or, if constant, logic. A multiplication takes a
-DSP where both factors have at least 5 bits. Nothing here replaces the report of a synthesis.
+Rules of thumb, stated in the report: a memory of more than 1024 bits is block RAM of 18 Kbit in its best shape, a
+smaller one distributed RAM; arrays that the source partitions completely are registers or, if constant, logic. A
+multiplication takes a DSP where both factors have at least 5 bits. Nothing here replaces the report of a synthesis.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A Network as hardware runs it: who hands over lists of events, who shares an array of sums, who runs beside whom.
 
 Neurons and inputs give *events*: a list of (index, value) for what is not zero. Synapses give *sums*: one number an
-element. Layers without weights take whichever form is there; where the forms do not meet, a `Place` writes events into sums, a
-`Listing` lists sums as events. An index may stand in a list more than once, for all that takes lists adds up; only the
-maximum does not, so it runs on lists of single spikes, or on sums.
+element. Layers without weights take whichever form is there; where the forms do not meet, a `Place` writes events into
+sums, a `Listing` lists sums as events. An index may stand in a list more than once, for all that takes lists adds up;
+only the maximum does not, so it runs on lists of single spikes, or on sums.
 """
 
 from __future__ import annotations
