@@ -156,7 +156,7 @@ def train(
         learning_rate=learning_rate,
         seed=seed,
     )
-    training, test = (fashion_mnist(split, data, download=download) for split in ("train", "test"))
+    training, test = (fashion_mnist(split, data, download=download).samples() for split in ("train", "test"))
     _, history = run_training(config, training, test, out, resume=resume, quiet=as_json)
     document = {"model": str(out / MODEL), "config": config.model_dump(mode="json"), "history": history}
     _emit(document, as_json, f"test accuracy {history[-1]['accuracy']:.2%}; the model is in {out / MODEL}")

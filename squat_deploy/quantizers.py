@@ -17,10 +17,10 @@ _COUNTED_LEVELS = 16  # up to here vectorised comparisons beat a binary search a
 
 
 class _NearestLevel(torch.autograd.Function):
-    """Nearest level forward, identity backward (straight-through estimator), as snnTorch's StateQuant."""
+    """Nearest level forward; backward identity (straight-through, as snnTorch), or clipped to the table."""
 
     @staticmethod
-    def forward(values: Tensor, levels: Tensor, boundaries: Tensor) -> Tensor:
+    def forward(values: Tensor, levels: Tensor, boundaries: Tensor, clipped: bool) -> Tensor:
         values = values.to(levels.dtype)
         if levels.numel() > _COUNTED_LEVELS:
             finite = torch.nan_to_num(values, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
@@ -32,12 +32,17 @@ class _NearestLevel(torch.autograd.Function):
         return levels.index_select(0, index.reshape(-1)).reshape(values.shape)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.dtype = inputs[0].dtype
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        values, levels, _, clipped = inputs
+        ctx.dtype, ctx.clipped = values.dtype, clipped
+        if clipped:
+            low, high = 2 * levels[0] - levels[1], 2 * levels[-1] - levels[-2]  # one gap beyond either end
+            ctx.save_for_backward((values >= low) & (values <= high))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0].to(ctx.dtype), None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        gradient = grads[0].to(ctx.dtype)
+        return gradient * ctx.saved_tensors[0] if ctx.clipped else gradient, None, None, None
 
 
 class StateQuantizer(nn.Module):
@@ -45,24 +50,27 @@ class StateQuantizer(nn.Module):
 
     Equal to snnTorch 1.0.0 to the bit for every float32 below `levels.safe_magnitude`, NaN included; beyond it
     snnTorch's rule falls back to lower levels, this one saturates. Inputs of any shape, float32 or narrower;
-    the result is float32. The gradient passes straight through.
+    the result is float32. The gradient passes straight through, or, with `clipped`, stops where the membrane has
+    left the table by more than a gap: otherwise long and recurrent sequences push weights that no longer matter.
     """
 
     levels: Tensor
     boundaries: Tensor
 
-    def __init__(self, levels: Tensor | np.ndarray[Any, Any], threshold: float = 1.0) -> None:
+    def __init__(self, levels: Tensor | np.ndarray[Any, Any], threshold: float = 1.0, *, clipped: bool = False) -> None:
         """Args: levels: (L,) ascending, in membrane units; threshold: only to refuse a table that cannot fire."""
         super().__init__()
         table = check_levels(np.asarray(levels, dtype=np.float32), threshold)
-        self.enabled = True
+        self.enabled, self.clipped = True, clipped
         self.register_buffer("levels", torch.from_numpy(table.copy()))
         self.register_buffer("boundaries", torch.from_numpy(decision_boundaries(table)), persistent=False)
 
     @classmethod
-    def of(cls, bits: int, kind: Kind = "uniform", threshold: float = 1.0, **options: Any) -> StateQuantizer:
+    def of(
+        cls, bits: int, kind: Kind = "uniform", threshold: float = 1.0, *, clipped: bool = False, **options: Any
+    ) -> StateQuantizer:
         """A quantizer on `levels.level_table(bits, kind, threshold, ...)`."""
-        return cls(level_table(bits, kind, threshold, **options), threshold)
+        return cls(level_table(bits, kind, threshold, **options), threshold, clipped=clipped)
 
     @classmethod
     def from_snntorch(cls, function: Callable[[Tensor], Tensor], threshold: float = 1.0) -> StateQuantizer:
@@ -74,7 +82,7 @@ class StateQuantizer(nn.Module):
             return values
         if values.dtype == torch.float64:
             raise ConfigError("StateQuantizer: states are float32; got float64; call model.float() before training")
-        quantized: Tensor = _NearestLevel.apply(values, self.levels, self.boundaries)  # type: ignore[no-untyped-call]
+        quantized: Tensor = _NearestLevel.apply(values, self.levels, self.boundaries, self.clipped)  # type: ignore[no-untyped-call]
         return quantized
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StateQuantizer:

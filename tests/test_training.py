@@ -16,20 +16,20 @@ from squat_deploy import bundled
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError
 from squat_deploy.training import loop
 from squat_deploy.training.checkpoint import load_weights, save_model
-from squat_deploy.training.datasets import Images, available, fashion_mnist, read_idx
+from squat_deploy.training.datasets import Images, Samples, available, fashion_mnist, read_idx
 from squat_deploy.training.loop import TrainConfig, train
 from squat_deploy.training.models import dense_lif_net
 from squat_deploy.training.sequence import run_model, run_sequence
 
 
-def images(count: int, seed: int) -> Images:
+def images(count: int, seed: int) -> Samples:
     """Two classes that differ in which half is bright."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
     pixels = rng.integers(0, 60, (count, 28, 28))
     pixels[labels == 0, :14] += 120
     pixels[labels == 1, 14:] += 120
-    return Images(pixels.astype(np.uint8), labels.astype(np.int64))
+    return Images(pixels.astype(np.uint8), labels.astype(np.int64)).samples()
 
 
 CONFIG = TrainConfig(sizes=(784, 12, 2), epochs=4, float_epochs=1, batch=50, steps=4, learning_rate=3e-3)

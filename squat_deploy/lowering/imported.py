@@ -77,7 +77,7 @@ class NeuronConfig(_Strict):
         if isinstance(self.levels, list):
             quantizer = StateQuantizer(np.array(self.levels, dtype=np.float32), threshold)
         else:
-            limits = {"lower_limit": self.lower_limit, "upper_limit": self.upper_limit}
+            limits: dict[str, Any] = {"lower_limit": self.lower_limit, "upper_limit": self.upper_limit}
             quantizer = StateQuantizer.of(self.state_bits, self.levels, threshold, **limits)
         return snn.Leaky(
             beta=_value(self.beta),

@@ -38,6 +38,20 @@ Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True, eq=False)
+class Samples:
+    """What a network is trained on.
+
+    Attributes:
+        inputs: (N, *shape) float32 shown at every step ("direct"), or (N, T, *shape) uint8, one a step ("sequence").
+        labels: (N,) int64.
+    """
+
+    inputs: NDArray[np.float32] | NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    encoding: Literal["direct", "sequence"] = "direct"
+
+
+@dataclass(frozen=True, eq=False)
 class Images:
     """Images (N, 28, 28) uint8 and their labels (N,) int64."""
 
@@ -47,6 +61,10 @@ class Images:
     def real(self) -> NDArray[np.float32]:
         """Pixels in [0, 1], float32, flattened to (N, 784)."""
         return (self.pixels.reshape(len(self.pixels), -1) / np.float32(255)).astype(np.float32)
+
+    def samples(self) -> Samples:
+        """The same as planes (N, 1, 28, 28), to train on."""
+        return Samples(self.real().reshape(-1, 1, *self.pixels.shape[1:]), self.labels)
 
 
 def fashion_mnist(split: Split, folder: str | Path | None = None, *, download: bool = False) -> Images:

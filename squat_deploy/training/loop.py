@@ -1,10 +1,11 @@
-"""Training of the reference network: float warm-up, then quantized weights and states together (QAT + SQUAT)."""
+"""Training of the reference networks: float warm-up, then quantized weights and states together (QAT + SQUAT)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,58 +17,70 @@ from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.levels import Kind
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.checkpoint import load_training, save_model, save_training
-from squat_deploy.training.datasets import Images
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.training.datasets import Samples
+from squat_deploy.training.models import Recipe, conv_lif_net, dense_lif_net, recurrent_lif_net
 from squat_deploy.training.sequence import run_sequence
 
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 _EVALUATION_BATCH = 1000
+_LOGIT_STEPS = 10  # spike counts of long sequences would saturate the softmax
 
 
 class TrainConfig(BaseModel):
     """All that decides a training run; saved with its checkpoints.
 
     Attributes:
-        sizes: neurons a layer, inputs first.
-        steps: time steps a sequence, the input shown at each.
+        net: which network of `training.models`; `sizes` are its neurons or channels a layer, inputs first.
+        features: of a convolutional net, what its last pooling leaves.
+        input_bits: width of the pixels of images; not used by nets that take counts of events.
+        steps: time steps a sequence.
         float_epochs: first epochs in float, before weights and states are quantized.
         surrogate_slope: alpha of the arctan surrogate gradient; smaller is wider.
+        lower_limit, upper_limit, clipped: range of the states, and of their gradient, as in `Recipe`.
         flip: mirror half of the training images.
+        shift: move each batch by up to so many pixels (or channels of a cochlea), what leaves comes in opposite.
+        clip: largest norm of a gradient, 0 for any: recurrent networks need one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    net: Literal["dense", "conv", "recurrent"] = "dense"
     sizes: tuple[int, ...] = (784, 256, 10)
+    features: int = Field(0, ge=0)
+    encoding: Literal["direct", "sequence"] = "direct"
     weight_bits: int = Field(4, ge=2, le=8)
     state_bits: int = Field(2, ge=1, le=8)
     kind: Kind = "threshold-centred"
     input_bits: int = Field(4, ge=1, le=8)
     beta: float = Field(0.97, ge=0, le=1)
     surrogate_slope: float = Field(1.0, gt=0)
+    lower_limit: float = Field(0, ge=0)
+    upper_limit: float = Field(0.2, gt=0)
+    clipped: bool = False
     steps: int = Field(10, ge=1)
     epochs: int = Field(60, ge=1)
     float_epochs: int = Field(0, ge=0)
     batch: int = Field(128, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     flip: bool = True
+    shift: int = Field(0, ge=0)
+    clip: float = Field(0, ge=0)
     seed: int = 0
 
     def model(self) -> nn.Sequential:
         """The network to train, freshly initialized."""
-        return dense_lif_net(
-            self.sizes,
-            weight_bits=self.weight_bits,
-            state_bits=self.state_bits,
-            kind=self.kind,
-            beta=self.beta,
-            input_bits=self.input_bits,
-            surrogate_slope=self.surrogate_slope,
-        )
+        recipe = self.model_dump(include={field.name for field in fields(Recipe)})
+        bits = self.input_bits if self.encoding == "direct" else None
+        if self.net == "conv":
+            return conv_lif_net(self.sizes, self.features, input_bits=bits, **recipe)
+        if self.net == "recurrent":
+            return recurrent_lif_net(self.sizes, **recipe)
+        return dense_lif_net(self.sizes, input_bits=self.input_bits, **recipe)
 
 
 def train(
-    config: TrainConfig, training: Images, test: Images, folder: Path, *, resume: bool = False, quiet: bool = False
+    config: TrainConfig, training: Samples, test: Samples, folder: Path, *, resume: bool = False, quiet: bool = False
 ) -> tuple[nn.Sequential, list[dict[str, float]]]:
     """Trains, with a checkpoint after every epoch, and writes `model.safetensors` at the end.
 
@@ -81,7 +94,7 @@ def train(
     model = config.model()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     history = _restore(config, folder, model, optimizer, resume)
-    pixels, labels = torch.from_numpy(training.real()), torch.from_numpy(training.labels)
+    inputs, labels = torch.from_numpy(training.inputs), torch.from_numpy(training.labels)
     batches = -(-len(labels) // config.batch)
     with _progress(quiet) as progress:
         task = progress.add_task("training", total=batches * config.epochs, completed=batches * len(history), note="")
@@ -89,9 +102,11 @@ def train(
             quantized = epoch >= config.float_epochs
             set_state_quantization(model, quantized)
             losses = []
-            for index, (images, classes) in enumerate(_batches(pixels, labels, config)):
+            for index, (values, classes) in enumerate(_batches(inputs, labels, config)):
                 _set_rate(optimizer, config, epoch + index / batches)
-                losses.append(train_step(model, optimizer, images, classes, config.steps, quantized=quantized))
+                options: Any = {"direct": config.encoding == "direct", "quantized": quantized, "clip": config.clip}
+                loss = train_step(model, optimizer, values, classes, config.steps, **options)
+                losses.append(loss)
                 progress.advance(task)
             accuracy = evaluate(model, test, config.steps, quantized=quantized)
             history.append({"epoch": epoch, "loss": float(np.mean(losses)), "accuracy": accuracy})
@@ -104,30 +119,38 @@ def train(
 
 
 def train_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, classes: Tensor, steps: int, *, quantized: bool
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    classes: Tensor,
+    steps: int,
+    *,
+    direct: bool = True,
+    quantized: bool = True,
+    clip: float = 0,
 ) -> float:
-    """One update on a batch: cross-entropy of the spike counts."""
-    counts = run_sequence(model, images, steps, quantize_weights=quantized).sum(dim=0)
-    loss = nn.functional.cross_entropy(counts, classes)
+    """One update on a batch (B, ...) or (T, B, ...): cross-entropy of the spikes in ten steps."""
+    spikes = run_sequence(model, inputs, steps, direct=direct, quantize_weights=quantized)
+    loss = nn.functional.cross_entropy(spikes.sum(dim=0) * (_LOGIT_STEPS / steps), classes)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    if clip:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
     return loss.item()
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, images: Images, steps: int, *, quantized: bool = True) -> float:
-    """Share of images whose class has the most spikes."""
+def evaluate(model: nn.Module, samples: Samples, steps: int, *, quantized: bool = True) -> float:
+    """Share of samples whose class has the most spikes."""
     model.eval()
-    correct = 0
-    pixels, labels = torch.from_numpy(images.real()), torch.from_numpy(images.labels)
-    for batch, classes in zip(
-        torch.split(pixels, _EVALUATION_BATCH), torch.split(labels, _EVALUATION_BATCH), strict=True
-    ):
-        counts = run_sequence(model, batch, steps, quantize_weights=quantized).sum(dim=0)
-        correct += int((counts.argmax(dim=1) == classes).sum())
+    correct, direct = 0, samples.encoding == "direct"
+    for chosen in np.array_split(np.arange(len(samples.labels)), -(-len(samples.labels) // _EVALUATION_BATCH)):
+        values = _shown(torch.from_numpy(samples.inputs[chosen]), direct)
+        counts = run_sequence(model, values, steps, direct=direct, quantize_weights=quantized).sum(dim=0)
+        correct += int((counts.argmax(dim=1) == torch.from_numpy(samples.labels[chosen])).sum())
     model.train()
-    return correct / len(labels)
+    return correct / len(samples.labels)
 
 
 def set_state_quantization(model: nn.Module, enabled: bool) -> None:
@@ -155,14 +178,24 @@ def _restore(
     return history
 
 
-def _batches(pixels: Tensor, labels: Tensor, config: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(inputs: Tensor, labels: Tensor, config: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
     for chosen in torch.split(torch.randperm(len(labels)), config.batch):
-        images = pixels[chosen]
-        if config.flip:
-            square = images.reshape(len(images), 28, -1)
-            mirrored = torch.rand(len(images), 1, 1) < 0.5
-            images = torch.where(mirrored, square.flip(-1), square).reshape(len(images), -1)
-        yield images, labels[chosen]
+        yield _shown(_augmented(inputs[chosen], config), config.encoding == "direct"), labels[chosen]
+
+
+def _augmented(values: Tensor, config: TrainConfig) -> Tensor:
+    if config.flip:
+        mirrored = torch.rand(len(values), *[1] * (values.ndim - 1)) < 0.5
+        values = torch.where(mirrored, values.flip(-1), values)
+    if config.shift:
+        axes = (-1,) if values.ndim < 4 else (-2, -1)
+        values = values.roll(torch.randint(-config.shift, config.shift + 1, (len(axes),)).tolist(), axes)
+    return values
+
+
+def _shown(values: Tensor, direct: bool) -> Tensor:
+    """(B, ...) as it is, (B, T, ...) as (T, B, ...); float32."""
+    return (values if direct else values.transpose(0, 1)).float()
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: float) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from brevitas.nn import QuantLinear
+from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.training.neurons import NEURONS, reset_neurons
 
 Step = Callable[[Tensor], Tensor]
+_STOCK = (QuantLinear.forward, QuantConv2d.forward)
 
 
 @dataclass
@@ -123,45 +124,48 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
     return False
 
 
-def run_sequence(model: nn.Module, inputs: Tensor, steps: int, *, quantize_weights: bool = True) -> Tensor:
-    """Output spikes (T, B, classes) for direct-coded inputs (B, ...), several times faster than calling the model.
+def run_sequence(
+    model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = True, quantize_weights: bool = True
+) -> Tensor:
+    """Output spikes (T, B, classes) of an `nn.Sequential`, several times faster than calling it step by step.
 
-    Weights are quantized once a sequence instead of once a step, and all modules before the first neuron run once,
-    since their input does not change. `quantize_weights=False` runs the float network (for warm-up epochs).
+    Layer after layer: a module without state sees all steps as one batch (so that a batch-norm takes its statistics
+    of all of them), or runs once where the same is shown at every step (`direct`); weights are quantized once.
+    `quantize_weights=False` runs the float network (for warm-up epochs).
     """
     reset_neurons(model)
-    plan = [(module, _prepared(module, quantize_weights)) for _, module in leaves(model)]
-    first = next((i for i, (module, _) in enumerate(plan) if isinstance(module, NEURONS)), len(plan))
-    current = inputs
-    for _, call in plan[:first]:
-        current = call(current)
-    outputs = []
-    for _ in range(steps):
-        values = current
-        for _, call in plan[first:]:
-            values = call(values)
-        outputs.append(values)
-    return torch.stack(outputs)
+    values, still = inputs, direct
+    for _, module in leaves(model):
+        call = _prepared(module, quantize_weights)
+        if isinstance(module, NEURONS):
+            values = torch.stack([call(current) for current in ([values] * steps if still else values.unbind())])
+            still = False
+        else:
+            together = call(values if still else values.flatten(0, 1))
+            values = together if still else together.reshape(steps, -1, *together.shape[1:])
+    return values.expand(steps, *values.shape) if still else values
 
 
 def _prepared(module: nn.Module, quantize_weights: bool) -> Step:
-    if (
-        isinstance(module, QuantLinear)
-        and type(module).forward is QuantLinear.forward
-        and not _quantizes_others(module)
-    ):
-        weight = module.quant_weight().value if quantize_weights else module.weight
-        bias = module.bias
-        return lambda values: nn.functional.linear(values, weight, bias)
     if isinstance(module, NEURONS):
         return lambda values: _spikes(module(values))
-    return module
+    if not isinstance(module, QuantLinear | QuantConv2d) or type(module).forward not in _STOCK:
+        return module
+    if _quantizes_others(module):
+        return module
+    weight = module.quant_weight().value if quantize_weights else module.weight
+    if isinstance(module, QuantLinear):
+        return lambda values: nn.functional.linear(values, weight, module.bias)
+    if module.padding_mode != "zeros":
+        return module
+    sizes = (module.stride, module.padding, module.dilation, module.groups)
+    return lambda values: nn.functional.conv2d(values, weight, module.bias, *sizes)
 
 
 def _spikes(result: Tensor | tuple[Tensor, Tensor]) -> Tensor:
     return result[0] if isinstance(result, tuple) else result
 
 
-def _quantizes_others(module: QuantLinear) -> bool:
+def _quantizes_others(module: QuantLinear | QuantConv2d) -> bool:
     """Whether more than the weights is quantized, so that the layer must be called as it stands."""
     return any(proxy.is_quant_enabled for proxy in (module.bias_quant, module.input_quant, module.output_quant))

@@ -1,0 +1,102 @@
+"""Address events (time, neuron) of many recordings, and the frames that a network takes of them."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.errors import DatasetError
+from squat_deploy.training.datasets import Samples
+
+_SUBSETS = {"train": False, "test": True}
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Recordings one after the other; recording i is `offsets[i]:offsets[i + 1]`.
+
+    Attributes:
+        times: (E,) int64, microseconds from the start of its recording.
+        addresses: (E,) int64, row-major position in `shape`.
+        offsets: (N + 1,) int64.
+        labels: (N,) int64.
+        is_test: (N,) bool.
+        shape: of one frame, (channels,) or (polarities, height, width).
+    """
+
+    times: NDArray[np.int64]
+    addresses: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    is_test: NDArray[np.bool_]
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        ends, size = self.offsets, math.prod(self.shape)
+        count = len(self.labels)
+        if len(ends) != count + 1 or len(self.is_test) != count or len(self.times) != len(self.addresses):
+            raise DatasetError("events: as many labels as recordings, and as many times as addresses, are needed")
+        if ends[0] != 0 or ends[-1] != len(self.times) or (np.diff(ends) < 0).any():
+            raise DatasetError("events: offsets must ascend from 0 to the number of events")
+        if len(self.times) and (self.times.min() < 0 or self.addresses.min() < 0 or self.addresses.max() >= size):
+            raise DatasetError(f"events: a time below 0, or an address outside {self.shape}")
+
+    def frames(self, steps: int, duration: int, high: int = 1, subset: str = "train") -> Samples:
+        """Events counted in `steps` windows of equal length, counts beyond `high` cut to it.
+
+        Args:
+            duration: microseconds that the windows cover from the start; what comes later is dropped.
+
+        Returns: inputs (N, steps, *shape) uint8.
+        """
+        chosen = np.flatnonzero(self.is_test == _SUBSETS[subset])
+        size = math.prod(self.shape)
+        frames = np.zeros((len(chosen), steps * size), dtype=np.uint8)
+        for row, index in enumerate(chosen):
+            part = slice(self.offsets[index], self.offsets[index + 1])
+            window = self.times[part] * steps // duration
+            kept = window < steps
+            cells = window[kept] * size + self.addresses[part][kept]
+            frames[row] = np.minimum(np.bincount(cells, minlength=steps * size), high)
+        return Samples(frames.reshape(len(chosen), steps, *self.shape), self.labels[chosen], "sequence")
+
+
+def read_nmnist(path: str | Path) -> Events:
+    """N-MNIST (Orchard et al., CC BY-SA 4.0) as flat arrays t (microseconds), x, y, p, offsets, labels, is_test.
+
+    Raises: DatasetError.
+    """
+    arrays = _arrays(Path(path), ("t", "x", "y", "p", "offsets", "labels", "is_test"))
+    addresses = (arrays["p"] * 34 + arrays["y"]) * 34 + arrays["x"]
+    return _events(arrays, arrays["t"], addresses, (2, 34, 34))
+
+
+def read_cochlea(path: str | Path, channels: int = 700) -> Events:
+    """Spoken digits as spikes of cochlea channels: t_half_ms (0.5 ms), unit, offsets, labels, is_test.
+
+    Raises: DatasetError.
+    """
+    arrays = _arrays(Path(path), ("t_half_ms", "unit", "offsets", "labels", "is_test"))
+    return _events(arrays, arrays["t_half_ms"] * 500, arrays["unit"], (channels,))
+
+
+def _events(arrays: dict[str, NDArray[Any]], times: Any, addresses: Any, shape: tuple[int, ...]) -> Events:
+    return Events(times, addresses, arrays["offsets"], arrays["labels"], arrays["is_test"].astype(bool), shape)
+
+
+def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.int64]]:
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name].astype(np.int64) for name in names}
+    except KeyError as error:
+        raise DatasetError(f"{path}: {error}; expected the arrays {', '.join(names)}") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path}: not an .npz file of plain arrays: {error}") from error
