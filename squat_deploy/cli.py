@@ -25,6 +25,7 @@ from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
 from squat_deploy.files import write_file
 from squat_deploy.network import InputSpec, Network
+from squat_deploy.readout import Readout
 from squat_deploy.report import agreement_table, certificate_table, checked_table, cost_line, network_table, ports_table
 from squat_deploy.simulator import simulate
 from squat_deploy.storage import load, save
@@ -187,6 +188,7 @@ def lower(
     high: High = None,
     step: Step = None,
     encoding: Encoded = "direct",
+    readout: Annotated[Readout, typer.Option(help="How the last neurons become a class.")] = "count",
     allow_unproven: Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -206,7 +208,7 @@ def lower(
         loaded = load_model(model, checkpoint)
         spec, count = infer_input(loaded, _shape(shape), low, high, step, encoding), steps
         name = model.rsplit(":", 1)[-1]
-    network = lower_model(loaded, spec, count, allow_unproven=allow_unproven, name=name)
+    network = lower_model(loaded, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
     save(network, out)
     tables = (network_table(network), certificate_table(network.certificate), f"saved {out}")
     _emit({"network": str(out), **_summary(network)}, as_json, *tables)
@@ -282,31 +284,31 @@ def simulate_command(
     inputs: InputsFile = None,
     samples: Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")] = 8,
     labels: LabelsFile = None,
-    out: Annotated[Path | None, typer.Option(help="Save counts, and the trace, as .npz.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Save scores, and the trace, as .npz.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Keep sums, states and spikes of every step.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a network on integer inputs with the NumPy executor."""
     loaded = load(network)
     result = simulate(loaded, _inputs(loaded, inputs, samples), trace=trace)
-    document: dict[str, Any] = {"classes": result.classes.tolist(), "counts": result.counts.tolist()}
+    document: dict[str, Any] = {"classes": result.classes.tolist(), "scores": result.scores.tolist()}
     if labels is not None:
         classes = _array(labels)
         check_labels(classes, len(result.classes))
         document["accuracy"] = float((result.classes == classes).mean())
     if out is not None:
-        _save_result(out, result.counts, result.trace or ())
-    table = Table("sequence", "class", "spike counts", title=f"{len(result.counts)} sequences")
-    for index, counts in enumerate(result.counts[:20].tolist()):
-        table.add_row(str(index), str(result.classes[index]), " ".join(map(str, counts)))
+        _save_result(out, result.scores, result.trace or ())
+    table = Table("sequence", "class", "scores", title=f"{len(result.scores)} sequences")
+    for index, scores in enumerate(result.scores[:20].tolist()):
+        table.add_row(str(index), str(result.classes[index]), " ".join(map(str, scores)))
     lines = [f"accuracy {document['accuracy']:.2%}"] if labels is not None else []
     _emit(document, as_json, table, *lines)
 
 
-def _save_result(path: Path, counts: NDArray[Any], trace: tuple[Any, ...]) -> None:
+def _save_result(path: Path, scores: NDArray[Any], trace: tuple[Any, ...]) -> None:
     import io
 
-    arrays: dict[str, Any] = {"counts": counts}
+    arrays: dict[str, Any] = {"scores": scores}
     for index, layer in enumerate(trace, start=1):
         arrays |= {f"layer{index}_{key}": getattr(layer, key) for key in ("sums", "states", "spikes")}
     buffer = io.BytesIO()

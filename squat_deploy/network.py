@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from squat_deploy.certificate import Certificate
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.joins import Join, Range
+from squat_deploy.readout import Readout
 from squat_deploy.synapses import Conv2d, Dense, Synapses, freeze
 from squat_deploy.synapses import IntArray as IntArray  # re-exported: the word of every other module
 
@@ -164,6 +165,7 @@ class Network:
         wires: for every layer the positions of the layers that it takes, -1 for the network's input. A neuron layer
             that comes later, or the layer itself, stands for its spikes of the step before (none in the first).
             By default each layer takes the one before it. The last layer is the output.
+        readout: how the output neurons become a class.
     """
 
     input: InputSpec
@@ -172,6 +174,7 @@ class Network:
     certificate: Certificate = field(default_factory=Certificate)
     name: str = "network"
     wires: Wires = ()
+    readout: Readout = "count"
 
     def __post_init__(self) -> None:
         if not self.wires:
@@ -231,7 +234,7 @@ class Network:
 
     @property
     def digest(self) -> str:
-        """sha256 over everything that decides a spike: input, steps and all integers; names do not count."""
+        """sha256 over everything that decides a spike or the class: input, steps, all integers; names do not count."""
         hasher = hashlib.sha256()
         spec = self.input
         head = [
@@ -243,6 +246,8 @@ class Network:
             spec.encoding,
             self.steps,
         ]
+        if self.readout != "count":
+            head.append(self.readout)
         hasher.update(json.dumps(head).encode())
         for index, (layer, wire) in enumerate(zip(self.layers, self.wires, strict=True)):
             if wire != (index - 1,):

@@ -8,6 +8,7 @@ import numpy as np
 
 from squat_deploy.joins import Add, Concat, Pool2d
 from squat_deploy.network import INPUT, MAX_NEURONS, Layer, Network, Neuron, range_of
+from squat_deploy.readout import OF_MEMBRANES, READOUTS, order_rule
 from squat_deploy.synapses import Conv2d, Dense, IntArray, Synapses
 
 MAX_PATCH_VALUES = 2**25  # what a sample of a convolution takes in memory
@@ -32,7 +33,16 @@ def broken_rule(network: Network) -> str | None:
     for index, layer in enumerate(network.layers):  # in order: ranges of later layers are made of earlier ones
         for rule in _rules(network, index):
             return f"{layer.name}: {rule}"
-    return None
+    return broken_readout(network.readout, network.neurons[-1])
+
+
+def broken_readout(readout: str, output: Neuron) -> str | None:
+    """Why these output neurons cannot be read out so, or None."""
+    if readout not in READOUTS:
+        return f"readout must be one of {', '.join(READOUTS)}; got {readout!r}"
+    used = np.unique(output.table)
+    rule = order_rule(output.membranes[used], output.successor[used]) if readout in OF_MEMBRANES else None
+    return rule and f"{output.name}: {rule}"
 
 
 def _broken_wire(network: Network) -> str | None:

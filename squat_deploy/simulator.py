@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.joins import Join, Pool2d, Range
 from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron
+from squat_deploy.readout import updated
 from squat_deploy.synapses import Conv2d, Dense, Synapses
 
 _LOOKUP_LIMIT = 2**22  # entries of a (table, state, sum) lookup: stays in the cache
@@ -46,19 +47,19 @@ class Result:
     """What a simulation returns.
 
     Attributes:
-        counts: spike counts (B, classes).
+        scores: (B, classes), what the network's readout makes of the output; spike counts with "count".
         trace: what every neuron layer did, if asked for.
         stated: (B,) classes, where an executor names them itself.
     """
 
-    counts: IntArray
+    scores: IntArray
     trace: tuple[LayerTrace, ...] | None = None
     stated: IntArray | None = None
 
     @property
     def classes(self) -> IntArray:
-        """(B,) class with the most spikes, the lowest index on ties, as `argmax`."""
-        return self.counts.argmax(axis=1) if self.stated is None else self.stated
+        """(B,) class with the highest score, the lowest index on ties, as `argmax`."""
+        return self.scores.argmax(axis=1) if self.stated is None else self.stated
 
 
 def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None) -> Result:
@@ -81,10 +82,10 @@ def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, bat
     for start in range(0, max(samples, 1), size):
         window = slice(start, start + size)
         parts.append(_run(plan, values[window] if direct else values[:, window], trace))
-    counts = np.concatenate([part.counts for part in parts])
+    scores = np.concatenate([part.scores for part in parts])
     if not trace:
-        return Result(counts)
-    return Result(counts, tuple(joined(layers) for layers in zip(*(part.trace or () for part in parts), strict=True)))
+        return Result(scores)
+    return Result(scores, tuple(joined(layers) for layers in zip(*(part.trace or () for part in parts), strict=True)))
 
 
 def joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
@@ -262,7 +263,7 @@ def _run(plan: _Plan, inputs: NDArray[Any], trace: bool) -> Result:
         if isinstance(layer, Neuron)
     }
     records: dict[int, list[tuple[Any, ...]]] = {index: [] for index in values} if trace else {}
-    counts = np.zeros((samples, network.outputs), dtype=np.int64)
+    scores = np.zeros((samples, network.outputs), dtype=np.int64)
     for step in range(network.steps):
         values[INPUT] = inputs if direct else inputs[step]
         for index, (call, wire) in enumerate(zip(calls, network.wires, strict=True)):
@@ -275,10 +276,10 @@ def _run(plan: _Plan, inputs: NDArray[Any], trace: bool) -> Result:
                 if trace:
                     records[index].append((taken[0], np.asarray(state, dtype=np.uint16), result))
             values[index] = result
-        counts += values[len(calls) - 1]
+        scores = updated(network.readout, scores, result, state)
     if not trace:
-        return Result(counts)
-    return Result(counts, tuple(_layer_trace(network.layers[index], record) for index, record in records.items()))
+        return Result(scores)
+    return Result(scores, tuple(_layer_trace(network.layers[index], record) for index, record in records.items()))
 
 
 def _layer_trace(neuron: Layer, record: list[tuple[Any, ...]]) -> LayerTrace:

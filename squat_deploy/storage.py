@@ -52,6 +52,7 @@ def save(network: Network, path: str | Path) -> None:
         "name": network.name,
         "digest": network.digest,
         "steps": network.steps,
+        "readout": network.readout,
         "input": {**vars(spec), "shape": list(spec.shape)},
         "layers": [
             {"kind": type(layer).__name__, "name": layer.name, "takes": wire}
@@ -115,7 +116,8 @@ def _build(document: dict[str, Any], tensors: dict[str, IntArray]) -> Network:
     layers = tuple(_layer(entry, i, tensors) for i, entry in enumerate(document["layers"]))
     certificate = Certificate.from_dict(document["certificate"])
     wires = tuple(tuple(map(int, entry.get("takes", [i - 1]))) for i, entry in enumerate(document["layers"]))
-    return Network(spec, layers, int(document["steps"]), certificate, str(document["name"]), wires)
+    readout = document.get("readout", "count")
+    return Network(spec, layers, int(document["steps"]), certificate, str(document["name"]), wires, readout)
 
 
 def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> Layer:

@@ -374,7 +374,7 @@ def test_a_module_in_two_places_is_lowered_in_both() -> None:
         neuron.mem = torch.zeros(0)
     with torch.no_grad():
         counts = sum(model(torch.from_numpy(inputs).float()) for _ in range(8)).numpy()
-    assert np.array_equal(sd.simulate(network, inputs).counts, counts)
+    assert np.array_equal(sd.simulate(network, inputs).scores, counts)
 
 
 def test_int_then_scale_on_an_inexact_input_grid_counts_the_scaled_error() -> None:

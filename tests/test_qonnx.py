@@ -87,7 +87,7 @@ def test_the_metadata_says_what_the_tensors_do_not(small: sd.Network) -> None:
     document = json.loads({entry.key: entry.value for entry in model.metadata_props}["squat_deploy.network"])
     assert document["digest"] == small.digest and document["steps"] == 6
     assert document["input"] == {"shape": [16], "low": 0, "high": 15, "step": 0.0625, "encoding": "direct"}
-    assert document["readout"] == "most spikes, the lowest class on ties"
+    assert document["readout"] == "count"
     assert document["certificate"][0]["proven"] is True
     assert np.array_equal(np.array(document["layers"][1]["membranes"], "f4"), small.neurons[0].membranes)
 

@@ -473,9 +473,9 @@ def test_a_changed_body_of_the_scan(small: sd.Network, tmp_path: Path) -> None:
     model = sd.emit_qonnx(small, form="sequence")
     scan = next(n for n in model.graph.node if n.op_type == "Scan")
     body = next(a.g for a in scan.attribute if a.name == "body")
-    next(n for n in body.node if n.output[0] == "counts_next").op_type = "Sub"
+    next(n for n in body.node if n.output[0] == "scores_next").op_type = "Sub"
     onnx.save(model, tmp_path / "x.onnx")
-    with pytest.raises(FileFormatError, match=r"node 'counts_next.Add' \(Sub\): the network has Add here$"):
+    with pytest.raises(FileFormatError, match=r"node 'scores_next.Add' \(Sub\): the network has Add here$"):
         sd.load(tmp_path / "x.onnx")
 
 

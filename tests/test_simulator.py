@@ -79,7 +79,7 @@ def test_by_definition(encoding: str, levels: int, tables: int, lookup: bool, mo
                 assert np.array_equal(layer.sums[t, sample], sums)
                 assert np.array_equal(layer.states[t, sample], states)
                 assert np.array_equal(layer.spikes[t, sample], spikes)
-        assert np.array_equal(result.counts[sample], sum(row[-1][2].astype(int) for row in expected))
+        assert np.array_equal(result.scores[sample], sum(row[-1][2].astype(int) for row in expected))
 
 
 def test_ranges_by_brute_force() -> None:

@@ -69,7 +69,7 @@ for name in ("torch", "snntorch", "brevitas"):
 import numpy as np, squat_deploy as sd
 net = sd.load({str(saved)!r})
 x = np.ones((3, 16), int)
-assert sd.simulate(net, x).counts.shape == (3, 4)
+assert sd.simulate(net, x).scores.shape == (3, 4)
 sd.emit_hls(net, {str(tmp_path / "out")!r})
 from squat_deploy.cli import app
 app(["certify", {str(saved)!r}], standalone_mode=False)

@@ -100,7 +100,7 @@ def _missing(executor: str) -> str:
 
 
 def _numpy_row(network: Network, reference: Result, labels: NDArray[Any] | None, seconds: float) -> ExecutorRow:
-    samples = len(reference.counts)
+    samples = len(reference.scores)
     values = sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
     accuracy = accuracy_of(reference.classes, labels)
     return ExecutorRow("numpy", samples, network.steps, values, 0, None, accuracy, samples / seconds)

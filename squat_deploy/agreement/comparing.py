@@ -59,9 +59,9 @@ def traces_of(network: Network, traces: Mapping[str, T]) -> list[T]:
 
 
 def compare_traces(reference: Result, result: Result) -> tuple[int, int, str | None]:
-    """(values compared, differences, the first one) of the first samples: sums, states, spikes, counts, classes."""
-    samples, wrong, first = len(result.counts), 0, None
-    values = result.counts.size + samples
+    """(values compared, differences, the first one) of the first samples: sums, states, spikes, scores, classes."""
+    samples, wrong, first = len(result.scores), 0, None
+    values = result.scores.size + samples
     for want, got in zip(reference.trace or (), result.trace or (), strict=True):
         for key, what in (("sums", "synaptic sum"), ("states", "state"), ("spikes", "spike")):
             differs = getattr(want, key)[:, :samples] != getattr(got, key)
@@ -70,7 +70,7 @@ def compare_traces(reference: Result, result: Result) -> tuple[int, int, str | N
                 step, sample, index = (int(v) for v in np.argwhere(differs)[0])
                 first = f"sequence {sample} step {step} {want.name} neuron {index}: {what}"
     ends = {
-        "spike counts": int((reference.counts[:samples] != result.counts).sum()),
+        "scores": int((reference.scores[:samples] != result.scores).sum()),
         "classes": int((reference.classes[:samples] != result.classes).sum()),
     }
     return values, wrong + sum(ends.values()), first or next((what for what, n in ends.items() if n), None)

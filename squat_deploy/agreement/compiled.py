@@ -34,7 +34,7 @@ def cpp_row(
         toolchain.run(["make", "-s", "build-host/csim"], project)
         log = toolchain.run(["./build-host/csim", "tb/data", "--time"], project, may_fail=True)
     outcome = parse_testbench(log)
-    samples = len(reference.counts)
+    samples = len(reference.scores)
     accuracy = accuracy_of(reference.classes, labels) if outcome.mismatches == 0 else None
     return ExecutorRow(
         "c++",

@@ -24,7 +24,7 @@ def graph_rows(
     from squat_deploy.backends.qonnx.executors import ENGINE_FORMS, run_form
 
     axis = 0 if network.input.encoding == "direct" else 1
-    samples = min(len(reference.counts), QONNX_SAMPLES if engine == "qonnx" else len(reference.counts))
+    samples = min(len(reference.scores), QONNX_SAMPLES if engine == "qonnx" else len(reference.scores))
     part = np.take(inputs, range(samples), axis=axis)
     rows, refused = [], []
     for form in ENGINE_FORMS[engine]:

@@ -14,10 +14,13 @@ from squat_deploy.agreement.comparing import accuracy_of, compare_torch, traces_
 from squat_deploy.agreement.result import ExecutorRow
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import IntArray, Network
+from squat_deploy.readout import Readout
 from squat_deploy.simulator import Result
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from squat_deploy.training.sequence import LayerTrace as ModelTrace
 
 _BATCH = 500
 
@@ -32,9 +35,9 @@ def torch_row(
 
     direct = network.input.encoding == "direct"
     real = torch.from_numpy((inputs * network.input.step).astype(np.float32))
-    samples = len(reference.counts)
+    samples = len(reference.scores)
     mismatches, first, seconds = 0, None, 0.0
-    counts = np.zeros_like(reference.counts)
+    classes = np.zeros_like(reference.classes)
     _check_widths(network, model, real[:1] if direct else real[:, :1], direct)
     for start in range(0, samples, _BATCH):
         window = slice(start, start + _BATCH)
@@ -48,10 +51,28 @@ def torch_row(
             spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
             wrong, where = compare_torch(neuron, layer, window, spikes, membranes)
             mismatches, first = mismatches + wrong, first or where
-        counts[window] = spikes.reshape(*spikes.shape[:2], -1).sum(axis=0).astype(np.int64)
-    values = sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
-    accuracy = accuracy_of(counts.argmax(axis=1), labels)
+        classes[window] = _read_out(network.readout, traces_of(network, traces)[-1])
+    wrong = int((classes[window] != reference.classes[window]).sum())
+    mismatches, first = mismatches + wrong, first or ("classes" if wrong else None)
+    values = samples + sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
+    accuracy = accuracy_of(classes, labels)
     return ExecutorRow("torch", samples, network.steps, values, mismatches, first, accuracy, samples / seconds)
+
+
+def _read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
+    """(B,) class by torch's own sums, maxima and ties, on the spikes and membranes of the trained output layer."""
+    import torch
+
+    spikes, membranes = (torch.stack(values).flatten(2) for values in (trace.spikes, trace.membranes))
+    steps = len(spikes)
+    if readout == "count":
+        classes = spikes.sum(dim=0).argmax(dim=1)
+    elif readout == "first":
+        fired = torch.where(spikes > 0, torch.arange(steps).reshape(-1, 1, 1), steps)
+        classes = fired.amin(dim=0).argmin(dim=1)
+    else:
+        classes = (membranes.amax(dim=0) if readout == "highest-membrane" else membranes[-1]).argmax(dim=1)
+    return classes.numpy()
 
 
 def _check_widths(network: Network, model: nn.Module, real: Any, direct: bool) -> None:

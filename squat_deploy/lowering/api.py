@@ -16,7 +16,8 @@ from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import walk_program
 from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.quantizers import StateQuantizer
-from squat_deploy.rules import broken_rule
+from squat_deploy.readout import Readout
+from squat_deploy.rules import broken_readout, broken_rule
 from squat_deploy.simulator import simulate
 from squat_deploy.training.copying import frozen_copy
 from squat_deploy.training.sequence import run_model
@@ -27,7 +28,13 @@ _SELF_TEST_STEPS = 8
 
 
 def lower(
-    model: nn.Module, spec: InputSpec, steps: int, *, allow_unproven: bool = False, name: str = "network"
+    model: nn.Module,
+    spec: InputSpec,
+    steps: int,
+    *,
+    readout: Readout = "count",
+    allow_unproven: bool = False,
+    name: str = "network",
 ) -> Network:
     """Turns a trained model into a Network of integers that equals it on every input.
 
@@ -36,6 +43,8 @@ def lower(
             BatchNorm1d and InputQuantizer; it is not changed.
         spec: the integers that enter; those of the model's InputQuantizer if it has one.
         steps: time steps of one sequence.
+        readout: how the last neurons become a class: "count" (most spikes), "first" (first to fire),
+            "highest-membrane" or "last-membrane"; ties go to the lowest class, as torch's argmax.
         allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate.
 
     Raises:
@@ -56,7 +65,10 @@ def lower(
         unproven = (proof for proof in certificate.layers if not proof.proven)
         raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
     layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(walk.layers))
-    network = Network(spec, layers, steps, certificate, name, tuple(walk.wires))
+    network = Network(spec, layers, steps, certificate, name, tuple(walk.wires), readout)
+    if (rule := broken_readout(readout, network.neurons[-1])) is not None:
+        hint = 'use reset_delay=True and neurons with one state, or readout="count"'
+        raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))
     if (rule := broken_rule(network)) is not None:
         raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))
     if certificate.proven:

@@ -117,7 +117,7 @@ def _entry_usage(design: Design) -> Usage:
 
 
 def _readout_usage(design: Design) -> Usage:
-    return Usage("readout", lut=_CONTROL_LUT, ff=_CONTROL_FF).plus(memory("counts", design.network.outputs, 32))
+    return Usage("readout", lut=_CONTROL_LUT, ff=_CONTROL_FF).plus(memory("scores", design.network.outputs, 32))
 
 
 def _list(design: Design, number: int) -> Usage:

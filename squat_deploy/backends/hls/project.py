@@ -23,6 +23,7 @@ from squat_deploy.backends.hls.schedule import LOOP_OVERHEAD_CYCLES, Schedule, e
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import Network, Neuron, int_bits
+from squat_deploy.readout import OF_MEMBRANES, SCORES
 from squat_deploy.simulator import simulate
 from squat_deploy.synapses import Conv2d
 
@@ -61,7 +62,7 @@ def render(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None = 
     data = golden_data(network, checked, result, [part.number for part in design.neurons])
     schedule = estimate(design, event_counts(design, checked, result))
     budget = budget_of(design, config.part)
-    context = _context(design, config, schedule, budget, len(result.counts)) | {"data_files": sorted(data)}
+    context = _context(design, config, schedule, budget, len(result.scores)) | {"data_files": sorted(data)}
     files = dict(_sources(_environment(design), design, context))
     files.update({f"tb/data/{name}": text for name, text in data.items()})
     files[MANIFEST] = _manifest(design, config, budget, files)
@@ -89,6 +90,9 @@ def _context(design: Design, config: HlsConfig, schedule: Schedule, budget: Budg
         "widths": _widths(design),
         "steps": network.steps,
         "outputs": network.outputs,
+        "readout": network.readout,
+        "reads_states": network.readout in OF_MEMBRANES,
+        "scores": SCORES[network.readout],
         "config": config,
         "schedule": schedule,
         "overhead": LOOP_OVERHEAD_CYCLES,
@@ -102,12 +106,12 @@ def _context(design: Design, config: HlsConfig, schedule: Schedule, budget: Budg
 
 
 def _compared(design: Design, sequences: int) -> int:
-    """Values that the testbench compares: constants, states and spikes, counts and TLAST."""
+    """Values that the testbench compares: constants, states and spikes, scores and TLAST."""
     network, longer = design.network, design.network.steps > 1
     steps_run = (sequences + 1 + longer) * network.steps + (network.steps + 1) // 2
     traced = sum(part.size for part in design.neurons)
-    counts = (sequences + 2 + 2 * longer) * network.outputs
-    return sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + counts)
+    scores = (sequences + 2 + 2 * longer) * network.outputs
+    return sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + scores)
 
 
 def _widths(design: Design) -> list[tuple[str, int, int]]:
@@ -217,7 +221,12 @@ def _manifest(design: Design, config: HlsConfig, budget: Budget, files: dict[str
         "generator": "squat_deploy",
         "schema": 2,
         "version": __version__,
-        "network": {"digest": network.digest, "steps": network.steps, "input": vars(network.input)},
+        "network": {
+            "digest": network.digest,
+            "steps": network.steps,
+            "readout": network.readout,
+            "input": vars(network.input),
+        },
         "config": config.model_dump(),
         "certificate": network.certificate.to_dict(),
         "layers": [_entry_of(part) for part in design.parts],

@@ -16,6 +16,7 @@ from squat_deploy.backends.hls.design import Design, Part
 from squat_deploy.backends.hls.graph import ENTRY, Process
 from squat_deploy.joins import Add, Concat, Pool2d
 from squat_deploy.network import IntArray
+from squat_deploy.readout import OF_MEMBRANES, Readout
 from squat_deploy.simulator import Result
 
 LOOP_OVERHEAD_CYCLES = 5  # entry, fill and drain of one pipelined loop, an assumption of the estimate
@@ -108,9 +109,21 @@ def _costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
     arriving = dict(events) if design.graph.repeats else {**events, ENTRY: np.where(fresh, entering, 0.0)}
     for process in design.graph.processes:
         costs.append(sum((_part_cost(part, arriving, steps == 0) for part in design.parts_of(process)), np.zeros(1)))
+    if network.readout in OF_MEMBRANES:
+        costs[-1] = costs[-1] + network.outputs + overhead  # the last neurons hand their states over
     last, outputs = steps == network.steps - 1, len(design.parts)
-    costs.append(events[outputs] + overhead + np.where(last, network.outputs + overhead, 0))
+    costs.append(
+        _readout_cost(network.readout, network.outputs, events[outputs]) + np.where(last, network.outputs + overhead, 0)
+    )
     return [np.broadcast_to(cost, entering.shape) for cost in costs]
+
+
+def _readout_cost(readout: Readout, classes: int, spikes: Cycles) -> Cycles:
+    listed = spikes + LOOP_OVERHEAD_CYCLES
+    if readout == "count":
+        return listed
+    walked = np.full_like(spikes, classes + LOOP_OVERHEAD_CYCLES)
+    return walked + listed if readout == "first" else walked
 
 
 def _part_cost(part: Part, events: dict[int, Cycles], first: NDArray[np.bool_]) -> Cycles:

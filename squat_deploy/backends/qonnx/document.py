@@ -15,6 +15,7 @@ from squat_deploy.certificate import LayerProof
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
+from squat_deploy.readout import Readout
 from squat_deploy.rules import MAX_PATCH_VALUES, MAX_VALUES
 
 KEY = "squat_deploy.network"
@@ -30,7 +31,7 @@ class Document:
     Attributes:
         batch: the fixed batch size, or None.
         trace: whether sums, states and spikes of every layer are outputs too.
-        readout: how spikes become a class.
+        readout: how spikes or states become a class; the highest score wins, the lowest class on ties.
         layers: sizes, ranges, level tables of every layer, and what it takes.
         certificate: what has been proven of it, a neuron layer a row.
     """
@@ -43,7 +44,7 @@ class Document:
     digest: str
     steps: int
     input: InputSpec
-    readout: Literal["most spikes, the lowest class on ties"]
+    readout: Readout
     layers: Annotated[tuple[LayerPlan, ...], FailFast()]
     certificate: Annotated[tuple[LayerProof, ...], FailFast()]
 

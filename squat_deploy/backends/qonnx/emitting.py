@@ -35,8 +35,8 @@ def emit_qonnx(
     Args:
         path: also write the model to this file, whole or not at all.
         form: "step", one time step with the states as inputs and outputs; "sequence", all steps in a Scan, from the
-            initial states to spike counts and class; "finn", one step in QONNX's convention (integers in float32,
-            MultiThreshold), for qonnx and FINN.
+            initial states to scores (of the readout) and class; "finn", one step in QONNX's convention (integers in
+            float32, MultiThreshold), for qonnx and FINN.
         batch: a fixed batch size; by default any (symbolic N). The form "finn" has batch 1.
         trace: also give the synaptic sums, states and spikes of every layer.
 
@@ -74,7 +74,7 @@ def structure(document: Document) -> GraphBuilder:
         return step(spec, plans, batch, document.trace)
     if document.form == "finn":
         return finn_step(spec, plans, document.trace)
-    return sequence(spec, plans, document.steps, batch, document.trace)
+    return sequence(spec, plans, document.steps, batch, document.readout, document.trace)
 
 
 def _document(network: Network, form: Form, batch: int | None, trace: bool) -> Document:
@@ -92,7 +92,7 @@ def _document(network: Network, form: Form, batch: int | None, trace: bool) -> D
         digest=network.digest,
         steps=network.steps,
         input=network.input,
-        readout="most spikes, the lowest class on ties",
+        readout=network.readout,
         layers=plan_layers(network),
         certificate=network.certificate.layers,
     )

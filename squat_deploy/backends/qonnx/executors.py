@@ -16,6 +16,7 @@ from squat_deploy.backends.qonnx.integer import roles
 from squat_deploy.backends.qonnx.plan import JoinPlan, NeuronPlan, Plan, late_plans, neuron_plans, plan_layers
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import IntArray, Network
+from squat_deploy.readout import scores_of
 from squat_deploy.simulator import LayerTrace, Result, joined
 
 Arrays = dict[str, NDArray[Any]]
@@ -67,8 +68,8 @@ def run_form(network: Network, inputs: IntArray, form: Form, engine: str) -> Res
             runners[fixed] = model, onnxruntime_runner(model) if engine == "onnxruntime" else qonnx_runner(model)
         results.append(run_model(network, plans, *runners[fixed], part, form))
     traces = zip(*(result.trace or () for result in results), strict=True)
-    counts, classes = (np.concatenate([getattr(result, key) for result in results]) for key in ("counts", "classes"))
-    return Result(counts, tuple(joined(parts) for parts in traces), classes)
+    scores, classes = (np.concatenate([getattr(result, key) for result in results]) for key in ("scores", "classes"))
+    return Result(scores, tuple(joined(parts) for parts in traces), classes)
 
 
 def run_model(
@@ -86,7 +87,7 @@ def run_model(
     traces = tuple(
         _trace(plan, *(np.stack([step[key, plan.name] for step in steps]) for key in keys)) for plan in neurons
     )
-    return Result(traces[-1].spikes.sum(axis=0, dtype=np.int64), traces)
+    return Result(scores_of(network.readout, traces[-1].spikes, traces[-1].states), traces)
 
 
 def _steps(

@@ -1,4 +1,4 @@
-"""The form `sequence`: the step inside a Scan, from the initial states to spike counts and class."""
+"""The form `sequence`: the step inside a Scan, from the initial states to scores and class."""
 
 from __future__ import annotations
 
@@ -27,15 +27,18 @@ from squat_deploy.backends.qonnx.plan import (
     neuron_plans,
 )
 from squat_deploy.network import INPUT, InputSpec
+from squat_deploy.readout import OF_MEMBRANES, Readout
 
 Declared = tuple[str, int, Shape, Range]
 
 
-def sequence(spec: InputSpec, plans: Sequence[Plan], steps: int, batch: Batch, trace: bool) -> GraphBuilder:
+def sequence(
+    spec: InputSpec, plans: Sequence[Plan], steps: int, batch: Batch, readout: Readout, trace: bool
+) -> GraphBuilder:
     """All time steps.
 
     Inputs: `input`, (N, *shape) shown at every step, or (T, N, *shape) for sequence inputs.
-    Outputs: `counts` (N, classes) and `class` (N,), the lowest on ties; with `trace` also `<neurons>.synaptic_sums`,
+    Outputs: `scores` (N, classes) and `class` (N,), the lowest on ties; with `trace` also `<neurons>.synaptic_sums`,
     `<neurons>.states` and `<neurons>.spike_train`, (T, N, neurons), of every neuron layer.
 
     With direct inputs, whatever depends on nothing else is made once, before the Scan, and carried through it.
@@ -55,12 +58,13 @@ def sequence(spec: InputSpec, plans: Sequence[Plan], steps: int, batch: Batch, t
     carried += [
         start_value(b, x, f"{p.name}.spikes_initial", 0, p.neurons, batch, UINT8, direct) for p in late_plans(plans)
     ]
-    carried.append(start_value(b, x, "counts_initial", 0, classes, batch, INT32, direct))
+    carried.append(start_value(b, x, "scores_initial", 0, classes, batch, INT32, direct))
     scanned = b.constant("time", np.arange(steps, dtype=np.int32)) if direct else x
-    body, finals, traces = _body(b, spec, plans, steps, batch, held, set(range(len(plans))) - once, trace)
+    run = set(range(len(plans))) - once
+    body, finals, traces = _body(b, spec, plans, steps, batch, held, run, readout, trace)
     b.scan(body, [*carried, *held.values(), scanned], [*finals, *traces], 1)
-    b.node("ArgMax", ["counts"], "class", INT64, (batch,), (0, classes - 1), axis=1, keepdims=0)
-    for name in ("counts", "class", *(name for name, *_ in traces)):
+    b.node("ArgMax", ["scores"], "class", INT64, (batch,), (0, classes - 1), axis=1, keepdims=0)
+    for name in ("scores", "class", *(name for name, *_ in traces)):
         b.output(name)
     return b
 
@@ -100,17 +104,19 @@ def _body(
     batch: Batch,
     held: dict[int, str],
     run: set[int],
+    readout: Readout,
     trace: bool,
 ) -> tuple[GraphBuilder, list[Declared], list[Declared]]:
     """The body of the Scan, and what the Scan gives: final values of all that is carried, then traces.
 
-    Carried from step to step: states, spikes that are taken late, counts, and what is constant.
+    Carried from step to step: states, spikes that are taken late, scores, and what is constant.
     """
     b = GraphBuilder("step")
     classes = plans[-1].outputs
-    counting: Declared = ("counts", INT32, (batch, classes), (0, steps))
+    bounds = state_range(neuron_plans(plans)[-1]) if readout in OF_MEMBRANES else (0, steps)
+    scoring: Declared = ("scores", INT32, (batch, classes), bounds)
     states, before = carried_inputs(b, plans, batch, INT32, UINT8)
-    counts = b.input("counts_before", *counting[1:])
+    scores = b.input("scores_before", *scoring[1:])
     known = {
         source: b.input(f"{name}_held", outer.element(name), outer.shape(name), outer.bounds(name))
         for source, name in held.items()
@@ -121,15 +127,13 @@ def _body(
         entering = container(spec_range(spec))
         known[INPUT] = b.input("input_step", entering, (batch, *spec.shape), spec_range(spec))
     found = walk(b, plans, IntegerForm(), known, states, before, run)
-    last = found.values[len(plans) - 1]
-    fired = b.node("Cast", [last], "spikes_int", INT32, (batch, classes), SPIKES, to=INT32)
-    b.node("Add", [counts, fired], "counts_next", *counting[1:])
+    _score(b, readout, scores, found.values[len(plans) - 1], found.states[len(plans) - 1], scoring)
     finals: list[Declared] = [
         (f"{p.name}.state_final", INT32, (batch, p.neurons), state_range(p)) for p in neuron_plans(plans)
     ]
     finals += [(f"{p.name}.spikes_final", UINT8, (batch, p.neurons), SPIKES) for p in late_plans(plans)]
-    finals.append(counting)
-    for name in (*found.states.values(), *(found.values[source] for source in before), "counts_next"):
+    finals.append(scoring)
+    for name in (*found.states.values(), *(found.values[source] for source in before), "scores_next"):
         b.output(name)
     for name in held.values():
         kept = (outer.element(name), outer.shape(name), outer.bounds(name))
@@ -137,6 +141,24 @@ def _body(
         b.output(f"{name}_kept")
         finals.append((f"{name}_final", *kept))
     return b, finals, _record(b, plans, found, steps, batch) if trace else []
+
+
+def _score(b: GraphBuilder, readout: Readout, scores: str, spikes: str, states: str, scoring: Declared) -> None:
+    """`scores_next`, as `readout.updated` defines it."""
+    _, element, shape, bounds = scoring
+    if readout == "last-membrane":
+        b.node("Identity", [states], "scores_next", element, shape, bounds)
+        return
+    if readout == "highest-membrane":
+        b.node("Max", [scores, states], "scores_next", element, shape, bounds)
+        return
+    gained = b.node("Cast", [spikes], "spikes_int", INT32, shape, SPIKES, to=INT32)
+    if readout == "first":
+        before = b.node(
+            "Min", [scores, b.constant("one", np.array(1, dtype=np.int32))], "fired_before", INT32, shape, SPIKES
+        )
+        gained = b.node("Max", [gained, before], "fired", INT32, shape, SPIKES)
+    b.node("Add", [scores, gained], "scores_next", element, shape, bounds)
 
 
 def _record(b: GraphBuilder, plans: Sequence[Plan], found: StepTensors, steps: int, batch: Batch) -> list[Declared]:
