@@ -39,7 +39,7 @@ INPUT_RANGES = ((0, 1), (0, 1), (0, 15), (-8, 7), (0, 255), (-1, 1), (1, 3))
 class Drawn:
     """A trained-looking model, its inputs, and how to fold it."""
 
-    model: nn.Sequential
+    model: nn.Module
     spec: InputSpec
     steps: int
     inputs: np.ndarray

@@ -16,12 +16,8 @@ from pathlib import Path
 
 import torch
 
-import squat_deploy as sd
-from squat_deploy.errors import LoweringError, NotProvenError
-from tests.drawing import draw
 from tests.graphs import check_every_form
-from tests.model_drawing import draw_model
-from tests.test_agreement import assert_a_known_limit
+from tests.law import assert_law, drawn_for, lowered
 
 
 @dataclass(frozen=True)
@@ -38,38 +34,17 @@ def check(seed: int) -> Outcome:
     """Draws, lowers and verifies one network."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    if seed % 2:
-        return check_model(seed)
-    drawn = draw(seed)
+    drawn = drawn_for(seed)
     try:
-        network = sd.lower(drawn.model, drawn.spec, drawn.steps)
-    except NotProvenError:
-        return Outcome(seed, "unproven", 0, drawn.options)
-    except Exception as error:  # noqa: BLE001 (a fuzzer reports them all)
-        return Outcome(seed, f"FAILED {type(error).__name__}: {error}", 0, drawn.options)
-    try:
-        agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
-        wrong = next((f"FAILED {row.label}: {row.first}" for row in agreement.rows if row.mismatches), None)
+        network = lowered(drawn)
+        if network is None:
+            return Outcome(seed, "unproven", 0, drawn.options)
+        values = assert_law(drawn, network)
         with tempfile.TemporaryDirectory() as folder:
-            cleaned = check_every_form(network, drawn.inputs, Path(folder))
+            values += check_every_form(network, drawn.inputs, Path(folder))
     except Exception as error:  # noqa: BLE001 (a fuzzer reports them all)
         return Outcome(seed, f"FAILED {type(error).__name__}: {error}", 0, drawn.options)
-    return Outcome(seed, wrong or "agrees", sum(row.values for row in agreement.rows) + cleaned, drawn.options)
-
-
-def check_model(seed: int) -> Outcome:
-    """A model with a forward of its own, in torch and NumPy."""
-    drawn = draw_model(seed)
-    try:
-        network = sd.lower(drawn.model, drawn.spec, drawn.steps)
-        agreement = sd.verify(network, drawn.model, drawn.inputs, executors=("torch", "numpy"))
-    except LoweringError as error:
-        assert_a_known_limit(error)
-        return Outcome(seed, "unproven", 0, "")
-    except Exception as error:  # noqa: BLE001 (a fuzzer reports them all)
-        return Outcome(seed, f"FAILED {type(error).__name__}: {error}", 0, "draw_model")
-    wrong = next((f"FAILED {row.label}: {row.first}" for row in agreement.rows if row.mismatches), None)
-    return Outcome(seed, wrong or "agrees", sum(row.values for row in agreement.rows), "draw_model")
+    return Outcome(seed, "agrees", values, drawn.options)
 
 
 def main() -> int:

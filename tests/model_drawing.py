@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import snntorch as snn
@@ -15,23 +14,14 @@ from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 from torch import nn
 
-from squat_deploy import InputSpec
+from squat_deploy import HlsConfig, InputSpec
 from squat_deploy.quantizers import state_quant
+from tests.drawing import Drawn
 
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class DrawnModel:
-    """A trained-looking model and its inputs."""
-
-    model: nn.Module
-    spec: InputSpec
-    steps: int
-    inputs: np.ndarray
-
-
-def draw_model(seed: int) -> DrawnModel:
+def draw_model(seed: int) -> Drawn:
     """Everything about one model follows from the seed."""
     rng = random.Random(seed)
     torch.manual_seed(seed)
@@ -43,7 +33,7 @@ def draw_model(seed: int) -> DrawnModel:
     samples = rng.randint(1, 6)
     lead = (samples,) if spec.encoding == "direct" else (steps, samples)
     inputs = np.random.default_rng(seed).integers(low, high + 1, (*lead, *shape))
-    return DrawnModel(model, spec, steps, inputs)
+    return Drawn(model, spec, steps, inputs, HlsConfig(pe=rng.randint(1, 16)), "a model with a forward")
 
 
 def _weights(rng: random.Random, module: nn.Module) -> nn.Module:

@@ -1,0 +1,101 @@
+"""Readouts: four ways from spikes and states to a class, the same in torch and in every executor."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from torch import nn
+
+import squat_deploy as sd
+from squat_deploy.errors import FileFormatError, LoweringError
+from squat_deploy.quantizers import state_quant
+from squat_deploy.readout import READOUTS, scores_of
+from squat_deploy.training.models import dense_lif_net
+from tests.law import ROWS, assert_agrees
+
+SPEC = sd.InputSpec((16,), 0, 15, 2.0**-4)
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Sequential:
+    torch.manual_seed(0)
+    return dense_lif_net((16, 8, 4), beta=0.9, state_bits=3).eval()
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_every_executor_names_the_class_of_torch(
+    readout: str, model: nn.Sequential, rng: np.random.Generator, compiler: None, tmp_path: Path
+) -> None:
+    network = sd.lower(model, SPEC, 6, readout=readout)
+    agreement = sd.verify(network, model, rng.integers(0, 16, (60, 16)))
+    assert [row.label for row in agreement.rows] == ROWS
+    assert_agrees(agreement)
+    sd.save(network, tmp_path / "n.safetensors")
+    sd.emit_qonnx(network, tmp_path / "n.onnx", form="sequence")
+    for name in ("n.safetensors", "n.onnx"):
+        read = sd.load(tmp_path / name)
+        assert read.readout == readout and read.digest == network.digest
+
+
+def test_a_class_that_differs_is_noticed(model: nn.Sequential, rng: np.random.Generator) -> None:
+    """The model's own class is compared, not only what it is made of."""
+    network = sd.lower(model, SPEC, 6)
+    inputs = rng.integers(0, 16, (60, 16))
+    reference = sd.simulate(network, inputs, trace=True)
+    other = sd.simulate(dataclasses.replace(network, readout="last-membrane"), inputs)
+    assert (reference.classes != other.classes).any()
+
+
+def test_scores_and_ties() -> None:
+    spikes = np.array([[[0, 0, 0]], [[0, 1, 1]], [[1, 0, 1]], [[1, 0, 0]]], dtype=bool)
+    states = np.array([[[3, 1, 0]], [[0, 5, 5]], [[2, 2, 1]], [[1, 2, 2]]])
+    wanted = {
+        "count": ([2, 1, 2], 0),
+        "first": ([2, 3, 3], 1),  # the first spike in step 1, twice: the lower class
+        "highest-membrane": ([3, 5, 5], 1),
+        "last-membrane": ([1, 2, 2], 1),
+    }
+    for readout, (scores, winner) in wanted.items():
+        found = scores_of(readout, spikes, states)
+        assert found.tolist() == [scores] and found.argmax(axis=1) == winner, readout
+    silent = scores_of("first", np.zeros((4, 1, 3), dtype=bool), states)
+    assert silent.tolist() == [[0, 0, 0]]
+
+
+def test_digests_of_readouts_differ(model: nn.Sequential) -> None:
+    assert len({sd.lower(model, SPEC, 6, readout=readout).digest for readout in READOUTS}) == len(READOUTS)
+
+
+def test_states_that_are_no_membranes_are_refused() -> None:
+    """An immediate reset takes membranes down again: index and membrane part."""
+    torch.manual_seed(0)
+    layers = dense_lif_net((16, 4))
+    layers.lif1 = snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True, state_quant=state_quant(2))
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(layers, SPEC, 3, readout="highest-membrane")
+    assert "readout: " in str(caught.value) and "state indices that ascend with the membrane" in str(caught.value)
+    assert 'or readout="count"' in str(caught.value)
+
+
+def test_classes_with_tables_of_their_own_are_refused(model: nn.Sequential) -> None:
+    network = sd.lower(model, SPEC, 3)
+    neuron = network.neurons[-1]
+    arrays = {key: np.repeat(getattr(neuron, key), 2, axis=0) for key in ("thresholds", "successor", "fire_level")}
+    membranes = np.stack([neuron.membranes[0], neuron.membranes[0] * 2])
+    own = dataclasses.replace(neuron, **arrays, membranes=membranes, table=np.array([0, 1, 0, 1]))
+    changed = dataclasses.replace(network, layers=(*network.layers[:-1], own), readout="last-membrane")
+    from squat_deploy.rules import broken_rule
+
+    assert "the same level table for every class" in str(broken_rule(changed))
+
+
+def test_unknown_readouts_in_files_are_refused(model: nn.Sequential, tmp_path: Path) -> None:
+    network = dataclasses.replace(sd.lower(model, SPEC, 3), readout="mean")
+    sd.save(network, tmp_path / "n.safetensors")
+    with pytest.raises(FileFormatError, match="readout must be one of count, first, highest-membrane, last-membrane"):
+        sd.load(tmp_path / "n.safetensors")
