@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,15 +35,9 @@ def input_spec() -> InputSpec:
 
 def model() -> nn.Sequential:
     """The trained torch model, in eval mode (needs the `train` extra)."""
-    from squat_deploy.training.checkpoint import load_weights
-    from squat_deploy.training.loop import TrainConfig
+    from squat_deploy.training.loop import trained_model
 
-    path = folder() / "model.safetensors"
-    with safe_open(path, framework="numpy") as file:
-        saved = json.loads(file.metadata()["squat_deploy.checkpoint"])["config"]
-    network = TrainConfig.model_validate(saved).model()
-    load_weights(network, path)
-    return network.eval()
+    return trained_model(folder() / "model.safetensors")[0]
 
 
 def images() -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -24,6 +24,7 @@ from squat_deploy.agreement import Agreement, check_labels, verify
 from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
 from squat_deploy.files import write_file
+from squat_deploy.levels import Kind
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.readout import Readout
 from squat_deploy.report import agreement_table, certificate_table, checked_table, cost_line, network_table, ports_table
@@ -40,7 +41,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors), or its graph (.onnx).")]
 InputsFile = Annotated[Path | None, typer.Option(help="Integer inputs as .npy, (B, ...) or (T, B, ...).")]
 LabelsFile = Annotated[Path | None, typer.Option(help="Classes as .npy, (B,).")]
-DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files.")]
+DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files, or .npz file of events.")]
 _MAX_ARRAY_BYTES = 2**32
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,41 +126,44 @@ def _summary(network: Network) -> dict[str, Any]:
 @_guarded
 def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")] = Path("runs/fashion_mnist"),
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 60,
-    state_bits: Annotated[int, typer.Option(help="Width of the membrane, 1 to 8.")] = 2,
-    weight_bits: Annotated[int, typer.Option(help="Width of the weights, 2 to 8.")] = 4,
-    levels: Annotated[
-        Literal["uniform", "threshold-centred", "zero-centred"], typer.Option(help="Spacing of the levels.")
-    ] = "threshold-centred",
-    hidden: Annotated[int, typer.Option(help="Hidden neurons.")] = 256,
-    float_epochs: Annotated[int, typer.Option(help="First epochs in float.")] = 0,
-    batch: Annotated[int, typer.Option(help="Images an update.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Adam's, at the start of the cosine.")] = 1e-3,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    config: Annotated[Path | None, typer.Option(help="YAML file of a training; other options go before it.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data [60].")] = None,
+    state_bits: Annotated[int | None, typer.Option(help="Width of the membrane, 1 to 8 [2].")] = None,
+    weight_bits: Annotated[int | None, typer.Option(help="Width of the weights, 2 to 8 [4].")] = None,
+    levels: Annotated[Kind | None, typer.Option(help="Spacing of the levels [threshold-centred].")] = None,
+    hidden: Annotated[int | None, typer.Option(help="Hidden neurons of the dense network [256].")] = None,
+    float_epochs: Annotated[int | None, typer.Option(help="First epochs in float [0].")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples an update [128].")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Adam's, at the start of the cosine [0.001].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed [0].")] = None,
     data: DataFolder = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch missing data into --data.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train the reference network on Fashion-MNIST with quantized weights and states."""
-    from squat_deploy.training.datasets import fashion_mnist
+    """Train a network with quantized weights and states: by default the bundled one on Fashion-MNIST."""
+    from squat_deploy.configs import read_yaml
+    from squat_deploy.training.data import read_data
     from squat_deploy.training.loop import MODEL, TrainConfig
     from squat_deploy.training.loop import train as run_training
 
-    config = TrainConfig(
-        sizes=(784, hidden, 10),
-        epochs=epochs,
-        state_bits=state_bits,
-        weight_bits=weight_bits,
-        kind=levels,
-        float_epochs=float_epochs,
-        batch=batch,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    training, test = (fashion_mnist(split, data, download=download).samples() for split in ("train", "test"))
-    _, history = run_training(config, training, test, out, resume=resume, quiet=as_json)
-    document = {"model": str(out / MODEL), "config": config.model_dump(mode="json"), "history": history}
+    stated = {
+        "epochs": epochs,
+        "state_bits": state_bits,
+        "weight_bits": weight_bits,
+        "kind": levels,
+        "sizes": None if hidden is None else (784, hidden, 10),
+        "float_epochs": float_epochs,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    chosen = TrainConfig() if config is None else read_yaml(config, TrainConfig)
+    changed = {key: value for key, value in stated.items() if value is not None}
+    chosen = TrainConfig.model_validate({**chosen.model_dump(), **changed})
+    training, test = read_data(chosen, data, download=download)
+    _, history = run_training(chosen, training, test, out, resume=resume, quiet=as_json)
+    document = {"model": str(out / MODEL), "config": chosen.model_dump(mode="json"), "history": history}
     _emit(document, as_json, f"test accuracy {history[-1]['accuracy']:.2%}; the model is in {out / MODEL}")
 
 

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import snntorch as snn
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from torch import nn
 
 from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses, read_brevitas
+from squat_deploy.configs import read_yaml
 from squat_deploy.errors import ConfigError
 from squat_deploy.levels import Kind
 from squat_deploy.lowering.api import lower
@@ -23,9 +23,6 @@ from squat_deploy.names import unique_name
 from squat_deploy.network import Encoding, InputSpec, Network
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.layers import FixedConv2d, FixedLinear
-
-MAX_YAML_BYTES = 2**20
-_NO_TOKENS = (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)  # small files that become large, or anything else
 
 
 class _Strict(BaseModel):
@@ -120,24 +117,6 @@ def _value(value: float | list[float]) -> float | torch.Tensor:
     return torch.tensor(value) if isinstance(value, list) else value
 
 
-def read_config(path: Path) -> ImportConfig:
-    """Raises: ConfigError for a file that is missing, too large, not YAML, or has other keys or values."""
-    try:
-        if path.stat().st_size > MAX_YAML_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(token, _NO_TOKENS) for token in yaml.scan(text)):
-            raise ConfigError(f"{path}: anchors, aliases and tags are not read; write values out")
-        return ImportConfig.model_validate(yaml.safe_load(text))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:5])
-        raise ConfigError(f"{path}: {faults}") from error
-    except (yaml.YAMLError, LookupError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
-
-
 def import_qonnx(
     weights: str | Path, neurons: str | Path, *, allow_unproven: bool = False, name: str | None = None
 ) -> Network:
@@ -164,7 +143,7 @@ def imported_model(weights: Path, neurons: Path) -> tuple[nn.Sequential, InputSp
 
     Raises: FileFormatError for the ONNX file, ConfigError for the YAML file, each naming what does not fit.
     """
-    config, graph = read_config(neurons), read_brevitas(weights)
+    config, graph = read_yaml(neurons, ImportConfig), read_brevitas(weights)
     entries = config.of_layers(len(graph.layers))
     if len(entries) != len(graph.layers):
         raise ConfigError(f"{neurons}: {len(entries)} neurons for {len(graph.layers)} layers of {weights}")

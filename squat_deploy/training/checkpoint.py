@@ -24,6 +24,18 @@ def save_model(model: nn.Module, path: Path, metadata: dict[str, Any] | None = N
     write_file(path, save_tensors(tensors, {_FORMAT: json.dumps(metadata or {})}))
 
 
+def model_metadata(path: Path) -> dict[str, Any]:
+    """What `save_model` wrote beside the weights. Raises: FileFormatError."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found = json.loads((file.metadata() or {})[_FORMAT])
+    except (OSError, SafetensorError, LookupError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: not a model of this project's training: {error}") from error
+    if not isinstance(found, dict):
+        raise FileFormatError(f"{path}: not a model of this project's training")
+    return found
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a state dict from safetensors, or from a torch file with `weights_only=True`.
 

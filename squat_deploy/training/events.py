@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.errors import DatasetError
-from squat_deploy.training.datasets import Samples
-
-_SUBSETS = {"train": False, "test": True}
+from squat_deploy.training.datasets import Samples, Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,7 @@ class Events:
         if len(self.times) and (self.times.min() < 0 or self.addresses.min() < 0 or self.addresses.max() >= size):
             raise DatasetError(f"events: a time below 0, or an address outside {self.shape}")
 
-    def frames(self, steps: int, duration: int, high: int = 1, subset: str = "train") -> Samples:
+    def frames(self, steps: int, duration: int, high: int = 1, split: Split = "train") -> Samples:
         """Events counted in `steps` windows of equal length, counts beyond `high` cut to it.
 
         Args:
@@ -55,7 +53,7 @@ class Events:
 
         Returns: inputs (N, steps, *shape) uint8.
         """
-        chosen = np.flatnonzero(self.is_test == _SUBSETS[subset])
+        chosen = np.flatnonzero(self.is_test == (split == "test"))
         size = math.prod(self.shape)
         frames = np.zeros((len(chosen), steps * size), dtype=np.uint8)
         for row, index in enumerate(chosen):

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.levels import Kind
+from squat_deploy.network import Encoding
 from squat_deploy.quantizers import StateQuantizer
-from squat_deploy.training.checkpoint import load_training, save_model, save_training
+from squat_deploy.training.checkpoint import load_training, load_weights, model_metadata, save_model, save_training
 from squat_deploy.training.datasets import Samples
 from squat_deploy.training.models import Recipe, conv_lif_net, dense_lif_net, recurrent_lif_net
 from squat_deploy.training.sequence import run_sequence
 
+Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes"]
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 _EVALUATION_BATCH = 1000
@@ -31,6 +33,8 @@ class TrainConfig(BaseModel):
     """All that decides a training run; saved with its checkpoints.
 
     Attributes:
+        dataset: what to train on; `training.data` reads it.
+        duration: microseconds of a recording that the steps divide (event data).
         net: which network of `training.models`; `sizes` are its neurons or channels a layer, inputs first.
         features: of a convolutional net, what its last pooling leaves.
         input_bits: width of the pixels of images; not used by nets that take counts of events.
@@ -45,10 +49,11 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    dataset: Dataset = "fashion-mnist"
+    duration: int = Field(300_000, ge=1)
     net: Literal["dense", "conv", "recurrent"] = "dense"
     sizes: tuple[int, ...] = (784, 256, 10)
     features: int = Field(0, ge=0)
-    encoding: Literal["direct", "sequence"] = "direct"
     weight_bits: int = Field(4, ge=2, le=8)
     state_bits: int = Field(2, ge=1, le=8)
     kind: Kind = "threshold-centred"
@@ -67,6 +72,11 @@ class TrainConfig(BaseModel):
     shift: int = Field(0, ge=0)
     clip: float = Field(0, ge=0)
     seed: int = 0
+
+    @property
+    def encoding(self) -> Encoding:
+        """Images are shown at every step, recordings are a sequence of frames."""
+        return "direct" if self.dataset == "fashion-mnist" else "sequence"
 
     def model(self) -> nn.Sequential:
         """The network to train, freshly initialized."""
@@ -151,6 +161,14 @@ def evaluate(model: nn.Module, samples: Samples, steps: int, *, quantized: bool 
         correct += int((counts.argmax(dim=1) == torch.from_numpy(samples.labels[chosen])).sum())
     model.train()
     return correct / len(samples.labels)
+
+
+def trained_model(path: Path) -> tuple[nn.Sequential, TrainConfig]:
+    """A model that `train` wrote, in eval mode, and how it was trained. Raises: FileFormatError."""
+    config = TrainConfig.model_validate(model_metadata(path).get("config"))
+    model = config.model()
+    load_weights(model, path)
+    return model.eval(), config
 
 
 def set_state_quantization(model: nn.Module, enabled: bool) -> None:

@@ -1,0 +1,33 @@
+"""Typed configuration files: YAML of others, read into pydantic models with every fault named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from squat_deploy.errors import ConfigError
+
+MAX_YAML_BYTES = 2**20
+_NO_TOKENS = (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)  # small files that become large, or anything else
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def read_yaml(path: Path, kind: type[Config]) -> Config:
+    """Raises: ConfigError for a file that is missing, too large, not YAML, or has other keys or values."""
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(token, _NO_TOKENS) for token in yaml.scan(text)):
+            raise ConfigError(f"{path}: anchors, aliases and tags are not read; write values out")
+        return kind.model_validate(yaml.safe_load(text))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:5])
+        raise ConfigError(f"{path}: {faults}") from error
+    except (yaml.YAMLError, LookupError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
