@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import squat_deploy as sd
-from squat_deploy import toolchain
 from squat_deploy.configs import read_yaml
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError
 from squat_deploy.training.data import VARIABLES, read_data
@@ -17,6 +16,7 @@ from squat_deploy.training.datasets import available
 from squat_deploy.training.events import Events, read_cochlea, read_nmnist
 from squat_deploy.training.loop import TrainConfig, train, trained_model
 from tests.law import ROWS, assert_agrees
+from tests.test_hls import make
 
 FOLDER = Path(__file__).parents[1] / "examples" / "trained"
 SHAPES = {"fashion_conv": (1, 28, 28), "nmnist_conv": (2, 34, 34), "fsdd_recurrent": (700,)}
@@ -41,7 +41,7 @@ def test_trained_networks_agree(name: str, rng: np.random.Generator, ap_headers:
     agreement = sd.verify(network, model, inputs, folder=tmp_path / "hls")
     assert_agrees(agreement)
     assert [row.label for row in agreement.rows] == ROWS
-    assert "PASS: 0 mismatches" in toolchain.run(["make", "csim-ap"], tmp_path / "hls")
+    assert make(tmp_path / "hls", "csim-ap").startswith("PASS: 0 mismatches")
     assert "The design fits by this estimate" in (tmp_path / "hls/reports/estimate.txt").read_text()
 
 
@@ -91,13 +91,13 @@ def test_events_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         read_nmnist(path)
     path.write_bytes(b"nonsense")
-    with pytest.raises(DatasetError, match="not an .npz file of plain arrays"):
+    with pytest.raises(DatasetError, match="plain arrays"):
         read_nmnist(path)
     np.savez(path, t=np.zeros(1))
     with pytest.raises(DatasetError, match="expected the arrays t, x, y, p, offsets"):
         read_nmnist(path)
-    np.savez(path, t=np.array([object()]))
-    with pytest.raises(DatasetError, match="not an .npz file of plain arrays"):
+    np.savez(path, t_half_ms=np.array([object()]))
+    with pytest.raises(DatasetError, match="plain arrays"):
         read_cochlea(path)
 
 
