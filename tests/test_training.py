@@ -12,14 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import squat_deploy as sd
 from squat_deploy import bundled
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError
 from squat_deploy.training import loop
 from squat_deploy.training.checkpoint import load_weights, save_model
 from squat_deploy.training.datasets import Images, Samples, available, fashion_mnist, read_idx
 from squat_deploy.training.loop import TrainConfig, train
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.training.models import conv_lif_net, dense_lif_net
 from squat_deploy.training.sequence import run_model, run_sequence
+from squat_deploy.training.settling import settle_norms
 
 
 def images(count: int, seed: int) -> Samples:
@@ -152,3 +154,28 @@ def test_pickles_are_never_run(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError):
         load_weights(dense_lif_net((6, 4)), tmp_path / "m.pt")
     assert not (tmp_path / "owned").exists()
+
+
+def test_norms_settle_clear_of_decisions() -> None:
+    """A decision within float32 rounding is moved away, by less than anyone could measure."""
+    model = conv_lif_net((1, 3, 2), 12, kernel=3, input_bits=2, state_bits=4).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.norm1.running_mean.zero_()
+        model.norm1.running_var.fill_(1 - 1e-5)  # the norm changes nothing: decisions lie on the grid
+        for module in (model.conv1, model.fc):
+            module.weight.copy_(torch.randint(-7, 8, module.weight.shape) / 8)
+    spec = sd.InputSpec((1, 6, 6), 0, 3, 0.25)
+    network = sd.lower(model, spec, 3, allow_unproven=True)
+    if network.certificate.proven:
+        model.norm1.bias.data += float(network.certificate.layers[0].margin or 0)
+        network = sd.lower(model, spec, 3, allow_unproven=True)
+    assert not network.certificate.proven
+    before = model.norm1.bias.clone()
+    for _ in range(5):
+        if not (moved := settle_norms(model, network)):
+            break
+        assert all(row.startswith("lif1: ") for row in moved)
+        network = sd.lower(model, spec, 3, allow_unproven=True)
+    assert network.certificate.proven and settle_norms(model, network) == []
+    assert 0 < float((model.norm1.bias - before).abs().max()) < 1e-4
