@@ -7,7 +7,7 @@ first layer (`HlsConfig.encoder`), so that a host sends one frame a sequence, or
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,17 +101,12 @@ class EventEncoder(_Encoder):
         counts = np.bincount(cells, minlength=steps * spec.size)
         return np.minimum(counts, spec.high).astype(np.int64).reshape(steps, 1, *spec.shape)
 
-    def words(self, frames: NDArray[np.integer]) -> list[int]:
-        """A stream (frames (T, inputs) of counts) that comes back as these frames: events at the start of windows."""
-        steps, inputs = np.nonzero(frames)
-        repeated = np.repeat(steps * self.window << 16 | inputs, frames[steps, inputs])
-        return [*repeated.tolist(), END_OF_EVENTS]
+
+AnyEncoder = RateEncoder | LatencyEncoder | EventEncoder
+Encoder = Annotated[AnyEncoder, Field(discriminator="kind")]
 
 
-Encoder = Annotated[RateEncoder | LatencyEncoder | EventEncoder, Field(discriminator="kind")]
-
-
-def check_encoder(encoder: RateEncoder | LatencyEncoder | EventEncoder, spec: InputSpec, steps: int) -> None:
+def check_encoder(encoder: AnyEncoder, spec: InputSpec, steps: int) -> None:
     """Raises: ConfigError where the network does not take what the encoder gives."""
     if spec.encoding != "sequence":
         raise ConfigError(f"encoder {encoder.kind}: the network must take a sequence of frames; its input is direct")
@@ -125,6 +120,16 @@ def check_encoder(encoder: RateEncoder | LatencyEncoder | EventEncoder, spec: In
             )
     elif (spec.low, spec.high) != (0, 1):
         raise ConfigError(f"encoder {encoder.kind}: gives spikes; the network takes {spec.low}..{spec.high}")
+
+
+def takes_intensities(encoder: AnyEncoder | None) -> TypeGuard[RateEncoder | LatencyEncoder]:
+    """Whether one frame of intensities is a whole sequence."""
+    return isinstance(encoder, RateEncoder | LatencyEncoder)
+
+
+def frames_of(encoder: AnyEncoder | None, inputs: NDArray[Any], steps: int) -> NDArray[Any]:
+    """What the network takes: spikes of intensities (B, *shape); frames, which events come from, are there already."""
+    return encoder(inputs, steps) if takes_intensities(encoder) else inputs
 
 
 def _intensities(values: NDArray[np.integer], bits: int) -> IntArray:

@@ -16,6 +16,7 @@ from squat_deploy.agreement.graphs import graph_rows
 from squat_deploy.agreement.result import Agreement, ExecutorRow
 from squat_deploy.agreement.trained import evaluating, torch_row
 from squat_deploy.backends.hls import HlsConfig
+from squat_deploy.encoders import frames_of, takes_intensities
 from squat_deploy.errors import ConfigError, ExportError, ToolError
 from squat_deploy.network import Network
 from squat_deploy.simulator import Result, simulate
@@ -41,7 +42,7 @@ def verify(
 
     Args:
         model: the trained torch model; needed for the executor "torch".
-        inputs: integers, as for `simulate`.
+        inputs: integers, as for `simulate`; intensities (B, *shape) where `config` has an encoder of them.
         labels: (B,) classes, for the accuracy.
         executors: any of "torch", "numpy", "c++", "onnxruntime" (emitted step and sequence graphs, default optimization
             level) and "qonnx" (those and the finn graph; the first 16 samples); by default all that can run here, and
@@ -52,7 +53,8 @@ def verify(
     Raises: ConfigError for unknown executors; ToolError where a named one is missing or the C++ cannot be built.
     """
     chosen, not_run = _choose(executors, model)
-    checked = network.input.check(inputs, network.steps)
+    encoder = config.encoder if config else None
+    checked = network.input.check(frames_of(encoder, inputs, network.steps), network.steps)
     check_labels(labels, checked.shape[0 if network.input.encoding == "direct" else 1])
     started = time.perf_counter()
     reference = simulate(network, checked, trace=True)
@@ -63,7 +65,16 @@ def verify(
             rows.insert(0, torch_row(network, model, checked, reference, labels))
     if "c++" in chosen:
         try:
-            rows.append(cpp_row(network, checked, reference, labels, config or HlsConfig(), folder))
+            rows.append(
+                cpp_row(
+                    network,
+                    inputs if takes_intensities(encoder) else checked,
+                    reference,
+                    labels,
+                    config or HlsConfig(),
+                    folder,
+                )
+            )
         except ExportError as error:
             if executors is not None:
                 raise

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from squat_deploy.backends.hls.design import Design, Part
 from squat_deploy.backends.hls.graph import ENTRY
+from squat_deploy.encoders import takes_intensities
 from squat_deploy.network import Neuron, int_bits
 
 _SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # (depth, width) of 18 Kbit
@@ -113,6 +114,11 @@ def _logic_rom(name: str, entries: int, width: int, copies: int) -> Usage:
 def _entry_usage(design: Design) -> Usage:
     usage = Usage("input", lut=_CONTROL_LUT, ff=_CONTROL_FF)
     usage = usage.plus(_lists(design, ENTRY))
+    spec, encoder = design.network.input, design.encoder
+    if takes_intensities(encoder):
+        usage = usage.plus(memory("frame", spec.size, encoder.bits))
+    elif encoder is not None:
+        usage = usage.plus(memory("counts", spec.size, spec.bits)).plus(memory("touched", spec.size, 16))
     return usage.plus(_list(design, ENTRY)) if design.graph.repeats else usage
 
 

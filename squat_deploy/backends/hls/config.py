@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from squat_deploy.encoders import Encoder
+
 MAX_PE = 64  # spikes of the neurons updated together travel in one 64-bit mask
 DEFAULT_PE = 16
 
@@ -19,6 +21,8 @@ class HlsConfig(BaseModel):
         pe: channels updated in parallel (neurons, where there are no channels), for all layers or by the name of a
             neuron layer; at most 64.
         form: "offset" or "threshold" tables, or "auto" (thresholds up to 4 levels, else offset where it exists).
+        encoder: stands in front of the first layer of a network that takes a sequence of frames: the core then takes
+            intensities and makes spikes of them (rate, latency), or takes the address events of a sensor.
         vectors: golden sequences to draw when no stimulus is given.
     """
 
@@ -28,4 +32,5 @@ class HlsConfig(BaseModel):
     clock_ns: float = Field(5.0, gt=0, le=1000)
     pe: int | dict[str, int] = DEFAULT_PE
     form: Literal["auto", "offset", "threshold"] = "auto"
+    encoder: Encoder | None = None
     vectors: int = Field(8, ge=1, le=100_000)

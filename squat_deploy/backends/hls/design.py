@@ -14,6 +14,7 @@ from squat_deploy.backends.hls.graph import Graph, Listing, Node, Place, Process
 from squat_deploy.backends.hls.lanes import Lanes
 from squat_deploy.backends.hls.tables import NeuronTables, neuron_tables
 from squat_deploy.backends.hls.weights import Axis, WeightRom, axis_of, weight_rom
+from squat_deploy.encoders import AnyEncoder, check_encoder
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.joins import Add, Concat, Pool2d
 from squat_deploy.network import IntArray, Network, Neuron, int_bits
@@ -119,6 +120,7 @@ class Design:
     network: Network
     graph: Graph
     parts: tuple[Part, ...]
+    encoder: AnyEncoder | None = None
 
     @cached_property
     def neurons(self) -> tuple[Part, ...]:
@@ -134,6 +136,8 @@ def design_of(network: Network, config: HlsConfig) -> Design:
     """Folds a network. Raises: ExportError, ConfigError naming the layer and the rule."""
     if network.input.size >= MAX_INPUTS:
         raise ExportError(f"inputs: at most {MAX_INPUTS - 1} a time step; got {network.input.size}")
+    if config.encoder is not None:
+        check_encoder(config.encoder, network.input, network.steps)
     names = {neuron.name for neuron in network.neurons}
     if isinstance(config.pe, dict) and (unknown := sorted(set(config.pe) - names)):
         raise ConfigError(f"pe: no layer is called {', '.join(unknown)}; the layers are {', '.join(sorted(names))}")
@@ -148,7 +152,8 @@ def design_of(network: Network, config: HlsConfig) -> Design:
     for process in graph.processes:
         pe = _folding(process, config)
         lanes.update({node.number: _lanes(graph, node, pe) for node in process.nodes if _has_lanes(node)})
-    return Design(network, graph, tuple(_part(graph, node, lanes, config) for node in graph.nodes))
+    parts = tuple(_part(graph, node, lanes, config) for node in graph.nodes)
+    return Design(network, graph, parts, config.encoder)
 
 
 def _has_lanes(node: Node) -> bool:

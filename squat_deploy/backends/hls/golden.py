@@ -8,29 +8,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.encoders import AnyEncoder, takes_intensities
 from squat_deploy.network import IntArray, Network
 from squat_deploy.simulator import Result
 
 
-def default_stimulus(network: Network, count: int) -> IntArray:
+def default_stimulus(network: Network, count: int, encoder: AnyEncoder | None = None) -> IntArray:
     """Random sequences, the same for the same network; the first is all low, the second all high."""
     spec, rng = network.input, np.random.default_rng(int(network.digest[:16], 16))
-    lead = (count,) if spec.encoding == "direct" else (network.steps, count)
-    values = rng.integers(spec.low, spec.high + 1, (*lead, *spec.shape))
-    axis = 0 if spec.encoding == "direct" else 1
-    for position, extreme in enumerate((spec.low, spec.high)[: max(0, count - 1)]):
+    low, high, single = spec.low, spec.high, spec.encoding == "direct"
+    if takes_intensities(encoder):
+        low, high, single = 0, 2**encoder.bits - 1, True
+    values = rng.integers(low, high + 1, (*((count,) if single else (network.steps, count)), *spec.shape))
+    axis = 0 if single else 1
+    for position, extreme in enumerate((low, high)[: max(0, count - 1)]):
         values[(slice(None),) * axis + (position,)] = extreme
     return values
 
 
-def golden_data(network: Network, inputs: IntArray, result: Result, numbers: Sequence[int]) -> dict[str, str]:
+def golden_data(
+    network: Network, inputs: NDArray[Any], single: bool, result: Result, numbers: Sequence[int]
+) -> dict[str, str]:
     """Golden files of the testbench by name: comma-separated integers, one frame or step a line.
 
     Args:
+        inputs: what the core takes, (B, *shape) where one frame is a sequence (`single`), else (T, B, *shape).
         numbers: of the neuron layers in the design.
     """
     size = network.input.size
-    if network.input.encoding == "direct":
+    if single:
         frames = inputs.reshape(-1, size)
     else:
         frames = inputs.reshape(network.steps, -1, size).transpose(1, 0, 2).reshape(-1, size)

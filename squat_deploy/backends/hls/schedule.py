@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.backends.hls.design import Design, Part
 from squat_deploy.backends.hls.graph import ENTRY, Process
+from squat_deploy.encoders import takes_intensities
 from squat_deploy.joins import Add, Concat, Pool2d
 from squat_deploy.network import IntArray
 from squat_deploy.readout import OF_MEMBRANES, Readout
@@ -105,7 +106,12 @@ def _costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
     words = -(-spec.size // (32 // spec.bits))
     scan = words + entering if (spec.low, spec.high) == (0, 1) else np.full_like(entering, spec.size)
     again = entering + overhead if design.graph.repeats else np.zeros_like(entering)
-    costs = [np.where(fresh, scan + overhead, 1.0) + again]
+    if design.encoder is None:
+        costs = [np.where(fresh, scan + overhead, 1.0) + again]
+    elif takes_intensities(design.encoder):
+        costs = [np.where(steps == 0, spec.size + overhead, 0) + spec.size + overhead + 0 * entering]
+    else:
+        costs = [4 * entering + 2 * overhead]  # one event an address, counted and listed
     arriving = dict(events) if design.graph.repeats else {**events, ENTRY: np.where(fresh, entering, 0.0)}
     for process in design.graph.processes:
         costs.append(sum((_part_cost(part, arriving, steps == 0) for part in design.parts_of(process)), np.zeros(1)))

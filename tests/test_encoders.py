@@ -1,0 +1,130 @@
+"""Encoders: the same bits in torch, NumPy and C++; sensors' events streamed to the core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import squat_deploy as sd
+from squat_deploy.encoders import LFSR_TAPS, EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.errors import ConfigError
+from squat_deploy.training.models import recurrent_lif_net
+from tests.law import assert_agrees
+from tests.test_hls import make
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Sequential:
+    torch.manual_seed(1)
+    return recurrent_lif_net((12, 8, 4), beta=0.9, state_bits=3).eval()
+
+
+def network(model: nn.Sequential, high: int = 1) -> sd.Network:
+    return sd.lower(model, sd.InputSpec((3, 2, 2), 0, high, 1.0, "sequence"), STEPS)
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_random_numbers_are_those_of_the_register(bits: int) -> None:
+    """Shift by shift, as the generated C++ does it."""
+    state, wanted = 77, []
+    for _ in range(500):
+        for _ in range(bits):
+            state = (state >> 1) ^ (LFSR_TAPS if state & 1 else 0)
+        wanted.append(state >> (32 - bits))
+    assert RateEncoder(bits=bits, seed=77).thresholds(5, 100).reshape(-1).tolist() == wanted
+
+
+def test_rates_are_the_intensities() -> None:
+    values = np.arange(256)[None]
+    spikes = RateEncoder()(values, 4000)
+    assert spikes.shape == (4000, 1, 256)
+    assert np.abs(spikes.mean(axis=0) - values / 256).max() < 0.03  # 4 deviations of 4000 draws
+    assert not spikes[:, 0, 0].any()
+
+
+@given(bits=st.integers(1, 8), steps=st.integers(1, 40))
+@settings(deadline=None)
+def test_latency_is_one_spike_the_brighter_the_earlier(bits: int, steps: int) -> None:
+    spikes = LatencyEncoder(bits=bits)(np.arange(2**bits)[None], steps)[:, 0]
+    assert spikes.sum(axis=0).tolist() == [0] + [1] * (2**bits - 1)
+    first = spikes[:, 1:].argmax(axis=0)
+    assert (np.diff(first) <= 0).all() and first[-1] == 0
+    assert bits == 1 or first[0] == steps - 1
+
+
+@pytest.mark.parametrize("encoder", [RateEncoder(bits=4, seed=9), RateEncoder(), LatencyEncoder(bits=5)])
+def test_intensities_agree_everywhere(
+    encoder: RateEncoder | LatencyEncoder,
+    model: nn.Sequential,
+    rng: np.random.Generator,
+    ap_headers: None,
+    tmp_path: Path,
+) -> None:
+    """The core makes its own spikes of one frame a sequence; the trained model takes NumPy's."""
+    net = network(model)
+    values = rng.integers(0, 2**encoder.bits, (20, 3, 2, 2))
+    config = sd.HlsConfig(encoder=encoder)
+    agreement = sd.verify(net, model, values, config=config, folder=tmp_path / "hls")
+    assert_agrees(agreement)
+    assert {"torch", "c++"} <= {row.executor for row in agreement.rows}
+    spikes = sd.simulate(net, encoder(values, STEPS), trace=True).trace
+    assert spikes is not None and spikes[0].spikes.any()
+    for target in ("csim-ap", "sanitize"):
+        assert make(tmp_path / "hls", target).startswith("PASS: 0 mismatches")
+
+
+@pytest.mark.parametrize("high", [1, 3])
+def test_events_streamed_to_the_core(
+    high: int, model: nn.Sequential, rng: np.random.Generator, ap_headers: None, tmp_path: Path
+) -> None:
+    """Also a sequence cut off before its end, and one in two calls: both are runs of the testbench."""
+    frames = np.minimum(rng.poisson(0.6, (STEPS, 20, 3, 2, 2)), high)
+    config = sd.HlsConfig(encoder=EventEncoder(window=100))
+    agreement = sd.verify(network(model, high), model, frames, config=config, folder=tmp_path / "hls")
+    assert_agrees(agreement)
+    for target in ("csim-ap", "sanitize"):
+        assert make(tmp_path / "hls", target).startswith("PASS: 0 mismatches")
+    top = (tmp_path / "hls/src/squat_top.h").read_text()
+    assert "ticks since the start of the sequence << 16 | address" in top
+
+
+def test_frames_of_events() -> None:
+    spec = sd.InputSpec((3,), 0, 2, 1.0, "sequence")
+    times, addresses = np.array([0, 5, 9, 10, 11, 12, 99]), np.array([1, 1, 1, 0, 2, 2, 0])
+    frames = EventEncoder(window=10)(times, addresses, spec, 2)
+    assert frames.tolist() == [[[0, 2, 0]], [[1, 0, 2]]]  # three events cut to 2; the last is too late
+    with pytest.raises(ConfigError, match=r"addresses 0\.\.2"):
+        EventEncoder(window=10)(times, addresses + 1, spec, 2)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "spec", "message"),
+    [
+        (RateEncoder(), sd.InputSpec((12,), 0, 1), "encoder rate: the network must take a sequence of frames"),
+        (LatencyEncoder(), sd.InputSpec((12,), 0, 3, 1.0, "sequence"), "encoder latency: gives spikes; the network"),
+        (EventEncoder(window=9), sd.InputSpec((12,), -1, 1, 1.0, "sequence"), "encoder events: counts start at 0"),
+        (EventEncoder(window=20_000), sd.InputSpec((12,), 0, 1, 1.0, "sequence"), "a window of at most 10922 ticks"),
+    ],
+)  # fmt: skip
+def test_encoders_that_do_not_fit_are_refused(
+    encoder: object, spec: sd.InputSpec, message: str, model: nn.Sequential, tmp_path: Path
+) -> None:
+    net = sd.lower(model, spec, STEPS)
+    with pytest.raises(ConfigError, match=message):
+        sd.emit_hls(net, tmp_path / "p", sd.HlsConfig(encoder=encoder))
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize("values", [np.array([[256]]), np.array([[-1]]), np.array([[0.5]]), np.array([3])])
+def test_wrong_intensities_are_refused(values: np.ndarray) -> None:
+    for encoder in (RateEncoder(), LatencyEncoder()):
+        with pytest.raises(ConfigError, match="intensities: "):
+            encoder(values, 3)
