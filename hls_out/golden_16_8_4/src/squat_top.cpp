@@ -83,23 +83,23 @@ static void process2(std::uint16_t index2[8], const unsigned count2,
 }
 
 
-// Counts the output spikes and sends the counts at the end of the call.
+// Readout "count": a score a class, spikes since the last restart; sent at the end of the call.
 void read_out(const std::uint16_t spike_index[OUTPUTS], const unsigned spikes, const unsigned step,
               const unsigned steps, const bool restart, hls::stream<axis_t>& out_stream) {
-    static unsigned counts[OUTPUTS];
+    static unsigned scores[OUTPUTS];
     if (restart && step == 0) {
         for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
             SQUAT_HLS(pipeline II=1)
-            counts[neuron] = 0;
+            scores[neuron] = 0;
         }
     }
     for (unsigned spike = 0; spike < spikes; ++spike) {
-        ++counts[spike_index[spike]];
+        ++scores[spike_index[spike]];
     }
     if (step + 1 == steps) {
         for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
             SQUAT_HLS(pipeline II=1)
-            put(out_stream, counts[neuron], neuron + 1 == OUTPUTS);
+            put(out_stream, scores[neuron], neuron + 1 == OUTPUTS);
         }
     }
 }
