@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.certificate import Certificate
-from squat_deploy.errors import ConfigError, ExportError
+from squat_deploy.errors import ConfigError
 from squat_deploy.joins import Join, Range
 from squat_deploy.readout import Readout
 from squat_deploy.synapses import Conv2d, Dense, Synapses, freeze
@@ -189,27 +189,6 @@ class Network:
     def outputs(self) -> int:
         """Number of output neurons (classes)."""
         return self.neurons[-1].neurons
-
-    @property
-    def is_chain(self) -> bool:
-        """Whether synapses and neurons alternate, each layer taking the one before it."""
-        kinds = [type(layer) for layer in self.layers]
-        alternate = all(kind is Neuron if index % 2 else kind in (Dense, Conv2d) for index, kind in enumerate(kinds))
-        return alternate and len(kinds) % 2 == 0 and all(wire == (i - 1,) for i, wire in enumerate(self.wires))
-
-    def pairs(self) -> Iterator[tuple[Synapses, Neuron, int, int]]:
-        """(synapses, neurons, lowest input, highest input) of every layer pair of a chain.
-
-        Raises: ExportError for a network that is no chain.
-        """
-        if not self.is_chain:
-            kinds = " - ".join(type(layer).__name__ for layer in self.layers)
-            raise ExportError(f"{self.name}: only synapses and neurons in turn can be exported so far; got {kinds}")
-        low, high = self.input.low, self.input.high
-        for synapses, neuron in zip(self.layers[::2], self.layers[1::2], strict=True):
-            assert isinstance(synapses, Dense | Conv2d) and isinstance(neuron, Neuron)
-            yield synapses, neuron, low, high
-            low, high = 0, 1
 
     def taken(self, index: int) -> list[Range]:
         """(lowest, highest) value of every element of each input of a layer."""

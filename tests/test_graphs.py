@@ -82,7 +82,7 @@ def test_saved_and_loaded(seed: int, tmp_path: Path) -> None:
 
 
 def graph() -> sd.Network:
-    return next(network for network in map(draw_graph, range(99)) if not network.is_chain)
+    return next(network for network in map(draw_graph, range(99)) if any(len(wire) > 1 for wire in network.wires))
 
 
 def test_wires_are_part_of_the_digest_and_of_the_rules(tmp_path: Path) -> None:

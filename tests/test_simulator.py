@@ -46,7 +46,7 @@ def by_definition(network: Network, inputs: np.ndarray) -> list[list[tuple[np.nd
     for t in range(network.steps):
         signal = list(inputs if network.input.encoding == "direct" else inputs[t])
         row = []
-        for index, (dense, neuron, _, _) in enumerate(network.pairs()):
+        for index, (dense, neuron) in enumerate(zip(network.layers[::2], network.layers[1::2], strict=True)):
             sums = [
                 sum(int(w) * int(v) for w, v in zip(weights, signal, strict=True)) + int(b)
                 for weights, b in zip(dense.weight, dense.bias, strict=True)
