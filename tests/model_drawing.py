@@ -83,6 +83,7 @@ def neurons(rng: random.Random, shape: Shape, hidden: bool = True) -> nn.Module:
     if kind == "rsynaptic":
         return snn.RSynaptic(**own, **two, **shared)
     if kind == "leaky":
+        shared["graded_spikes_factor"] = rng.choice([1.0] * 5 + [0.5, 2.0])
         return snn.Leaky(beta=beta, reset_delay=delay, state_quant=state_quant(*table), **shared)
     if len(shape) == 1 and rng.random() < 0.6:
         lif = snn.RLeaky(

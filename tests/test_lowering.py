@@ -161,8 +161,8 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         "1 (Leaky): each neuron decides alone; got inhibition=True; train with inhibition=False",
     ),
     "graded spikes": (
-        lambda: [linear(), leaky(graded_spikes_factor=2.0)],
-        "1 (Leaky): spikes are 0 or 1; got a graded_spikes_factor that is not 1; fold it into the next weights",
+        lambda: [linear(), leaky(graded_spikes_factor=-2.0)],
+        "1 (Leaky): spikes are 0 or one positive value; got graded_spikes_factor -2.0; fold it into the next weights",
     ),
     "beta of another size": (
         lambda: [linear(), leaky(beta=torch.rand(3))],
@@ -249,7 +249,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "odd surrogate": (
         lambda: [linear(), leaky(spike_grad=lambda x: x * 0 + 0.5, state_quant=state_quant(1))],
-        "1: spikes are 0 or 1, a step at the threshold; got [0.5, 0.5] for the levels; "
+        "1: spikes are a step at the threshold; got [0.5, 0.5] for the levels; "
         "use a surrogate of snntorch.surrogate whose forward is (x > 0)",
     ),
     "levels changed in place": (

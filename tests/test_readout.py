@@ -13,9 +13,9 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import FileFormatError, LoweringError
-from squat_deploy.quantizers import state_quant
+from squat_deploy.quantizers import StateQuantizer, state_quant
 from squat_deploy.readout import READOUTS, scores_of
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.training.models import dense_lif_net, recurrent_lif_net
 from tests.law import ROWS, assert_agrees
 
 SPEC = sd.InputSpec((16,), 0, 15, 2.0**-4)
@@ -65,6 +65,35 @@ def test_scores_and_ties() -> None:
         assert found.tolist() == [scores] and found.argmax(axis=1) == winner, readout
     silent = scores_of("first", np.zeros((4, 1, 3), dtype=bool), states)
     assert silent.tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("readout", ["highest-membrane", "last-membrane"])
+def test_readout_neurons_need_not_spike(readout: str, rng: np.random.Generator, compiler: None) -> None:
+    """A leaky integrator without reset whose threshold nothing reaches: its membrane is the result."""
+    torch.manual_seed(0)
+    model = dense_lif_net((16, 8, 4), beta=0.9, state_bits=3).eval()
+    levels = StateQuantizer.of(5, "uniform", lower_limit=2.0, upper_limit=1.0)
+    model.lif2 = snn.Leaky(beta=0.9, threshold=100.0, reset_mechanism="none", init_hidden=True, state_quant=levels)
+    network = sd.lower(model, SPEC, 6, readout=readout)
+    assert network.certificate.proven
+    inputs = rng.integers(0, 16, (60, 16))
+    assert_agrees(sd.verify(network, model, inputs))
+    trace = sd.simulate(network, inputs, trace=True).trace
+    assert trace is not None and not trace[-1].spikes.any() and len(np.unique(trace[-1].states)) > 8
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_graded_spikes(factor: float, rng: np.random.Generator, compiler: None) -> None:
+    """What a spike is worth goes into the following sums, the neuron's own recurrent ones too."""
+    torch.manual_seed(0)
+    model = recurrent_lif_net((16, 8, 4), beta=0.9, state_bits=3).eval()
+    inputs = rng.integers(0, 2, (6, 60, 16))
+    spec = sd.InputSpec((16,), encoding="sequence")
+    plain = sd.simulate(sd.lower(model, spec, 6), inputs).scores
+    model.lif1.graded_spikes_factor.fill_(factor)
+    network = sd.lower(model, spec, 6)
+    assert_agrees(sd.verify(network, model, inputs))
+    assert (sd.simulate(network, inputs).scores != plain).any()
 
 
 def test_digests_of_readouts_differ(model: nn.Sequential) -> None:

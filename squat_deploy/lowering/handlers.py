@@ -29,7 +29,7 @@ from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.synapses import Conv2d, Dense
 from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
-from squat_deploy.training.neurons import KINDS, kind_of
+from squat_deploy.training.neurons import KINDS, kind_of, spike_value
 
 Handler = Callable[[Walk, str, nn.Module, Value | None], Value | None]
 
@@ -150,7 +150,7 @@ def _neurons(walk: Walk, name: str, module: nn.Module, value: Value | None) -> V
         walk.fault(name, f"at most {MAX_NEURONS} neurons a layer", math.prod(value.shape), hint)
         return None
     pending = _pending(walk, name, module, quantizer, value, branches)
-    return Integers(walk.add(pending, value.source), value.shape, 1.0)
+    return Integers(walk.add(pending, value.source), value.shape, spike_value(module))
 
 
 def _pending(
@@ -181,7 +181,7 @@ def _with_recurrence(
 ) -> tuple[Currents | None, Branches | None]:
     """The input current plus that of the neurons' own last spikes."""
     inner: Any = module.recurrent
-    own = Integers(walk.late_source(module, math.prod(value.shape)), value.shape, 1.0)
+    own = Integers(walk.late_source(module, math.prod(value.shape)), value.shape, spike_value(module))
     label = f"{plain_name(name)}.recurrent ({type(inner).__name__})"
     if isinstance(inner, RecurrentOneToOne | SynapticOneToOne):
         back: Value | None = one_to_one(walk, label, inner.V, own)
@@ -207,6 +207,8 @@ def parameter_index(parameter: Tensor, shape: tuple[int, ...]) -> IntArray:
 def _state_quantizer(walk: Walk, name: str, module: nn.Module) -> StateQuantizer | None:
     """The neuron's level table as a StateQuantizer (a copy for snnTorch's closures)."""
     quantizer, threshold = module.state_quant, float(torch.as_tensor(module.threshold).detach().max())
+    if module.reset_mechanism == "none":
+        threshold = -math.inf  # a readout of membranes: it need not spike
     try:
         if isinstance(quantizer, StateQuantizer) and type(quantizer).forward is StateQuantizer.forward:
             if quantizer.levels.dtype != torch.float32:
@@ -236,8 +238,10 @@ def _neuron_faults(module: Any, shape: tuple[int, ...] | None) -> list[tuple[str
         faults.append(
             ("reset_delay=False acts", "an RSynaptic, where snnTorch 1.0.0 ignores it", "use reset_delay=True")
         )
-    if bool((module.graded_spikes_factor != 1).any()):
-        faults.append(("spikes are 0 or 1", "a graded_spikes_factor that is not 1", "fold it into the next weights"))
+    factor = module.graded_spikes_factor
+    if factor.numel() != 1 or not bool((factor > 0).all()) or factor.dtype not in (torch.float32, torch.int64):
+        got = f"graded_spikes_factor {factor.detach().tolist()}"
+        faults.append(("spikes are 0 or one positive value", got, "fold it into the next weights"))
     for label in kind_of(module).parameters:
         value = getattr(module, label)
         if shape is not None and not _broadcasts(tuple(value.shape), shape):

@@ -17,7 +17,7 @@ from squat_deploy.levels import FloatArray, from_ordered, to_ordered
 from squat_deploy.network import IntArray
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.rules import MAX_STATES
-from squat_deploy.training.neurons import kind_of
+from squat_deploy.training.neurons import kind_of, spike_value
 
 
 class _Recorder(nn.Module):
@@ -86,10 +86,10 @@ class NeuronProbe:
         """First level that spikes; the number of levels if none does."""
         spikes = self.module.fire(torch.from_numpy(self.levels.copy())).numpy()
         first = int(np.argmax(spikes > 0)) if spikes.any() else self.levels.size
-        if not np.array_equal(spikes, (np.arange(self.levels.size) >= first).astype(np.float32)):
+        if not np.array_equal(spikes, (np.arange(self.levels.size) >= first) * np.float32(spike_value(self.module))):
             got = f"{spikes.tolist()} for the levels"
             hint = "use a surrogate of snntorch.surrogate whose forward is (x > 0)"
-            raise LoweringError((Fault(self.name, "spikes are 0 or 1, a step at the threshold", got, hint),))
+            raise LoweringError((Fault(self.name, "spikes are a step at the threshold", got, hint),))
         return first
 
 

@@ -13,6 +13,7 @@ from squat_deploy.lowering.program import Call, Program, sequential_program
 from squat_deploy.lowering.tracing import traced_program
 from squat_deploy.lowering.walk import Currents, Integers, PendingNeuron, Value, Walk
 from squat_deploy.network import INPUT, InputSpec
+from squat_deploy.training.neurons import spike_value
 from squat_deploy.training.sequence import is_plain
 
 
@@ -52,7 +53,7 @@ def _value(walk: Walk, call: Call, taken: list[Value | None]) -> Value | None:
         return Integers(INPUT, walk.spec.shape, walk.spec.step)
     if call.kind == "late":
         assert call.module is not None and call.shape is not None
-        return Integers(walk.late_source(call.module, math.prod(call.shape)), call.shape, 1.0)
+        return Integers(walk.late_source(call.module, math.prod(call.shape)), call.shape, spike_value(call.module))
     if call.kind == "module":
         assert call.module is not None
         return handle(walk, call, call.module, taken[0])

@@ -44,6 +44,11 @@ def kind_of(module: nn.Module) -> NeuronKind:
     return KINDS[type(module)]
 
 
+def spike_value(module: nn.Module) -> float:
+    """What one spike is worth: 1, or the neuron's `graded_spikes_factor`."""
+    return float(module.graded_spikes_factor.detach().reshape(-1)[0])  # type: ignore[operator,union-attr]
+
+
 def reset_neurons(model: nn.Module) -> None:
     """Puts every neuron of this model, and of no other, back to rest (snnTorch's own reset touches all models)."""
     for module in model.modules():
