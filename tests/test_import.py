@@ -26,7 +26,7 @@ from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.lowering.imported import imported_model
 from squat_deploy.quantizers import state_quant
-from tests.test_agreement import assert_agrees
+from tests.law import assert_agrees
 
 LEAKY = """
   - {beta: 0.9, state_bits: 3}

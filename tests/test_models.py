@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from torch import nn
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
 from squat_deploy.quantizers import state_quant
-from tests.test_agreement import assert_agrees
+from tests.law import ROWS, assert_agrees
 
 FLAT = sd.InputSpec((12,), 0, 3, 0.25)
 FRAMES = sd.InputSpec((2, 8, 8), 0, 1, encoding="sequence")
@@ -41,13 +42,32 @@ def leaky(hidden: bool = True, **options: object) -> snn.Leaky:
         return snn.Leaky(init_hidden=hidden, **options)
 
 
+class SpikesIn(nn.Module):
+    """The feedforward net of snnTorch's tutorial 3: spikes come in, a loop records what both layers do."""
+
+    def __init__(self, inputs: int = 12, hidden: int = 9, classes: int = 4) -> None:
+        super().__init__()
+        self.fc1, self.lif1 = linear(inputs, hidden), leaky(False)
+        self.fc2, self.lif2 = linear(hidden, classes), leaky(False)
+
+    def forward(self, spk_in):
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        spk1_rec, mem1_rec, spk2_rec, mem2_rec = [], [], [], []
+        for step in range(spk_in.shape[0]):
+            spk1, mem1 = self.lif1(self.fc1(spk_in[step].view(spk_in.size(1), -1)), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            for record, value in ((spk1_rec, spk1), (mem1_rec, mem1), (spk2_rec, spk2), (mem2_rec, mem2)):
+                record.append(value)
+        return torch.stack(spk2_rec), torch.stack(mem2_rec), torch.stack(spk1_rec), torch.stack(mem1_rec)
+
+
 class Looped(nn.Module):
     """The fully connected net of snnTorch's tutorial 5: the loop over time is in forward."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int = 12, hidden: int = 9, classes: int = 4) -> None:
         super().__init__()
-        self.fc1, self.lif1 = linear(12, 9), leaky(False)
-        self.fc2, self.lif2 = linear(9, 4), leaky(False)
+        self.fc1, self.lif1 = linear(inputs, hidden), leaky(False)
+        self.fc2, self.lif2 = linear(hidden, classes), leaky(False)
 
     def forward(self, x):
         mem1 = self.lif1.init_leaky()
@@ -192,6 +212,7 @@ class Recurrent(nn.Module):
 
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec]] = {
+    "tutorial 3": (SpikesIn, sd.InputSpec((3, 4), 0, 1, encoding="sequence")),
     "tutorial 5": (Looped, FLAT),
     "tutorial 6": (tutorial6, PLANES),
     "event frames": (Frames, FRAMES),
@@ -219,16 +240,56 @@ def drawn(spec: sd.InputSpec, samples: int = 40) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models(name: str) -> None:
-    """Every spike and membrane of every layer and step, and something must fire."""
+def test_models(name: str, compiler: None) -> None:
+    """Every spike and membrane of every layer and step, in every executor, and something must fire."""
     torch.manual_seed(3)
     make, spec = MODELS[name]
     model = awake(make())
     network = sd.lower(model, spec, STEPS, name=name, allow_unproven=True)
     inputs = drawn(spec)
-    assert_agrees(sd.verify(network, model, inputs, executors=("torch", "numpy")))
+    agreement = sd.verify(network, model, inputs)
+    assert_agrees(agreement)
+    assert [row.label for row in agreement.rows] == ROWS
     trace = sd.simulate(network, inputs, trace=True).trace or ()
     assert all(0 < layer.spikes.mean() < 1 for layer in trace)
+
+
+def full_tutorial6() -> nn.Sequential:
+    return nn.Sequential(
+        conv(1, 12, 5), nn.MaxPool2d(2), leaky(), conv(12, 64, 5), nn.MaxPool2d(2), leaky(),
+        nn.Flatten(), linear(64 * 4 * 4, 10), leaky(output=True),
+    )  # fmt: skip
+
+
+def event_camera() -> nn.Sequential:
+    return nn.Sequential(
+        conv(2, 16, 5, padding=2), leaky(), nn.MaxPool2d(2), conv(16, 32, 5, padding=2), leaky(), nn.MaxPool2d(2),
+        nn.Flatten(), linear(32 * 8 * 8, 11), leaky(),
+    )  # fmt: skip
+
+
+SPIKES_IN = sd.InputSpec((1, 28, 28), 0, 1, encoding="sequence")
+FULL_SIZE: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, bool]] = {
+    "tutorial 3": (lambda: SpikesIn(784, 1000, 10), SPIKES_IN, False),
+    "tutorial 5": (lambda: Looped(784, 1000, 10), sd.InputSpec((784,), 0, 15, 2.0**-4), False),
+    "tutorial 6": (full_tutorial6, sd.InputSpec((1, 28, 28), 0, 15, 2.0**-4), True),
+    "event camera": (event_camera, sd.InputSpec((2, 32, 32), 0, 1, encoding="sequence"), True),
+}
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_at_full_size(name: str, compiler: None, tmp_path: Path) -> None:
+    """The tutorials with their own sizes, and a net for a 32x32 event camera; convolutions fit a Zynq-7020."""
+    torch.manual_seed(4)
+    make, spec, small = FULL_SIZE[name]
+    model = awake(make())
+    network = sd.lower(model, spec, STEPS)
+    inputs = drawn(spec, 2) * (np.random.default_rng(2).random((*drawn(spec, 2).shape,)) < 0.2)
+    executors = ("torch", "numpy", "c++", "onnxruntime")
+    assert_agrees(sd.verify(network, model, inputs, executors=executors, folder=tmp_path / "hls"))
+    assert all(0 < layer.spikes.mean() < 1 for layer in sd.simulate(network, inputs, trace=True).trace or ())
+    fits = "The design fits by this estimate" in (tmp_path / "hls/reports/estimate.txt").read_text()
+    assert fits or not small
 
 
 class Deciding(Looped):

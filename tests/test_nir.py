@@ -18,7 +18,7 @@ import squat_deploy as sd
 from squat_deploy.errors import FileFormatError, LoweringError
 from squat_deploy.lowering.nir_model import NirOptions
 from squat_deploy.training.sequence import run_model
-from tests.test_agreement import assert_agrees
+from tests.law import assert_agrees
 
 STEPS = 6
 

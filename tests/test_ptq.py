@@ -15,7 +15,7 @@ import squat_deploy as sd
 from squat_deploy.errors import ConfigError
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.training.sequence import run_model
-from tests.test_agreement import assert_agrees
+from tests.law import assert_agrees
 
 STEPS = 5
 
