@@ -27,7 +27,15 @@ from squat_deploy.files import write_file
 from squat_deploy.levels import Kind
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.readout import Readout
-from squat_deploy.report import agreement_table, certificate_table, checked_table, cost_line, network_table, ports_table
+from squat_deploy.report import (
+    agreement_table,
+    certificate_table,
+    checked_table,
+    cost_line,
+    network_table,
+    ports_table,
+    trials_table,
+)
 from squat_deploy.simulator import simulate
 from squat_deploy.storage import load, save
 
@@ -216,6 +224,57 @@ def lower(
     save(network, out)
     tables = (network_table(network), certificate_table(network.certificate), f"saved {out}")
     _emit({"network": str(out), **_summary(network)}, as_json, *tables)
+
+
+@app.command(name="quantize")
+@_guarded
+def quantize_command(
+    model: Annotated[str, typer.Argument(help="A float snnTorch model as path/to/file.py:factory.")],
+    steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
+    calibration: Annotated[Path, typer.Option(help="Inputs as .npy, (B, ...) or (T, B, ...), in the model's units.")],
+    labels: LabelsFile = None,
+    checkpoint: Checkpoint = None,
+    weight_bits: Annotated[int, typer.Option(help="Width of the weights, 2 to 8.")] = 4,
+    state_bits: Annotated[int, typer.Option(help="Width of the membranes, 1 to 8.")] = 4,
+    levels: Annotated[Kind, typer.Option(help="Spacing of the levels.")] = "threshold-centred",
+    budget: Annotated[float | None, typer.Option(help="Search bits a layer that cost at most this accuracy.")] = None,
+    encoding: Encoded = "direct",
+    out: Annotated[Path, typer.Option(help="Where to save the network.")] = Path("network.safetensors"),
+    allow_unproven: Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Quantize a model that was never trained with quantization, lower it, and show what it cost."""
+    from squat_deploy.lowering import load_model
+    from squat_deploy.lowering import lower as lower_model
+    from squat_deploy.training.ptq import calibrated, input_spec, quantize, search_bits
+
+    loaded = load_model(model, checkpoint)
+    data, score = calibrated(_array(calibration), None if labels is None else _array(labels), steps, encoding)
+    trials: list[dict[str, Any]] = []
+    if budget is None:
+        made = quantize(
+            loaded, data, steps=steps, weight_bits=weight_bits, state_bits=state_bits, levels=levels, encoding=encoding
+        )
+    elif labels is None:
+        raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
+    else:
+        found = search_bits(loaded, data, score, steps=steps, budget=budget, levels=levels, encoding=encoding)
+        made, trials = found.model, [vars(trial) for trial in found.trials]
+    spec, name = input_spec(made, data, encoding), model.rsplit(":", 1)[-1]
+    network = lower_model(made, spec, steps, allow_unproven=allow_unproven, name=name)
+    save(network, out)
+    accuracy = None if labels is None else {"float": score(loaded), "quantized": score(made)}
+    document = {"network": str(out), "accuracy": accuracy, "trials": trials, **_summary(network)}
+    told = [] if accuracy is None else [f"accuracy: {accuracy['float']:.2%} in float, {accuracy['quantized']:.2%} now"]
+    search = [trials_table(trials)] if trials else []
+    tables: list[Table | str] = [
+        *search,
+        network_table(network),
+        certificate_table(network.certificate),
+        *told,
+        f"saved {out}",
+    ]
+    _emit(document, as_json, *tables)
 
 
 @app.command(name="check")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -56,6 +56,19 @@ def checked_table(rows: Sequence[CheckedLayer]) -> Table:
     for row in rows:
         why = f"{row.why}; {row.hint}" if row.hint else row.why
         table.add_row(escape(row.layer), f"[{_COLOURS[row.verdict]}]{row.verdict}[/]", escape(why))
+    return table
+
+
+def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
+    """A trial of a bit search a row, in order: the bits of every layer, what it scored, whether it was kept."""
+    table = Table(title="bits a layer", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("weights", "states"):
+        table.add_column(name, overflow="fold")
+    table.add_column("accuracy", justify="right")
+    table.add_column("kept")
+    for row in trials:
+        bits = (" ".join(f"{name}={n}" for name, n in row[key].items()) for key in ("weight_bits", "state_bits"))
+        table.add_row(*(escape(text) for text in bits), f"{row['score']:.2%}", "yes" if row["kept"] else "no")
     return table
 
 

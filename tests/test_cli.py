@@ -218,3 +218,50 @@ def test_demo_without_the_whole_set(work: Path, compiler: None) -> None:
     assert result["proven"] is True and result["agrees"] is True
     assert {row["samples"] for row in result["executors"]} == {256, 16}  # type: ignore[union-attr, index]
     assert (work / "hls_out" / "fashion_mnist" / "manifest.json").is_file()
+
+
+FLOAT_MODEL = """
+import snntorch as snn
+import torch
+from torch import nn
+
+def factory():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(16, 8), snn.Leaky(beta=0.9, init_hidden=True), nn.Linear(8, 3), snn.Leaky(beta=0.9, init_hidden=True)
+    )
+"""
+
+
+def test_quantize_lowers_and_shows_the_search(work: Path) -> None:
+    (work / "float.py").write_text(FLOAT_MODEL)
+    rng = np.random.default_rng(0)
+    np.save(work / "x.npy", rng.random((60, 16), dtype=np.float32) * 3)
+    np.save(work / "y.npy", rng.integers(0, 3, 60))
+    given = ("quantize", f"{work / 'float.py'}:factory", "--steps", 5, "--calibration", work / "x.npy")
+    given = (*given, "--out", work / "q.safetensors")
+    plain = document(*given, "--weight-bits", 5)
+    assert plain["accuracy"] is None and plain["trials"] == [] and plain["proven"] is True
+    assert sd.load(work / "q.safetensors").layers[0].weight.max() <= 15
+    found = document(*given, "--labels", work / "y.npy", "--budget", 0.1)
+    trials, accuracy = found["trials"], found["accuracy"]
+    assert len(trials) > 4 and trials[0]["weight_bits"] == {"0": 8, "2": 8}
+    assert accuracy["quantized"] >= accuracy["float"] - 0.1
+    text = invoke(*given, "--labels", work / "y.npy", "--budget", 0.1)
+    assert "bits a layer" in text and "0=8 2=8" in text and "in float" in text
+    for arguments, message in (
+        (("--budget", 0.1), "--budget is of accuracy, so it needs --labels"),
+        (("--encoding", "sequence"), "expected numbers of shape (B, ...)"),
+        (("--labels", work / "x.npy"), "expected 60 labels; got shape (60, 16)"),
+    ):
+        assert message in invoke(*given, *arguments, code=1)
+
+
+def test_train_reads_recipes_and_readouts_are_stated(work: Path) -> None:
+    (work / "r.yaml").write_text("dataset: n-mnist\nnet: conv\nsizes: [2, 2, 10]\nfeatures: 450\n")
+    assert "name its .npz file (--data FILE" in invoke(
+        "train", "--config", work / "r.yaml", "--out", work / "o", code=1
+    )
+    given = ("lower", f"{work / 'net.py'}:factory", "--steps", 3, "--out", work / "r.safetensors")
+    invoke(*given, "--readout", "last-membrane")
+    assert sd.load(work / "r.safetensors").readout == "last-membrane"

@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.levels import Kind
+from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.training.copying import frozen_copy
 from squat_deploy.training.neurons import NEURONS, reset_neurons
@@ -127,7 +130,7 @@ def _quantized(name: str, module: nn.Module, bits: int) -> nn.Module:
         made = _LAYERS[type(module)](**{key: getattr(module, key) for key in keys}, **options)
     made.load_state_dict(module.state_dict())
     if module.bias is not None:
-        step = float(made.quant_weight().scale) / _BIAS_STEPS
+        step = float(made.quant_weight().scale.detach()) / _BIAS_STEPS
         made.bias.data = torch.round(made.bias.data / step) * step
     return made.eval().requires_grad_(False)
 
@@ -176,6 +179,40 @@ def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     if is_plain(model):
         return nn.Sequential(quantizer, *(module for module in model._modules.values() if module is not None))
     return QuantizedInput(quantizer, model).eval()
+
+
+def calibrated(
+    inputs: NDArray[Any], labels: NDArray[Any] | None, steps: int, encoding: Encoding
+) -> tuple[Tensor, Callable[[nn.Module], float]]:
+    """Calibration data as float32, and the accuracy on it of a model: the share whose class has the most spikes.
+
+    Raises: ConfigError for data that are no numbers, or labels that do not go with them.
+    """
+    axis = 0 if encoding == "direct" else 1
+    if inputs.dtype.kind not in "fiub" or inputs.ndim < 2 + axis or 0 in inputs.shape:
+        raise ConfigError(f"calibration: expected numbers of shape (B, ...); got {inputs.dtype} of {inputs.shape}")
+    if axis and len(inputs) != steps:
+        raise ConfigError(f"calibration: expected {steps} time steps; got {len(inputs)}")
+    data = torch.from_numpy(inputs.astype(np.float32))
+    if labels is not None and labels.shape != (data.shape[axis],):
+        raise ConfigError(f"calibration: expected {data.shape[axis]} labels; got shape {labels.shape}")
+
+    @torch.no_grad()
+    def accuracy(model: nn.Module) -> float:
+        output = list(run_model(model.eval(), data, steps, direct=not axis).values())[-1]
+        classes = torch.stack(output.spikes).sum(dim=0).flatten(1).argmax(dim=1)
+        return float((classes.numpy() == labels).mean())
+
+    return data, accuracy
+
+
+def input_spec(model: nn.Module, data: Tensor, encoding: Encoding) -> InputSpec:
+    """What enters a quantized model: the grid of its `InputQuantizer`, else the small integers of the data."""
+    shape = tuple(data.shape[1 if encoding == "direct" else 2 :])
+    for module in model.modules():
+        if isinstance(module, InputQuantizer):
+            return InputSpec(shape, module.low, module.high, module.step, encoding)
+    return InputSpec(shape, min(0, int(data.min())), max(1, int(data.max())), 1.0, encoding)
 
 
 @dataclass(frozen=True)
