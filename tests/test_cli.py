@@ -262,6 +262,6 @@ def test_train_reads_recipes_and_readouts_are_stated(work: Path) -> None:
     assert "name its .npz file (--data FILE" in invoke(
         "train", "--config", work / "r.yaml", "--out", work / "o", code=1
     )
-    given = ("lower", f"{work / 'net.py'}:factory", "--steps", 3, "--out", work / "r.safetensors")
+    given = ("lower", "model.py:factory", "--steps", 3, "--out", work / "r.safetensors")
     invoke(*given, "--readout", "last-membrane")
     assert sd.load(work / "r.safetensors").readout == "last-membrane"
