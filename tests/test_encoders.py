@@ -14,6 +14,7 @@ from torch import nn
 import squat_deploy as sd
 from squat_deploy.encoders import LFSR_TAPS, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.errors import ConfigError
+from squat_deploy.training.encoding import SpikeEncoder
 from squat_deploy.training.models import recurrent_lif_net
 from tests.law import assert_agrees
 from tests.test_hls import make
@@ -79,6 +80,15 @@ def test_intensities_agree_everywhere(
     assert spikes is not None and spikes[0].spikes.any()
     for target in ("csim-ap", "sanitize"):
         assert make(tmp_path / "hls", target).startswith("PASS: 0 mismatches")
+
+
+@pytest.mark.parametrize("encoder", [RateEncoder(bits=4, seed=9), RateEncoder(), LatencyEncoder(bits=5)])
+def test_torch_gives_the_same_bits(encoder: RateEncoder | LatencyEncoder, rng: np.random.Generator) -> None:
+    module = SpikeEncoder(encoder, 9)
+    values = torch.from_numpy(rng.random((7, 3, 4), dtype=np.float32) * 1.2 - 0.1)
+    spikes = module(values)
+    assert spikes.dtype == torch.float32 and spikes.shape == (9, 7, 3, 4)
+    assert np.array_equal(spikes.numpy(), encoder(module.intensities(values).numpy(), 9))
 
 
 @pytest.mark.parametrize("high", [1, 3])
