@@ -99,7 +99,8 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "two states of many bits": (
         lambda: [linear(), snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True, state_quant=state_quant(6))],
-        "1: at most 1024 joint states; got more, of syn and mem; use fewer state bits, up to 4 for two-state neurons",
+        "1: at most 1024 joint states; got more, of syn and mem; use fewer state bits, up to 4 for two-state neurons "
+        "(one table after the other would not be exact)",
     ),
     "three states": (
         lambda: [linear(), snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True, state_quant=state_quant(2))],

@@ -491,3 +491,12 @@ def test_what_adds_in_another_order_is_noticed() -> None:
     assert "1: not proven: the trained neuron adds its input and recurrent currents one after the other; got" in text
     assert "(state, sum) combinations in which that rounds across a decision, the first: neuron" in text
     assert "use another beta or fewer state bits, or pass allow_unproven=True (--allow-unproven)" in text
+
+
+def test_two_tables_in_sequence_would_not_be_a_two_state_neuron() -> None:
+    """Equal quantized synaptic currents, equal last membranes, and yet different new membranes."""
+    neuron = snn.Synaptic(alpha=0.8, beta=0.9, state_quant=state_quant(5), reset_mechanism="none")
+    current = torch.arange(0, 128) / 64
+    _, syn, mem = neuron(current, torch.zeros(128), torch.full((128,), 0.4))
+    same_current = syn[1:] == syn[:-1]
+    assert (same_current & (mem[1:] != mem[:-1])).any()
