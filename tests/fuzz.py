@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from tests.graphs import check_every_form
-from tests.law import assert_law, drawn_for, lowered
+from tests.law import assert_law, drawn_for, frames, lowered
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def check(seed: int) -> Outcome:
             return Outcome(seed, "unproven", 0, drawn.options)
         values = assert_law(drawn, network)
         with tempfile.TemporaryDirectory() as folder:
-            values += check_every_form(network, drawn.inputs, Path(folder))
+            values += check_every_form(network, frames(drawn), Path(folder))
     except Exception as error:  # noqa: BLE001 (a fuzzer reports them all)
         return Outcome(seed, f"FAILED {type(error).__name__}: {error}", 0, drawn.options)
     return Outcome(seed, "agrees", values, drawn.options)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
+import numpy as np
+
 import squat_deploy as sd
+from squat_deploy.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder, frames_of, takes_intensities
 from squat_deploy.errors import LoweringError, NotProvenError
 from squat_deploy.readout import READOUTS
 from tests.drawing import Drawn, draw
@@ -16,7 +22,29 @@ _LIMITS = ("not proven: ", "both branches of a sum are on one grid", "averages o
 
 def drawn_for(seed: int) -> Drawn:
     """Even seeds draw sequences of modules with every option of theirs, odd ones models with a forward."""
-    return draw_model(seed // 2) if seed % 2 else draw(seed // 2)
+    return with_encoder(draw_model(seed // 2) if seed % 2 else draw(seed // 2), seed)
+
+
+def with_encoder(drawn: Drawn, seed: int) -> Drawn:
+    """Some of those that take frames of spikes or counts, with an encoder in front of the core."""
+    rng, spec = random.Random(seed), drawn.spec
+    if spec.encoding == "direct" or spec.low != 0:
+        return drawn
+    bits = rng.randint(1, 8)
+    choices: list[AnyEncoder | None] = [None, EventEncoder(window=rng.randint(1, 5000))]
+    if spec.high == 1:
+        choices += [RateEncoder(bits=bits, seed=seed + 1), LatencyEncoder(bits=bits)]
+    encoder = rng.choice(choices)
+    inputs = drawn.inputs
+    if takes_intensities(encoder):
+        inputs = np.random.default_rng(seed).integers(0, 2**bits, (inputs.shape[1], *spec.shape))
+    config = drawn.config.model_copy(update={"encoder": encoder})
+    return replace(drawn, inputs=inputs, config=config)
+
+
+def frames(drawn: Drawn) -> np.ndarray:
+    """What the network itself takes."""
+    return frames_of(drawn.config.encoder, drawn.inputs, drawn.steps)
 
 
 def lowered(drawn: Drawn) -> sd.Network | None:

@@ -162,16 +162,8 @@ def extract_machine(probe: NeuronProbe, limit: float) -> NeuronMachine:
             rows.append({j: states.setdefault(tuple(v), len(states)) for j, v in zip(row, carried, strict=True)})
         if len(states) > MAX_STATES:
             rule, got = f"at most {MAX_STATES} joint states", f"more, of {' and '.join(probe.kind.states)}"
-            raise LoweringError(
-                (
-                    Fault(
-                        probe.name,
-                        rule,
-                        got,
-                        "use fewer state bits, up to 4 for two-state neurons (one table after the other would not be exact)",
-                    ),
-                )
-            )
+            hint = "use fewer state bits, up to 4 for two-state neurons (one table after the other would not be exact)"
+            raise LoweringError((Fault(probe.name, rule, got, hint),))
     successor = np.tile(np.arange(len(boundaries[0]) + 1) % len(states), (len(states), 1))
     for index, row_of in enumerate(rows):
         successor[index, list(row_of)] = list(row_of.values())
