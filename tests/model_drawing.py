@@ -57,7 +57,7 @@ def dense(rng: random.Random, fan_in: int, fan_out: int, exact: bool = False) ->
 def conv(rng: random.Random, shape: Shape, channels: int, same: bool = False) -> nn.Module:
     """A convolution of planes or of lines; `same` keeps their size."""
     kind = QuantConv2d if len(shape) == 3 else QuantConv1d
-    kernel = 3 if same else rng.randint(1, 3)
+    kernel = 3 if same else rng.randint(1, min(3, *shape[1:]))
     sizes = {"stride": 1 if same else rng.choice([1, 1, 2]), "padding": 1 if same else rng.randint(0, kernel - 1)}
     groups = shape[0] if channels % shape[0] == 0 and rng.random() < 0.2 else 1
     return _weights(rng, kind(shape[0], channels, kernel, groups=groups, **sizes, **_options(rng, same)))

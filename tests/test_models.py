@@ -500,3 +500,27 @@ def test_two_tables_in_sequence_would_not_be_a_two_state_neuron() -> None:
     _, syn, mem = neuron(current, torch.zeros(128), torch.full((128,), 0.4))
     same_current = syn[1:] == syn[:-1]
     assert (same_current & (mem[1:] != mem[:-1])).any()
+
+
+class Graded(nn.Module):
+    """Joined spikes of two layers, worth 1 and `factor`."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.fc1, self.lif1 = linear(12, 5), leaky()
+        self.fc2, self.lif2 = linear(12, 4), leaky(graded_spikes_factor=factor)
+        self.fc3, self.lif3 = linear(9, 3), leaky()
+
+    def forward(self, x):
+        return self.lif3(self.fc3(torch.cat([self.lif1(self.fc1(x)), self.lif2(self.fc2(x))], dim=1)))
+
+
+def test_joined_spikes_of_several_units_are_refused() -> None:
+    torch.manual_seed(0)
+    assert sd.lower(Graded(1.0).eval(), FLAT, STEPS).certificate.proven
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(Graded(2.0).eval(), FLAT, STEPS)
+    assert [str(fault) for fault in caught.value.faults] == [
+        "fc3 (QuantLinear): all that enters synapses is worth the same; got joined values of several units; "
+        "give the joined neurons one graded_spikes_factor, and joined averages one window"
+    ]

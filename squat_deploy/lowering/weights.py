@@ -72,9 +72,12 @@ def _quantized(
 ) -> Value | None:
     """What all quantized layers share: `make` builds the layer of integer weights and bias, `shape` is its results'."""
     if isinstance(value, Currents):
-        walk.fault(
-            name, "synapses feed neurons", "two linear layers in a row", "put snn.Leaky between them, or merge them"
-        )
+        if np.unique(value.current.unit).size > 1:
+            hint = "give the joined neurons one graded_spikes_factor, and joined averages one window"
+            walk.fault(name, "all that enters synapses is worth the same", "joined values of several units", hint)
+        else:
+            hint = "put snn.Leaky between them, or merge them"
+            walk.fault(name, "synapses feed neurons", "two linear layers in a row", hint)
     zeros = None if value is None else torch.zeros(1, *value.shape)
     faults = [] if isinstance(module, FixedLinear | FixedConv2d) else _weight_faults(module, zeros)
     if math.prod(shape) > MAX_VALUES:
