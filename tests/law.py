@@ -18,8 +18,11 @@ ROWS = [
     "torch", "numpy", "c++", "onnxruntime step", "onnxruntime sequence", "qonnx step", "qonnx sequence", "qonnx finn",
 ]  # fmt: skip
 _LIMITS = (
-    "not proven: ", "all that enters synapses is worth the same", "both branches of a sum are on one grid", "averages of currents must be exact",
-)  # fmt: skip
+    "not proven: ",
+    "all that enters synapses is worth the same",
+    "both branches of a sum are on one grid",
+    "averages of currents must be exact",
+)
 
 
 def drawn_for(seed: int) -> Drawn:
