@@ -1,6 +1,7 @@
 """Level tables: the values that a quantized membrane may take, and where the nearest one changes.
 
-The formulas are those of snnTorch 1.0.0 `functional.quant.state_quant` (SQUAT, arXiv 2404.19668), to the bit.
+The formulas are those of snnTorch 1.0.0 `functional.quant.state_quant` (SQUAT, arXiv 2404.19668), to the bit; the
+kind "rest" is this project's.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from squat_deploy.errors import ConfigError
 
-Kind = Literal["uniform", "threshold-centred", "zero-centred"]
-KINDS: tuple[Kind, ...] = ("uniform", "threshold-centred", "zero-centred")
+Kind = Literal["uniform", "threshold-centred", "zero-centred", "rest"]
+KINDS: tuple[Kind, ...] = ("uniform", "threshold-centred", "zero-centred", "rest")
 MAX_BITS = 8
 _BASES = {1: 0.05, 2: 0.1, 3: 0.3, 4: 0.5, 5: 0.7, 6: 0.9, 7: 0.925, 8: 0.95}
 
@@ -29,16 +30,19 @@ def level_table(
     lower_limit: float = 0.0,
     upper_limit: float = 0.2,
     base: float | None = None,
+    above: int = 1,
 ) -> FloatArray:
     """Levels of a quantized membrane, ascending, shape (2**bits,), float32, in membrane units.
 
     Args:
         bits: state width, 1 to 8.
-        kind: spacing of the levels; the exponential kinds crowd them around the threshold or around zero.
+        kind: spacing of the levels; the exponential kinds crowd them around the threshold or around zero; "rest" has
+            a level at exactly zero, equal gaps, and the threshold in the middle of one of them (`rest_levels`).
         threshold: firing threshold, a plain float (a tensor would be changed in place by snnTorch's formula).
         lower_limit: how far below -threshold the lowest level lies, as a share of the threshold.
         upper_limit: how far above +threshold the highest level lies, as a share of the threshold.
         base: ratio of neighbouring steps of the exponential kinds; snnTorch's `multiplier`.
+        above: levels above the threshold of the kind "rest", which takes no limits.
 
     Raises:
         ConfigError: an option out of range, a table with repeated levels, or one in which no level can fire.
@@ -49,6 +53,8 @@ def level_table(
         raise ConfigError(f"levels: bits must be 1 to {MAX_BITS} (wider exponential tables repeat levels); got {bits}")
     if not isinstance(threshold, (int, float)) or not math.isfinite(threshold) or threshold <= 0:
         raise ConfigError(f"levels: threshold must be a positive float; got {threshold!r}")
+    if kind == "rest":
+        return check_levels(rest_levels(bits, threshold, above), threshold)
     highest, lowest = threshold + threshold * upper_limit, -(threshold + threshold * lower_limit)
     if kind == "uniform":
         values = _linspace(-threshold - threshold * lower_limit, highest, 2**bits)
@@ -56,6 +62,20 @@ def level_table(
         centre = threshold if kind == "threshold-centred" else 0
         values = _exponential(2**bits, lowest, centre, highest, _BASES[bits] if base is None else base)
     return check_levels(values, threshold)
+
+
+def rest_levels(bits: int, threshold: float, above: int = 1) -> FloatArray:
+    """Multiples of one gap, zero among them, so that a neuron at rest stays there and a leak has where to go.
+
+    The threshold lies midway between two levels, which is where rounding to the nearest flips the fewest spikes; below
+    it are as many levels on either side of zero as can be, one more above zero where they do not share out evenly.
+    """
+    count = 2**bits
+    if not 1 <= above < count:
+        raise ConfigError(f"levels: {bits} bits leave 1 to {count - 1} levels above the threshold; got above={above}")
+    positive = (count - above) // 2
+    gap = threshold / (positive + 0.5)
+    return (np.arange(positive + above + 1 - count, positive + above + 1) * gap).astype(np.float32)
 
 
 def check_levels(values: Sequence[float] | FloatArray, threshold: float) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,35 +15,89 @@ from squat_deploy.errors import ConfigError
 from squat_deploy.levels import MAX_BITS, Kind, check_levels, decision_boundaries, level_table
 
 _COUNTED_LEVELS = 16  # up to here vectorised comparisons beat a binary search an element
+_LEAST_GAP = 2.0**-10  # of the threshold, between learned levels
+
+
+def level_index(values: Tensor, boundaries: Tensor) -> Tensor:
+    """How many boundaries lie below each value; NaN and what is below them all give 0.
+
+    Three ways to one number: binary search or counting, whichever is faster, and for the compiler a search without
+    branches, which it turns into vector instructions.
+    """
+    if boundaries.numel() < _COUNTED_LEVELS:
+        index = (values > boundaries[0]).to(torch.int32)
+        for boundary in boundaries[1:]:
+            index = index + (values > boundary)
+        return index
+    if not torch.compiler.is_compiling():
+        return torch.bucketize(torch.nan_to_num(values, nan=-math.inf, posinf=math.inf, neginf=-math.inf), boundaries)
+    width = boundaries.numel().bit_length()
+    padded = torch.cat([boundaries, boundaries.new_full((2**width - 1 - boundaries.numel(),), math.inf)])
+    index = torch.zeros(values.shape, dtype=torch.int32, device=values.device)
+    for half in (2**place for place in reversed(range(width))):
+        index = index + torch.where(values > padded[index + (half - 1)], half, 0)
+    return index
+
+
+def _chosen(values: Tensor, levels: Tensor, boundaries: Tensor) -> Tensor:
+    if torch.compiler.is_compiling() and levels.numel() <= _COUNTED_LEVELS:  # blends are vector instructions
+        result = torch.where(values > boundaries[0], levels[1], levels[0])
+        for boundary, level in zip(boundaries[1:].unbind(), levels[2:].unbind(), strict=True):
+            result = torch.where(values > boundary, level, result)
+        return result
+    return levels.index_select(0, level_index(values, boundaries).reshape(-1)).reshape(values.shape)
 
 
 class _NearestLevel(torch.autograd.Function):
-    """Nearest level forward; backward identity (straight-through, as snnTorch), or clipped to the table."""
+    """Nearest level forward; backward identity (straight-through, as snnTorch), or clipped to the table.
+
+    Levels that want a gradient get that of learned step size quantization (arXiv 1902.08153), for any table: as if a
+    value were turned into a real number of levels by linear interpolation, rounded with a gradient of one, and turned
+    back. A value a share s of a gap above its level gives s to the lower and -s to the upper end of its gap, a value
+    beyond the table everything to the end level, and then nothing to the membrane.
+    """
 
     @staticmethod
     def forward(values: Tensor, levels: Tensor, boundaries: Tensor, clipped: bool) -> Tensor:
-        values = values.to(levels.dtype)
-        if levels.numel() > _COUNTED_LEVELS:
-            finite = torch.nan_to_num(values, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
-            index = torch.bucketize(finite, boundaries)
-        else:
-            index = (values > boundaries[0]).to(torch.int32)
-            for boundary in boundaries[1:]:
-                index = index + (values > boundary)
-        return levels.index_select(0, index.reshape(-1)).reshape(values.shape)
+        return _chosen(values.to(levels.dtype), levels, boundaries)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         values, levels, _, clipped = inputs
-        ctx.dtype, ctx.clipped = values.dtype, clipped
-        if clipped:
+        ctx.dtype, ctx.clipped, ctx.learned = values.dtype, clipped, levels.requires_grad
+        if ctx.learned:
+            ctx.save_for_backward(values, levels, output)
+        elif clipped:
             low, high = 2 * levels[0] - levels[1], 2 * levels[-1] - levels[-2]  # one gap beyond either end
             ctx.save_for_backward((values >= low) & (values <= high))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        gradient = grads[0].to(ctx.dtype)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        gradient = grads[0]
+        if ctx.learned:
+            values, levels, output = ctx.saved_tensors
+            inside = ((values >= levels[0]) & (values <= levels[-1])).to(gradient.dtype)
+            to_levels = _level_gradient(gradient, values.to(levels.dtype), levels, output)
+            return (gradient * inside if ctx.clipped else gradient).to(ctx.dtype), to_levels, None, None
+        gradient = gradient.to(ctx.dtype)
         return gradient * ctx.saved_tensors[0] if ctx.clipped else gradient, None, None, None
+
+
+def _level_gradient(gradient: Tensor, values: Tensor, levels: Tensor, output: Tensor) -> Tensor:
+    """Gradient (L,) of `levels`; NaN gives none."""
+    below, above = values < levels[0], values > levels[-1]
+    ends = torch.where(below, gradient, 0).sum(), torch.where(above, gradient, 0).sum()
+    weighted = torch.where((values >= levels[0]) & (values <= levels[-1]), gradient * (values - output), 0)
+    if levels.numel() <= _COUNTED_LEVELS:
+        gaps = [torch.where((values > a) & (values <= b), weighted, 0).sum() for a, b in pairwise(levels.unbind())]
+        per_gap = torch.stack(gaps)
+    else:
+        segment = (level_index(values, levels) - 1).clamp(0, levels.numel() - 2).reshape(-1)
+        per_gap = torch.zeros_like(levels[1:]).index_add(0, segment, weighted.reshape(-1))
+    per_gap = per_gap / (levels[1:] - levels[:-1])
+    none = ends[0].reshape(1) * 0
+    lower, upper = torch.cat([per_gap, none]), torch.cat([none, per_gap])
+    return lower - upper + torch.cat([ends[0].reshape(1), none.expand(levels.numel() - 2), ends[1].reshape(1)])
 
 
 class StateQuantizer(nn.Module):
@@ -52,25 +107,45 @@ class StateQuantizer(nn.Module):
     snnTorch's rule falls back to lower levels, this one saturates. Inputs of any shape, float32 or narrower;
     the result is float32. The gradient passes straight through, or, with `clipped`, stops where the membrane has
     left the table by more than a gap: otherwise long and recurrent sequences push weights that no longer matter.
+
+    With `learned`, the levels are a parameter. Whoever trains them calls `arrange` after every update; leaving training
+    mode does so too, and takes the boundaries of the rule to the bit (while training they are plain midpoints).
     """
 
     levels: Tensor
     boundaries: Tensor
 
-    def __init__(self, levels: Tensor | np.ndarray[Any, Any], threshold: float = 1.0, *, clipped: bool = False) -> None:
+    def __init__(
+        self,
+        levels: Tensor | np.ndarray[Any, Any],
+        threshold: float = 1.0,
+        *,
+        clipped: bool = False,
+        learned: bool = False,
+    ) -> None:
         """Args: levels: (L,) ascending, in membrane units; threshold: only to refuse a table that cannot fire."""
         super().__init__()
         table = check_levels(np.asarray(levels, dtype=np.float32), threshold)
-        self.enabled, self.clipped = True, clipped
-        self.register_buffer("levels", torch.from_numpy(table.copy()))
+        self.enabled, self.clipped, self.learned, self.threshold = True, clipped, learned, float(threshold)
+        if learned:
+            self.levels = nn.Parameter(torch.from_numpy(table.copy()))
+        else:
+            self.register_buffer("levels", torch.from_numpy(table.copy()))
         self.register_buffer("boundaries", torch.from_numpy(decision_boundaries(table)), persistent=False)
 
     @classmethod
     def of(
-        cls, bits: int, kind: Kind = "uniform", threshold: float = 1.0, *, clipped: bool = False, **options: Any
+        cls,
+        bits: int,
+        kind: Kind = "uniform",
+        threshold: float = 1.0,
+        *,
+        clipped: bool = False,
+        learned: bool = False,
+        **options: Any,
     ) -> StateQuantizer:
         """A quantizer on `levels.level_table(bits, kind, threshold, ...)`."""
-        return cls(level_table(bits, kind, threshold, **options), threshold, clipped=clipped)
+        return cls(level_table(bits, kind, threshold, **options), threshold, clipped=clipped, learned=learned)
 
     @classmethod
     def from_snntorch(cls, function: Callable[[Tensor], Tensor], threshold: float = 1.0) -> StateQuantizer:
@@ -82,15 +157,38 @@ class StateQuantizer(nn.Module):
             return values
         if values.dtype == torch.float64:
             raise ConfigError("StateQuantizer: states are float32; got float64; call model.float() before training")
-        quantized: Tensor = _NearestLevel.apply(values, self.levels, self.boundaries, self.clipped)  # type: ignore[no-untyped-call]
+        boundaries = self.boundaries
+        if self.learned and self.training:
+            boundaries = ((self.levels[1:] + self.levels[:-1]) / 2).detach()
+        quantized: Tensor = _NearestLevel.apply(values, self.levels, boundaries, self.clipped)  # type: ignore[no-untyped-call]
         return quantized
+
+    @torch.no_grad()
+    def arrange(self) -> None:
+        """Puts learned levels back into a table: ascending, a least gap apart, the last one above the threshold."""
+        least = self.threshold * _LEAST_GAP
+        ordered = self.levels.sort().values
+        steps = torch.arange(len(ordered), device=ordered.device) * least
+        spread = torch.cummax(ordered - steps, dim=0).values + steps
+        spread[-1] = spread[-1].clamp(min=self.threshold + least)
+        self.levels.copy_(spread)
+
+    def train(self, mode: bool = True) -> StateQuantizer:
+        """As of any module; leaving training mode settles learned levels."""
+        if self.learned and self.training and not mode:
+            self.arrange()
+            self._take_boundaries()
+        return super().train(mode)
+
+    def _take_boundaries(self) -> None:
+        table = self.levels.detach().cpu().float().numpy()
+        self.boundaries = torch.from_numpy(decision_boundaries(table)).to(self.levels.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StateQuantizer:
         """Moves and casts; boundaries belong to the levels as they are afterwards, half precision changes both."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if not self.levels.is_meta:
-            table = self.levels.detach().cpu().float().numpy()
-            self.boundaries = torch.from_numpy(decision_boundaries(table)).to(self.levels.device)
+            self._take_boundaries()
         return self
 
     def is_consistent(self) -> bool:
@@ -105,7 +203,9 @@ class StateQuantizer(nn.Module):
         levels = state_dict.get(prefix + "levels")
         if levels is not None:
             table = check_levels(levels.detach().cpu().numpy(), -math.inf)
-            self.levels = torch.empty_like(self.levels).new_tensor(table)
+            if len(table) != self.levels.numel():
+                fresh = torch.empty_like(self.levels).new_tensor(table)
+                self.levels = nn.Parameter(fresh) if self.learned else fresh
             self.boundaries = self.levels.new_tensor(decision_boundaries(table))
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, FileFormatError
-from squat_deploy.levels import Kind
+from squat_deploy.levels import MAX_BITS, Kind
 from squat_deploy.network import Encoding
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.checkpoint import load_training, load_weights, model_metadata, save_model, save_training
 from squat_deploy.training.datasets import Samples
-from squat_deploy.training.models import Recipe, conv_lif_net, dense_lif_net, recurrent_lif_net
+from squat_deploy.training.models import (
+    FLOAT_BITS,
+    Recipe,
+    Surrogate,
+    WeightScale,
+    conv_lif_net,
+    dense_lif_net,
+    recurrent_lif_net,
+)
+from squat_deploy.training.scaling import match_currents
 from squat_deploy.training.sequence import run_sequence
 
+
+def _width(bits: int) -> int:
+    if not (1 <= bits <= MAX_BITS or bits == FLOAT_BITS):
+        raise ValueError(f"1 to {MAX_BITS} bits, or {FLOAT_BITS} for float")
+    return bits
+
+
+Width = Annotated[int, AfterValidator(_width)]
 Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes"]
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 _EVALUATION_BATCH = 1000
+_LONG_RUN = 4000  # batches
 _LOGIT_STEPS = 10  # spike counts of long sequences would saturate the softmax
 
 
@@ -40,8 +59,11 @@ class TrainConfig(BaseModel):
         input_bits: width of the pixels of images; not used by nets that take counts of events.
         steps: time steps a sequence.
         float_epochs: first epochs in float, before weights and states are quantized.
-        surrogate_slope: alpha of the arctan surrogate gradient; smaller is wider.
-        lower_limit, upper_limit, clipped: range of the states, and of their gradient, as in `Recipe`.
+        weight_bits, state_bits: 1 to 8, or 32 for float.
+        current_std: standard deviation, in thresholds, that the initial weights of every layer are scaled to give its
+            currents; 0 leaves them as they are drawn (`training.scaling.match_currents`).
+        schedule: of the learning rate; both are functions of the epoch alone.
+        others: as in `Recipe`.
         flip: mirror half of the training images.
         shift: move each batch by up to so many pixels (or channels of a cochlea), what leaves comes in opposite.
         clip: largest norm of a gradient, 0 for any: recurrent networks need one.
@@ -54,12 +76,20 @@ class TrainConfig(BaseModel):
     net: Literal["dense", "conv", "recurrent"] = "dense"
     sizes: tuple[int, ...] = (784, 256, 10)
     features: int = Field(0, ge=0)
-    weight_bits: int = Field(4, ge=2, le=8)
-    state_bits: int = Field(2, ge=1, le=8)
+    weight_bits: Width = 4
+    state_bits: Width = 2
+    weight_scale: WeightScale = "power-of-two"
     kind: Kind = "threshold-centred"
+    exponent: float | None = Field(None, gt=0)
+    above: int = Field(1, ge=1)
+    learned: bool = False
     input_bits: int = Field(4, ge=1, le=8)
     beta: float = Field(0.97, ge=0, le=1)
+    neuron: Literal["leaky", "synaptic"] = "leaky"
+    alpha: float = Field(0.5, ge=0, le=1)
+    surrogate: Surrogate = "atan"
     surrogate_slope: float = Field(1.0, gt=0)
+    current_std: float = Field(0, ge=0)
     lower_limit: float = Field(0, ge=0)
     upper_limit: float = Field(0.2, gt=0)
     clipped: bool = False
@@ -68,6 +98,7 @@ class TrainConfig(BaseModel):
     float_epochs: int = Field(0, ge=0)
     batch: int = Field(128, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
     flip: bool = True
     shift: int = Field(0, ge=0)
     clip: float = Field(0, ge=0)
@@ -90,9 +121,20 @@ class TrainConfig(BaseModel):
 
 
 def train(
-    config: TrainConfig, training: Samples, test: Samples, folder: Path, *, resume: bool = False, quiet: bool = False
+    config: TrainConfig,
+    training: Samples,
+    test: Samples,
+    folder: Path,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    compiled: bool | None = None,
 ) -> tuple[nn.Sequential, list[dict[str, float]]]:
     """Trains, with a checkpoint after every epoch, and writes `model.safetensors` at the end.
+
+    Args:
+        compiled: run neurons as compiled loops (the same numbers, several times faster; needs a C++ compiler); by
+            default where the run is long enough to win back the time of compiling.
 
     Returns: the model in eval mode, and one row an epoch (loss, test accuracy).
 
@@ -102,10 +144,15 @@ def train(
     """
     torch.manual_seed(config.seed)
     model = config.model()
+    if config.current_std:
+        shown = _shown(torch.from_numpy(training.inputs[:_EVALUATION_BATCH]), config.encoding == "direct")
+        match_currents(model, shown, config.steps, config.current_std, direct=config.encoding == "direct")
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     history = _restore(config, folder, model, optimizer, resume)
     inputs, labels = torch.from_numpy(training.inputs), torch.from_numpy(training.labels)
     batches = -(-len(labels) // config.batch)
+    if compiled is None:
+        compiled = batches * config.epochs >= _LONG_RUN and shutil.which("g++") is not None
     with _progress(quiet) as progress:
         task = progress.add_task("training", total=batches * config.epochs, completed=batches * len(history), note="")
         for epoch in range(len(history), config.epochs):
@@ -114,13 +161,15 @@ def train(
             losses = []
             for index, (values, classes) in enumerate(_batches(inputs, labels, config)):
                 _set_rate(optimizer, config, epoch + index / batches)
+                whole = compiled and len(classes) == config.batch  # the last batch has another shape
                 options: Any = {"direct": config.encoding == "direct", "quantized": quantized, "clip": config.clip}
-                loss = train_step(model, optimizer, values, classes, config.steps, **options)
+                loss = train_step(model, optimizer, values, classes, config.steps, **options, compiled=whole)
                 losses.append(loss)
                 progress.advance(task)
-            accuracy = evaluate(model, test, config.steps, quantized=quantized)
-            history.append({"epoch": epoch, "loss": float(np.mean(losses)), "accuracy": accuracy})
-            progress.update(task, note=f"epoch {epoch + 1}: loss {np.mean(losses):.3f}, test {accuracy:.2%}")
+            accuracy = evaluate(model, test, config.steps, quantized=quantized, compiled=compiled)
+            mean_loss = float(torch.stack(losses).mean())
+            history.append({"epoch": epoch, "loss": mean_loss, "accuracy": accuracy})
+            progress.update(task, note=f"epoch {epoch + 1}: loss {mean_loss:.3f}, test {accuracy:.2%}")
             state = {"config": config.model_dump(mode="json"), "history": history}
             save_training(folder / CHECKPOINT, model, optimizer, state)
     set_state_quantization(model, True)
@@ -138,26 +187,34 @@ def train_step(
     direct: bool = True,
     quantized: bool = True,
     clip: float = 0,
-) -> float:
-    """One update on a batch (B, ...) or (T, B, ...): cross-entropy of the spikes in ten steps."""
-    spikes = run_sequence(model, inputs, steps, direct=direct, quantize_weights=quantized)
+    compiled: bool = False,
+) -> Tensor:
+    """One update on a batch (B, ...) or (T, B, ...): cross-entropy of the spikes in ten steps, a scalar."""
+    spikes = run_sequence(model, inputs, steps, direct=direct, quantize_weights=quantized, compiled=compiled)
     loss = nn.functional.cross_entropy(spikes.sum(dim=0) * (_LOGIT_STEPS / steps), classes)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if clip:
         nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
-    return loss.item()
+    for module in model.modules():
+        if isinstance(module, StateQuantizer) and module.learned:
+            module.arrange()
+    return loss.detach()
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, samples: Samples, steps: int, *, quantized: bool = True) -> float:
+def evaluate(
+    model: nn.Module, samples: Samples, steps: int, *, quantized: bool = True, compiled: bool = False
+) -> float:
     """Share of samples whose class has the most spikes."""
     model.eval()
     correct, direct = 0, samples.encoding == "direct"
     for chosen in np.array_split(np.arange(len(samples.labels)), -(-len(samples.labels) // _EVALUATION_BATCH)):
         values = _shown(torch.from_numpy(samples.inputs[chosen]), direct)
-        counts = run_sequence(model, values, steps, direct=direct, quantize_weights=quantized).sum(dim=0)
+        whole = compiled and len(chosen) == _EVALUATION_BATCH
+        spikes = run_sequence(model, values, steps, direct=direct, quantize_weights=quantized, compiled=whole)
+        counts = spikes.sum(dim=0)
         correct += int((counts.argmax(dim=1) == torch.from_numpy(samples.labels[chosen])).sum())
     model.train()
     return correct / len(samples.labels)
@@ -217,8 +274,9 @@ def _shown(values: Tensor, direct: bool) -> Tensor:
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: float) -> None:
-    """Cosine schedule, a function of the epoch alone, so that a resumed run needs no schedule state."""
-    rate = config.learning_rate * 0.5 * (1 + np.cos(np.pi * epoch / config.epochs))
+    """A function of the epoch alone, so that a resumed run needs no schedule state."""
+    share = 1.0 if config.schedule == "constant" else 0.5 * (1 + np.cos(np.pi * epoch / config.epochs))
+    rate = config.learning_rate * share
     for group in optimizer.param_groups:
         group["lr"] = float(rate)
 

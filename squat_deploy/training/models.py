@@ -2,69 +2,124 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import snntorch as snn
 from brevitas.nn import QuantConv2d, QuantLinear
+from brevitas.quant import Int8WeightPerTensorFloat, SignedBinaryWeightPerTensorConst
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from snntorch import surrogate
-from torch import nn
+from torch import Tensor, nn
 
+from squat_deploy.errors import ConfigError
 from squat_deploy.levels import Kind
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
+from squat_deploy.training.layers import IntThenScaleLinear
+
+FLOAT_BITS = 32
+Surrogate = Literal["atan", "fast-sigmoid", "sigmoid", "triangular", "straight-through"]
+SURROGATES: dict[Surrogate, Callable[[float], Callable[[Tensor], Tensor]]] = {
+    "atan": lambda slope: surrogate.atan(alpha=slope),
+    "fast-sigmoid": lambda slope: surrogate.fast_sigmoid(slope=slope),
+    "sigmoid": lambda slope: surrogate.sigmoid(slope=slope),
+    "triangular": lambda slope: surrogate.triangular(threshold=slope),
+    "straight-through": lambda _: surrogate.straight_through_estimator(),
+}
+WeightScale = Literal["power-of-two", "float", "learned"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all layers of a reference network share: power-of-two weight scales, so that every layer is provable.
+    """What all layers of a reference network share. All of it can be proven.
 
     Attributes:
+        weight_bits, state_bits: 32 leaves them in float.
+        weight_scale: "power-of-two" of the largest weight, "float" (the largest weight), or "learned" with the weights
+            (both with sums of integers that are scaled once, `IntThenScaleLinear`; dense layers only).
+        kind, exponent, above: the level table, as `levels.level_table` (exponent: its `base`).
+        learned: train the levels too.
         beta: membrane decay a step.
-        surrogate_slope: alpha of the arctan surrogate gradient.
+        surrogate_slope: alpha of the arctan surrogate gradient, the slope or the width of the others.
         lower_limit, upper_limit: range of the states beyond plus and minus the threshold, as `levels.level_table`.
         clipped: no gradient where the membrane has left the table.
+        neuron: "leaky", or "synaptic" with a synaptic current that decays by alpha.
     """
 
     weight_bits: int = 4
     state_bits: int = 2
+    weight_scale: WeightScale = "power-of-two"
     kind: Kind = "threshold-centred"
+    exponent: float | None = None
+    above: int = 1
+    learned: bool = False
     beta: float = 0.97
+    surrogate: Surrogate = "atan"
     surrogate_slope: float = 1.0
     lower_limit: float = 0.0
     upper_limit: float = 0.2
     clipped: bool = False
+    neuron: Literal["leaky", "synaptic"] = "leaky"
+    alpha: float = 0.5
 
-    def dense(self, fan_in: int, fan_out: int) -> QuantLinear:
-        return QuantLinear(fan_in, fan_out, **self._weights)
+    def dense(self, fan_in: int, fan_out: int) -> nn.Linear:
+        if self.weight_bits == FLOAT_BITS:
+            return nn.Linear(fan_in, fan_out, bias=False)
+        if self.weight_bits == 1 or self.weight_scale != "power-of-two":
+            return IntThenScaleLinear(fan_in, fan_out, **self._weights(fan_in))
+        return QuantLinear(fan_in, fan_out, **self._weights(fan_in))
 
-    def conv(self, fan_in: int, fan_out: int, kernel: int, **sizes: int) -> QuantConv2d:
-        return QuantConv2d(fan_in, fan_out, kernel, **sizes, **self._weights)
+    def conv(self, fan_in: int, fan_out: int, kernel: int) -> nn.Conv2d:
+        if self.weight_bits == FLOAT_BITS:
+            return nn.Conv2d(fan_in, fan_out, kernel, bias=False)
+        if self.weight_bits == 1 or self.weight_scale != "power-of-two":
+            got = f"{self.weight_bits} bits, {self.weight_scale}"
+            raise ConfigError(f"conv: needs 2 to 8 weight bits and weight_scale power-of-two; got {got}")
+        return QuantConv2d(fan_in, fan_out, kernel, **self._weights(fan_in * kernel**2))
 
-    def lif(self) -> snn.Leaky:
+    def lif(self) -> snn.Leaky | snn.Synaptic:
+        if self.neuron == "synaptic":
+            return snn.Synaptic(alpha=self.alpha, **self._neuron)
         return snn.Leaky(**self._neuron)
 
-    def recurrent_lif(self, neurons: int) -> snn.RLeaky:
+    def recurrent_lif(self, neurons: int) -> snn.RLeaky | snn.RSynaptic:
         """Every neuron takes the spikes of all of them one step later, by quantized weights."""
-        neuron = snn.RLeaky(linear_features=neurons, **self._neuron)
+        if self.neuron == "synaptic":
+            neuron = snn.RSynaptic(alpha=self.alpha, linear_features=neurons, **self._neuron)
+        else:
+            neuron = snn.RLeaky(linear_features=neurons, **self._neuron)
         neuron.recurrent = self.dense(neurons, neurons)
         return neuron
 
-    @property
-    def _weights(self) -> dict[str, Any]:
-        quantizer = Int8WeightPerTensorFixedPoint
-        return {"bias": False, "weight_quant": quantizer, "weight_bit_width": self.weight_bits}
+    def _weights(self, inputs: int) -> dict[str, Any]:
+        if self.weight_bits == 1:
+            own = {"weight_quant": SignedBinaryWeightPerTensorConst, "weight_scaling_const": inputs**-0.5}
+            return {"bias": False, **own}
+        options: dict[str, Any] = {"bias": False, "weight_bit_width": self.weight_bits}
+        if self.weight_scale == "power-of-two":
+            return {**options, "weight_quant": Int8WeightPerTensorFixedPoint}
+        if self.weight_scale == "learned":
+            options["weight_scaling_impl_type"] = "parameter_from_stats"
+        return {**options, "weight_quant": Int8WeightPerTensorFloat}
 
     @property
     def _neuron(self) -> dict[str, Any]:
-        limits = {"lower_limit": self.lower_limit, "upper_limit": self.upper_limit}
         return {
             "beta": self.beta,
             "init_hidden": True,
-            "spike_grad": surrogate.atan(alpha=self.surrogate_slope),
-            "state_quant": StateQuantizer.of(self.state_bits, self.kind, clipped=self.clipped, **limits),
+            "spike_grad": SURROGATES[self.surrogate](self.surrogate_slope),
+            "state_quant": self._states,
         }
+
+    @property
+    def _states(self) -> StateQuantizer | bool:
+        if self.state_bits == FLOAT_BITS:
+            return False
+        limits: dict[str, Any] = {"lower_limit": self.lower_limit, "upper_limit": self.upper_limit}
+        options = {**limits, "base": self.exponent, "above": self.above}
+        return StateQuantizer.of(self.state_bits, self.kind, clipped=self.clipped, learned=self.learned, **options)
 
 
 def dense_lif_net(sizes: tuple[int, ...], *, input_bits: int = 4, **recipe: Any) -> nn.Sequential:

@@ -1,0 +1,43 @@
+"""Initial weights on the scale of a level table: currents below half a gap are rounded away, and neurons stay dead."""
+
+from __future__ import annotations
+
+import torch
+from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
+from torch import Tensor, nn
+
+from squat_deploy.training.neurons import NEURONS
+from squat_deploy.training.sequence import leaves, run_sequence
+
+
+@torch.no_grad()
+def match_currents(model: nn.Sequential, inputs: Tensor, steps: int, std: float, *, direct: bool = True) -> None:
+    """Scales the weights of every synaptic layer so that its currents have a standard deviation of `std` thresholds.
+
+    Layer after layer, since spikes of one are what the next one sees (layer-sequential unit variance,
+    arXiv 1511.06422, with the threshold as the unit).
+
+    Args:
+        inputs: (B, ...) shown at every step when `direct`, else (T, B, ...).
+    """
+    before: list[tuple[str, nn.Module]] = []
+    synapses: nn.Linear | nn.Conv2d | None = None
+    for name, module in leaves(model):
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            synapses = module
+        elif isinstance(module, NEURONS) and synapses is not None:
+            own = nn.Sequential(*(part for _, part in before))
+            currents = run_sequence(own, inputs, steps, direct=direct)
+            threshold = float(torch.as_tensor(module.threshold).max())
+            synapses.weight *= std * threshold / float(currents.std())
+            _refresh_scale(synapses)
+            synapses = None
+        before.append((name, module))
+
+
+def _refresh_scale(module: nn.Module) -> None:
+    """A learned weight scale starts from the weights as they are at first use: let it start anew."""
+    if isinstance(module, QuantWeightBiasInputOutputLayer):
+        for part in module.modules():
+            if hasattr(part, "init_done"):
+                part.init_done = False
