@@ -65,7 +65,11 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except ModuleNotFoundError as error:
             extra = (
-                "qonnx" if str(error.name).split(".")[0] in ("onnx", "onnxruntime", "qonnx", "graphviz") else "train"
+                "qonnx"
+                if str(error.name).split(".")[0] in ("onnx", "onnxruntime", "qonnx", "graphviz")
+                else "study"
+                if str(error.name).split(".")[0] in ("dask", "distributed", "matplotlib", "scipy")
+                else "train"
             )
             _fail(f"this command needs the package {error.name}: pip install 'squat_deploy[{extra}]'", as_json)
         except ValidationError as error:
@@ -173,6 +177,43 @@ def train(
     _, history = run_training(chosen, training, test, out, resume=resume, quiet=as_json)
     document = {"model": str(out / MODEL), "config": chosen.model_dump(mode="json"), "history": history}
     _emit(document, as_json, f"test accuracy {history[-1]['accuracy']:.2%}; the model is in {out / MODEL}")
+
+
+study_app = typer.Typer(no_args_is_help=True, help="Grids of trainings and quantizations, and what came out.")
+app.add_typer(study_app, name="study")
+
+
+@study_app.command(name="run")
+@_guarded
+def study_run(
+    config: Annotated[Path, typer.Argument(help="YAML file of the study.")],
+    out: Annotated[Path, typer.Option(help="Folder of its cells; those that are in it are not run again.")],
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, e.g. tcp://host:8786.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine, without --scheduler.")] = 2,
+    data: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Run the cells of a study that are not there yet; interrupted trainings go on from their checkpoints."""
+    from squat_deploy.configs import read_yaml
+    from squat_deploy.study.config import Study
+    from squat_deploy.study.running import run_study
+
+    count = run_study(read_yaml(config, Study), out, scheduler=scheduler, jobs=jobs, place=data, quiet=as_json)
+    _emit({"cells": count, "store": str(out)}, as_json, f"ran {count} cells; the store is {out}")
+
+
+@study_app.command(name="report")
+@_guarded
+def study_report(
+    store: Annotated[Path, typer.Argument(help="Folder of the cells.")],
+    out: Annotated[Path, typer.Option(help="Markdown file to write; its pictures go beside it.")],
+    as_json: Json = False,
+) -> None:
+    """Write tables (mean and 95 % interval over seeds) and pictures of the stored cells."""
+    from squat_deploy.study.report import write_report
+
+    write_report(store, out)
+    _emit({"report": str(out)}, as_json, f"wrote {out}")
 
 
 ModelArgument = Annotated[

@@ -2,8 +2,8 @@
 
 Why levels belong near the threshold. Rounding the membrane u to v flips a spike at once where v is on the other side
 of the threshold, and later where the error e = v - u still matters: k steps later the membrane is off by beta**k * e,
-and a spike flips where the membrane comes that close to the threshold. So an error of a small size |e| costs, in expected
-flipped spikes,
+and a spike flips where the membrane comes that close to the threshold. So an error of a small size |e| costs, in
+expected flipped spikes,
 
     |e| * g(u),   g(u) = sum over k >= 1 of beta**k * f_k(u),
 
@@ -14,8 +14,8 @@ table v is the weighted distance
 
 with p the histogram of membranes: a one-dimensional median problem. With many levels its solution has the closed form
 (Bennett's integral for absolute errors) density of levels ~ sqrt(p(u) * g(u)). Threshold-centred tables are the right
-shape wherever g is greatest near the threshold, that is, wherever currents are small against it; uniform ones wherever p * g
-is flat. `best_levels` solves it exactly for any number of levels on a grid, by dynamic programming over pairs of
+shape wherever g is greatest near the threshold, that is, wherever currents are small against it; uniform ones wherever
+p * g is flat. `best_levels` solves it exactly for any number of levels on a grid, by dynamic programming over pairs of
 neighbouring levels, between which the nearest-level rule decides in the middle.
 """
 
@@ -32,7 +32,6 @@ from squat_deploy.levels import FloatArray, check_levels
 RealArray = NDArray[np.float64]
 _BINS = 512
 _TAIL = 1e-4  # share of the membranes left out at either end
-_HORIZON = 1e-2  # errors that the leak has made smaller than this are forgotten
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.fitting import best_levels, membrane_histogram
 from squat_deploy.levels import Kind
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
@@ -27,6 +28,7 @@ from squat_deploy.training.neurons import NEURONS, reset_neurons
 from squat_deploy.training.sequence import is_plain, run_model
 
 Bits = int | Mapping[str, int]
+Levels = Kind | Literal["fitted"]
 Limits = Literal["calibrated"] | tuple[float, float]
 _LOW_TAIL, _HIGH_TAIL = 0.001, 0.999  # of the membranes seen; what lies beyond is clipped
 _TAIL_SAMPLE = 2**20
@@ -57,7 +59,7 @@ def quantize(
     steps: int,
     weight_bits: Bits = 4,
     state_bits: Bits = 4,
-    levels: Kind = "threshold-centred",
+    levels: Levels = "threshold-centred",
     limits: Limits = "calibrated",
     input_bits: int = 8,
     encoding: Literal["direct", "sequence"] = "direct",
@@ -73,6 +75,8 @@ def quantize(
             inputs and, with limits="calibrated", the range of the states.
         steps: time steps of one sequence.
         weight_bits, state_bits: one width, or one for every layer by the name of its module.
+        levels: kind of the level tables, or "fitted": those that flip the fewest spikes of the float model on the
+            calibration data (`fitting.best_levels`).
         limits: (lower_limit, upper_limit) of the level tables as shares of the threshold, or "calibrated".
         input_bits: width of the integers that real inputs are rounded to.
 
@@ -91,14 +95,12 @@ def quantize(
         _widths(weight_bits, weights, "weight_bits"),
         _widths(state_bits, neurons, "state_bits"),
     )
-    ranges = _limits(copied, neurons, calibration_data, steps, encoding, limits)
+    wanted = levels == "fitted" or limits == "calibrated"
+    membranes = _membranes(copied, neurons, calibration_data, steps, encoding, wanted)
     for name, module in weights.items():
         _replace(copied, name, _quantized(name, module, weight_widths[name]))
     for name, module in neurons.items():
-        threshold = float(torch.as_tensor(module.threshold).max())
-        lower, upper = ranges[name]
-        bits = state_widths[name]
-        quantizer = StateQuantizer.of(bits, levels, threshold, lower_limit=lower, upper_limit=upper)
+        quantizer = _states(module, state_widths[name], membranes.get(name), levels, limits)
         del module.state_quant
         module.state_quant = quantizer
     return _with_input_grid(copied, calibration_data, input_bits)
@@ -140,27 +142,34 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), own, module)
 
 
-def _limits(
-    model: nn.Module,
-    neurons: Mapping[str, nn.Module],
-    data: Tensor,
-    steps: int,
-    encoding: str,
-    limits: Limits,
-) -> dict[str, tuple[float, float]]:
-    """(lower_limit, upper_limit) of every level table, by the membranes that the float model has on the data."""
-    if limits != "calibrated":
-        return dict.fromkeys(neurons, limits)
+def _membranes(
+    model: nn.Module, neurons: Mapping[str, nn.Module], data: Tensor, steps: int, encoding: str, wanted: bool
+) -> dict[str, Tensor]:
+    """Membranes (T, N) that the float model has on the data, some of its trajectories (a neuron on a sample)."""
+    if not wanted:
+        return {}
     with torch.no_grad():
         traces = run_model(model, data, steps, direct=encoding == "direct")
     found = {}
-    for name, module in neurons.items():
-        threshold = float(torch.as_tensor(module.threshold).max())
-        membranes = torch.cat([part.reshape(-1) for part in traces[name].membranes])
-        some = membranes[:: max(1, membranes.numel() // _TAIL_SAMPLE)]
-        low, high = (float(torch.quantile(some, share)) / threshold for share in (_LOW_TAIL, _HIGH_TAIL))
-        found[name] = max(-low - 1, -0.75), max(high - 1, 0.05)
+    for name in neurons:
+        whole = torch.stack(traces[name].membranes).flatten(1)
+        found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)]
     return found
+
+
+def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Levels, limits: Limits) -> StateQuantizer:
+    threshold = float(torch.as_tensor(module.threshold).max())
+    if levels == "fitted":
+        assert membranes is not None
+        beta = float(torch.as_tensor(getattr(module, "beta", 1.0)).mean())
+        resets = getattr(module, "reset_mechanism", "subtract") == "zero"
+        histogram = membrane_histogram(membranes.numpy(), beta, threshold, resets=resets)
+        return StateQuantizer(best_levels(histogram, bits), threshold)
+    if limits == "calibrated":
+        assert membranes is not None
+        low, high = (float(torch.quantile(membranes, share)) / threshold for share in (_LOW_TAIL, _HIGH_TAIL))
+        limits = max(-low - 1, -0.75), max(high - 1, 0.05)
+    return StateQuantizer.of(bits, levels, threshold, lower_limit=limits[0], upper_limit=limits[1])
 
 
 def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:

@@ -1,0 +1,103 @@
+"""What a study is made of: a YAML file spans cells, a cell says what is trained and how it is quantized afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import product
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from squat_deploy.errors import ConfigError
+from squat_deploy.training.loop import TrainConfig
+from squat_deploy.training.models import FLOAT_BITS
+
+Method = Literal["float", "PTQ", "QAT", "SQUAT", "QAT+SQUAT"]
+Levels = Literal["uniform", "threshold-centred", "zero-centred", "rest", "learned"]
+TRAINS_WEIGHTS = ("QAT", "QAT+SQUAT")
+TRAINS_STATES = ("SQUAT", "QAT+SQUAT")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of all that is in it."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Training(_Frozen):
+    """What one task trains; cells that differ only in what comes after share it."""
+
+    config: TrainConfig
+
+
+class Cell(_Frozen):
+    """One number of a study.
+
+    Attributes:
+        method: what is quantized while training; the rest is quantized afterwards, so that every cell but "float" ends
+            as the same kind of integer network.
+        levels: of the states; "learned" are trained where states are, else fitted to the membranes (`fitting`).
+        training: of which `seed` is part.
+    """
+
+    method: Method
+    weight_bits: int
+    state_bits: int
+    levels: Levels
+    training: Training
+
+    @property
+    def seed(self) -> int:
+        return self.training.config.seed
+
+
+class Grid(_Frozen):
+    """All combinations of these."""
+
+    methods: tuple[Method, ...] = Field(min_length=1)
+    bits: tuple[int, ...] = (FLOAT_BITS,)
+    levels: tuple[Levels, ...] = ("threshold-centred",)
+    change: dict[str, Any] = {}
+
+
+class Study(_Frozen):
+    """A study file.
+
+    Attributes:
+        base: fields of `TrainConfig` for all cells; `Grid.change` overrides them in one grid.
+        seeds: one cell each.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
+    base: dict[str, Any] = {}
+    seeds: tuple[int, ...] = (0, 1, 2)
+    grids: tuple[Grid, ...] = Field(min_length=1)
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell once, in the order of the file. Raises: ConfigError for widths that a method does not have."""
+        found: dict[str, Cell] = {}
+        for grid in self.grids:
+            for method, bits, levels, seed in product(grid.methods, grid.bits, grid.levels, self.seeds):
+                cell = _cell({**self.base, **grid.change, "seed": seed}, method, bits, levels)
+                found.setdefault(cell.digest, cell)
+        return tuple(found.values())
+
+
+def _cell(options: dict[str, Any], method: Method, bits: int, levels: Levels) -> Cell:
+    if (method == "float") != (bits == FLOAT_BITS):
+        raise ConfigError(f"study: {method} at {bits} bits; float has {FLOAT_BITS}, all others have fewer")
+    trained: dict[str, Any] = {"weight_bits": FLOAT_BITS, "state_bits": FLOAT_BITS}
+    if method in TRAINS_WEIGHTS:
+        trained["weight_bits"] = bits
+    if method in TRAINS_STATES:
+        kind = {"learned": True} if levels == "learned" else {"kind": levels}
+        trained |= {"state_bits": bits, **kind}
+    if method == "float":
+        levels = "threshold-centred"  # there are none; one cell, not one a kind
+    config = TrainConfig.model_validate({**options, **trained})
+    return Cell(method=method, weight_bits=bits, state_bits=bits, levels=levels, training=Training(config=config))

@@ -1,0 +1,128 @@
+"""Studies: cells, their digests, a real Dask scheduler with a worker that is killed, and the report."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.study.config import Study
+from squat_deploy.study.report import Estimate, write_report
+from squat_deploy.study.running import cell_path, read_cells, run_study
+
+TINY = {
+    "name": "tiny",
+    "base": {
+        "dataset": "fsdd-spikes",
+        "net": "recurrent",
+        "sizes": (700, 6, 10),
+        "steps": 4,
+        "duration": 100_000,
+        "epochs": 40,
+        "batch": 8,
+        "flip": False,
+        "beta": 0.5,
+    },
+    "seeds": (0, 1),
+    "grids": (
+        {"methods": ("PTQ", "QAT+SQUAT"), "bits": (2,), "levels": ("uniform", "learned")},
+        {"methods": ("float",)},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small file in the layout of FSDD spikes."""
+    rng, count, spikes = np.random.default_rng(0), 40, 60
+    path = tmp_path_factory.mktemp("data") / "spikes.npz"
+    np.savez(
+        path,
+        t_half_ms=np.sort(rng.integers(0, 200, (count, spikes)), axis=1).reshape(-1).astype(np.uint16),
+        unit=rng.integers(0, 700, count * spikes).astype(np.uint16),
+        offsets=np.arange(count + 1) * spikes,
+        labels=np.arange(count) % 10,
+        speaker=np.zeros(count, dtype=np.uint8),
+        is_test=np.arange(count) >= 30,
+    )
+    return path
+
+
+def test_cells_share_trainings_and_are_named_by_their_content() -> None:
+    cells = Study.model_validate(TINY).cells()
+    assert len(cells) == len({cell.digest for cell in cells}) == 2 * (2 * 2 + 1)
+    trained = {(cell.method, cell.levels, cell.seed): cell.training.digest for cell in cells}
+    assert trained["PTQ", "uniform", 0] == trained["PTQ", "learned", 0] == trained["float", "threshold-centred", 0]
+    assert len(set(trained.values())) == 2 * 3
+    assert [cell.digest for cell in cells] == [cell.digest for cell in Study.model_validate(TINY).cells()]
+
+
+def test_methods_have_their_widths() -> None:
+    study = Study.model_validate({"name": "wrong", "grids": [{"methods": ["PTQ"]}]})
+    with pytest.raises(ConfigError, match="study: PTQ at 32 bits; float has 32, all others have fewer"):
+        study.cells()
+
+
+def test_a_killed_worker_costs_no_cell(tmp_path: Path, recordings: Path) -> None:
+    """A real scheduler, two workers, one of them killed while it trains; then a second run, which finds all done."""
+    study, store = Study.model_validate(TINY), tmp_path / "store"
+    file = tmp_path / "scheduler.json"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--scheduler-file", str(file)]
+    command += ["--no-dashboard", "--host", "127.0.0.1"]
+    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)]
+    try:
+        worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-nanny"]
+        worker += ["--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
+        while not file.exists():
+            assert processes[0].poll() is None, "the scheduler did not start"
+            time.sleep(0.1)
+        processes += [subprocess.Popen(worker, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
+        import json
+
+        address = json.loads(file.read_text())["address"]
+        killed: list[int] = []
+
+        def kill() -> None:
+            while not list((store / "runs").glob("*/checkpoint.safetensors")):
+                time.sleep(0.02)
+            os.kill(processes[1].pid, signal.SIGKILL)
+            killed.append(processes[1].pid)
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        count = run_study(study, store, scheduler=address, place=recordings, quiet=True)
+        killer.join(timeout=1)
+        assert killed and processes[1].wait(timeout=10) == -signal.SIGKILL
+        assert count == len(study.cells()) == len(read_cells(store))
+        assert run_study(study, store, scheduler=address, place=recordings, quiet=True) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    for cell, result in read_cells(store):
+        assert cell_path(store, cell).exists()
+        assert cell.method == "float" or result["mismatches"] == 0 < result["values"]
+    write_report(store, tmp_path / "results.md")
+    text = (tmp_path / "results.md").read_text()
+    assert "| 2 | QAT+SQUAT |" in text and "±" in text
+    assert (tmp_path / "results.accuracy.svg").read_bytes().startswith(b"<?xml")
+    broken = next((store / "cells").glob("*.json"))
+    broken.write_text(broken.read_text().replace('"seed": 0', '"seed": 7').replace('"seed": 1', '"seed": 7'))
+    with pytest.raises(FileFormatError, match="its content has the digest"):
+        read_cells(store)
+
+
+def test_intervals_are_students() -> None:
+    estimate = Estimate.of([0.80, 0.82, 0.84])
+    assert estimate.mean == pytest.approx(0.82)
+    assert estimate.half == pytest.approx(4.302653 * 0.02 / 3**0.5, rel=1e-5)
+    assert str(Estimate.of([0.5])) == "50.00%"
