@@ -90,7 +90,8 @@ def test_the_compiled_loop_gives_the_same_bits(bits: int) -> None:
     for compiled in (False, True):
         torch.manual_seed(0)
         model = dense_lif_net((16, 8, 4), state_bits=bits, clipped=True)
-            model.fc1.weight.data *= 4
+        model.fc1.weight.data *= 4
+        model.fc2.weight.data *= 4
         spikes = run_sequence(model, 16 * torch.rand(5, 16), 6, compiled=compiled)
         (spikes * torch.arange(4.0)).sum().backward()
         found.append((spikes.detach(), model.fc1.weight.grad))
