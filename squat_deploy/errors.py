@@ -63,6 +63,10 @@ class LoweringError(SquatError):
             "\n".join([f"the model cannot be lowered, {len(faults)} {noun}:", *(f"  - {f}" for f in faults)])
         )
 
+    def __reduce__(self) -> tuple[type[LoweringError], tuple[tuple[Fault, ...]]]:
+        """Workers of a study send it to another process."""
+        return type(self), (self.faults,)
+
 
 class NotProvenError(LoweringError):
     """A model that can be lowered, but not proven to equal the integers on every input."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.cli import app
+from squat_deploy.errors import ConfigError, Fault, FileFormatError, LoweringError
 from squat_deploy.study.config import Study
 from squat_deploy.study.report import Estimate, write_report
 from squat_deploy.study.running import cell_path, read_cells, run_study
@@ -86,8 +90,6 @@ def test_a_killed_worker_costs_no_cell(tmp_path: Path, recordings: Path) -> None
             assert processes[0].poll() is None, "the scheduler did not start"
             time.sleep(0.1)
         processes += [subprocess.Popen(worker, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
-        import json
-
         address = json.loads(file.read_text())["address"]
         killed: list[int] = []
 
@@ -119,6 +121,29 @@ def test_a_killed_worker_costs_no_cell(tmp_path: Path, recordings: Path) -> None
     broken.write_text(broken.read_text().replace('"seed": 0', '"seed": 7').replace('"seed": 1', '"seed": 7'))
     with pytest.raises(FileFormatError, match="its content has the digest"):
         read_cells(store)
+
+
+def test_faults_survive_the_way_from_a_worker() -> None:
+    error = LoweringError((Fault("fc1", "a rule", "a value", "a hint"),))
+    assert pickle.loads(pickle.dumps(error)).faults == error.faults
+
+
+def test_the_command_line_says_what_is_wrong_with_a_store(tmp_path: Path) -> None:
+    config, store = tmp_path / "study.yaml", tmp_path / "store"
+    config.write_text("name: one\ngrids: [{methods: [float]}]\n")
+    store.mkdir()
+    (store / "study.json").write_text('{"name": "other"}')
+    runs = {
+        ("run", str(config), "--out", str(store)): "holds another study; choose another folder",
+        ("run", str(config), "--out", str(tmp_path / "b"), "--scheduler", "nowhere"): "no Dask scheduler at nowhere",
+        ("report", str(store), "--out", str(tmp_path / "r.md")): "no cells in it; run the study first",
+    }
+    for arguments, message in runs.items():
+        result = CliRunner().invoke(app, ["study", *arguments, "--json"])
+        assert result.exit_code == 1 and message in json.loads(result.stdout)["error"]
+    (store / "study.json").write_text("{")
+    result = CliRunner().invoke(app, ["study", "run", str(config), "--out", str(store), "--json"])
+    assert result.exit_code == 1 and "not the mark of a study" in json.loads(result.stdout)["error"]
 
 
 def test_intervals_are_students() -> None:

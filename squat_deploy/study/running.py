@@ -95,8 +95,11 @@ def read_cells(store: Path) -> list[tuple[Cell, dict[str, Any]]]:
 def _claim(store: Path, study: Study) -> None:
     """A store belongs to the study of its name; cells may be added to it."""
     mark = store / "study.json"
-    if mark.exists() and json.loads(mark.read_text()).get("name") != study.name:
-        raise ConfigError(f"{store} holds another study; choose another folder")
+    try:
+        if mark.exists() and json.loads(mark.read_text())["name"] != study.name:
+            raise ConfigError(f"{store} holds another study; choose another folder")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise FileFormatError(f"{mark}: not the mark of a study: {error}") from error
     for folder in ("cells", "models", "runs"):
         (store / folder).mkdir(parents=True, exist_ok=True)
     write_file(mark, (json.dumps(study.model_dump(mode="json"), indent=1) + "\n").encode())
@@ -125,16 +128,20 @@ def _submitted(client: Client, cells: list[Cell], store: Path, place: str | None
 
 @contextmanager
 def _client(scheduler: str | None, jobs: int) -> Iterator[Client]:
-    try:
-        if scheduler is not None:
-            with Client(scheduler, timeout=30) as client:
-                yield client
-            return
-    except OSError as error:
-        raise ConfigError(f"study: no Dask scheduler at {scheduler}: {error}") from error
+    if scheduler is not None:
+        with _connected(scheduler) as client:
+            yield client
+        return
     options: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
     with LocalCluster(n_workers=jobs, **options) as cluster, Client(cluster) as client:
         yield client
+
+
+def _connected(scheduler: str) -> Client:
+    try:
+        return Client(scheduler, timeout=30)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"study: no Dask scheduler at {scheduler}: {error}") from error
 
 
 def _progress(quiet: bool) -> Progress:
