@@ -193,7 +193,7 @@ def test_unproven(work: Path) -> None:
         (["qonnx", "net.safetensors", "--out", "no/x.onnx"], "cannot write no/x.onnx: No such file or directory"),
         (["verify", "net.safetensors", "--executor", "verilator"], "unknown executor verilator"),
         (["train", "--data", "nowhere", "--epochs", "1"], "Fashion-MNIST: no train-images-idx3-ubyte"),
-        (["train", "--state-bits", "9"], "options: state_bits: Input should be less than or equal to 8"),
+        (["train", "--state-bits", "9"], "options: state_bits: Value error, 1 to 8 bits, or 32 for float"),
     ],
 )
 def test_bad_input_is_one_clear_message(work: Path, small: sd.Network, arguments: list[str], message: str) -> None:
