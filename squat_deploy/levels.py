@@ -1,7 +1,7 @@
 """Level tables: the values that a quantized membrane may take, and where the nearest one changes.
 
 The formulas are those of snnTorch 1.0.0 `functional.quant.state_quant` (SQUAT, arXiv 2404.19668), to the bit; the
-kind "rest" is this project's.
+kinds "rest", "ternary" and "fixed-point" are this project's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from squat_deploy.errors import ConfigError
 
-Kind = Literal["uniform", "threshold-centred", "zero-centred", "rest"]
-KINDS: tuple[Kind, ...] = ("uniform", "threshold-centred", "zero-centred", "rest")
+Kind = Literal["uniform", "threshold-centred", "zero-centred", "rest", "ternary", "fixed-point"]
+KINDS: tuple[Kind, ...] = ("uniform", "threshold-centred", "zero-centred", "rest", "ternary", "fixed-point")
 MAX_BITS = 8
 _BASES = {1: 0.05, 2: 0.1, 3: 0.3, 4: 0.5, 5: 0.7, 6: 0.9, 7: 0.925, 8: 0.95}
 
@@ -32,12 +32,14 @@ def level_table(
     base: float | None = None,
     above: int = 1,
 ) -> FloatArray:
-    """Levels of a quantized membrane, ascending, shape (2**bits,), float32, in membrane units.
+    """Levels of a quantized membrane, ascending, shape (2**bits,), or (3,) if ternary, float32, in membrane units.
 
     Args:
         bits: state width, 1 to 8.
         kind: spacing of the levels; the exponential kinds crowd them around the threshold or around zero; "rest" has
-            a level at exactly zero, equal gaps, and the threshold in the middle of one of them (`rest_levels`).
+            a level at exactly zero, equal gaps, and the threshold in the middle of one of them (`rest_levels`);
+            "ternary" has zero and one level on either side, at 4/3 of the threshold; "fixed-point" is the two's
+            complement grid with the finest power-of-two gap that has a level above the threshold.
         threshold: firing threshold, a plain float (a tensor would be changed in place by snnTorch's formula).
         lower_limit: how far below -threshold the lowest level lies, as a share of the threshold.
         upper_limit: how far above +threshold the highest level lies, as a share of the threshold.
@@ -55,6 +57,10 @@ def level_table(
         raise ConfigError(f"levels: threshold must be a positive float; got {threshold!r}")
     if kind == "rest":
         return check_levels(rest_levels(bits, threshold, above), threshold)
+    if kind == "ternary":
+        return check_levels(_ternary(bits, threshold), threshold)
+    if kind == "fixed-point":
+        return check_levels(_fixed_point(bits, threshold), threshold)
     highest, lowest = threshold + threshold * upper_limit, -(threshold + threshold * lower_limit)
     if kind == "uniform":
         values = _linspace(-threshold - threshold * lower_limit, highest, 2**bits)
@@ -76,6 +82,21 @@ def rest_levels(bits: int, threshold: float, above: int = 1) -> FloatArray:
     positive = (count - above) // 2
     gap = threshold / (positive + 0.5)
     return (np.arange(positive + above + 1 - count, positive + above + 1) * gap).astype(np.float32)
+
+
+def _ternary(bits: int, threshold: float) -> FloatArray:
+    """Two bits with one code unused; the threshold is two thirds on the way from one level to the next."""
+    if bits != 2:
+        raise ConfigError(f"levels: ternary states take 2 bits; got {bits}")
+    return (np.arange(-1, 2) * (4 / 3 * threshold)).astype(np.float32)
+
+
+def _fixed_point(bits: int, threshold: float) -> FloatArray:
+    if bits < 2:
+        raise ConfigError("levels: fixed-point states take 2 bits or more: 1 bit has no level above zero")
+    highest = 2 ** (bits - 1) - 1
+    gap = 2.0 ** math.floor(math.log2(threshold / highest) + 1)
+    return (np.arange(-highest - 1, highest + 1) * gap).astype(np.float32)
 
 
 def check_levels(values: Sequence[float] | FloatArray, threshold: float) -> FloatArray:

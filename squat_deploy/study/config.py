@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from itertools import product
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.levels import Kind
 from squat_deploy.training.loop import TrainConfig
 from squat_deploy.training.models import FLOAT_BITS
 
 Method = Literal["float", "PTQ", "QAT", "SQUAT", "QAT+SQUAT"]
-Levels = Literal["uniform", "threshold-centred", "zero-centred", "rest", "learned"]
+Levels = Kind | Literal["learned"]
 TRAINS_WEIGHTS = ("QAT", "QAT+SQUAT")
 TRAINS_STATES = ("SQUAT", "QAT+SQUAT")
 
@@ -39,12 +41,16 @@ class Cell(_Frozen):
     """One number of a study.
 
     Attributes:
+        group: the table that it stands in; "" for the main one.
+        variant: what the group varies, with its value here.
         method: what is quantized while training; the rest is quantized afterwards, so that every cell but "float" ends
             as the same kind of integer network.
         levels: of the states; "learned" are trained where states are, else fitted to the membranes (`fitting`).
         training: of which `seed` is part.
     """
 
+    group: str = ""
+    variant: dict[str, Any] = {}
     method: Method
     weight_bits: int
     state_bits: int
@@ -57,12 +63,35 @@ class Cell(_Frozen):
 
 
 class Grid(_Frozen):
-    """All combinations of these."""
+    """All combinations of these.
 
+    Attributes:
+        group: the table that its cells stand in; "" for the main one.
+        bits: of the states, and of the weights unless `weight_bits` has others.
+        change: fields of `TrainConfig`, in place of the study's.
+        vary: fields of `TrainConfig`, each with the values that it takes.
+        seeds: in place of the study's.
+    """
+
+    group: str = Field("", max_length=80)
     methods: tuple[Method, ...] = Field(min_length=1)
     bits: tuple[int, ...] = (FLOAT_BITS,)
+    weight_bits: tuple[int, ...] | None = None
     levels: tuple[Levels, ...] = ("threshold-centred",)
     change: dict[str, Any] = {}
+    vary: dict[str, tuple[Any, ...]] = {}
+    seeds: tuple[int, ...] | None = None
+
+    def cells(self, study: Study) -> Iterator[Cell]:
+        """Raises: ConfigError for widths that a method does not have."""
+        seeds = study.seeds if self.seeds is None else self.seeds
+        for values in product(*self.vary.values()):
+            variant = dict(zip(self.vary, values, strict=True))
+            options = {**study.base, **self.change, **variant}
+            for method, bits, levels in product(self.methods, self.bits, self.levels):
+                for weight_bits, seed in product(self.weight_bits or (bits,), seeds):
+                    cell = _cell({**options, "seed": seed}, method, (weight_bits, bits), levels)
+                    yield cell.model_copy(update={"group": self.group, "variant": variant})
 
 
 class Study(_Frozen):
@@ -82,22 +111,22 @@ class Study(_Frozen):
         """Every cell once, in the order of the file. Raises: ConfigError for widths that a method does not have."""
         found: dict[str, Cell] = {}
         for grid in self.grids:
-            for method, bits, levels, seed in product(grid.methods, grid.bits, grid.levels, self.seeds):
-                cell = _cell({**self.base, **grid.change, "seed": seed}, method, bits, levels)
+            for cell in grid.cells(self):
                 found.setdefault(cell.digest, cell)
         return tuple(found.values())
 
 
-def _cell(options: dict[str, Any], method: Method, bits: int, levels: Levels) -> Cell:
-    if (method == "float") != (bits == FLOAT_BITS):
+def _cell(options: dict[str, Any], method: Method, widths: tuple[int, int], levels: Levels) -> Cell:
+    weight_bits, bits = widths
+    if (method == "float") != (FLOAT_BITS in widths):
         raise ConfigError(f"study: {method} at {bits} bits; float has {FLOAT_BITS}, all others have fewer")
     trained: dict[str, Any] = {"weight_bits": FLOAT_BITS, "state_bits": FLOAT_BITS}
     if method in TRAINS_WEIGHTS:
-        trained["weight_bits"] = bits
+        trained["weight_bits"] = weight_bits
     if method in TRAINS_STATES:
         kind = {"learned": True} if levels == "learned" else {"kind": levels}
         trained |= {"state_bits": bits, **kind}
     if method == "float":
         levels = "threshold-centred"  # there are none; one cell, not one a kind
-    config = TrainConfig.model_validate({**options, **trained})
-    return Cell(method=method, weight_bits=bits, state_bits=bits, levels=levels, training=Training(config=config))
+    training = Training(config=TrainConfig.model_validate({**options, **trained}))
+    return Cell(method=method, weight_bits=weight_bits, state_bits=bits, levels=levels, training=training)

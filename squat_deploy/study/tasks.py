@@ -17,6 +17,7 @@ from squat_deploy.agreement import verify
 from squat_deploy.lowering import lower
 from squat_deploy.network import InputSpec
 from squat_deploy.study.config import TRAINS_STATES, TRAINS_WEIGHTS, Cell, Training
+from squat_deploy.study.measuring import gradient_cosine, layers_measured
 from squat_deploy.training.data import read_data
 from squat_deploy.training.datasets import Samples
 from squat_deploy.training.loop import MODEL, TrainConfig, evaluate, train, trained_model
@@ -24,6 +25,7 @@ from squat_deploy.training.ptq import input_spec, quantize
 
 _CALIBRATION = 500  # training samples that decide ranges and levels
 _COMPARED = 64  # test samples whose whole traces are compared
+_MEASURED = 500  # test samples that spikes are counted on
 
 
 def train_task(training: Training, folder: str, place: str | None) -> bytes:
@@ -47,8 +49,13 @@ def cell_task(cell: Cell, model: bytes, place: str | None) -> dict[str, Any]:
         trained, _ = trained_model(path)
     made = trained if cell.method == "float" else _deployed(cell, trained, training)
     result: dict[str, Any] = {"accuracy": evaluate(made, test, config.steps)}
+    made.eval()
+    seen, direct = _shown(test, _MEASURED, test.encoding == "direct"), test.encoding == "direct"
+    result["layers"] = layers_measured(made, seen, config.steps, direct=direct)
     if cell.method != "float":
-        result |= _checked(made.eval(), config, test)
+        labels = torch.from_numpy(test.labels[:_MEASURED])
+        result["gradient_cosine"] = gradient_cosine(made, seen, labels, config.steps, direct=direct)
+        result |= _checked(made, config, test)
     return {**result, "seconds": round(time.perf_counter() - began, 1)}
 
 

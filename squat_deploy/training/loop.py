@@ -191,7 +191,7 @@ def train_step(
 ) -> Tensor:
     """One update on a batch (B, ...) or (T, B, ...): cross-entropy of the spikes in ten steps, a scalar."""
     spikes = run_sequence(model, inputs, steps, direct=direct, quantize_weights=quantized, compiled=compiled)
-    loss = nn.functional.cross_entropy(spikes.sum(dim=0) * (_LOGIT_STEPS / steps), classes)
+    loss = count_loss(spikes, classes)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if clip:
@@ -201,6 +201,11 @@ def train_step(
         if isinstance(module, StateQuantizer) and module.learned:
             module.arrange()
     return loss.detach()
+
+
+def count_loss(spikes: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of the spikes (T, B, classes) in ten steps, a scalar."""
+    return nn.functional.cross_entropy(spikes.sum(dim=0) * (_LOGIT_STEPS / len(spikes)), classes)
 
 
 @torch.no_grad()

@@ -28,7 +28,8 @@ SURROGATES: dict[Surrogate, Callable[[float], Callable[[Tensor], Tensor]]] = {
     "triangular": lambda slope: surrogate.triangular(threshold=slope),
     "straight-through": lambda _: surrogate.straight_through_estimator(),
 }
-WeightScale = Literal["power-of-two", "float", "learned"]
+WeightScale = Literal["power-of-two", "float", "learned", "shared"]
+_EQUAL_GAPS: tuple[Kind, ...] = ("uniform", "rest", "ternary", "fixed-point")
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Recipe:
 
     Attributes:
         weight_bits, state_bits: 32 leaves them in float.
-        weight_scale: "power-of-two" of the largest weight, "float" (the largest weight), or "learned" with the weights
-            (both with sums of integers that are scaled once, `IntThenScaleLinear`; dense layers only).
+        weight_scale: "power-of-two" of the largest weight; or, with sums of integers that are scaled once
+            (`IntThenScaleLinear`, dense layers only), "float" of the largest weight, "learned" with the weights, or
+            "shared": one step of a weight is one step of the states, as in MINT (arXiv 2305.09850).
         kind, exponent, above: the level table, as `levels.level_table` (exponent: its `base`).
         learned: train the levels too.
         beta: membrane decay a step.
@@ -102,7 +104,20 @@ class Recipe:
             return {**options, "weight_quant": Int8WeightPerTensorFixedPoint}
         if self.weight_scale == "learned":
             options["weight_scaling_impl_type"] = "parameter_from_stats"
+        if self.weight_scale == "shared":
+            largest = self._state_step * (2 ** (self.weight_bits - 1) - 1)
+            options |= {"weight_scaling_impl_type": "const", "weight_scaling_const": largest}
         return {**options, "weight_quant": Int8WeightPerTensorFloat}
+
+    @property
+    def _state_step(self) -> float:
+        states = self._states
+        if isinstance(states, bool) or self.kind not in _EQUAL_GAPS or states.learned:
+            got = f"{self.state_bits} bits, {'learned' if self.learned else self.kind}"
+            raise ConfigError(
+                f"weight_scale shared: needs states with equal gaps ({', '.join(_EQUAL_GAPS)}); got {got}"
+            )
+        return float(states.levels[-1] - states.levels[-2])
 
     @property
     def _neuron(self) -> dict[str, Any]:

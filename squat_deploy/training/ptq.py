@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
-from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPointMSE
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -123,14 +123,21 @@ def _quantized(name: str, module: nn.Module, bits: int) -> nn.Module:
     bad = [key for key, value in module.state_dict().items() if not bool(torch.isfinite(value).all())]
     if bad:
         raise ConfigError(f"quantize: {name}: NaN or infinity in {', '.join(bad)}")
-    options = {"weight_quant": Int8WeightPerTensorFixedPoint, "weight_bit_width": bits, "bias": module.bias is not None}
+    options = {
+        "weight_quant": Int8WeightPerTensorFixedPointMSE,
+        "weight_bit_width": bits,
+        "bias": module.bias is not None,
+    }
     made: Any
     if isinstance(module, nn.Linear):
         made = QuantLinear(module.in_features, module.out_features, **options)
     else:
         keys = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
         made = _LAYERS[type(module)](**{key: getattr(module, key) for key in keys}, **options)
-    made.load_state_dict(module.state_dict())
+    made.weight.data.copy_(module.weight.data)
+    if module.bias is not None:
+        made.bias.data.copy_(module.bias.data)
+    made.quant_weight()  # the scale, a power of two, is chosen at first use: that of the least squared error
     if module.bias is not None:
         step = float(made.quant_weight().scale.detach()) / _BIAS_STEPS
         made.bias.data = torch.round(made.bias.data / step) * step

@@ -1,0 +1,68 @@
+"""What low bits do to a network: spikes that rounding the states flips, dead neurons, gradients that turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from squat_deploy.quantizers import StateQuantizer
+from squat_deploy.training.loop import count_loss, set_state_quantization
+from squat_deploy.training.neurons import reset_neurons
+from squat_deploy.training.sequence import run_model, run_sequence
+
+
+def layers_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> list[dict[str, Any]]:
+    """One row a neuron layer.
+
+    Args: inputs: (B, ...) shown at every step when `direct`, else (T, B, ...).
+
+    Returns: name; rate (spikes a neuron and step); dead (share of neurons without a spike on any of the inputs); flips
+        (share of spikes, neuron by neuron and step by step, that differ from those of the same network with float
+        states); levels of its table.
+    """
+    with torch.no_grad():
+        own = run_model(model, inputs, steps, direct=direct)
+        set_state_quantization(model, False)
+        other = run_model(model, inputs, steps, direct=direct)
+        set_state_quantization(model, True)
+    rows = []
+    for name, trace in own.items():
+        fired, free = torch.stack(trace.spikes) > 0, torch.stack(other[name].spikes) > 0
+        table = getattr(model.get_submodule(name), "state_quant", None)
+        rows.append(
+            {
+                "name": name,
+                "rate": float(fired.float().mean()),
+                "dead": float((~fired.flatten(0, 1).any(dim=0)).float().mean()),
+                "flips": float((fired != free).float().mean()),
+                "levels": [float(x) for x in table.levels] if isinstance(table, StateQuantizer) else None,
+            }
+        )
+    reset_neurons(model)
+    return rows
+
+
+def gradient_cosine(
+    model: nn.Module, inputs: Tensor, classes: Tensor, steps: int, *, direct: bool
+) -> dict[str, float] | None:
+    """Per weight, the cosine between its gradient and the one that it has with float states; None without any.
+
+    One says that the quantizer leaves the way down as it is, zero that it hides it.
+    """
+    weights = {name: value for name, value in model.named_parameters() if value.ndim > 1 and value.requires_grad}
+    if not weights:
+        return None
+    found = []
+    for enabled in (True, False):
+        set_state_quantization(model, enabled)
+        loss = count_loss(run_sequence(model, inputs, steps, direct=direct), classes)
+        found.append(torch.autograd.grad(loss, list(weights.values()), allow_unused=True))
+    set_state_quantization(model, True)
+    reset_neurons(model)
+    return {
+        name: float(nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0))
+        for name, a, b in zip(weights, *found, strict=True)
+        if a is not None and b is not None
+    }
