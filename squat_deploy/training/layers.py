@@ -19,7 +19,7 @@ class IntThenScaleLinear(QuantLinear):
         """(B, in) to (B, out), float32."""
         weight = self.quant_weight()
         ratio = weight.value / weight.scale
-        integers = weight.int(float_datatype=True).detach() + (ratio - ratio.detach())
+        integers = torch.round(ratio).detach() + (ratio - ratio.detach())
         result = functional.linear(input, integers) * weight.scale.reshape(-1)
         return result if self.bias is None else result + self.bias
 
