@@ -164,6 +164,13 @@ class StateQuantizer(nn.Module):
         return quantized
 
     @torch.no_grad()
+    def take(self, levels: np.ndarray[Any, Any]) -> None:
+        """Another table of as many levels, ascending, in membrane units."""
+        table = check_levels(levels, self.threshold)
+        self.levels.copy_(torch.from_numpy(table))
+        self._take_boundaries()
+
+    @torch.no_grad()
     def arrange(self) -> None:
         """Puts learned levels back into a table: ascending, a least gap apart, the last one above the threshold."""
         least = self.threshold * _LEAST_GAP

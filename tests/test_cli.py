@@ -259,7 +259,7 @@ def test_quantize_lowers_and_shows_the_search(work: Path) -> None:
 
 def test_train_reads_recipes_and_readouts_are_stated(work: Path) -> None:
     (work / "r.yaml").write_text("dataset: n-mnist\nnet: conv\nsizes: [2, 2, 10]\nfeatures: 450\n")
-    assert "name its .npz file (--data FILE" in invoke(
+    assert "name its .npz file or its folder (--data PATH" in invoke(
         "train", "--config", work / "r.yaml", "--out", work / "o", code=1
     )
     given = ("lower", "model.py:factory", "--steps", 3, "--out", work / "r.safetensors")

@@ -67,9 +67,9 @@ def _shaped(model: nn.Module, key: str, value: Any) -> Any:
 
 def save_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
     """Writes all that `load_training` needs to go on as if nothing had happened."""
-    tensors = {f"model.{key}": value.detach().clone() for key, value in model.state_dict().items()}
+    tensors = {f"model.{key}": value.detach().cpu().clone() for key, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value).clone() for key, value in state.items()}
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value).cpu().clone() for key, value in state.items()}
     tensors["random"] = torch.get_rng_state()
     write_file(path, save_tensors(tensors, {_FORMAT: json.dumps(progress)}))
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from squat_deploy.errors import DatasetError
 from squat_deploy.training.datasets import Samples, fashion_mnist
-from squat_deploy.training.events import read_cochlea, read_nmnist
+from squat_deploy.training.events import Events, read_cochlea, read_nmnist
 from squat_deploy.training.loop import Dataset, TrainConfig
+from squat_deploy.training.recordings import read_dvs_gesture, read_shd
 
-_READERS = {"n-mnist": read_nmnist, "fsdd-spikes": read_cochlea}
+_READERS: dict[Dataset, Callable[[str | Path], Events]] = {
+    "n-mnist": read_nmnist,
+    "fsdd-spikes": read_cochlea,
+    "shd": read_shd,
+    "dvs-gesture": read_dvs_gesture,
+}
 VARIABLES: dict[Dataset, str] = {
     "fashion-mnist": "SQUAT_FASHION_MNIST",
     "n-mnist": "SQUAT_NMNIST",
     "fsdd-spikes": "SQUAT_FSDD_SPIKES",
+    "shd": "SQUAT_SHD",
+    "dvs-gesture": "SQUAT_DVS_GESTURE",
 }
 
 
@@ -22,8 +31,8 @@ def read_data(config: TrainConfig, place: Path | None = None, *, download: bool 
     """Training and test samples.
 
     Args:
-        place: the folder of Fashion-MNIST, or the .npz file of event data; by default what VARIABLES name in the
-            environment.
+        place: the folder of Fashion-MNIST, SHD or DVS Gesture, or the .npz file of other event data; by default what
+            VARIABLES name in the environment.
         download: fetch Fashion-MNIST where it is missing.
 
     Raises: DatasetError.
@@ -35,6 +44,8 @@ def read_data(config: TrainConfig, place: Path | None = None, *, download: bool 
         )
     path = place or os.environ.get(VARIABLES[config.dataset])
     if not path:
-        raise DatasetError(f"{config.dataset}: name its .npz file (--data FILE, or {VARIABLES[config.dataset]}=FILE)")
-    events = _READERS[config.dataset](path)
+        raise DatasetError(
+            f"{config.dataset}: name its .npz file or its folder (--data PATH, or {VARIABLES[config.dataset]}=FILE)"
+        )
+    events = _READERS[config.dataset](path).pooled(config.pixels)
     return events.frames(config.steps, config.duration), events.frames(config.steps, config.duration, split="test")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,20 @@ class Events:
             raise DatasetError("events: offsets must ascend from 0 to the number of events")
         if len(self.times) and (self.times.min() < 0 or self.addresses.min() < 0 or self.addresses.max() >= size):
             raise DatasetError(f"events: a time below 0, or an address outside {self.shape}")
+
+    def pooled(self, pixels: int) -> Events:
+        """Squares of so many pixels a side as one; recordings of a single dimension stay as they are.
+
+        Raises: DatasetError where the squares do not cover the frame.
+        """
+        if pixels == 1 or len(self.shape) == 1:
+            return self
+        if any(side % pixels for side in self.shape[-2:]):
+            raise DatasetError(f"events: squares of {pixels} x {pixels} pixels do not cover {self.shape}")
+        shape = (*self.shape[:-2], *(side // pixels for side in self.shape[-2:]))
+        *lead, row, column = np.unravel_index(self.addresses, self.shape)
+        addresses = np.ravel_multi_index((*lead, row // pixels, column // pixels), shape)
+        return replace(self, addresses=addresses, shape=shape)
 
     def frames(self, steps: int, duration: int, high: int = 1, split: Split = "train") -> Samples:
         """Events counted in `steps` windows of equal length, counts beyond `high` cut to it.

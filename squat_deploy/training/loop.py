@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.levels import MAX_BITS, Kind
 from squat_deploy.network import Encoding
 from squat_deploy.quantizers import StateQuantizer
+from squat_deploy.training.calibrating import calibrate_states
 from squat_deploy.training.checkpoint import load_training, load_weights, model_metadata, save_model, save_training
 from squat_deploy.training.datasets import Samples
 from squat_deploy.training.models import (
@@ -40,7 +41,7 @@ def _width(bits: int) -> int:
 
 
 Width = Annotated[int, AfterValidator(_width)]
-Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes"]
+Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes", "shd", "dvs-gesture"]
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 _EVALUATION_BATCH = 1000
@@ -54,6 +55,7 @@ class TrainConfig(BaseModel):
     Attributes:
         dataset: what to train on; `training.data` reads it.
         duration: microseconds of a recording that the steps divide (event data).
+        pixels: of an event camera, a side, that make one input.
         net: which network of `training.models`; `sizes` are its neurons or channels a layer, inputs first.
         features: of a convolutional net, what its last pooling leaves.
         input_bits: width of the pixels of images; not used by nets that take counts of events.
@@ -66,6 +68,8 @@ class TrainConfig(BaseModel):
         others: as in `Recipe`.
         flip: mirror half of the training images.
         shift: move each batch by up to so many pixels (or channels of a cochlea), what leaves comes in opposite.
+        limits: of the states, "fixed" as the two fields above say, or "calibrated": those of the membranes that the
+            network has in float at the epoch in which quantization begins, on a thousand training samples.
         clip: largest norm of a gradient, 0 for any: recurrent networks need one.
     """
 
@@ -73,6 +77,7 @@ class TrainConfig(BaseModel):
 
     dataset: Dataset = "fashion-mnist"
     duration: int = Field(300_000, ge=1)
+    pixels: int = Field(1, ge=1)
     net: Literal["dense", "conv", "recurrent"] = "dense"
     sizes: tuple[int, ...] = (784, 256, 10)
     features: int = Field(0, ge=0)
@@ -92,6 +97,7 @@ class TrainConfig(BaseModel):
     current_std: float = Field(0, ge=0)
     lower_limit: float = Field(0, ge=0)
     upper_limit: float = Field(0.2, gt=0)
+    limits: Literal["fixed", "calibrated"] = "fixed"
     clipped: bool = False
     steps: int = Field(10, ge=1)
     epochs: int = Field(60, ge=1)
@@ -103,6 +109,12 @@ class TrainConfig(BaseModel):
     shift: int = Field(0, ge=0)
     clip: float = Field(0, ge=0)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_limits(self) -> TrainConfig:
+        if self.limits == "calibrated" and self.kind in ("rest", "ternary", "fixed-point"):
+            raise ValueError(f"limits calibrated: {self.kind} levels have a range of their own")
+        return self
 
     @property
     def encoding(self) -> Encoding:
@@ -129,41 +141,49 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     compiled: bool | None = None,
+    device: str | torch.device | None = None,
 ) -> tuple[nn.Sequential, list[dict[str, float]]]:
     """Trains, with a checkpoint after every epoch, and writes `model.safetensors` at the end.
 
     Args:
         compiled: run neurons as compiled loops (the same numbers, several times faster; needs a C++ compiler); by
-            default where the run is long enough to win back the time of compiling.
+            default on a CPU where the run is long enough to win back the time of compiling.
+        device: to train on; a GPU by default where torch finds one. Batches are drawn on the CPU, so that they are the
+            same on every device; what is computed of them differs by rounding.
 
-    Returns: the model in eval mode, and one row an epoch (loss, test accuracy).
+    Returns: the model on the CPU in eval mode, and one row an epoch (loss, test accuracy).
 
     Raises:
         ConfigError: `folder` holds a run already and `resume` is not set, or another configuration.
         FileFormatError: a checkpoint that cannot be read.
     """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(config.seed)
     model = config.model()
     if config.current_std:
         shown = _shown(torch.from_numpy(training.inputs[:_EVALUATION_BATCH]), config.encoding == "direct")
         match_currents(model, shown, config.steps, config.current_std, direct=config.encoding == "direct")
+    model.to(place)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     history = _restore(config, folder, model, optimizer, resume)
     inputs, labels = torch.from_numpy(training.inputs), torch.from_numpy(training.labels)
     batches = -(-len(labels) // config.batch)
     if compiled is None:
-        compiled = batches * config.epochs >= _LONG_RUN and shutil.which("g++") is not None
+        compiled = place.type == "cpu" and batches * config.epochs >= _LONG_RUN and shutil.which("g++") is not None
     with _progress(quiet) as progress:
         task = progress.add_task("training", total=batches * config.epochs, completed=batches * len(history), note="")
         for epoch in range(len(history), config.epochs):
             quantized = epoch >= config.float_epochs
+            if epoch == config.float_epochs and config.limits == "calibrated":
+                _calibrate(model, config, inputs[:_EVALUATION_BATCH])
             set_state_quantization(model, quantized)
             losses = []
             for index, (values, classes) in enumerate(_batches(inputs, labels, config)):
                 _set_rate(optimizer, config, epoch + index / batches)
                 whole = compiled and len(classes) == config.batch  # the last batch has another shape
                 options: Any = {"direct": config.encoding == "direct", "quantized": quantized, "clip": config.clip}
-                loss = train_step(model, optimizer, values, classes, config.steps, **options, compiled=whole)
+                shown, wanted = values.to(place), classes.to(place)
+                loss = train_step(model, optimizer, shown, wanted, config.steps, **options, compiled=whole)
                 losses.append(loss)
                 progress.advance(task)
             accuracy = evaluate(model, test, config.steps, quantized=quantized, compiled=compiled)
@@ -172,7 +192,7 @@ def train(
             progress.update(task, note=f"epoch {epoch + 1}: loss {mean_loss:.3f}, test {accuracy:.2%}")
             state = {"config": config.model_dump(mode="json"), "history": history}
             save_training(folder / CHECKPOINT, model, optimizer, state)
-    set_state_quantization(model, True)
+    set_state_quantization(model.cpu(), True)
     save_model(model, folder / MODEL, {"config": config.model_dump(mode="json"), "history": history})
     return model.eval(), history
 
@@ -214,12 +234,12 @@ def evaluate(
 ) -> float:
     """Share of samples whose class has the most spikes."""
     model.eval()
-    correct, direct = 0, samples.encoding == "direct"
+    correct, direct, place = 0, samples.encoding == "direct", next(model.parameters()).device
     for chosen in np.array_split(np.arange(len(samples.labels)), -(-len(samples.labels) // _EVALUATION_BATCH)):
-        values = _shown(torch.from_numpy(samples.inputs[chosen]), direct)
+        values = _shown(torch.from_numpy(samples.inputs[chosen]), direct).to(place)
         whole = compiled and len(chosen) == _EVALUATION_BATCH
         spikes = run_sequence(model, values, steps, direct=direct, quantize_weights=quantized, compiled=whole)
-        counts = spikes.sum(dim=0)
+        counts = spikes.sum(dim=0).cpu()
         correct += int((counts.argmax(dim=1) == torch.from_numpy(samples.labels[chosen])).sum())
     model.train()
     return correct / len(samples.labels)
@@ -231,6 +251,12 @@ def trained_model(path: Path) -> tuple[nn.Sequential, TrainConfig]:
     model = config.model()
     load_weights(model, path)
     return model.eval(), config
+
+
+def _calibrate(model: nn.Module, config: TrainConfig, inputs: Tensor) -> None:
+    direct = config.encoding == "direct"
+    shown = _shown(inputs, direct).to(next(model.parameters()).device)
+    calibrate_states(model, config.kind, shown, config.steps, direct=direct, base=config.exponent)
 
 
 def set_state_quantization(model: nn.Module, enabled: bool) -> None:

@@ -23,6 +23,7 @@ from squat_deploy.fitting import best_levels, membrane_histogram
 from squat_deploy.levels import Kind
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
+from squat_deploy.training.calibrating import calibrated_limits, sampled_membranes
 from squat_deploy.training.copying import frozen_copy
 from squat_deploy.training.neurons import NEURONS, reset_neurons
 from squat_deploy.training.sequence import is_plain, run_model
@@ -30,8 +31,6 @@ from squat_deploy.training.sequence import is_plain, run_model
 Bits = int | Mapping[str, int]
 Levels = Kind | Literal["fitted"]
 Limits = Literal["calibrated"] | tuple[float, float]
-_LOW_TAIL, _HIGH_TAIL = 0.001, 0.999  # of the membranes seen; what lies beyond is clipped
-_TAIL_SAMPLE = 2**20
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
@@ -95,8 +94,9 @@ def quantize(
         _widths(weight_bits, weights, "weight_bits"),
         _widths(state_bits, neurons, "state_bits"),
     )
-    wanted = levels == "fitted" or limits == "calibrated"
-    membranes = _membranes(copied, neurons, calibration_data, steps, encoding, wanted)
+    membranes: dict[str, Tensor] = {}
+    if levels == "fitted" or limits == "calibrated":
+        membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, direct=encoding == "direct")
     for name, module in weights.items():
         _replace(copied, name, _quantized(name, module, weight_widths[name]))
     for name, module in neurons.items():
@@ -149,21 +149,6 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), own, module)
 
 
-def _membranes(
-    model: nn.Module, neurons: Mapping[str, nn.Module], data: Tensor, steps: int, encoding: str, wanted: bool
-) -> dict[str, Tensor]:
-    """Membranes (T, N) that the float model has on the data, some of its trajectories (a neuron on a sample)."""
-    if not wanted:
-        return {}
-    with torch.no_grad():
-        traces = run_model(model, data, steps, direct=encoding == "direct")
-    found = {}
-    for name in neurons:
-        whole = torch.stack(traces[name].membranes).flatten(1)
-        found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)]
-    return found
-
-
 def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Levels, limits: Limits) -> StateQuantizer:
     threshold = float(torch.as_tensor(module.threshold).max())
     if levels == "fitted":
@@ -174,8 +159,7 @@ def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Leve
         return StateQuantizer(best_levels(histogram, bits), threshold)
     if limits == "calibrated":
         assert membranes is not None
-        low, high = (float(torch.quantile(membranes, share)) / threshold for share in (_LOW_TAIL, _HIGH_TAIL))
-        limits = max(-low - 1, -0.75), max(high - 1, 0.05)
+        limits = calibrated_limits(membranes, threshold)
     return StateQuantizer.of(bits, levels, threshold, lower_limit=limits[0], upper_limit=limits[1])
 
 

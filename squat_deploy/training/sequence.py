@@ -135,8 +135,8 @@ def over_time(neuron: Step, currents: list[Tensor]) -> Tensor:
 def compiled_over_time() -> Callable[[Step, list[Tensor]], Tensor]:
     """The same loop over the same neuron as one vectorised function of C++ (Inductor), equal to the bit.
 
-    The gradient runs the loop a second time from its currents: that takes less time than storing what every step decided,
-    since truth values leave vector registers one by one.
+    The gradient runs the loop a second time from its currents: that takes less time than storing what every step
+    decided, since truth values leave vector registers one by one.
     """
     torch._dynamo.config.recompile_limit = _COMPILED_LOOPS
     torch._functorch.config.activation_memory_budget = 0.0

@@ -1,0 +1,58 @@
+"""The range of a level table, taken from the membranes that a network has in float."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from squat_deploy.levels import Kind, level_table
+from squat_deploy.quantizers import StateQuantizer
+from squat_deploy.training.neurons import NEURONS
+from squat_deploy.training.sequence import run_model
+
+_LOW_TAIL, _HIGH_TAIL = 0.001, 0.999  # of the membranes seen; what lies beyond is clipped
+_TAIL_SAMPLE = 2**20
+
+
+def sampled_membranes(
+    model: nn.Module, names: list[str], data: Tensor, steps: int, *, direct: bool
+) -> dict[str, Tensor]:
+    """Membranes (T, N) that a model has on the data, some of its trajectories (a neuron on a sample)."""
+    with torch.no_grad():
+        traces = run_model(model, data, steps, direct=direct)
+    found = {}
+    for name in names:
+        whole = torch.stack(traces[name].membranes).flatten(1)
+        found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)]
+    return found
+
+
+def calibrated_limits(membranes: Tensor, threshold: float) -> tuple[float, float]:
+    """(lower_limit, upper_limit) of `levels.level_table` that leave out a thousandth of the membranes at either end."""
+    low, high = (float(torch.quantile(membranes, share)) / threshold for share in (_LOW_TAIL, _HIGH_TAIL))
+    return max(-low - 1, -0.75), max(high - 1, 0.05)
+
+
+def calibrate_states(model: nn.Module, kind: Kind, data: Tensor, steps: int, *, direct: bool, **options: Any) -> None:
+    """Gives every state quantizer the table of `kind` whose range is that of its membranes in float.
+
+    Args:
+        data: (B, ...) shown at every step when `direct`, else (T, B, ...).
+        options: `base` of `levels.level_table`.
+    """
+    tables = {
+        name: module.state_quant
+        for name, module in model.named_modules()
+        if isinstance(module, NEURONS) and isinstance(module.state_quant, StateQuantizer)
+    }
+    for table in tables.values():
+        table.enabled = False
+    membranes = sampled_membranes(model, list(tables), data, steps, direct=direct)
+    for name, table in tables.items():
+        lower, upper = calibrated_limits(membranes[name], table.threshold)
+        bits = table.levels.numel().bit_length() - 1
+        levels = level_table(bits, kind, table.threshold, lower_limit=lower, upper_limit=upper, **options)
+        table.enabled = True
+        table.take(levels)
