@@ -205,14 +205,14 @@ def study_run(
 @study_app.command(name="report")
 @_guarded
 def study_report(
-    store: Annotated[Path, typer.Argument(help="Folder of the cells.")],
+    stores: Annotated[list[Path], typer.Argument(help="Folders of cells, a section each.")],
     out: Annotated[Path, typer.Option(help="Markdown file to write; its pictures go beside it.")],
     as_json: Json = False,
 ) -> None:
     """Write tables (mean and 95 % interval over seeds) and pictures of the stored cells."""
     from squat_deploy.study.report import write_report
 
-    write_report(store, out)
+    write_report(stores, out)
     _emit({"report": str(out)}, as_json, f"wrote {out}")
 
 

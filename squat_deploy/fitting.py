@@ -52,9 +52,9 @@ class MembraneHistogram:
 
     @property
     def level_density(self) -> RealArray:
-        """(B,) the closed form for many levels, sqrt(p * g), with sum one."""
+        """(B,) the closed form for many levels, sqrt(p * g), with sum one; zero where no rounding costs anything."""
         density = np.sqrt(self.density * self.cost)
-        return density / density.sum()
+        return density / max(density.sum(), np.finfo(float).tiny)
 
 
 def membrane_histogram(

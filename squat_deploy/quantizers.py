@@ -110,10 +110,16 @@ class StateQuantizer(nn.Module):
 
     With `learned`, the levels are a parameter. Whoever trains them calls `arrange` after every update; leaving training
     mode does so too, and takes the boundaries of the rule to the bit (while training they are plain midpoints).
+
+    Attributes:
+        above: how many levels lie above the threshold; learning does not change it.
+        source: what was rounded last, and `rounded`, what came out, while training: `MembraneSurrogate` wants to know.
     """
 
     levels: Tensor
     boundaries: Tensor
+    source: Tensor | None
+    rounded: Tensor | None
 
     def __init__(
         self,
@@ -127,6 +133,8 @@ class StateQuantizer(nn.Module):
         super().__init__()
         table = check_levels(np.asarray(levels, dtype=np.float32), threshold)
         self.enabled, self.clipped, self.learned, self.threshold = True, clipped, learned, float(threshold)
+        self.above = int((table > self.threshold).sum())
+        self.forget()
         if learned:
             self.levels = nn.Parameter(torch.from_numpy(table.copy()))
         else:
@@ -157,31 +165,48 @@ class StateQuantizer(nn.Module):
             return values
         if values.dtype == torch.float64:
             raise ConfigError("StateQuantizer: states are float32; got float64; call model.float() before training")
-        boundaries = self.boundaries
-        if self.learned and self.training:
-            boundaries = ((self.levels[1:] + self.levels[:-1]) / 2).detach()
+        if values is self.rounded:  # snnTorch rounds a second time to fire, which changes nothing
+            return values
+        boundaries = self._training_boundaries().detach()
         quantized: Tensor = _NearestLevel.apply(values, self.levels, boundaries, self.clipped)  # type: ignore[no-untyped-call]
+        if self.training:
+            self.source, self.rounded = values, quantized
         return quantized
+
+    @property
+    def firing_boundary(self) -> Tensor:
+        """Membranes above it are rounded to levels that fire, a scalar."""
+        return self._training_boundaries()[self.levels.numel() - self.above - 1]
+
+    def _training_boundaries(self) -> Tensor:
+        return (self.levels[1:] + self.levels[:-1]) / 2 if self.learned and self.training else self.boundaries
+
+    def forget(self) -> None:
+        """Drops what was rounded last, and the graph of gradients behind it."""
+        self.source = self.rounded = None
 
     @torch.no_grad()
     def take(self, levels: np.ndarray[Any, Any]) -> None:
         """Another table of as many levels, ascending, in membrane units."""
         table = check_levels(levels, self.threshold)
         self.levels.copy_(torch.from_numpy(table))
+        self.above = int((table > self.threshold).sum())
         self._take_boundaries()
 
     @torch.no_grad()
     def arrange(self) -> None:
-        """Puts learned levels back into a table: ascending, a least gap apart, the last one above the threshold."""
-        least = self.threshold * _LEAST_GAP
+        """Puts learned levels back into a table: ascending, a least gap apart, `above` of them above the threshold."""
+        least, below = self.threshold * _LEAST_GAP, self.levels.numel() - self.above
         ordered = self.levels.sort().values
         steps = torch.arange(len(ordered), device=ordered.device) * least
-        spread = torch.cummax(ordered - steps, dim=0).values + steps
-        spread[-1] = spread[-1].clamp(min=self.threshold + least)
-        self.levels.copy_(spread)
+        most = self.threshold + steps[:below] - steps[below - 1] if below else ordered[:0]
+        low = ordered[:below].clamp(max=most)
+        high = ordered[below:].clamp(min=self.threshold + least)
+        self.levels.copy_(torch.cummax(torch.cat([low, high]) - steps, dim=0).values + steps)
 
     def train(self, mode: bool = True) -> StateQuantizer:
         """As of any module; leaving training mode settles learned levels."""
+        self.forget()
         if self.learned and self.training and not mode:
             self.arrange()
             self._take_boundaries()
@@ -213,8 +238,31 @@ class StateQuantizer(nn.Module):
             if len(table) != self.levels.numel():
                 fresh = torch.empty_like(self.levels).new_tensor(table)
                 self.levels = nn.Parameter(fresh) if self.learned else fresh
+            self.above = int((table > self.threshold).sum())
             self.boundaries = self.levels.new_tensor(decision_boundaries(table))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class MembraneSurrogate:
+    """Surrogate gradient taken where the membrane is before rounding, a drop-in for `snn.Leaky(spike_grad=...)`.
+
+    snnTorch takes it at the level, of which there are few, and against the threshold, while a membrane fires once it is
+    rounded up: above the boundary between two levels. Besides, gradients of spikes would stop where those of clipped
+    states do, so that a neuron far below the table could not learn to fire. Here the spike is that of snnTorch, to the
+    bit, and its gradient that of `gradient(u - boundary)`, also to learned levels, whose midpoint the boundary is. For
+    neurons with one state.
+    """
+
+    def __init__(self, gradient: Callable[[Tensor], Tensor], quantizer: StateQuantizer) -> None:
+        """Args: gradient: one of snnTorch's surrogates; quantizer: `state_quant` of the same neuron."""
+        self.gradient, self.quantizer = gradient, quantizer
+
+    def __call__(self, shift: Tensor) -> Tensor:
+        spikes, source = self.gradient(shift), self.quantizer.source
+        if source is None:
+            return spikes
+        soft = self.gradient(source - self.quantizer.firing_boundary)
+        return spikes.detach() + (soft - soft.detach())
 
 
 def closure_levels(function: Callable[[Tensor], Tensor]) -> Tensor:

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from squat_deploy.cli import app
 from squat_deploy.errors import ConfigError, Fault, FileFormatError, LoweringError
 from squat_deploy.study.config import Study
-from squat_deploy.study.report import Estimate, write_report
+from squat_deploy.study.estimates import Estimate
+from squat_deploy.study.report import write_report
 from squat_deploy.study.running import cell_path, read_cells, run_study
 
 TINY = {
@@ -39,6 +40,15 @@ TINY = {
     "grids": (
         {"methods": ("PTQ", "QAT+SQUAT"), "bits": (2,), "levels": ("uniform", "learned")},
         {"methods": ("float",)},
+        {
+            "group": "slopes",
+            "methods": ("QAT+SQUAT",),
+            "bits": (2,),
+            "weight_bits": (3,),
+            "vary": {"surrogate_slope": (1.0, 2.0)},
+            "change": {"epochs": 1, "samples": 16},
+            "seeds": (0,),
+        },
     ),
 }
 
@@ -62,8 +72,12 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_cells_share_trainings_and_are_named_by_their_content() -> None:
     cells = Study.model_validate(TINY).cells()
-    assert len(cells) == len({cell.digest for cell in cells}) == 2 * (2 * 2 + 1)
-    trained = {(cell.method, cell.levels, cell.seed): cell.training.digest for cell in cells}
+    assert len(cells) == len({cell.digest for cell in cells}) == 2 * (2 * 2 + 1) + 2
+    slopes = [cell for cell in cells if cell.group == "slopes"]
+    assert [cell.variant["surrogate_slope"] for cell in slopes] == [1.0, 2.0]
+    assert [cell.training.config.surrogate_slope for cell in slopes] == [1.0, 2.0]
+    main = [cell for cell in cells if not cell.group]
+    trained = {(cell.method, cell.levels, cell.seed): cell.training.digest for cell in main}
     assert trained["PTQ", "uniform", 0] == trained["PTQ", "learned", 0] == trained["float", "threshold-centred", 0]
     assert len(set(trained.values())) == 2 * 3
     assert [cell.digest for cell in cells] == [cell.digest for cell in Study.model_validate(TINY).cells()]
@@ -113,10 +127,12 @@ def test_a_killed_worker_costs_no_cell(tmp_path: Path, recordings: Path) -> None
     for cell, result in read_cells(store):
         assert cell_path(store, cell).exists()
         assert cell.method == "float" or result["mismatches"] == 0 < result["values"]
-    write_report(store, tmp_path / "results.md")
+    write_report([store], tmp_path / "results.md")
     text = (tmp_path / "results.md").read_text()
-    assert "| 2 | QAT+SQUAT |" in text and "±" in text
-    assert (tmp_path / "results.accuracy.svg").read_bytes().startswith(b"<?xml")
+    assert "| 2 | QAT+SQUAT |" in text and "±" in text and "| 3, 2 bits |" in text
+    assert "| learned levels above threshold-centred by 1% |" not in text  # there are none to compare with
+    for picture in ("accuracy", "levels", "membranes", "spikes"):
+        assert (tmp_path / f"results.tiny.{picture}.svg").read_bytes().startswith(b"<?xml")
     broken = next((store / "cells").glob("*.json"))
     broken.write_text(broken.read_text().replace('"seed": 0', '"seed": 7').replace('"seed": 1', '"seed": 7'))
     with pytest.raises(FileFormatError, match="its content has the digest"):
@@ -132,7 +148,7 @@ def test_the_command_line_says_what_is_wrong_with_a_store(tmp_path: Path) -> Non
     config, store = tmp_path / "study.yaml", tmp_path / "store"
     config.write_text("name: one\ngrids: [{methods: [float]}]\n")
     store.mkdir()
-    (store / "study.json").write_text('{"name": "other"}')
+    (store / "study.json").write_text('{"name": "other", "grids": [{"methods": ["float"]}]}')
     runs = {
         ("run", str(config), "--out", str(store)): "holds another study; choose another folder",
         ("run", str(config), "--out", str(tmp_path / "b"), "--scheduler", "nowhere"): "no Dask scheduler at nowhere",

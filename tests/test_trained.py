@@ -127,7 +127,7 @@ def test_networks_of_events_learn(net: str, tmp_path: Path, monkeypatch: pytest.
     again, saved = trained_model(tmp_path / "run" / "model.safetensors")
     assert saved == config and str(again) == str(model)
     monkeypatch.delenv("SQUAT_FSDD_SPIKES", raising=False)
-    with pytest.raises(DatasetError, match="--data FILE, or SQUAT_FSDD_SPIKES=FILE"):
+    with pytest.raises(DatasetError, match="--data PATH, or SQUAT_FSDD_SPIKES=PATH"):
         read_data(TrainConfig(dataset="fsdd-spikes"))
 
 

@@ -68,7 +68,7 @@ class Grid(_Frozen):
     Attributes:
         group: the table that its cells stand in; "" for the main one.
         bits: of the states, and of the weights unless `weight_bits` has others.
-        change: fields of `TrainConfig`, in place of the study's.
+        change: fields of `TrainConfig`, in place of the study's, but for those of `Study.by_levels`.
         vary: fields of `TrainConfig`, each with the values that it takes.
         seeds: in place of the study's.
     """
@@ -90,7 +90,8 @@ class Grid(_Frozen):
             options = {**study.base, **self.change, **variant}
             for method, bits, levels in product(self.methods, self.bits, self.levels):
                 for weight_bits, seed in product(self.weight_bits or (bits,), seeds):
-                    cell = _cell({**options, "seed": seed}, method, (weight_bits, bits), levels)
+                    own = study.by_levels.get(levels, {}) if method in TRAINS_STATES else {}
+                    cell = _cell({**options, **own, "seed": seed}, method, (weight_bits, bits), levels)
                     yield cell.model_copy(update={"group": self.group, "variant": variant})
 
 
@@ -99,11 +100,13 @@ class Study(_Frozen):
 
     Attributes:
         base: fields of `TrainConfig` for all cells; `Grid.change` overrides them in one grid.
+        by_levels: fields for the cells that train states of one kind; "kind" in it is what learned levels start from.
         seeds: one cell each.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
     base: dict[str, Any] = {}
+    by_levels: dict[Levels, dict[str, Any]] = {}
     seeds: tuple[int, ...] = (0, 1, 2)
     grids: tuple[Grid, ...] = Field(min_length=1)
 

@@ -7,10 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from squat_deploy.fitting import best_levels, expected_flips, membrane_histogram
+from squat_deploy.levels import level_table
 from squat_deploy.quantizers import StateQuantizer
+from squat_deploy.training.calibrating import sampled_membranes
 from squat_deploy.training.loop import count_loss, set_state_quantization
-from squat_deploy.training.neurons import reset_neurons
+from squat_deploy.training.neurons import NEURONS, reset_neurons
 from squat_deploy.training.sequence import run_model, run_sequence
+
+_SHOWN = 64  # neurons of a raster
+_BINS = 128
 
 
 def layers_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> list[dict[str, Any]]:
@@ -20,7 +26,7 @@ def layers_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
 
     Returns: name; rate (spikes a neuron and step); dead (share of neurons without a spike on any of the inputs); flips
         (share of spikes, neuron by neuron and step by step, that differ from those of the same network with float
-        states); levels of its table.
+        states); levels of its table; raster, which of the first neurons fire at every step of the first input.
     """
     with torch.no_grad():
         own = run_model(model, inputs, steps, direct=direct)
@@ -38,10 +44,47 @@ def layers_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
                 "dead": float((~fired.flatten(0, 1).any(dim=0)).float().mean()),
                 "flips": float((fired != free).float().mean()),
                 "levels": [float(x) for x in table.levels] if isinstance(table, StateQuantizer) else None,
+                "raster": [row.nonzero().flatten().tolist() for row in fired[:, 0].flatten(1)[:, :_SHOWN]],
             }
         )
     reset_neurons(model)
     return rows
+
+
+def membranes_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> list[dict[str, Any]]:
+    """One row a neuron layer of a float network: where its membranes are, what rounding them there costs, best levels.
+
+    Returns: name; centres, density, cost and level_density as in `MembraneHistogram`; fitted: by bits, the levels that
+        flip the fewest spikes; expected: by bits and kind, the flips that a table costs by that model.
+    """
+    names = [name for name, module in model.named_modules() if isinstance(module, NEURONS)]
+    membranes = sampled_membranes(model, names, inputs, steps, direct=direct)
+    rows = []
+    for name, values in membranes.items():
+        module: Any = model.get_submodule(name)
+        measured = membrane_histogram(values.numpy(), float(module.beta), float(module.threshold), bins=_BINS)
+        tables: dict[int, dict[str, Any]] = {
+            bits: {kind: level_table(bits, kind) for kind in ("uniform", "threshold-centred", "rest")}
+            | {"fitted": best_levels(measured, bits)}
+            for bits in (2, 3, 4)
+        }
+        rows.append(
+            {
+                "name": name,
+                **{key: _short(getattr(measured, key)) for key in ("centres", "density", "cost", "level_density")},
+                "fitted": {bits: _short(own["fitted"]) for bits, own in tables.items()},
+                "expected": {
+                    bits: {kind: expected_flips(measured, table) for kind, table in own.items()}
+                    for bits, own in tables.items()
+                },
+            }
+        )
+    reset_neurons(model)
+    return rows
+
+
+def _short(values: Any) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
 
 
 def gradient_cosine(

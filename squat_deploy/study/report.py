@@ -1,116 +1,141 @@
-"""Tables and pictures of stored cells: means over seeds with their 95 % intervals."""
+"""What stored cells say, as Markdown: accuracies, claims, other tables of a study, and what low bits do."""
 
 from __future__ import annotations
 
-import io
-import statistics
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
-from scipy.stats import t
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.files import write_file
+from squat_deploy.study.claims import claims
 from squat_deploy.study.config import Cell
-from squat_deploy.study.running import read_cells
+from squat_deploy.study.estimates import Estimate, Result, Results, accuracies, grouped
+from squat_deploy.study.pictures import METHODS, pictures
+from squat_deploy.study.running import read_cells, read_study
 
-Results = Sequence[tuple[Cell, dict[str, Any]]]
-_METHODS = ("PTQ", "QAT", "SQUAT", "QAT+SQUAT")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Mean of a measurement over seeds, with half the width of its 95 % interval (Student's t); None for one seed."""
-
-    mean: float
-    half: float | None
-    seeds: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Estimate:
-        """From at least one value."""
-        count = len(values)
-        if count < 2:
-            return cls(values[0], None, count)
-        half = float(t.ppf(0.975, count - 1)) * statistics.stdev(values) / count**0.5
-        return cls(statistics.fmean(values), half, count)
-
-    def __str__(self) -> str:
-        return f"{self.mean:.2%}" if self.half is None else f"{100 * self.mean:.2f} ± {100 * self.half:.2f} %"
+_CAPTIONS = {
+    "accuracy": "Accuracy against bits",
+    "levels": "Level tables after QAT+SQUAT at the fewest bits, first seed",
+    "membranes": "Membranes of the float network, and the levels that flip the fewest of its spikes",
+    "spikes": "Spikes on the first test sample, first 64 neurons of each layer, after QAT+SQUAT at the fewest bits",
+}
+_CONFIG_SHOWN = ("dataset", "net", "sizes", "steps", "beta", "epochs", "batch", "learning_rate", "weight_scale")
 
 
-def write_report(store: Path, target: Path) -> None:
-    """Markdown beside its pictures (SVG). Raises: ConfigError for an empty store."""
-    results = read_cells(store)
-    if not results:
-        raise ConfigError(f"{store}: no cells in it; run the study first")
+def write_report(stores: Sequence[Path], target: Path) -> None:
+    """One section a store; pictures (SVG) go beside the Markdown. Raises: ConfigError for an empty store."""
+    lines = ["# Results", "", "Made by `squat-deploy study report` from stored cells; nothing here is typed by hand."]
+    lines += ["Means and 95 % intervals (Student's t) over seeds; test accuracy after the last epoch.", ""]
     target.parent.mkdir(parents=True, exist_ok=True)
-    picture = target.with_suffix(".accuracy.svg")
-    write_file(picture, accuracy_picture(results))
-    text = [f"![Accuracy against bits]({picture.name})", "", *accuracy_table(results)]
-    write_file(target, ("\n".join(text) + "\n").encode())
+    for store in stores:
+        results = read_cells(store)
+        if not results:
+            raise ConfigError(f"{store}: no cells in it; run the study first")
+        name = read_study(store).name
+        drawn = pictures(results)
+        for key, content in drawn.items():
+            write_file(target.parent / f"{target.stem}.{name}.{key}.svg", content)
+        lines += _section(name, results, [(key, f"{target.stem}.{name}.{key}.svg") for key in drawn])
+    write_file(target, ("\n".join(lines) + "\n").encode())
 
 
-def accuracy_table(results: Results) -> list[str]:
-    """Lines of Markdown: bits and method down, level tables across."""
-    kinds = sorted({cell.levels for cell, _ in results if cell.method != "float"})
-    lines = ["| bits | method | " + " | ".join(kinds) + " | seeds | proven, differences |"]
-    lines.append("|---" * (len(kinds) + 4) + "|")
-    grouped = _grouped(results)
-    reference = grouped.get(("float", 32, "threshold-centred"))
-    if reference:
-        estimate = Estimate.of([result["accuracy"] for result in reference])
-        lines.append(f"| 32 | float | {' | '.join([str(estimate)] * len(kinds))} | {estimate.seeds} | |")
-    for bits in sorted({key[1] for key in grouped if key[0] != "float"}, reverse=True):
-        for method in _METHODS:
-            found = {kind: grouped.get((method, bits, kind), []) for kind in kinds}
-            if not any(found.values()):
-                continue
-            cells = [str(Estimate.of([r["accuracy"] for r in found[kind]])) if found[kind] else "" for kind in kinds]
-            every = [result for kind in kinds for result in found[kind]]
-            seeds = max(len(found[kind]) for kind in kinds)
-            proven, wrong = sum(r["proven"] for r in every), sum(r["mismatches"] for r in every)
-            agreement = f"{proven} of {len(every)}, {wrong} of {sum(r['values'] for r in every):,} values"
-            lines.append(f"| {bits} | {method} | {' | '.join(cells)} | {seeds} | {agreement} |")
+def _section(name: str, results: Results, drawn: Iterable[tuple[str, str]]) -> list[str]:
+    main = [(cell, result) for cell, result in results if not cell.group]
+    lines = [f"## {name}", "", _described(main or results), ""]
+    if main:
+        lines += [*accuracy_table(main), "", *measured_table(main), "", *claims_table(main), ""]
+    for key, file in drawn:
+        lines += [f"![{_CAPTIONS[key]}]({file})", "", f"*{_CAPTIONS[key]}.*", ""]
+    for group, part in grouped(results, lambda cell: cell.group).items():
+        if group:
+            lines += [f"### {name}: {group}", "", *group_table(part), ""]
     return lines
 
 
-def accuracy_picture(results: Results) -> bytes:
-    """Accuracy against bits, one panel a method, one line a level table, intervals as bars; SVG."""
-    grouped = _grouped(results)
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(_METHODS), sharey=True)
-    for panel, method in zip(panels, _METHODS, strict=True):
-        panel.set_title(method)
-        panel.set_xlabel("bits of weights and states")
-        for kind in sorted({key[2] for key in grouped if key[0] == method}):
-            widths = sorted(key[1] for key in grouped if key[0] == method and key[2] == kind)
-            estimates = [Estimate.of([r["accuracy"] for r in grouped[method, bits, kind]]) for bits in widths]
-            bars = [estimate.half or 0.0 for estimate in estimates]
-            panel.errorbar(widths, [e.mean for e in estimates], yerr=bars, marker="o", capsize=3, label=kind)
-        if reference := grouped.get(("float", 32, "threshold-centred")):
-            panel.axhline(Estimate.of([r["accuracy"] for r in reference]).mean, linestyle=":", label="float")
-    panels[0].set_ylabel("test accuracy")
-    panels[-1].legend()
-    return _svg(figure)
+def _described(results: Results) -> str:
+    config = results[0][0].training.config
+    shown = ", ".join(f"{key} {_plain(getattr(config, key))}" for key in _CONFIG_SHOWN)
+    count = f"the first {config.samples}" if config.samples else "the whole"
+    return f"{shown}; trained on {count} training set."
 
 
-def _svg(figure: Figure) -> bytes:
-    """Bytes that depend on the figure alone."""
-    import matplotlib
-
-    stream = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "squat_deploy"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()
+def _plain(value: object) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _grouped(results: Iterable[tuple[Cell, dict[str, Any]]]) -> dict[tuple[str, int, str], list[dict[str, Any]]]:
-    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = defaultdict(list)
-    for cell, result in results:
-        groups[cell.method, cell.state_bits, cell.levels].append(result)
-    return groups
+def accuracy_table(results: Results) -> list[str]:
+    """Bits and method down, level tables across; the last column: proven cells, and values that differ."""
+    kinds = sorted({cell.levels for cell, _ in results if cell.method != "float"})
+    rows = [["bits", "method", *kinds, "seeds", "proven; differences in simulator and C++"]]
+    floats = [(cell, result) for cell, result in results if cell.method == "float"]
+    if floats:
+        estimate = Estimate.of(accuracies(floats))
+        rows.append(["32", "float", *[str(estimate)] * len(kinds), str(estimate.seeds), ""])
+    found = grouped(results, lambda cell: (cell.state_bits, cell.method))
+    for bits in sorted({cell.state_bits for cell, _ in results if cell.method != "float"}, reverse=True):
+        for method in METHODS:
+            if part := found.get((bits, method)):
+                by_kind = grouped(part, lambda cell: cell.levels)
+                means = [str(Estimate.of(accuracies(by_kind[kind]))) if kind in by_kind else "" for kind in kinds]
+                rows.append([str(bits), method, *means, _seeds(part), _agreement(part)])
+    return _markdown(rows)
+
+
+def group_table(results: Results) -> list[str]:
+    """One row a setting of what the group varies."""
+    names = list(dict.fromkeys(key for cell, _ in results for key in cell.variant))
+    rows = [[*names, "method", "weights, states", "levels", "accuracy", "flipped", "seeds", "proven; differences"]]
+
+    def key(cell: Cell) -> tuple[str, ...]:
+        width = f"{cell.weight_bits}, {cell.state_bits} bits"
+        return (*(str(cell.variant.get(name, "")) for name in names), cell.method, width, cell.levels)
+
+    for row, part in grouped(results, key).items():
+        own = [str(Estimate.of(accuracies(part))), _mean(part, "flips"), _seeds(part), _agreement(part)]
+        rows.append([*row, *own])
+    config = results[0][0].training.config
+    training = f"{config.epochs} epochs" + (f", the first {config.samples} training samples" if config.samples else "")
+    return [f"{training}.", "", *_markdown(rows)]
+
+
+def measured_table(results: Results) -> list[str]:
+    """What rounding does to the narrowest networks."""
+    bits = min((cell.state_bits for cell, _ in results if cell.method != "float"), default=0)
+    rows = [["method", "levels", "spikes a neuron and step", "dead neurons", "spikes flipped", "cosine of gradients"]]
+    own = [(cell, result) for cell, result in results if cell.state_bits == bits]
+    for (method, kind), part in sorted(grouped(own, lambda cell: (cell.method, cell.levels)).items()):
+        cosines = [x for _, r in part for x in (r.get("gradient_cosine") or {}).values()]
+        cosine = f"{sum(cosines) / len(cosines):.2f}" if cosines else ""
+        rows.append([method, kind, _mean(part, "rate"), _mean(part, "dead"), _mean(part, "flips"), cosine])
+    text = (
+        f"At {bits} bits, means over layers and seeds, on 500 test samples: spikes flipped, against the same network "
+        "with float states; cosine, between the gradients of the weights with the states rounded and not."
+    )
+    return [text, "", *_markdown(rows)]
+
+
+def claims_table(results: Results) -> list[str]:
+    """Every claim, the difference of accuracies that decides it, and the verdict."""
+    rows = [["claim", "where", "difference", "must be above", "verdict"]]
+    rows += [[x.text, x.where, str(x.measured), f"{x.least:.0%}", x.verdict] for x in claims(results)]
+    return ["Claims, by differences seed by seed:", "", *_markdown(rows)]
+
+
+def _mean(results: Iterable[Result], key: str) -> str:
+    values = [float(layer[key]) for _, result in results for layer in result["layers"]]
+    return f"{sum(values) / len(values):.1%}"
+
+
+def _seeds(results: Iterable[Result]) -> str:
+    return str(len({cell.seed for cell, _ in results}))
+
+
+def _agreement(results: Sequence[Result]) -> str:
+    lowered = [result for cell, result in results if cell.method != "float"]
+    proven, wrong = sum(result["proven"] for result in lowered), sum(result["mismatches"] for result in lowered)
+    return f"{proven} of {len(lowered)}; {wrong} of {sum(result['values'] for result in lowered):,}"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    head, *body = rows
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]

@@ -16,6 +16,7 @@ from squat_deploy.files import write_file
 from squat_deploy.study.config import Cell, Study
 from squat_deploy.study.tasks import cell_task, train_task
 
+_MARK = "study.json"
 _RETRIES = 3  # of a cell whose worker died
 
 
@@ -74,7 +75,7 @@ def cell_path(store: Path, cell: Cell) -> Path:
 def write_cell(store: Path, cell: Cell, result: dict[str, Any]) -> None:
     """Stores a result with all that it came from."""
     document = {"digest": cell.digest, "cell": cell.model_dump(mode="json"), "result": result}
-    write_file(cell_path(store, cell), (json.dumps(document, indent=1) + "\n").encode())
+    write_file(cell_path(store, cell), (json.dumps(document) + "\n").encode())
 
 
 def read_cells(store: Path) -> list[tuple[Cell, dict[str, Any]]]:
@@ -92,14 +93,20 @@ def read_cells(store: Path) -> list[tuple[Cell, dict[str, Any]]]:
     return found
 
 
+def read_study(store: Path) -> Study:
+    """The study that a store belongs to. Raises: FileFormatError."""
+    mark = store / _MARK
+    try:
+        return Study.model_validate_json(mark.read_bytes())
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{mark}: not the mark of a study: {error}") from error
+
+
 def _claim(store: Path, study: Study) -> None:
     """A store belongs to the study of its name; cells may be added to it."""
-    mark = store / "study.json"
-    try:
-        if mark.exists() and json.loads(mark.read_text())["name"] != study.name:
-            raise ConfigError(f"{store} holds another study; choose another folder")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise FileFormatError(f"{mark}: not the mark of a study: {error}") from error
+    mark = store / _MARK
+    if mark.exists() and read_study(store).name != study.name:
+        raise ConfigError(f"{store} holds another study; choose another folder")
     for folder in ("cells", "models", "runs"):
         (store / folder).mkdir(parents=True, exist_ok=True)
     write_file(mark, (json.dumps(study.model_dump(mode="json"), indent=1) + "\n").encode())

@@ -17,10 +17,10 @@ from squat_deploy.agreement import verify
 from squat_deploy.lowering import lower
 from squat_deploy.network import InputSpec
 from squat_deploy.study.config import TRAINS_STATES, TRAINS_WEIGHTS, Cell, Training
-from squat_deploy.study.measuring import gradient_cosine, layers_measured
+from squat_deploy.study.measuring import gradient_cosine, layers_measured, membranes_measured
 from squat_deploy.training.data import read_data
 from squat_deploy.training.datasets import Samples
-from squat_deploy.training.loop import MODEL, TrainConfig, evaluate, train, trained_model
+from squat_deploy.training.loop import MODEL, Dataset, TrainConfig, evaluate, train, trained_model
 from squat_deploy.training.ptq import input_spec, quantize
 
 _CALIBRATION = 500  # training samples that decide ranges and levels
@@ -52,7 +52,9 @@ def cell_task(cell: Cell, model: bytes, place: str | None) -> dict[str, Any]:
     made.eval()
     seen, direct = _shown(test, _MEASURED, test.encoding == "direct"), test.encoding == "direct"
     result["layers"] = layers_measured(made, seen, config.steps, direct=direct)
-    if cell.method != "float":
+    if cell.method == "float":
+        result["membranes"] = membranes_measured(made, seen, config.steps, direct=direct)
+    else:
         labels = torch.from_numpy(test.labels[:_MEASURED])
         result["gradient_cosine"] = gradient_cosine(made, seen, labels, config.steps, direct=direct)
         result |= _checked(made, config, test)
@@ -91,10 +93,10 @@ def _shown(samples: Samples, count: int, direct: bool) -> torch.Tensor:
 
 
 @lru_cache(maxsize=2)
-def _read(dataset: str, steps: int, duration: int, place: str | None) -> tuple[Samples, Samples]:
-    config = TrainConfig(dataset=dataset, steps=steps, duration=duration)  # type: ignore[arg-type]
+def _read(dataset: Dataset, steps: int, duration: int, pixels: int, place: str | None) -> tuple[Samples, Samples]:
+    config = TrainConfig(dataset=dataset, steps=steps, duration=duration, pixels=pixels)
     return read_data(config, None if place is None else Path(place))
 
 
 def _data(config: TrainConfig, place: str | None) -> tuple[Samples, Samples]:
-    return _read(config.dataset, config.steps, config.duration, place)
+    return _read(config.dataset, config.steps, config.duration, config.pixels, place)

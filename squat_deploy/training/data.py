@@ -45,7 +45,7 @@ def read_data(config: TrainConfig, place: Path | None = None, *, download: bool 
     path = place or os.environ.get(VARIABLES[config.dataset])
     if not path:
         raise DatasetError(
-            f"{config.dataset}: name its .npz file or its folder (--data PATH, or {VARIABLES[config.dataset]}=FILE)"
+            f"{config.dataset}: name its .npz file or its folder (--data PATH, or {VARIABLES[config.dataset]}=PATH)"
         )
     events = _READERS[config.dataset](path).pooled(config.pixels)
     return events.frames(config.steps, config.duration), events.frames(config.steps, config.duration, split="test")

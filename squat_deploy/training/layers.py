@@ -17,10 +17,17 @@ class IntThenScaleLinear(QuantLinear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, in) to (B, out), float32."""
+        return self.scaled(input, *self.integer_weight())
+
+    def integer_weight(self) -> tuple[Tensor, Tensor]:
+        """Integers (out, in) as float32, with the gradient of the weight in steps of the scale, and the scale."""
         weight = self.quant_weight()
         ratio = weight.value / weight.scale
-        integers = torch.round(ratio).detach() + (ratio - ratio.detach())
-        result = functional.linear(input, integers) * weight.scale.reshape(-1)
+        return torch.round(ratio).detach() + (ratio - ratio.detach()), weight.scale
+
+    def scaled(self, input: Tensor, integers: Tensor, scale: Tensor) -> Tensor:
+        """The layer with its weight given."""
+        result = functional.linear(input, integers) * scale.reshape(-1)
         return result if self.bias is None else result + self.bias
 
 

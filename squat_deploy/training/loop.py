@@ -25,13 +25,14 @@ from squat_deploy.training.models import (
     FLOAT_BITS,
     Recipe,
     Surrogate,
+    SurrogateAt,
     WeightScale,
     conv_lif_net,
     dense_lif_net,
     recurrent_lif_net,
 )
 from squat_deploy.training.scaling import match_currents
-from squat_deploy.training.sequence import run_sequence
+from squat_deploy.training.sequence import leaves, run_sequence
 
 
 def _width(bits: int) -> int:
@@ -54,6 +55,7 @@ class TrainConfig(BaseModel):
 
     Attributes:
         dataset: what to train on; `training.data` reads it.
+        samples: how many of the training set to take, the first ones; 0 for all.
         duration: microseconds of a recording that the steps divide (event data).
         pixels: of an event camera, a side, that make one input.
         net: which network of `training.models`; `sizes` are its neurons or channels a layer, inputs first.
@@ -76,6 +78,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: Dataset = "fashion-mnist"
+    samples: int = Field(0, ge=0)
     duration: int = Field(300_000, ge=1)
     pixels: int = Field(1, ge=1)
     net: Literal["dense", "conv", "recurrent"] = "dense"
@@ -93,6 +96,7 @@ class TrainConfig(BaseModel):
     neuron: Literal["leaky", "synaptic"] = "leaky"
     alpha: float = Field(0.5, ge=0, le=1)
     surrogate: Surrogate = "atan"
+    surrogate_at: SurrogateAt = "levels"
     surrogate_slope: float = Field(1.0, gt=0)
     current_std: float = Field(0, ge=0)
     lower_limit: float = Field(0, ge=0)
@@ -166,7 +170,8 @@ def train(
     model.to(place)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     history = _restore(config, folder, model, optimizer, resume)
-    inputs, labels = torch.from_numpy(training.inputs), torch.from_numpy(training.labels)
+    count = config.samples or len(training.labels)
+    inputs, labels = torch.from_numpy(training.inputs[:count]), torch.from_numpy(training.labels[:count])
     batches = -(-len(labels) // config.batch)
     if compiled is None:
         compiled = place.type == "cpu" and batches * config.epochs >= _LONG_RUN and shutil.which("g++") is not None
@@ -217,9 +222,10 @@ def train_step(
     if clip:
         nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
-    for module in model.modules():
-        if isinstance(module, StateQuantizer) and module.learned:
-            module.arrange()
+    for _, module in leaves(model):
+        table = getattr(module, "state_quant", None)
+        if isinstance(table, StateQuantizer) and table.learned:
+            table.arrange()
     return loss.detach()
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.levels import Kind
-from squat_deploy.quantizers import InputQuantizer, StateQuantizer
+from squat_deploy.quantizers import InputQuantizer, MembraneSurrogate, StateQuantizer
 from squat_deploy.training.layers import IntThenScaleLinear
 
 FLOAT_BITS = 32
@@ -28,6 +28,7 @@ SURROGATES: dict[Surrogate, Callable[[float], Callable[[Tensor], Tensor]]] = {
     "triangular": lambda slope: surrogate.triangular(threshold=slope),
     "straight-through": lambda _: surrogate.straight_through_estimator(),
 }
+SurrogateAt = Literal["levels", "membrane"]
 WeightScale = Literal["power-of-two", "float", "learned", "shared"]
 _EQUAL_GAPS: tuple[Kind, ...] = ("uniform", "rest", "ternary", "fixed-point")
 
@@ -44,6 +45,7 @@ class Recipe:
         kind, exponent, above: the level table, as `levels.level_table` (exponent: its `base`).
         learned: train the levels too.
         beta: membrane decay a step.
+        surrogate_at: where its gradient is taken: at "levels", as snnTorch does, or at the "membrane" before rounding.
         surrogate_slope: alpha of the arctan surrogate gradient, the slope or the width of the others.
         lower_limit, upper_limit: range of the states beyond plus and minus the threshold, as `levels.level_table`.
         clipped: no gradient where the membrane has left the table.
@@ -59,6 +61,7 @@ class Recipe:
     learned: bool = False
     beta: float = 0.97
     surrogate: Surrogate = "atan"
+    surrogate_at: SurrogateAt = "levels"
     surrogate_slope: float = 1.0
     lower_limit: float = 0.0
     upper_limit: float = 0.2
@@ -121,12 +124,12 @@ class Recipe:
 
     @property
     def _neuron(self) -> dict[str, Any]:
-        return {
-            "beta": self.beta,
-            "init_hidden": True,
-            "spike_grad": SURROGATES[self.surrogate](self.surrogate_slope),
-            "state_quant": self._states,
-        }
+        states, gradient = self._states, SURROGATES[self.surrogate](self.surrogate_slope)
+        if self.surrogate_at == "membrane" and self.neuron != "leaky":
+            raise ConfigError(f"surrogate_at membrane: needs neurons with one state; got {self.neuron}")
+        if self.surrogate_at == "membrane" and isinstance(states, StateQuantizer):
+            gradient = MembraneSurrogate(gradient, states)
+        return {"beta": self.beta, "init_hidden": True, "spike_grad": gradient, "state_quant": states}
 
     @property
     def _states(self) -> StateQuantizer | bool:

@@ -13,6 +13,8 @@ from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.quantizers import StateQuantizer
+from squat_deploy.training.layers import IntThenScaleLinear
 from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
 
 Step = Callable[[Tensor], Tensor]
@@ -159,22 +161,33 @@ def run_sequence(
     `quantize_weights=False` runs the float network (for warm-up epochs). `compiled` is worth its 10 to 60 seconds for
     thousands of batches of one shape.
     """
-    reset_neurons(model)
     values, still = inputs, direct
     for _, module in leaves(model):
         if isinstance(module, NEURONS):
+            reset_neurons(module)
             _put_to_rest(module, values if still else values[0])
             in_time = compiled_over_time() if compiled and not kind_of(module).recurrent else over_time
             values = in_time(module, [values] * steps if still else list(values.unbind()))
             still = False
         else:
-            call = _prepared(module, quantize_weights)
+            call = _prepared(module, quantize_weights, compiled)
             together = call(values if still else values.flatten(0, 1))
             values = together if still else together.reshape(steps, -1, *together.shape[1:])
     return values.expand(steps, *values.shape) if still else values
 
 
-def _prepared(module: nn.Module, quantize_weights: bool) -> Step:
+@cache
+def compiled_weights() -> Callable[[IntThenScaleLinear], tuple[Tensor, Tensor]]:
+    """`IntThenScaleLinear.integer_weight` as one function of C++: a dozen passes over the weights become one."""
+    torch._dynamo.config.recompile_limit = _COMPILED_LOOPS
+    torch._functorch.config.activation_memory_budget = 0.0
+    return torch.compile(IntThenScaleLinear.integer_weight, fullgraph=True, dynamic=False)
+
+
+def _prepared(module: nn.Module, quantize_weights: bool, compiled: bool) -> Step:
+    if compiled and quantize_weights and type(module) is IntThenScaleLinear:
+        integers, scale = compiled_weights()(module)
+        return lambda values: module.scaled(values, integers, scale)
     if not isinstance(module, QuantLinear | QuantConv2d) or type(module).forward not in _STOCK:
         return module
     if _quantizes_others(module):
@@ -193,6 +206,8 @@ def _put_to_rest(neuron: nn.Module, current: Tensor) -> None:
     kind = kind_of(neuron)
     for name in () if kind.recurrent else kind.states:
         setattr(neuron, name, torch.zeros_like(current))
+    if isinstance(neuron.state_quant, StateQuantizer):
+        neuron.state_quant.forget()
 
 
 def _spikes(result: Tensor | tuple[Tensor, Tensor]) -> Tensor:
