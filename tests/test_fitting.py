@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
+import snntorch as snn
 import torch
+from snntorch.surrogate import atan
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.fitting import MembraneHistogram, best_levels, expected_flips, membrane_histogram
 from squat_deploy.levels import level_table
-from squat_deploy.quantizers import StateQuantizer
+from squat_deploy.quantizers import MembraneSurrogate, StateQuantizer
+from squat_deploy.training.copying import warm_up
+from squat_deploy.training.loop import train_step
 from squat_deploy.training.models import Recipe, dense_lif_net
 from squat_deploy.training.scaling import match_currents
-from squat_deploy.training.sequence import run_sequence
+from squat_deploy.training.sequence import over_time, run_sequence
 
 
 def test_rest_levels_hold_zero_and_the_threshold_midway() -> None:
@@ -113,3 +117,60 @@ def test_currents_are_matched_to_the_threshold(bits: int) -> None:
 def test_recipes_name_what_a_convolution_cannot_have() -> None:
     with pytest.raises(ConfigError, match="conv: needs 2 to 8 weight bits and weight_scale power-of-two; got 1 bits"):
         Recipe(weight_bits=1).conv(1, 2, 3)
+
+
+@pytest.mark.parametrize("scale", ["power-of-two", "learned"])
+def test_compiled_training_is_the_same_training(scale: str) -> None:
+    """Weights quantized in compiled C++ too: the same losses after updates, and gradients to rounding."""
+    found = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        recipe = {"weight_scale": scale, "kind": "rest", "learned": True, "surrogate_at": "membrane", "clipped": True}
+        model = dense_lif_net((16, 8, 4), **recipe)
+        model.fc1.weight.data *= 4
+        model.fc2.weight.data *= 4
+        warm_up(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        inputs, classes = 4 * torch.rand(20, 16), torch.arange(20) % 4
+        losses = [float(train_step(model, optimizer, inputs, classes, 3, compiled=compiled)) for _ in range(3)]
+        found.append((losses, [parameter.detach() for parameter in model.parameters()]))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5) and len(set(found[0][0])) == 3
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
+def test_the_surrogate_at_the_membrane_changes_gradients_only() -> None:
+    """Spikes are those of snnTorch's own surrogate, to the bit; the gradient is that of where the membrane was."""
+    torch.manual_seed(0)
+    current = (3 * torch.rand(6, 500) - 1).requires_grad_()
+    for kind, learned in product(("uniform", "threshold-centred", "rest"), (False, True)):
+        own, plain = (
+            Recipe(kind=kind, learned=learned, clipped=True, surrogate_at=at).lif() for at in ("membrane", "levels")
+        )
+        spikes, expected = (over_time(neuron, list(current)) for neuron in (own, plain))
+        assert torch.equal(spikes, expected) and spikes.any()
+        assert not torch.equal(*(torch.autograd.grad(each.sum(), current)[0] for each in (spikes, expected)))
+    quantizer = StateQuantizer.of(2, "rest", learned=True, clipped=True)
+    neuron = snn.Leaky(
+        beta=0.5, spike_grad=MembraneSurrogate(atan(), quantizer), state_quant=quantizer, init_hidden=True
+    )
+    first = torch.linspace(-4, 4, 101, requires_grad=True)
+    neuron(first).sum().backward()
+    boundary = ((quantizer.levels[2] + quantizer.levels[3]) / 2).detach()
+    slope = 1 / (1 + (torch.pi * (first.detach() - boundary)) ** 2)  # of atan(alpha=2), everywhere, clipped or not
+    assert torch.allclose(first.grad, slope, atol=1e-6)
+    assert torch.allclose(quantizer.levels.grad, torch.tensor([0, 0, -0.5, -0.5]) * slope.sum(), rtol=1e-4)
+    neuron.eval()
+    assert quantizer.source is None
+
+
+def test_learning_keeps_as_many_levels_above_the_threshold() -> None:
+    quantizer = StateQuantizer.of(2, "rest", learned=True, above=2)
+    with torch.no_grad():
+        quantizer.levels.copy_(torch.tensor([0.3, 1.4, 0.2, 0.1]))
+    quantizer.arrange()
+    table = quantizer.levels.detach()
+    assert (table > 1).tolist() == [False, False, True, True] and bool((table.diff() > 0).all())
+    with torch.no_grad():
+        quantizer.levels.copy_(torch.tensor([1.1, 1.2, 1.3, 1.4]))
+    quantizer.arrange()
+    assert (quantizer.levels > 1).tolist() == [False, False, True, True]

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode on the CPU, without gradients; the user's model keeps its mode, device and states."""
-    _warm_up(model)
+    warm_up(model)
     return copy.deepcopy(model, _detached_states(model)).cpu().eval().requires_grad_(False)
 
 
-def _warm_up(model: nn.Module) -> None:
-    """Some Brevitas quantizers cannot be copied before their first use."""
+def warm_up(model: nn.Module) -> None:
+    """Some Brevitas quantizers change at their first use, so that they cannot be copied or compiled before it."""
     for module in model.modules():
         if isinstance(module, QuantWeightBiasInputOutputLayer):
             with torch.no_grad(), contextlib.suppress(Exception):

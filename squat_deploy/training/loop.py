@@ -20,6 +20,7 @@ from squat_deploy.network import Encoding
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.calibrating import calibrate_states
 from squat_deploy.training.checkpoint import load_training, load_weights, model_metadata, save_model, save_training
+from squat_deploy.training.copying import warm_up
 from squat_deploy.training.datasets import Samples
 from squat_deploy.training.models import (
     FLOAT_BITS,
@@ -167,6 +168,7 @@ def train(
     if config.current_std:
         shown = _shown(torch.from_numpy(training.inputs[:_EVALUATION_BATCH]), config.encoding == "direct")
         match_currents(model, shown, config.steps, config.current_std, direct=config.encoding == "direct")
+    warm_up(model)
     model.to(place)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     history = _restore(config, folder, model, optimizer, resume)

@@ -18,7 +18,7 @@ from squat_deploy.training.layers import IntThenScaleLinear
 from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
 
 Step = Callable[[Tensor], Tensor]
-_STOCK = (QuantLinear.forward, QuantConv2d.forward)
+_ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
 _COMPILED_LOOPS = 64  # layers, shapes and quantizers of all networks of one process
 
 
@@ -134,15 +134,15 @@ def over_time(neuron: Step, currents: list[Tensor]) -> Tensor:
 
 
 @cache
-def compiled_over_time() -> Callable[[Step, list[Tensor]], Tensor]:
-    """The same loop over the same neuron as one vectorised function of C++ (Inductor), equal to the bit.
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the real modules as vectorised C++ (Inductor), equal to the bit.
 
-    The gradient runs the loop a second time from its currents: that takes less time than storing what every step
-    decided, since truth values leave vector registers one by one.
+    Gradients compute a second time what they need: that takes less time than storing what every step decided, since
+    truth values leave vector registers one by one.
     """
     torch._dynamo.config.recompile_limit = _COMPILED_LOOPS
     torch._functorch.config.activation_memory_budget = 0.0
-    return torch.compile(over_time, fullgraph=True, dynamic=False)
+    return torch.compile(function, fullgraph=True, dynamic=False)
 
 
 def run_sequence(
@@ -166,7 +166,7 @@ def run_sequence(
         if isinstance(module, NEURONS):
             reset_neurons(module)
             _put_to_rest(module, values if still else values[0])
-            in_time = compiled_over_time() if compiled and not kind_of(module).recurrent else over_time
+            in_time = _compiled(over_time) if compiled and not kind_of(module).recurrent else over_time
             values = in_time(module, [values] * steps if still else list(values.unbind()))
             still = False
         else:
@@ -176,23 +176,26 @@ def run_sequence(
     return values.expand(steps, *values.shape) if still else values
 
 
-@cache
-def compiled_weights() -> Callable[[IntThenScaleLinear], tuple[Tensor, Tensor]]:
-    """`IntThenScaleLinear.integer_weight` as one function of C++: a dozen passes over the weights become one."""
-    torch._dynamo.config.recompile_limit = _COMPILED_LOOPS
-    torch._functorch.config.activation_memory_budget = 0.0
-    return torch.compile(IntThenScaleLinear.integer_weight, fullgraph=True, dynamic=False)
+def _integer_weight(module: IntThenScaleLinear) -> tuple[Tensor, Tensor]:
+    return module.integer_weight()
+
+
+def _quantized_weight(module: QuantLinear | QuantConv2d) -> Tensor:
+    weight: Tensor = module.quant_weight().value
+    return weight
 
 
 def _prepared(module: nn.Module, quantize_weights: bool, compiled: bool) -> Step:
-    if compiled and quantize_weights and type(module) is IntThenScaleLinear:
-        integers, scale = compiled_weights()(module)
+    """`compiled` is for gradients: without them, weights are quantized so rarely that compiling never pays."""
+    made = _compiled if compiled and torch.is_grad_enabled() else (lambda function: function)
+    if type(module) is IntThenScaleLinear and quantize_weights:
+        integers, scale = made(_integer_weight)(module)
         return lambda values: module.scaled(values, integers, scale)
-    if not isinstance(module, QuantLinear | QuantConv2d) or type(module).forward not in _STOCK:
+    if not isinstance(module, QuantLinear | QuantConv2d) or type(module).forward not in _ONCE:
         return module
     if _quantizes_others(module):
         return module
-    weight = module.quant_weight().value if quantize_weights else module.weight
+    weight = made(_quantized_weight)(module) if quantize_weights else module.weight
     if isinstance(module, QuantLinear):
         return lambda values: nn.functional.linear(values, weight, module.bias)
     if module.padding_mode != "zeros":
