@@ -22,15 +22,18 @@ from squat_deploy.training.data import read_data
 from squat_deploy.training.datasets import Samples
 from squat_deploy.training.loop import MODEL, Dataset, TrainConfig, evaluate, train, trained_model
 from squat_deploy.training.ptq import input_spec, quantize
+from squat_deploy.training.settling import settle_norms
 
 _CALIBRATION = 500  # training samples that decide ranges and levels
 _COMPARED = 64  # test samples whose whole traces are compared
+_SETTLINGS = 5  # rounds of moving batch-norms clear of decisions, far below what an accuracy notices
 _MEASURED = 500  # test samples that spikes are counted on
 
 
 def train_task(training: Training, folder: str, place: str | None) -> bytes:
     """Trains, or goes on where a worker that died left off. Returns: the bytes of the model file."""
     torch.set_num_threads(1)
+    torch.compiler.reset()  # what was compiled for other trainings of this worker; the disk still has it
     run = Path(folder)
     train(training.config, *_data(training.config, place), run, resume=True, quiet=True)
     content = (run / MODEL).read_bytes()
@@ -74,6 +77,10 @@ def _checked(model: nn.Module, config: TrainConfig, test: Samples) -> dict[str, 
     data = _shown(test, _COMPARED, test.encoding == "direct")
     spec = input_spec(model, data, test.encoding)
     network = lower(model, spec, config.steps, allow_unproven=True)
+    for _ in range(_SETTLINGS):
+        if network.certificate.proven or not settle_norms(model, network):
+            break
+        network = lower(model, spec, config.steps, allow_unproven=True)
     agreement = verify(network, model, _integers(data, spec), executors=("torch", "numpy", "c++"))
     return {
         "digest": network.digest,
