@@ -8,7 +8,7 @@ COUNT ?= 200
 SEED ?= 0
 JOBS ?= 2
 
-.PHONY: demo test test-core lint fuzz bench train golden support clean
+.PHONY: demo test test-core lint fuzz bench bench-epoch train results golden support clean
 
 demo: $(VENV)/ready
 	$(BIN)/squat-deploy demo
@@ -42,6 +42,14 @@ fuzz: $(VENV)/ready
 
 bench: $(VENV)/ready
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.run
+
+# A whole epoch of training on two threads, against stock snnTorch + Brevitas: some minutes.
+bench-epoch: $(VENV)/ready
+	$(BIN)/python -m benchmarks.epoch --threads 2
+
+# docs/results.md and its pictures, from the stored cells; `squat-deploy study run` makes the cells.
+results: $(VENV)/ready
+	$(BIN)/squat-deploy study report docs/results/* --out docs/results.md
 
 # The bundled model, from scratch: about 10 minutes on two cores. Copy runs/fashion_mnist/model.safetensors to examples/.
 train: $(VENV)/ready

@@ -47,7 +47,7 @@ Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes", "shd", "dvs-gesture
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 _EVALUATION_BATCH = 1000
-_LONG_RUN = 4000  # batches
+_LONG_RUN = 500  # batches
 _LOGIT_STEPS = 10  # spike counts of long sequences would saturate the softmax
 
 
