@@ -33,7 +33,6 @@ _MEASURED = 500  # test samples that spikes are counted on
 def train_task(training: Training, folder: str, place: str | None) -> bytes:
     """Trains, or goes on where a worker that died left off. Returns: the bytes of the model file."""
     torch.set_num_threads(1)
-    torch.compiler.reset()  # what was compiled for other trainings of this worker; the disk still has it
     run = Path(folder)
     train(training.config, *_data(training.config, place), run, resume=True, quiet=True)
     content = (run / MODEL).read_bytes()

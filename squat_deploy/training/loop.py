@@ -134,7 +134,7 @@ class TrainConfig(BaseModel):
             return conv_lif_net(self.sizes, self.features, input_bits=bits, **recipe)
         if self.net == "recurrent":
             return recurrent_lif_net(self.sizes, **recipe)
-        return dense_lif_net(self.sizes, input_bits=self.input_bits, **recipe)
+        return dense_lif_net(self.sizes, input_bits=bits, **recipe)
 
 
 def train(

@@ -140,16 +140,19 @@ class Recipe:
         return StateQuantizer.of(self.state_bits, self.kind, clipped=self.clipped, learned=self.learned, **options)
 
 
-def dense_lif_net(sizes: tuple[int, ...], *, input_bits: int = 4, **recipe: Any) -> nn.Sequential:
-    """Fully connected LIF network for images shown at every step.
+def dense_lif_net(sizes: tuple[int, ...], *, input_bits: int | None = 4, **recipe: Any) -> nn.Sequential:
+    """Fully connected LIF network.
 
     Args:
         sizes: neurons a layer, inputs first, for instance (784, 256, 10).
-        input_bits: width of the unsigned integers that inputs in [0, 1] are quantized to inside the model.
+        input_bits: width of the unsigned integers that inputs in [0, 1] are quantized to inside the model; None for
+            inputs that are integers already, counts of events.
         recipe: fields of `Recipe`.
     """
     layers = Recipe(**recipe)
-    net = nn.Sequential(nn.Flatten(), _pixels(input_bits))
+    net = nn.Sequential(nn.Flatten())
+    if input_bits is not None:
+        net.add_module("1", _pixels(input_bits))  # its name in the files of before
     for index, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
         net.add_module(f"fc{index}", layers.dense(fan_in, fan_out))
         net.add_module(f"lif{index}", layers.lif())

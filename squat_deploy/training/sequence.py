@@ -19,7 +19,7 @@ from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
 
 Step = Callable[[Tensor], Tensor]
 _ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
-_COMPILED_LOOPS = 64  # layers, shapes and quantizers of all networks of one process
+_COMPILED_LOOPS = 512  # kinds of layers, shapes and quantizers that one process may meet
 
 
 @dataclass
