@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 import squat_deploy as sd
 from squat_deploy import bundled
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError
+from squat_deploy.levels import level_table
 from squat_deploy.training import loop
 from squat_deploy.training.checkpoint import load_weights, save_model
 from squat_deploy.training.datasets import Images, Samples, available, fashion_mnist, read_idx
-from squat_deploy.training.loop import TrainConfig, train
+from squat_deploy.training.loop import TrainConfig, train, trained_model
 from squat_deploy.training.models import conv_lif_net, dense_lif_net
 from squat_deploy.training.sequence import run_model, run_sequence
 from squat_deploy.training.settling import settle_norms
@@ -179,3 +180,55 @@ def test_norms_settle_clear_of_decisions() -> None:
         network = sd.lower(model, spec, 3, allow_unproven=True)
     assert network.certificate.proven and settle_norms(model, network) == []
     assert 0 < float((model.norm1.bias - before).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_devices_draw_the_same_batches(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU is given does not depend on it; there are none where the tests usually run."""
+    seen: list[float] = []
+    step = loop.train_step
+
+    def watched(model: object, optimizer: object, inputs: torch.Tensor, *args: object, **kwargs: object) -> object:
+        assert inputs.device.type == device
+        seen.append(float(inputs.double().sum()))
+        return step(model, optimizer, inputs, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "train_step", watched)
+    training, test = images(100, 0), images(50, 1)
+    model, history = train(CONFIG, training, test, tmp_path / "run", quiet=True, device=device)
+    torch.manual_seed(CONFIG.seed)
+    CONFIG.model()
+    every = torch.from_numpy(training.inputs), torch.from_numpy(training.labels)
+    expected = [float(values.double().sum()) for values, _ in loop._batches(*every, CONFIG)]
+    assert seen[: len(expected)] == expected and len(history) == CONFIG.epochs
+    assert next(model.parameters()).device.type == "cpu"
+
+
+@pytest.mark.parametrize("float_epochs", [0, 1])
+def test_ranges_are_calibrated_when_quantization_begins(float_epochs: int, tmp_path: Path) -> None:
+    update = {"limits": "calibrated", "float_epochs": float_epochs, "epochs": 2, "state_bits": 4, "kind": "uniform"}
+    config = CONFIG.model_copy(update=update)
+    training = images(200, 0)
+    model, _ = train(config, training, images(50, 1), tmp_path / "run", quiet=True)
+    tables = [model.lif1.state_quant.levels, model.lif2.state_quant.levels]
+    fixed = level_table(4, "uniform")
+    assert not torch.equal(*tables) and not any(np.array_equal(table, fixed) for table in tables)
+    assert all(len(table) == 16 and table[-1] > 1 and bool((table.diff() > 0).all()) for table in tables)
+    again, _ = trained_model(tmp_path / "run" / loop.MODEL)
+    assert torch.equal(again.lif1.state_quant.levels, tables[0]) and again.lif1.state_quant.is_consistent()
+    with pytest.raises(ValueError, match="limits calibrated: rest levels have a range of their own"):
+        TrainConfig(limits="calibrated", kind="rest")
+
+
+def test_a_part_of_the_training_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    step = loop.train_step
+
+    def watched(model: object, optimizer: object, inputs: torch.Tensor, *args: object, **kwargs: object) -> object:
+        sizes.append(len(inputs))
+        return step(model, optimizer, inputs, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "train_step", watched)
+    config = CONFIG.model_copy(update={"samples": 60, "epochs": 1})
+    train(config, images(200, 0), images(50, 1), tmp_path / "run", quiet=True)
+    assert sizes == [50, 10]
