@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from squat_deploy.study.config import Method
 from squat_deploy.study.estimates import Estimate, Result, Results, accuracies, grouped
 
+_AROUND = 6  # thresholds on either side that a histogram shows
 METHODS: tuple[Method, ...] = ("PTQ", "QAT", "SQUAT", "QAT+SQUAT")
 
 
@@ -83,8 +84,9 @@ def membranes_picture(layers: list[dict[str, Any]]) -> bytes:
             panel.plot(centres, [value / largest for value in layer[key]], label=label)
         for bits, height in (("2", -0.06), ("3", -0.13), ("4", -0.2)):
             panel.plot(layer["fitted"][bits], [height] * len(layer["fitted"][bits]), "|", color="black", markersize=10)
-            panel.annotate(f"{bits} bits", (centres[0], height), fontsize=7, va="center")
+            panel.annotate(f"{bits} bits", (max(centres[0], -_AROUND), height), fontsize=7, va="center")
         panel.axvline(1, linestyle=":", color="C3")
+        panel.set_xlim(max(centres[0], -_AROUND), min(centres[-1], _AROUND + 1))
         panel.set_title(layer["name"])
         panel.set_xlabel("membrane, thresholds; ticks: levels that flip the fewest spikes")
         panel.set_yticks([])

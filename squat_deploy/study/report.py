@@ -46,7 +46,7 @@ def _section(name: str, results: Results, drawn: Iterable[tuple[str, str]]) -> l
         lines += [*accuracy_table(main), "", *measured_table(main), "", *claims_table(main), ""]
     for key, file in drawn:
         lines += [f"![{_CAPTIONS[key]}]({file})", "", f"*{_CAPTIONS[key]}.*", ""]
-    for group, part in grouped(results, lambda cell: cell.group).items():
+    for group, part in sorted(grouped(results, lambda cell: cell.group).items()):
         if group:
             lines += [f"### {name}: {group}", "", *group_table(part), ""]
     return lines
@@ -90,7 +90,7 @@ def group_table(results: Results) -> list[str]:
         width = f"{cell.weight_bits}, {cell.state_bits} bits"
         return (*(str(cell.variant.get(name, "")) for name in names), cell.method, width, cell.levels)
 
-    for row, part in grouped(results, key).items():
+    for row, part in sorted(grouped(results, key).items()):
         own = [str(Estimate.of(accuracies(part))), _mean(part, "flips"), _seeds(part), _agreement(part)]
         rows.append([*row, *own])
     config = results[0][0].training.config

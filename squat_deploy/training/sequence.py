@@ -19,7 +19,7 @@ from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
 
 Step = Callable[[Tensor], Tensor]
 _ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
-_COMPILED_LOOPS = 512  # kinds of layers, shapes and quantizers that one process may meet
+_COMPILED_LOOPS = 4096  # kinds of layers, shapes and quantizers that one process may meet
 
 
 @dataclass
@@ -140,7 +140,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Gradients compute a second time what they need: that takes less time than storing what every step decided, since
     truth values leave vector registers one by one.
     """
-    torch._dynamo.config.recompile_limit = _COMPILED_LOOPS
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _COMPILED_LOOPS
     torch._functorch.config.activation_memory_budget = 0.0
     return torch.compile(function, fullgraph=True, dynamic=False)
 
