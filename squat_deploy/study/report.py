@@ -31,17 +31,19 @@ def write_report(stores: Sequence[Path], target: Path) -> None:
         results = read_cells(store)
         if not results:
             raise ConfigError(f"{store}: no cells in it; run the study first")
-        name = read_study(store).name
+        study = read_study(store)
+        name, wanted = study.name, len(study.cells())
         drawn = pictures(results)
         for key, content in drawn.items():
             write_file(target.parent / f"{target.stem}.{name}.{key}.svg", content)
-        lines += _section(name, results, [(key, f"{target.stem}.{name}.{key}.svg") for key in drawn])
+        stored = f"{len(results)} of the {wanted} cells of this study are stored."
+        lines += _section(name, stored, results, [(key, f"{target.stem}.{name}.{key}.svg") for key in drawn])
     write_file(target, ("\n".join(lines) + "\n").encode())
 
 
-def _section(name: str, results: Results, drawn: Iterable[tuple[str, str]]) -> list[str]:
+def _section(name: str, stored: str, results: Results, drawn: Iterable[tuple[str, str]]) -> list[str]:
     main = [(cell, result) for cell, result in results if not cell.group]
-    lines = [f"## {name}", "", _described(main or results), ""]
+    lines = [f"## {name}", "", f"{_described(main or results)} {stored}", ""]
     if main:
         lines += [*accuracy_table(main), "", *measured_table(main), "", *claims_table(main), ""]
     for key, file in drawn:
