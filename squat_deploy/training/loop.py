@@ -184,13 +184,9 @@ def train(
             if epoch == config.float_epochs and config.limits == "calibrated":
                 _calibrate(model, config, inputs[:_EVALUATION_BATCH])
             set_state_quantization(model, quantized)
+            options: Any = {"quantized": quantized, "compiled": compiled}
             losses = []
-            for index, (values, classes) in enumerate(_batches(inputs, labels, config)):
-                _set_rate(optimizer, config, epoch + index / batches)
-                whole = compiled and len(classes) == config.batch  # the last batch has another shape
-                options: Any = {"direct": config.encoding == "direct", "quantized": quantized, "clip": config.clip}
-                shown, wanted = values.to(place), classes.to(place)
-                loss = train_step(model, optimizer, shown, wanted, config.steps, **options, compiled=whole)
+            for loss in _epoch(model, optimizer, inputs, labels, config, epoch, **options):
                 losses.append(loss)
                 progress.advance(task)
             accuracy = evaluate(model, test, config.steps, quantized=quantized, compiled=compiled)
@@ -202,6 +198,27 @@ def train(
     set_state_quantization(model.cpu(), True)
     save_model(model, folder / MODEL, {"config": config.model_dump(mode="json"), "history": history})
     return model.eval(), history
+
+
+def _epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    labels: Tensor,
+    config: TrainConfig,
+    epoch: int,
+    *,
+    quantized: bool,
+    compiled: bool,
+) -> Iterator[Tensor]:
+    """The loss of every batch of one epoch, after its update."""
+    batches, place = -(-len(labels) // config.batch), next(model.parameters()).device
+    options: Any = {"direct": config.encoding == "direct", "quantized": quantized, "clip": config.clip}
+    for index, (values, classes) in enumerate(_batches(inputs, labels, config)):
+        _set_rate(optimizer, config, epoch + index / batches)
+        whole = compiled and len(classes) == config.batch  # the last batch has another shape
+        shown, wanted = values.to(place), classes.to(place)
+        yield train_step(model, optimizer, shown, wanted, config.steps, **options, compiled=whole)
 
 
 def train_step(
