@@ -146,7 +146,7 @@ def test_float_order_round_trip(value: float) -> None:
         (lambda: levels.level_table(9), "levels: bits must be 1 to 8 (wider exponential tables repeat levels); got 9"),
         (
             lambda: levels.level_table(2, "cubic"),
-            "levels: kind must be one of uniform, threshold-centred, zero-centred, rest, ternary, fixed-point; got 'cubic'",
+            f"levels: kind must be one of {', '.join(levels.KINDS)}; got 'cubic'",
         ),
         (
             lambda: levels.level_table(2, threshold=torch.tensor(1.0)),

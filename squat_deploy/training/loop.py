@@ -163,13 +163,7 @@ def train(
         FileFormatError: a checkpoint that cannot be read.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.manual_seed(config.seed)
-    model = config.model()
-    if config.current_std:
-        shown = _shown(torch.from_numpy(training.inputs[:_EVALUATION_BATCH]), config.encoding == "direct")
-        match_currents(model, shown, config.steps, config.current_std, direct=config.encoding == "direct")
-    warm_up(model)
-    model.to(place)
+    model = _fresh(config, training).to(place)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     history = _restore(config, folder, model, optimizer, resume)
     count = config.samples or len(training.labels)
@@ -198,6 +192,18 @@ def train(
     set_state_quantization(model.cpu(), True)
     save_model(model, folder / MODEL, {"config": config.model_dump(mode="json"), "history": history})
     return model.eval(), history
+
+
+def _fresh(config: TrainConfig, training: Samples) -> nn.Sequential:
+    """The model before its first update, on the CPU."""
+    torch.manual_seed(config.seed)
+    model = config.model()
+    if config.current_std:
+        direct = config.encoding == "direct"
+        shown = _shown(torch.from_numpy(training.inputs[:_EVALUATION_BATCH]), direct)
+        match_currents(model, shown, config.steps, config.current_std, direct=direct)
+    warm_up(model)
+    return model
 
 
 def _epoch(
