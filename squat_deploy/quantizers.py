@@ -259,7 +259,7 @@ class MembraneSurrogate:
 
     def __call__(self, shift: Tensor) -> Tensor:
         spikes, source = self.gradient(shift), self.quantizer.source
-        if source is None:
+        if source is None or source.shape != shift.shape:  # of the batch before, where a new one begins
             return spikes
         soft = self.gradient(source - self.quantizer.firing_boundary)
         return spikes.detach() + (soft - soft.detach())

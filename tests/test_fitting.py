@@ -17,6 +17,7 @@ from squat_deploy.quantizers import MembraneSurrogate, StateQuantizer
 from squat_deploy.training.copying import warm_up
 from squat_deploy.training.loop import train_step
 from squat_deploy.training.models import Recipe, dense_lif_net
+from squat_deploy.training.neurons import reset_neurons
 from squat_deploy.training.scaling import match_currents
 from squat_deploy.training.sequence import over_time, run_sequence
 
@@ -159,6 +160,8 @@ def test_the_surrogate_at_the_membrane_changes_gradients_only() -> None:
     slope = 1 / (1 + (torch.pi * (first.detach() - boundary)) ** 2)  # of atan(alpha=2), everywhere, clipped or not
     assert torch.allclose(first.grad, slope, atol=1e-6)
     assert torch.allclose(quantizer.levels.grad, torch.tensor([0, 0, -0.5, -0.5]) * slope.sum(), rtol=1e-4)
+    reset_neurons(neuron)
+    assert neuron(torch.zeros(7)).shape == (7,)  # a smaller batch, nothing forgotten in between
     neuron.eval()
     assert quantizer.source is None
 
