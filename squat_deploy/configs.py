@@ -23,6 +23,7 @@ def read_yaml(path: Path, kind: type[Config]) -> Config:
         text = path.read_text(encoding="utf-8")
         if any(isinstance(token, _NO_TOKENS) for token in yaml.scan(text)):
             raise ConfigError(f"{path}: anchors, aliases and tags are not read; write values out")
+        _refuse_repeats(path, yaml.compose(text, yaml.SafeLoader))
         return kind.model_validate(yaml.safe_load(text))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -31,3 +32,17 @@ def read_yaml(path: Path, kind: type[Config]) -> Config:
         raise ConfigError(f"{path}: {faults}") from error
     except (yaml.YAMLError, LookupError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+
+
+def _refuse_repeats(path: Path, node: yaml.Node | None) -> None:
+    """YAML has no key twice in one mapping; PyYAML would take the last one without a word."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise ConfigError(f"{path}: line {key.start_mark.line + 1}: {key.value} is given twice")
+            seen.add(str(key.value))
+            _refuse_repeats(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeats(path, value)

@@ -30,7 +30,7 @@ from squat_deploy.errors import ConfigError
 from squat_deploy.levels import FloatArray, check_levels
 
 RealArray = NDArray[np.float64]
-_BINS = 512
+BINS = 512
 _TAIL = 1e-4  # share of the membranes left out at either end
 
 
@@ -58,7 +58,7 @@ class MembraneHistogram:
 
 
 def membrane_histogram(
-    before: FloatArray, beta: float, threshold: float, *, resets: bool = False, bins: int = _BINS
+    before: FloatArray, beta: float, threshold: float, *, resets: bool = False, bins: int = BINS
 ) -> MembraneHistogram:
     """Measures p and g.
 

@@ -104,15 +104,19 @@ def test_the_compiled_loop_gives_the_same_bits(bits: int) -> None:
     assert torch.allclose(found[0][1], found[1][1], rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 32])
-def test_currents_are_matched_to_the_threshold(bits: int) -> None:
+@pytest.mark.parametrize(("bits", "scale"), [(1, "learned"), (2, "learned"), (2, "shared"), (32, "learned")])
+def test_currents_are_matched_to_the_threshold(bits: int, scale: str) -> None:
+    """With a shared scale, all weights round to zero as they are drawn."""
     torch.manual_seed(0)
-    model = dense_lif_net((64, 32, 10), weight_bits=bits, weight_scale="learned")
+    model = dense_lif_net((64, 32, 10), weight_bits=bits, weight_scale=scale, kind="rest")
     inputs = torch.rand(50, 64)
-    match_currents(model, inputs, 4, 0.7)
+    match_currents(model, inputs, 4, 1.5 if scale == "shared" else 0.7)
+    assert bits == 1 or model.fc1(model[1](inputs)).any()
     if bits == 32:
         assert float(model.fc1(model[1](inputs)).detach().std()) == (pytest.approx(0.7, rel=1e-3))
     assert bool(torch.isfinite(run_sequence(model, inputs, 4)).all())
+    with pytest.raises(ConfigError, match="lif1: no current reaches it with current_std=0.7; raise it"):
+        match_currents(model, torch.zeros_like(inputs), 4, 0.7)
 
 
 def test_recipes_name_what_a_convolution_cannot_have() -> None:

@@ -135,6 +135,9 @@ def test_recipes_with_faults_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("net: dense\nepoch: 3\n")
     with pytest.raises(ConfigError, match="epoch: Extra inputs are not permitted"):
         read_yaml(tmp_path / "x.yaml", TrainConfig)
+    (tmp_path / "x.yaml").write_text("sizes: [2]\nepochs: 3\nepochs: 4\n")
+    with pytest.raises(ConfigError, match=r"x\.yaml: line 3: epochs is given twice"):
+        read_yaml(tmp_path / "x.yaml", TrainConfig)
     (tmp_path / "x.safetensors").write_bytes(b"12345678")
     with pytest.raises(FileFormatError, match="not a model of this project's training"):
         trained_model(tmp_path / "x.safetensors")

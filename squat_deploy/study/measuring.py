@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.fitting import best_levels, expected_flips, membrane_histogram
+from squat_deploy.fitting import best_levels, expected_flips
 from squat_deploy.levels import level_table
 from squat_deploy.quantizers import StateQuantizer
-from squat_deploy.training.calibrating import sampled_membranes
+from squat_deploy.training.calibrating import neuron_histogram, sampled_membranes
 from squat_deploy.training.loop import count_loss, set_state_quantization
 from squat_deploy.training.neurons import NEURONS, reset_neurons
 from squat_deploy.training.sequence import run_model, run_sequence
@@ -61,8 +61,7 @@ def membranes_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: 
     membranes = sampled_membranes(model, names, inputs, steps, direct=direct)
     rows = []
     for name, values in membranes.items():
-        module: Any = model.get_submodule(name)
-        measured = membrane_histogram(values.numpy(), float(module.beta), float(module.threshold), bins=_BINS)
+        measured = neuron_histogram(model.get_submodule(name), values, bins=_BINS)
         tables: dict[int, dict[str, Any]] = {
             bits: {kind: level_table(bits, kind) for kind in ("uniform", "threshold-centred", "rest")}
             | {"fitted": best_levels(measured, bits)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.files import write_file
@@ -45,7 +47,8 @@ def _section(name: str, stored: str, results: Results, drawn: Iterable[tuple[str
     main = [(cell, result) for cell, result in results if not cell.group]
     lines = [f"## {name}", "", f"{_described(main or results)} {stored}", ""]
     if main:
-        lines += [*accuracy_table(main), "", *measured_table(main), "", *claims_table(main), ""]
+        for table in (accuracy_table(main), measured_table(main), expected_table(main), claims_table(main)):
+            lines += [*table, ""] if table else []
     for key, file in drawn:
         lines += [f"![{_CAPTIONS[key]}]({file})", "", f"*{_CAPTIONS[key]}.*", ""]
     for group, part in sorted(grouped(results, lambda cell: cell.group).items()):
@@ -112,6 +115,27 @@ def measured_table(results: Results) -> list[str]:
     text = (
         f"At {bits} bits, means over layers and seeds, on 500 test samples: spikes flipped, against the same network "
         "with float states; cosine, between the gradients of the weights with the states rounded and not."
+    )
+    return [text, "", *_markdown(rows)]
+
+
+def expected_table(results: Results) -> list[str]:
+    """Flips that tables of every kind would cost the float networks; empty without those."""
+    found: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
+    for _, result in results:
+        for layer in result.get("membranes", ()):
+            for bits, by_kind in layer["expected"].items():
+                found[layer["name"], int(bits)].append(by_kind)
+    if not found:
+        return []
+    kinds = list(next(iter(found.values()))[0])
+    rows = [["layer", "bits", *kinds]]
+    for (name, bits), parts in sorted(found.items()):
+        rows.append([name, str(bits), *(f"{fmean(part[kind] for part in parts):.1%}" for kind in kinds)])
+    text = (
+        "Float networks, means over seeds: flips a neuron and step that rounding to a table is expected to cause, by "
+        "the model of `squat_deploy.fitting`, which counts a spike for every error that reaches it; fitted: the levels "
+        "that cause the fewest."
     )
     return [text, "", *_markdown(rows)]
 

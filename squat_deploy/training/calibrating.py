@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from squat_deploy.fitting import BINS, MembraneHistogram, membrane_histogram
 from squat_deploy.levels import Kind, level_table
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.neurons import NEURONS
@@ -27,6 +28,14 @@ def sampled_membranes(
         whole = torch.stack(traces[name].membranes).flatten(1)
         found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)]
     return found
+
+
+def neuron_histogram(neuron: nn.Module, membranes: Tensor, bins: int = BINS) -> MembraneHistogram:
+    """What rounding costs one neuron layer with these membranes (T, N); its mean beta and largest threshold count."""
+    beta = float(torch.as_tensor(getattr(neuron, "beta", 1.0)).mean())
+    threshold = float(torch.as_tensor(neuron.threshold).max())
+    resets = getattr(neuron, "reset_mechanism", "subtract") == "zero"
+    return membrane_histogram(membranes.numpy(), beta, threshold, resets=resets, bins=bins)
 
 
 def calibrated_limits(membranes: Tensor, threshold: float) -> tuple[float, float]:

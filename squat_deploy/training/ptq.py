@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.fitting import best_levels, membrane_histogram
+from squat_deploy.fitting import best_levels
 from squat_deploy.levels import Kind
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
-from squat_deploy.training.calibrating import calibrated_limits, sampled_membranes
+from squat_deploy.training.calibrating import calibrated_limits, neuron_histogram, sampled_membranes
 from squat_deploy.training.copying import frozen_copy
 from squat_deploy.training.neurons import NEURONS, reset_neurons
 from squat_deploy.training.sequence import is_plain, run_model
@@ -153,10 +153,7 @@ def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Leve
     threshold = float(torch.as_tensor(module.threshold).max())
     if levels == "fitted":
         assert membranes is not None
-        beta = float(torch.as_tensor(getattr(module, "beta", 1.0)).mean())
-        resets = getattr(module, "reset_mechanism", "subtract") == "zero"
-        histogram = membrane_histogram(membranes.numpy(), beta, threshold, resets=resets)
-        return StateQuantizer(best_levels(histogram, bits), threshold)
+        return StateQuantizer(best_levels(neuron_histogram(module, membranes), bits), threshold)
     if limits == "calibrated":
         assert membranes is not None
         limits = calibrated_limits(membranes, threshold)

@@ -6,6 +6,7 @@ import torch
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
 
+from squat_deploy.errors import ConfigError
 from squat_deploy.training.neurons import NEURONS
 from squat_deploy.training.sequence import leaves, run_sequence
 
@@ -19,6 +20,8 @@ def match_currents(model: nn.Sequential, inputs: Tensor, steps: int, std: float,
 
     Args:
         inputs: (B, ...) shown at every step when `direct`, else (T, B, ...).
+
+    Raises: ConfigError for a layer that nothing reaches.
     """
     before: list[tuple[str, nn.Module]] = []
     synapses: nn.Linear | nn.Conv2d | None = None
@@ -27,10 +30,13 @@ def match_currents(model: nn.Sequential, inputs: Tensor, steps: int, std: float,
             synapses = module
         elif isinstance(module, NEURONS) and synapses is not None:
             own = nn.Sequential(*(part for _, part in before))
-            currents = run_sequence(own, inputs, steps, direct=direct)
-            threshold = float(torch.as_tensor(module.threshold).max())
-            synapses.weight *= std * threshold / float(currents.std())
-            _refresh_scale(synapses)
+            wanted = std * float(torch.as_tensor(module.threshold).max())
+            for quantized in (False, True):  # where a scale is given, all weights may round to zero at first
+                spread = float(run_sequence(own, inputs, steps, direct=direct, quantize_weights=quantized).std())
+                if not spread:
+                    raise ConfigError(f"{name}: no current reaches it with current_std={std:g}; raise it")
+                synapses.weight *= wanted / spread
+                _refresh_scale(synapses)
             synapses = None
         before.append((name, module))
 
