@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, product
 
 import numpy as np
@@ -19,7 +20,7 @@ from squat_deploy.training.loop import train_step
 from squat_deploy.training.models import Recipe, dense_lif_net
 from squat_deploy.training.neurons import reset_neurons
 from squat_deploy.training.scaling import match_currents
-from squat_deploy.training.sequence import over_time, run_sequence
+from squat_deploy.training.sequence import _COMPILED_LOOPS, _compiled, over_time, run_sequence
 
 
 def test_rest_levels_hold_zero_and_the_threshold_midway() -> None:
@@ -102,6 +103,17 @@ def test_the_compiled_loop_gives_the_same_bits(bits: int) -> None:
         found.append((spikes.detach(), model.fc1.weight.grad))
     assert torch.equal(found[0][0], found[1][0]) and found[0][0].any()
     assert torch.allclose(found[0][1], found[1][1], rtol=1e-5, atol=1e-7)
+
+
+def test_settings_of_the_compiler_hold_in_every_thread() -> None:
+    """PyTorch's are those of one thread; a worker of a study changes its own."""
+
+    def limit() -> int:
+        _compiled(over_time)
+        return int(torch._dynamo.config.recompile_limit)
+
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        assert first.submit(limit).result() == second.submit(limit).result() == _COMPILED_LOOPS
 
 
 @pytest.mark.parametrize(("bits", "scale"), [(1, "learned"), (2, "learned"), (2, "shared"), (32, "learned")])

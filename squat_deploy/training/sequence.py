@@ -133,15 +133,20 @@ def over_time(neuron: Step, currents: list[Tensor]) -> Tensor:
     return torch.stack([_spikes(neuron(current)) for current in currents])
 
 
-@cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of the real modules as vectorised C++ (Inductor), equal to the bit.
 
     Gradients compute a second time what they need: that takes less time than storing what every step decided, since
     truth values leave vector registers one by one.
     """
+    # Each time, since these hold for one thread, and a worker of a study has several.
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _COMPILED_LOOPS
     torch._functorch.config.activation_memory_budget = 0.0
+    return _made_compiled(function)
+
+
+@cache
+def _made_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function, fullgraph=True, dynamic=False)
 
 
