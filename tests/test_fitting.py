@@ -127,7 +127,7 @@ def test_currents_are_matched_to_the_threshold(bits: int, scale: str) -> None:
     if bits == 32:
         assert float(model.fc1(model[1](inputs)).detach().std()) == (pytest.approx(0.7, rel=1e-3))
     assert bool(torch.isfinite(run_sequence(model, inputs, 4)).all())
-    with pytest.raises(ConfigError, match="lif1: no current reaches it with current_std=0.7; raise it"):
+    with pytest.raises(ConfigError, match=r"lif1: no current reaches it with current_std=0\.7; raise it"):
         match_currents(model, torch.zeros_like(inputs), 4, 0.7)
 
 
