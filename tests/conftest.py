@@ -15,6 +15,7 @@ from squat_deploy.training.models import dense_lif_net
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)  # the suite runs one process a core
+os.environ.setdefault("CXXFLAGS", "-O1")  # of emitted projects: they take longer to compile than to run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import snntorch as snn
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +20,7 @@ from squat_deploy.training.sequence import run_model, run_sequence
 
 _SHOWN = 64  # neurons of a raster
 _BINS = 128
+_CURRENTS = 20_001
 
 
 def layers_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> list[dict[str, Any]]:
@@ -80,6 +84,17 @@ def membranes_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: 
         )
     reset_neurons(model)
     return rows
+
+
+def spike_counts(levels: Sequence[float], beta: float, steps: int) -> list[int]:
+    """How often a neuron at rest can fire in some steps of a constant current, up to two thresholds: all it can say.
+
+    Args: levels: of its membrane, the threshold being 1; beta: membrane decay a step.
+    """
+    quantizer = StateQuantizer(np.asarray(levels, dtype=np.float32), 1.0)
+    neuron, currents = snn.Leaky(beta=beta, state_quant=quantizer, init_hidden=True), torch.linspace(0, 2, _CURRENTS)
+    spikes = sum(neuron(currents) for _ in range(steps))
+    return [int(count) for count in torch.unique(torch.as_tensor(spikes))]
 
 
 def _short(values: Any) -> list[float]:

@@ -12,6 +12,7 @@ from squat_deploy.files import write_file
 from squat_deploy.study.claims import claims
 from squat_deploy.study.config import Cell
 from squat_deploy.study.estimates import Estimate, Result, Results, accuracies, grouped
+from squat_deploy.study.measuring import spike_counts
 from squat_deploy.study.pictures import METHODS, pictures
 from squat_deploy.study.running import read_cells, read_study
 
@@ -106,15 +107,18 @@ def group_table(results: Results) -> list[str]:
 def measured_table(results: Results) -> list[str]:
     """What rounding does to the narrowest networks."""
     bits = min((cell.state_bits for cell, _ in results if cell.method != "float"), default=0)
-    rows = [["method", "levels", "spikes a neuron and step", "dead neurons", "spikes flipped", "cosine of gradients"]]
+    names = ["spikes a neuron and step", "dead neurons", "spikes flipped", "cosine of gradients", "spike counts"]
+    rows = [["method", "levels", *names]]
     own = [(cell, result) for cell, result in results if cell.state_bits == bits]
     for (method, kind), part in sorted(grouped(own, lambda cell: (cell.method, cell.levels)).items()):
         cosines = [x for _, r in part for x in (r.get("gradient_cosine") or {}).values()]
         cosine = f"{sum(cosines) / len(cosines):.2f}" if cosines else ""
-        rows.append([method, kind, _mean(part, "rate"), _mean(part, "dead"), _mean(part, "flips"), cosine])
+        shares = [_mean(part, key) for key in ("rate", "dead", "flips")]
+        rows.append([method, kind, *shares, cosine, f"{_counts(part):.1f}"])
     text = (
         f"At {bits} bits, means over layers and seeds, on 500 test samples: spikes flipped, against the same network "
-        "with float states; cosine, between the gradients of the weights with the states rounded and not."
+        "with float states; cosine, between the gradients of the weights with the states rounded and not; "
+        "spike counts, how many there are over all constant currents: with float states, one more than steps."
     )
     return [text, "", *_markdown(rows)]
 
@@ -150,6 +154,14 @@ def claims_table(results: Results) -> list[str]:
 def _mean(results: Iterable[Result], key: str) -> str:
     values = [float(layer[key]) for _, result in results for layer in result["layers"]]
     return f"{sum(values) / len(values):.1%}"
+
+
+def _counts(results: Iterable[Result]) -> float:
+    return fmean(
+        len(spike_counts(layer["levels"], cell.training.config.beta, cell.training.config.steps))
+        for cell, result in results
+        for layer in result["layers"]
+    )
 
 
 def _seeds(results: Iterable[Result]) -> str:

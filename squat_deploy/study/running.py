@@ -139,7 +139,7 @@ def _client(scheduler: str | None, jobs: int) -> Iterator[Client]:
         with _connected(scheduler) as client:
             yield client
         return
-    options: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    options: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
     with LocalCluster(n_workers=jobs, **options) as cluster, Client(cluster) as client:
         yield client
 
