@@ -30,7 +30,7 @@ def level_table(
     lower_limit: float = 0.0,
     upper_limit: float = 0.2,
     base: float | None = None,
-    above: int = 1,
+    above: int | None = None,
 ) -> FloatArray:
     """Levels of a quantized membrane, ascending, shape (2**bits,), or (3,) if ternary, float32, in membrane units.
 
@@ -44,7 +44,7 @@ def level_table(
         lower_limit: how far below -threshold the lowest level lies, as a share of the threshold.
         upper_limit: how far above +threshold the highest level lies, as a share of the threshold.
         base: ratio of neighbouring steps of the exponential kinds; snnTorch's `multiplier`.
-        above: levels above the threshold of the kind "rest", which takes no limits.
+        above: levels above the threshold of the kind "rest", which takes no limits; by default a quarter of them.
 
     Raises:
         ConfigError: an option out of range, a table with repeated levels, or one in which no level can fire.
@@ -70,13 +70,15 @@ def level_table(
     return check_levels(values, threshold)
 
 
-def rest_levels(bits: int, threshold: float, above: int = 1) -> FloatArray:
+def rest_levels(bits: int, threshold: float, above: int | None = None) -> FloatArray:
     """Multiples of one gap, zero among them, so that a neuron at rest stays there and a leak has where to go.
 
     The threshold lies midway between two levels, which is where rounding to the nearest flips the fewest spikes; below
-    it are as many levels on either side of zero as can be, one more above zero where they do not share out evenly.
+    it are as many levels on either side of zero as can be, one more above zero where they do not share out evenly. A
+    quarter of the levels lies above it by default: a reset by subtraction keeps what a current leaves over.
     """
     count = 2**bits
+    above = max(1, count // 4) if above is None else above
     if not 1 <= above < count:
         raise ConfigError(f"levels: {bits} bits leave 1 to {count - 1} levels above the threshold; got above={above}")
     positive = (count - above) // 2

@@ -25,9 +25,10 @@ from squat_deploy.training.sequence import _COMPILED_LOOPS, _compiled, over_time
 
 def test_rest_levels_hold_zero_and_the_threshold_midway() -> None:
     for bits in range(1, 9):
-        for above in (1, 2) if bits > 1 else (1,):
+        for above in (1, 2, None) if bits > 1 else (1, None):
             table = level_table(bits, "rest", 1.5, above=above)
-            assert 0 in table and (table > 1.5).sum() == above and len(table) == 2**bits
+            wanted = max(1, 2**bits // 4) if above is None else above
+            assert 0 in table and (table > 1.5).sum() == wanted and len(table) == 2**bits
             first = int((table <= 1.5).sum())
             assert (table[first] + table[first - 1]) / 2 == pytest.approx(1.5, rel=1e-6)
     with pytest.raises(ConfigError, match="2 bits leave 1 to 3 levels above the threshold; got above=4"):

@@ -90,7 +90,7 @@ class TrainConfig(BaseModel):
     weight_scale: WeightScale = "power-of-two"
     kind: Kind = "threshold-centred"
     exponent: float | None = Field(None, gt=0)
-    above: int = Field(1, ge=1)
+    above: int | None = Field(None, ge=1)
     learned: bool = False
     input_bits: int = Field(4, ge=1, le=8)
     beta: float = Field(0.97, ge=0, le=1)

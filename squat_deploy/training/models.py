@@ -57,7 +57,7 @@ class Recipe:
     weight_scale: WeightScale = "power-of-two"
     kind: Kind = "threshold-centred"
     exponent: float | None = None
-    above: int = 1
+    above: int | None = None
     learned: bool = False
     beta: float = 0.97
     surrogate: Surrogate = "atan"
