@@ -31,6 +31,9 @@ from squat_deploy.levels import FloatArray, check_levels
 
 RealArray = NDArray[np.float64]
 BINS = 512
+_FINE = 2, 4  # thresholds below and above zero with narrow bins
+_NEAR = 0.1  # thresholds on either side that count as being at the threshold
+_CANDIDATES = 256  # levels that a search may choose from
 _TAIL = 1e-4  # share of the membranes left out at either end
 
 
@@ -52,8 +55,8 @@ class MembraneHistogram:
 
     @property
     def level_density(self) -> RealArray:
-        """(B,) the closed form for many levels, sqrt(p * g), with sum one; zero where no rounding costs anything."""
-        density = np.sqrt(self.density * self.cost)
+        """(B,) share of many levels in every bin, sqrt(p * g) by the closed form; zero where no rounding costs."""
+        density = np.sqrt(self.density * self.cost * np.gradient(self.centres))  # p and g are for one membrane unit
         return density / max(density.sum(), np.finfo(float).tiny)
 
 
@@ -75,10 +78,10 @@ def membrane_histogram(
     low, high = min(low, 0.0), max(high, 1.05 * threshold)
     if not low < high:
         raise ConfigError(f"levels: membranes stay at {low:g}: nothing to fit")
-    edges = np.linspace(low, high, bins + 1)
+    edges = _edges(low, high, threshold, bins)
     place = np.clip(np.digitize(before, edges) - 1, 0, bins - 1)
     counts = np.bincount(place.reshape(-1), minlength=bins).astype(np.float64)
-    near = (np.abs(before - threshold) < (width := 0.05 * (high - low))) / (2 * width)
+    near = (np.abs(before - threshold) < (width := _NEAR * threshold)) / (2 * width)
     later, total = np.zeros_like(near), np.zeros(bins)
     fired = before > threshold
     for step in reversed(range(len(before))):
@@ -87,6 +90,16 @@ def membrane_histogram(
             passed = near[step] + later[step]
             later[step - 1] = beta * np.where(fired[step - 1] & resets, 0.0, passed)
     return MembraneHistogram((edges[1:] + edges[:-1]) / 2, counts / counts.sum(), _smooth(total, counts), threshold)
+
+
+def _edges(low: float, high: float, threshold: float, bins: int) -> RealArray:
+    """Bins in two widths: membranes may spread over a hundred thresholds, while what matters happens near one."""
+    inner = max(low, -_FINE[0] * threshold), min(high, _FINE[1] * threshold)
+    outside = np.array([inner[0] - low, high - inner[1]])
+    counts = np.ceil(bins / 2 * outside / max(outside.sum(), 1e-12)).astype(int)
+    below = np.linspace(low, inner[0], counts[0], endpoint=False)
+    above = np.linspace(high, inner[1], counts[1], endpoint=False)[::-1]
+    return np.concatenate([below, np.linspace(*inner, bins + 1 - counts.sum()), above])
 
 
 def _smooth(total: RealArray, counts: RealArray) -> RealArray:
@@ -99,11 +112,12 @@ def _smooth(total: RealArray, counts: RealArray) -> RealArray:
 def best_levels(histogram: MembraneHistogram, bits: int) -> FloatArray:
     """The 2**bits levels with the least expected flips, ascending, float32; the last one is above the threshold.
 
-    Exact on the grid of the histogram's bins: a table's cost is a sum over neighbouring levels.
+    Exact among the centres of bins, of which it takes 256 at most, or twice the levels: a table's cost is a sum over
+    neighbouring levels.
     """
     levels, centres = 2**bits, histogram.centres
     candidates = np.unique(
-        np.linspace(0, len(centres) - 1, min(len(centres), max(128, 2 * levels))).round().astype(int)
+        np.linspace(0, len(centres) - 1, min(len(centres), max(_CANDIDATES, 2 * levels))).round().astype(int)
     )
     values = centres[candidates]
     pair = _pair_costs(histogram, values)

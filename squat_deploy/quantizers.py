@@ -202,7 +202,10 @@ class StateQuantizer(nn.Module):
         most = self.threshold + steps[:below] - steps[below - 1] if below else ordered[:0]
         low = ordered[:below].clamp(max=most)
         high = ordered[below:].clamp(min=self.threshold + least)
-        self.levels.copy_(torch.cummax(torch.cat([low, high]) - steps, dim=0).values + steps)
+        table = torch.cummax(torch.cat([low, high]) - steps, dim=0).values + steps
+        table[:below].clamp_(max=self.threshold)  # rounding moves a level by its last bit
+        table[below:].clamp_(min=self.threshold + least)
+        self.levels.copy_(table)
 
     def train(self, mode: bool = True) -> StateQuantizer:
         """As of any module; leaving training mode settles learned levels."""

@@ -63,7 +63,7 @@ def test_learns_and_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     data = images(50, 0)
-    train(CONFIG.model_copy(update={"epochs": 1}), data, data, tmp_path, quiet=True)
+    train(CONFIG.model_copy(update={"epochs": 2}), data, data, tmp_path, quiet=True)
     with pytest.raises(ConfigError, match="exists; go on with --resume, or choose another folder"):
         train(CONFIG, data, data, tmp_path, quiet=True)
     with pytest.raises(ConfigError, match="was written with other options"):
@@ -72,6 +72,8 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(FileFormatError, match="not a checkpoint of this training run"):
         train(CONFIG, data, data, tmp_path, resume=True, quiet=True)
+    with pytest.raises(ConfigError, match="float_epochs: 4 of 4 leave no epoch with quantization"):
+        train(CONFIG.model_copy(update={"float_epochs": 4}), data, data, tmp_path / "other", quiet=True)
 
 
 def test_hoisted_loop_equals_the_model() -> None:
@@ -229,6 +231,6 @@ def test_a_part_of_the_training_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return step(model, optimizer, inputs, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "train_step", watched)
-    config = CONFIG.model_copy(update={"samples": 60, "epochs": 1})
+    config = CONFIG.model_copy(update={"samples": 60, "epochs": 1, "float_epochs": 0})
     train(config, images(200, 0), images(50, 1), tmp_path / "run", quiet=True)
     assert sizes == [50, 10]

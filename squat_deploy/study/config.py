@@ -21,13 +21,17 @@ TRAINS_WEIGHTS = ("QAT", "QAT+SQUAT")
 TRAINS_STATES = ("SQUAT", "QAT+SQUAT")
 
 
+_MEANING = 1  # to be raised when a default, or what is done with a field, changes: stored cells are of another meaning
+_STATES = ("kind", "exponent", "above", "clipped", "limits", "lower_limit", "upper_limit", "surrogate_at")
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
     def digest(self) -> str:
-        """16 hex digits of all that is in it."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """16 hex digits of all that is not as by default, so that a new field leaves them as they are."""
+        text = json.dumps([_MEANING, self.model_dump(mode="json", exclude_defaults=True)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -83,7 +87,8 @@ class Grid(_Frozen):
     seeds: tuple[int, ...] | None = None
 
     def cells(self, study: Study) -> Iterator[Cell]:
-        """Raises: ConfigError for widths that a method does not have."""
+        """Raises: ConfigError for widths that a method does not have, and for fields that have no say here."""
+        self._check()
         seeds = study.seeds if self.seeds is None else self.seeds
         for values in product(*self.vary.values()):
             variant = dict(zip(self.vary, values, strict=True))
@@ -91,8 +96,17 @@ class Grid(_Frozen):
             for method, bits, levels in product(self.methods, self.bits, self.levels):
                 for weight_bits, seed in product(self.weight_bits or (bits,), seeds):
                     own = study.by_levels.get(levels, {}) if method in TRAINS_STATES else {}
-                    cell = _cell({**options, **own, "seed": seed}, method, (weight_bits, bits), levels)
+                    cell = _cell({**options, **own, **variant, "seed": seed}, method, (weight_bits, bits), levels)
                     yield cell.model_copy(update={"group": self.group, "variant": variant})
+
+    def _check(self) -> None:
+        given = ["seed", "weight_bits", "state_bits", "learned"]
+        given += ["kind"] if set(self.levels) != {"learned"} else []
+        if taken := [key for key in (*self.vary, *self.change) if key in given]:
+            raise ConfigError(f"study: {taken[0]} is set by the grid's seeds, bits and levels; remove it")
+        idle = [method for method in self.methods if method not in TRAINS_STATES]
+        if idle and (unused := [key for key in self.vary if key in _STATES]):
+            raise ConfigError(f"study: {idle[0]} trains no states: {unused[0]} changes nothing there; do not vary it")
 
 
 class Study(_Frozen):
@@ -101,6 +115,7 @@ class Study(_Frozen):
     Attributes:
         base: fields of `TrainConfig` for all cells; `Grid.change` overrides them in one grid.
         by_levels: fields for the cells that train states of one kind; "kind" in it is what learned levels start from.
+            `Grid.vary` overrides them.
         seeds: one cell each.
     """
 
@@ -123,6 +138,8 @@ def _cell(options: dict[str, Any], method: Method, widths: tuple[int, int], leve
     weight_bits, bits = widths
     if (method == "float") != (FLOAT_BITS in widths):
         raise ConfigError(f"study: {method} at {bits} bits; float has {FLOAT_BITS}, all others have fewer")
+    if method in ("PTQ", "SQUAT") and weight_bits < 2:
+        raise ConfigError(f"study: {method} quantizes the weights afterwards, to 2 bits or more; got {weight_bits}")
     trained: dict[str, Any] = {"weight_bits": FLOAT_BITS, "state_bits": FLOAT_BITS}
     if method in TRAINS_WEIGHTS:
         trained["weight_bits"] = weight_bits

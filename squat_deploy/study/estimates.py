@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from scipy.stats import t
 
+from squat_deploy.errors import ConfigError
 from squat_deploy.study.config import Cell
 
 Result = tuple[Cell, Mapping[str, Any]]
@@ -46,7 +47,11 @@ class Estimate:
 
 
 def accuracies(results: Results) -> list[float]:
-    """Of every cell."""
+    """Of every cell. Raises: ConfigError for two of one seed, which are not of one setting."""
+    seeds = [cell.seed for cell, _ in results]
+    if len(set(seeds)) < len(seeds):
+        name = results[0][0].group or results[0][0].method
+        raise ConfigError(f"study: {name}: two cells of one row have one seed; put what differs under vary")
     return [float(result["accuracy"]) for _, result in results]
 
 

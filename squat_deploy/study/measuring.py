@@ -20,7 +20,7 @@ from squat_deploy.training.sequence import run_model, run_sequence
 
 _SHOWN = 64  # neurons of a raster
 _BINS = 128
-_CURRENTS = 20_001
+_CURRENTS = 40_001
 
 
 def layers_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> list[dict[str, Any]]:
@@ -87,12 +87,14 @@ def membranes_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: 
 
 
 def spike_counts(levels: Sequence[float], beta: float, steps: int) -> list[int]:
-    """How often a neuron at rest can fire in some steps of a constant current, up to two thresholds: all it can say.
+    """How often a leaky neuron at rest can fire in some steps of a constant current, whatever that is.
 
     Args: levels: of its membrane, the threshold being 1; beta: membrane decay a step.
     """
     quantizer = StateQuantizer(np.asarray(levels, dtype=np.float32), 1.0)
-    neuron, currents = snn.Leaky(beta=beta, state_quant=quantizer, init_hidden=True), torch.linspace(0, 2, _CURRENTS)
+    neuron = snn.Leaky(beta=beta, state_quant=quantizer, init_hidden=True)
+    most = 2 * max(1.0, *map(abs, levels))
+    currents = torch.linspace(-most, most, _CURRENTS)
     spikes = sum(neuron(currents) for _ in range(steps))
     return [int(count) for count in torch.unique(torch.as_tensor(spikes))]
 
@@ -112,11 +114,16 @@ def gradient_cosine(
     if not weights:
         return None
     found = []
+    tables = [module for module in model.modules() if isinstance(module, StateQuantizer)]
+    for table in tables:
+        table.train()  # gradients at the membrane are those of training
     for enabled in (True, False):
         set_state_quantization(model, enabled)
         loss = count_loss(run_sequence(model, inputs, steps, direct=direct), classes)
         found.append(torch.autograd.grad(loss, list(weights.values()), allow_unused=True))
     set_state_quantization(model, True)
+    for table in tables:
+        table.eval()
     reset_neurons(model)
     return {
         name: float(nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
@@ -20,7 +21,9 @@ def pictures(results: Results) -> dict[str, bytes]:
     main = [(cell, result) for cell, result in results if not cell.group]
     floats = [result for cell, result in main if cell.method == "float" and result.get("membranes")]
     trained = _trained(main)
-    found = {"accuracy": accuracy_picture(main)}
+    found = {}
+    if any(cell.method != "float" for cell, _ in main):
+        found["accuracy"] = accuracy_picture(main)
     if trained:
         found |= {"levels": levels_picture(trained), "spikes": spikes_picture(trained)}
     if floats:
@@ -80,8 +83,8 @@ def membranes_picture(layers: list[dict[str, Any]]) -> bytes:
             ("cost", "g, later flips an error of one"),
             ("level_density", "sqrt(p g), density of many levels"),
         ):
-            largest = max(layer[key]) or 1.0  # no cost where nothing comes near the threshold
-            panel.plot(centres, [value / largest for value in layer[key]], label=label)
+            values = np.asarray(layer[key]) / (1.0 if key == "cost" else np.gradient(centres))  # bins differ in width
+            panel.plot(centres, values / (values.max() or 1.0), label=label)  # no cost far from the threshold
         for bits, height in (("2", -0.06), ("3", -0.13), ("4", -0.2)):
             panel.plot(layer["fitted"][bits], [height] * len(layer["fitted"][bits]), "|", color="black", markersize=10)
             panel.annotate(f"{bits} bits", (max(centres[0], -_AROUND), height), fontsize=7, va="center")

@@ -31,15 +31,17 @@ def write_report(stores: Sequence[Path], target: Path) -> None:
     lines += ["Means and 95 % intervals (Student's t) over seeds; test accuracy after the last epoch.", ""]
     target.parent.mkdir(parents=True, exist_ok=True)
     for store in stores:
-        results = read_cells(store)
+        study, found = read_study(store), read_cells(store)
+        name, wanted = study.name, {cell.digest for cell in study.cells()}
+        results = [(cell, result) for cell, result in found if cell.digest in wanted]
         if not results:
-            raise ConfigError(f"{store}: no cells in it; run the study first")
-        study = read_study(store)
-        name, wanted = study.name, len(study.cells())
+            raise ConfigError(f"{store}: no cells of the study in it; run it first")
         drawn = pictures(results)
         for key, content in drawn.items():
             write_file(target.parent / f"{target.stem}.{name}.{key}.svg", content)
-        stored = f"{len(results)} of the {wanted} cells of this study are stored."
+        stored = f"{len(results)} of the {len(wanted)} cells of this study are stored."
+        if others := len(found) - len(results):
+            stored += f" {others} other cells in the store belong to an earlier form of it and are left out."
         lines += _section(name, stored, results, [(key, f"{target.stem}.{name}.{key}.svg") for key in drawn])
     write_file(target, ("\n".join(lines) + "\n").encode())
 
@@ -59,10 +61,21 @@ def _section(name: str, stored: str, results: Results, drawn: Iterable[tuple[str
 
 
 def _described(results: Results) -> str:
-    config = results[0][0].training.config
-    shown = ", ".join(f"{key} {_plain(getattr(config, key))}" for key in _CONFIG_SHOWN)
-    count = f"the first {config.samples}" if config.samples else "the whole"
-    return f"{shown}; trained on {count} training set."
+    values = {key: _shared(results, key) for key in (*_CONFIG_SHOWN, "samples")}
+    shown = ", ".join(f"{key} {values[key]}" for key in _CONFIG_SHOWN if values[key])
+    return f"{shown}; {_taken(values['samples'])}."
+
+
+def _shared(results: Results, key: str) -> str:
+    """What all trainings have in one field, "" where they differ."""
+    found = {_plain(getattr(cell.training.config, key)) for cell, _ in results}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _taken(samples: str) -> str:
+    return (
+        f"trained on the first {samples} samples" if samples not in ("", "0") else "trained on the whole training set"
+    )
 
 
 def _plain(value: object) -> str:
@@ -77,13 +90,15 @@ def accuracy_table(results: Results) -> list[str]:
     if floats:
         estimate = Estimate.of(accuracies(floats))
         rows.append(["32", "float", *[str(estimate)] * len(kinds), str(estimate.seeds), ""])
-    found = grouped(results, lambda cell: (cell.state_bits, cell.method))
-    for bits in sorted({cell.state_bits for cell, _ in results if cell.method != "float"}, reverse=True):
+    found = grouped(results, lambda cell: (cell.state_bits, cell.weight_bits, cell.method))
+    widths = {(cell.state_bits, cell.weight_bits) for cell, _ in results if cell.method != "float"}
+    for bits, weights in sorted(widths, reverse=True):
         for method in METHODS:
-            if part := found.get((bits, method)):
+            if part := found.get((bits, weights, method)):
                 by_kind = grouped(part, lambda cell: cell.levels)
                 means = [str(Estimate.of(accuracies(by_kind[kind]))) if kind in by_kind else "" for kind in kinds]
-                rows.append([str(bits), method, *means, _seeds(part), _agreement(part)])
+                width = str(bits) if bits == weights else f"{weights}, {bits}"
+                rows.append([width, method, *means, _seeds(by_kind.values()), _agreement(part)])
     return _markdown(rows)
 
 
@@ -97,17 +112,17 @@ def group_table(results: Results) -> list[str]:
         return (*(str(cell.variant.get(name, "")) for name in names), cell.method, width, cell.levels)
 
     for row, part in sorted(grouped(results, key).items()):
-        own = [str(Estimate.of(accuracies(part))), _mean(part, "flips"), _seeds(part), _agreement(part)]
+        own = [str(Estimate.of(accuracies(part))), _mean(part, "flips"), _seeds([part]), _agreement(part)]
         rows.append([*row, *own])
-    config = results[0][0].training.config
-    training = f"{config.epochs} epochs" + (f", the first {config.samples} training samples" if config.samples else "")
-    return [f"{training}.", "", *_markdown(rows)]
+    epochs = _shared(results, "epochs")
+    training = (f"{epochs} epochs, " if epochs else "") + _taken(_shared(results, "samples"))
+    return [f"{training[0].upper()}{training[1:]}.", "", *_markdown(rows)]
 
 
 def measured_table(results: Results) -> list[str]:
     """What rounding does to the narrowest networks."""
     bits = min((cell.state_bits for cell, _ in results if cell.method != "float"), default=0)
-    names = ["spikes a neuron and step", "dead neurons", "spikes flipped", "cosine of gradients", "spike counts"]
+    names = ["spikes a neuron and step", "dead neurons", "flipped", "cosine of gradients", "spike counts"]
     rows = [["method", "levels", *names]]
     own = [(cell, result) for cell, result in results if cell.state_bits == bits]
     for (method, kind), part in sorted(grouped(own, lambda cell: (cell.method, cell.levels)).items()):
@@ -116,9 +131,10 @@ def measured_table(results: Results) -> list[str]:
         shares = [_mean(part, key) for key in ("rate", "dead", "flips")]
         rows.append([method, kind, *shares, cosine, f"{_counts(part):.1f}"])
     text = (
-        f"At {bits} bits, means over layers and seeds, on 500 test samples: spikes flipped, against the same network "
-        "with float states; cosine, between the gradients of the weights with the states rounded and not; "
-        "spike counts, how many there are over all constant currents: with float states, one more than steps."
+        f"At {bits} bits, means over layers and seeds, on 500 test samples: flipped, the neurons and steps that fire "
+        "with float states alone or with rounded ones alone; cosine, between the gradients of the weights with the "
+        "states rounded and not; spike counts, how many a neuron has over all constant currents: with float states, "
+        "one more than there are steps."
     )
     return [text, "", *_markdown(rows)]
 
@@ -148,7 +164,11 @@ def claims_table(results: Results) -> list[str]:
     """Every claim, the difference of accuracies that decides it, and the verdict."""
     rows = [["claim", "where", "difference", "must be above", "verdict"]]
     rows += [[x.text, x.where, str(x.measured), f"{x.least:.0%}", x.verdict] for x in claims(results)]
-    return ["Claims, by differences seed by seed:", "", *_markdown(rows)]
+    text = (
+        "Claims, by differences seed by seed. States that are quantized afterwards have the range of their membranes, "
+        "those that are trained have the range of the configuration."
+    )
+    return [text, "", *_markdown(rows)]
 
 
 def _mean(results: Iterable[Result], key: str) -> str:
@@ -164,8 +184,9 @@ def _counts(results: Iterable[Result]) -> float:
     )
 
 
-def _seeds(results: Iterable[Result]) -> str:
-    return str(len({cell.seed for cell, _ in results}))
+def _seeds(columns: Iterable[Results]) -> str:
+    counts = sorted({len(part) for part in columns})
+    return " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
 
 
 def _agreement(results: Sequence[Result]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,12 @@ from typing import Any
 from distributed import Client, Future, LocalCluster, as_completed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.errors import ConfigError, FileFormatError, ToolError
 from squat_deploy.files import write_file
 from squat_deploy.study.config import Cell, Study
 from squat_deploy.study.tasks import cell_task, train_task
 
 _MARK = "study.json"
-_RETRIES = 3  # of a cell whose worker died
 
 
 def run_study(
@@ -42,7 +42,7 @@ def run_study(
     Returns: how many cells were run.
 
     Raises: ConfigError for a store of another study, or a scheduler that does not answer; whatever a cell raises, after
-    all others have been stored.
+    all others have been stored; ToolError where Dask gave up on one, since its workers died again and again.
     """
     cells = study.cells()
     _claim(store, study)
@@ -54,13 +54,14 @@ def run_study(
         for future in as_completed(list(waiting)):
             todo = waiting.pop(future)
             if future.status != "finished":
-                failed = failed or future.exception()
+                failed = failed or future.exception() or ToolError(f"study: {future.key} was lost ({future.status})")
                 continue
             if isinstance(todo, Cell):
                 write_cell(store, todo, future.result())
                 progress.advance(task)
             else:
                 write_file(todo, future.result())
+                shutil.rmtree(store / "runs" / todo.stem, ignore_errors=True)  # only now is nothing lost with it
             future.release()
     if failed is not None:
         raise failed
@@ -113,7 +114,10 @@ def _claim(store: Path, study: Study) -> None:
 
 
 def _submitted(client: Client, cells: list[Cell], store: Path, place: str | None) -> dict[Future[Any], Cell | Path]:
-    """Each training once, whatever number of cells wait for it; those in the store are only sent."""
+    """Each training once, whatever number of cells wait for it; those in the store are only sent.
+
+    They are sent as tasks, not scattered: Dask can make them again where the worker that holds them dies.
+    """
     models: dict[str, Future[Any]] = {}
     waiting: dict[Future[Any], Cell | Path] = {}
     for cell in cells:
@@ -121,14 +125,14 @@ def _submitted(client: Client, cells: list[Cell], store: Path, place: str | None
         if key not in models:
             path = store / "models" / f"{key}.safetensors"
             if path.exists():
-                models[key] = client.scatter(path.read_bytes())
+                models[key] = client.submit(bytes, path.read_bytes(), key=f"model-{key}")
             else:
                 run = str((store / "runs" / key).resolve())
                 name = f"train-{key}"
-                models[key] = client.submit(train_task, cell.training, run, place, key=name, retries=_RETRIES)
+                models[key] = client.submit(train_task, cell.training, run, place, key=name)
                 waiting[models[key]] = path
         name = f"cell-{cell.digest}"
-        future = client.submit(cell_task, cell, models[key], place, key=name, retries=_RETRIES)
+        future = client.submit(cell_task, cell, models[key], place, key=name)
         waiting[future] = cell
     return waiting
 

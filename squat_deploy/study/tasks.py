@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from functools import lru_cache
@@ -34,10 +33,9 @@ def train_task(training: Training, folder: str, place: str | None) -> bytes:
     """Trains, or goes on where a worker that died left off. Returns: the bytes of the model file."""
     torch.set_num_threads(1)
     run = Path(folder)
-    train(training.config, *_data(training.config, place), run, resume=True, quiet=True)
-    content = (run / MODEL).read_bytes()
-    shutil.rmtree(run, ignore_errors=True)
-    return content
+    if not (run / MODEL).exists():
+        train(training.config, *_data(training.config, place), run, resume=True, quiet=True)
+    return (run / MODEL).read_bytes()
 
 
 def cell_task(cell: Cell, model: bytes, place: str | None) -> dict[str, Any]:

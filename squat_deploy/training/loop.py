@@ -159,9 +159,12 @@ def train(
     Returns: the model on the CPU in eval mode, and one row an epoch (loss, test accuracy).
 
     Raises:
-        ConfigError: `folder` holds a run already and `resume` is not set, or another configuration.
+        ConfigError: `folder` holds a run already and `resume` is not set, or another configuration; or no epoch is
+            left to train with quantization.
         FileFormatError: a checkpoint that cannot be read.
     """
+    if config.float_epochs >= config.epochs and {config.weight_bits, config.state_bits} != {FLOAT_BITS}:
+        raise ConfigError(f"float_epochs: {config.float_epochs} of {config.epochs} leave no epoch with quantization")
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = _fresh(config, training).to(place)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)

@@ -201,10 +201,5 @@ def recurrent_lif_net(sizes: tuple[int, ...], **recipe: Any) -> nn.Sequential:
     return net
 
 
-def fashion_mnist_net() -> nn.Sequential:
-    """The bundled model: 784-256-10, 4-bit weights, 2-bit threshold-centred states, 4-bit inputs."""
-    return dense_lif_net((784, 256, 10))
-
-
 def _pixels(bits: int) -> InputQuantizer:
     return InputQuantizer(step=2.0**-bits, low=0, high=2**bits - 1)

@@ -13,7 +13,7 @@ from squat_deploy.training.sequence import leaves, run_sequence
 
 @torch.no_grad()
 def match_currents(model: nn.Sequential, inputs: Tensor, steps: int, std: float, *, direct: bool = True) -> None:
-    """Scales the weights of every synaptic layer so that its currents have a standard deviation of `std` thresholds.
+    """Scales the weights before every neuron layer so that its currents have a standard deviation of `std` thresholds.
 
     Layer after layer, since spikes of one are what the next one sees (layer-sequential unit variance,
     arXiv 1511.06422, with the threshold as the unit).
@@ -24,20 +24,20 @@ def match_currents(model: nn.Sequential, inputs: Tensor, steps: int, std: float,
     Raises: ConfigError for a layer that nothing reaches.
     """
     before: list[tuple[str, nn.Module]] = []
-    synapses: nn.Linear | nn.Conv2d | None = None
+    scaled: nn.Linear | nn.Conv2d | nn.BatchNorm1d | nn.BatchNorm2d | None = None
     for name, module in leaves(model):
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            synapses = module
-        elif isinstance(module, NEURONS) and synapses is not None:
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm1d | nn.BatchNorm2d):
+            scaled = module  # behind a batch-norm, the weights change nothing
+        elif isinstance(module, NEURONS) and scaled is not None:
             own = nn.Sequential(*(part for _, part in before))
             wanted = std * float(torch.as_tensor(module.threshold).max())
             for quantized in (False, True):  # where a scale is given, all weights may round to zero at first
                 spread = float(run_sequence(own, inputs, steps, direct=direct, quantize_weights=quantized).std())
                 if not spread:
                     raise ConfigError(f"{name}: no current reaches it with current_std={std:g}; raise it")
-                synapses.weight *= wanted / spread
-                _refresh_scale(synapses)
-            synapses = None
+                scaled.weight *= wanted / spread
+                _refresh_scale(scaled)
+            scaled = None
         before.append((name, module))
 
 
