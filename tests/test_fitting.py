@@ -17,7 +17,7 @@ from squat_deploy.levels import level_table
 from squat_deploy.quantizers import MembraneSurrogate, StateQuantizer
 from squat_deploy.training.copying import warm_up
 from squat_deploy.training.loop import train_step
-from squat_deploy.training.models import Recipe, dense_lif_net
+from squat_deploy.training.models import Recipe, conv_lif_net, dense_lif_net
 from squat_deploy.training.neurons import reset_neurons
 from squat_deploy.training.scaling import match_currents
 from squat_deploy.training.sequence import _COMPILED_LOOPS, _compiled, over_time, run_sequence
@@ -77,6 +77,18 @@ def test_gradient_of_levels_is_that_of_interpolation(bits: int) -> None:
     assert torch.allclose(quantizer.levels.grad, levels.grad, atol=1e-4)
 
 
+@pytest.mark.parametrize("threshold", [0.9997014, 1.0, 0.3])
+def test_as_many_levels_stay_above_the_threshold(threshold: float) -> None:
+    torch.manual_seed(0)
+    for _ in range(50):
+        quantizer = StateQuantizer.of(3, "rest", threshold, learned=True)
+        with torch.no_grad():
+            quantizer.levels.copy_(torch.randn(8) * 0.7 + threshold)
+        quantizer.arrange()
+        table = quantizer.levels.detach()
+        assert int((table > threshold).sum()) == quantizer.above and bool((table.diff() > 0).all())
+
+
 def test_learned_levels_stay_a_table_and_survive_a_state_dict() -> None:
     quantizer = StateQuantizer.of(2, "threshold-centred", learned=True)
     with torch.no_grad():
@@ -130,6 +142,14 @@ def test_currents_are_matched_to_the_threshold(bits: int, scale: str) -> None:
     assert bool(torch.isfinite(run_sequence(model, inputs, 4)).all())
     with pytest.raises(ConfigError, match=r"lif1: no current reaches it with current_std=0\.7; raise it"):
         match_currents(model, torch.zeros_like(inputs), 4, 0.7)
+
+
+def test_currents_behind_a_batch_norm_are_matched_by_it() -> None:
+    torch.manual_seed(0)
+    model, inputs = conv_lif_net((1, 3, 2), 12, kernel=3, input_bits=4), torch.rand(20, 1, 6, 6)
+    match_currents(model, inputs, 4, 2.0)
+    with torch.no_grad():
+        assert float(model.norm1(model.conv1(model.pixels(inputs))).std()) == pytest.approx(2.0, rel=0.05)
 
 
 def test_recipes_name_what_a_convolution_cannot_have() -> None:

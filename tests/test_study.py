@@ -14,14 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from squat_deploy.cli import app
 from squat_deploy.errors import ConfigError, Fault, FileFormatError, LoweringError
 from squat_deploy.study.config import Study
-from squat_deploy.study.estimates import Estimate
+from squat_deploy.study.estimates import Estimate, accuracies
+from squat_deploy.study.measuring import gradient_cosine, spike_counts
 from squat_deploy.study.report import write_report
 from squat_deploy.study.running import cell_path, read_cells, run_study
+from squat_deploy.study.tasks import train_task
+from squat_deploy.training.models import dense_lif_net
 
 TINY = {
     "name": "tiny",
@@ -89,6 +93,34 @@ def test_methods_have_their_widths() -> None:
         study.cells()
 
 
+def test_what_is_varied_is_what_is_trained() -> None:
+    """Not what levels of this kind are usually trained with; and what would have no say is refused."""
+    grid = {
+        "methods": ["QAT+SQUAT"],
+        "bits": [2],
+        "levels": ["learned"],
+        "vary": {"surrogate_at": ["levels", "membrane"]},
+    }
+    options = {"name": "one", "by_levels": {"learned": {"surrogate_at": "membrane", "kind": "rest"}}, "seeds": [0]}
+    cells = Study.model_validate({**options, "grids": [grid]}).cells()
+    assert [cell.training.config.surrogate_at for cell in cells] == ["levels", "membrane"]
+    assert {cell.training.config.kind for cell in cells} == {"rest"}
+    wrong: dict[str, dict[str, object]] = {
+        "kind is set by the grid's seeds, bits and levels": {"levels": ["rest"], "vary": {"kind": ["rest"]}},
+        "weight_bits is set by": {"change": {"weight_bits": 3}},
+        "PTQ trains no states: surrogate_at changes nothing there": {"methods": ["PTQ"]},
+        "SQUAT quantizes the weights afterwards, to 2 bits or more; got 1": {"methods": ["SQUAT"], "weight_bits": [1]},
+    }
+    for message, change in wrong.items():
+        with pytest.raises(ConfigError, match=message):
+            Study.model_validate({**options, "grids": [{**grid, **change}]}).cells()
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"trained")
+    assert train_task(Study.model_validate(TINY).cells()[0].training, str(tmp_path), None) == b"trained"
+
+
 def test_a_killed_worker_costs_no_cell(tmp_path: Path, recordings: Path) -> None:
     """A real scheduler, two workers, one of them killed while it trains; then a second run, which finds all done."""
     study, store = Study.model_validate(TINY), tmp_path / "store"
@@ -120,6 +152,9 @@ def test_a_killed_worker_costs_no_cell(tmp_path: Path, recordings: Path) -> None
         assert killed and processes[1].wait(timeout=10) == -signal.SIGKILL
         assert count == len(study.cells()) == len(read_cells(store))
         assert run_study(study, store, scheduler=address, place=recordings, quiet=True) == 0
+        cell_path(store, study.cells()[-1]).unlink()  # made again, of its stored model
+        assert run_study(study, store, scheduler=address, place=recordings, quiet=True) == 1
+        assert not list((store / "runs").iterdir())
     finally:
         for process in processes:
             process.kill()
@@ -133,6 +168,11 @@ def test_a_killed_worker_costs_no_cell(tmp_path: Path, recordings: Path) -> None
     assert "| learned levels above threshold-centred by 1% |" not in text  # there are none to compare with
     for picture in ("accuracy", "levels", "membranes", "spikes"):
         assert (tmp_path / f"results.tiny.{picture}.svg").read_bytes().startswith(b"<?xml")
+    fewer = {**study.model_dump(mode="json"), "seeds": [0]}
+    (store / "study.json").write_text(json.dumps(fewer))
+    write_report([store], tmp_path / "results.md")
+    text = (tmp_path / "results.md").read_text()
+    assert "5 of the 5 cells of this study are stored. 3 other cells in the store belong to an earlier form" in text
     broken = next((store / "cells").glob("*.json"))
     broken.write_text(broken.read_text().replace('"seed": 0', '"seed": 7').replace('"seed": 1', '"seed": 7'))
     with pytest.raises(FileFormatError, match="its content has the digest"):
@@ -152,7 +192,7 @@ def test_the_command_line_says_what_is_wrong_with_a_store(tmp_path: Path) -> Non
     runs = {
         ("run", str(config), "--out", str(store)): "holds another study; choose another folder",
         ("run", str(config), "--out", str(tmp_path / "b"), "--scheduler", "nowhere"): "no Dask scheduler at nowhere",
-        ("report", str(store), "--out", str(tmp_path / "r.md")): "no cells in it; run the study first",
+        ("report", str(store), "--out", str(tmp_path / "r.md")): "no cells of the study in it; run it first",
     }
     for arguments, message in runs.items():
         result = CliRunner().invoke(app, ["study", *arguments, "--json"])
@@ -160,6 +200,29 @@ def test_the_command_line_says_what_is_wrong_with_a_store(tmp_path: Path) -> Non
     (store / "study.json").write_text("{")
     result = CliRunner().invoke(app, ["study", "run", str(config), "--out", str(store), "--json"])
     assert result.exit_code == 1 and "not the mark of a study" in json.loads(result.stdout)["error"]
+
+
+def test_cells_of_two_settings_are_not_averaged() -> None:
+    cells = [cell for cell in Study.model_validate(TINY).cells() if cell.group == "slopes"]
+    with pytest.raises(ConfigError, match="study: slopes: two cells of one row have one seed"):
+        accuracies([(cell, {"accuracy": 0.5}) for cell in cells])
+
+
+def test_gradients_are_compared_as_they_are_in_training() -> None:
+    found = []
+    for place in ("levels", "membrane"):
+        torch.manual_seed(0)
+        model = dense_lif_net((16, 8, 4), surrogate_at=place, kind="rest", clipped=True).eval()
+        model.fc1.weight.data *= 4
+        model.fc2.weight.data *= 4
+        found.append(gradient_cosine(model, 4 * torch.rand(20, 16), torch.arange(20) % 4, 3, direct=True))
+        assert not any(module.training for module in model.modules())
+    assert found[0] != found[1]
+
+
+def test_spike_counts_of_constant_currents() -> None:
+    assert spike_counts([-1, 0.8, 0.98, 1.2], 0.97, 10) == [0, 3, 5, 9, 10]
+    assert len(spike_counts([k / 64 for k in range(-64, 192)], 1.0, 10)) == 11
 
 
 def test_intervals_are_students() -> None:
