@@ -161,9 +161,12 @@ def expected_table(results: Results) -> list[str]:
 
 
 def claims_table(results: Results) -> list[str]:
-    """Every claim, the difference of accuracies that decides it, and the verdict."""
+    """Every claim, the difference of accuracies that decides it, and the verdict; empty where none can be decided."""
+    found = claims(results)
+    if not found:
+        return []
     rows = [["claim", "where", "difference", "must be above", "verdict"]]
-    rows += [[x.text, x.where, str(x.measured), f"{x.least:.0%}", x.verdict] for x in claims(results)]
+    rows += [[x.text, x.where, str(x.measured), f"{x.least:.0%}", x.verdict] for x in found]
     text = (
         "Claims, by differences seed by seed. States that are quantized afterwards have the range of their membranes, "
         "those that are trained have the range of the configuration."
