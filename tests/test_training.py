@@ -72,7 +72,7 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(FileFormatError, match="not a checkpoint of this training run"):
         train(CONFIG, data, data, tmp_path, resume=True, quiet=True)
-    with pytest.raises(ConfigError, match="float_epochs: 4 of 4 leave no epoch with quantization"):
+    with pytest.raises(ConfigError, match="4 of 4 epochs in float leave none with quantization"):
         train(CONFIG.model_copy(update={"float_epochs": 4}), data, data, tmp_path / "other", quiet=True)
 
 

@@ -22,7 +22,17 @@ TRAINS_STATES = ("SQUAT", "QAT+SQUAT")
 
 
 _MEANING = 1  # to be raised when a default, or what is done with a field, changes: stored cells are of another meaning
-_STATES = ("kind", "exponent", "above", "clipped", "limits", "lower_limit", "upper_limit", "surrogate_at")
+_STATES = (
+    "kind",
+    "exponent",
+    "above",
+    "clipped",
+    "limits",
+    "lower_limit",
+    "upper_limit",
+    "surrogate_at",
+    "float_state_epochs",
+)
 
 
 class _Frozen(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.fitting import BINS, MembraneHistogram, membrane_histogram
+from squat_deploy.fitting import BINS, MembraneHistogram, best_levels, membrane_histogram
 from squat_deploy.levels import Kind, level_table
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.neurons import NEURONS
@@ -44,10 +44,13 @@ def calibrated_limits(membranes: Tensor, threshold: float) -> tuple[float, float
     return max(-low - 1, -0.75), max(high - 1, 0.05)
 
 
-def calibrate_states(model: nn.Module, kind: Kind, data: Tensor, steps: int, *, direct: bool, **options: Any) -> None:
+def calibrate_states(
+    model: nn.Module, kind: Kind | None, data: Tensor, steps: int, *, direct: bool, **options: Any
+) -> None:
     """Gives every state quantizer the table of `kind` whose range is that of its membranes in float.
 
     Args:
+        kind: None for the levels that flip the fewest spikes.
         data: (B, ...) shown at every step when `direct`, else (T, B, ...).
         options: `base` of `levels.level_table`.
     """
@@ -60,8 +63,11 @@ def calibrate_states(model: nn.Module, kind: Kind, data: Tensor, steps: int, *, 
         table.enabled = False
     membranes = sampled_membranes(model, list(tables), data, steps, direct=direct)
     for name, table in tables.items():
-        lower, upper = calibrated_limits(membranes[name], table.threshold)
         bits = table.levels.numel().bit_length() - 1
-        levels = level_table(bits, kind, table.threshold, lower_limit=lower, upper_limit=upper, **options)
+        if kind is None:
+            levels = best_levels(neuron_histogram(model.get_submodule(name), membranes[name]), bits)
+        else:
+            lower, upper = calibrated_limits(membranes[name], table.threshold)
+            levels = level_table(bits, kind, table.threshold, lower_limit=lower, upper_limit=upper, **options)
         table.enabled = True
         table.take(levels)

@@ -64,15 +64,18 @@ class TrainConfig(BaseModel):
         input_bits: width of the pixels of images; not used by nets that take counts of events.
         steps: time steps a sequence.
         float_epochs: first epochs in float, before weights and states are quantized.
+        float_state_epochs: first epochs with float states; weights are quantized after `float_epochs`.
         weight_bits, state_bits: 1 to 8, or 32 for float.
         current_std: standard deviation, in thresholds, that the initial weights of every layer are scaled to give its
             currents; 0 leaves them as they are drawn (`training.scaling.match_currents`).
-        schedule: of the learning rate; both are functions of the epoch alone.
+        schedule: of the learning rate, functions of the epoch alone: "constant", "cosine", or "restarted", a cosine that
+            begins anew where states begin to be quantized (warm restarts, arXiv 1608.03983).
         others: as in `Recipe`.
         flip: mirror half of the training images.
         shift: move each batch by up to so many pixels (or channels of a cochlea), what leaves comes in opposite.
-        limits: of the states, "fixed" as the two fields above say, or "calibrated": those of the membranes that the
-            network has in float at the epoch in which quantization begins, on a thousand training samples.
+        limits: of the states, "fixed" as the two fields above say; or taken from the membranes that the network has, on
+            a thousand training samples, at the epoch in which states begin to be quantized: "calibrated" stretches the
+            table over them, "fitted" takes the levels that flip the fewest spikes (`fitting.best_levels`).
         clip: largest norm of a gradient, 0 for any: recurrent networks need one.
     """
 
@@ -102,14 +105,15 @@ class TrainConfig(BaseModel):
     current_std: float = Field(0, ge=0)
     lower_limit: float = Field(0, ge=0)
     upper_limit: float = Field(0.2, gt=0)
-    limits: Literal["fixed", "calibrated"] = "fixed"
+    limits: Literal["fixed", "calibrated", "fitted"] = "fixed"
     clipped: bool = False
     steps: int = Field(10, ge=1)
     epochs: int = Field(60, ge=1)
     float_epochs: int = Field(0, ge=0)
+    float_state_epochs: int = Field(0, ge=0)
     batch: int = Field(128, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "restarted", "constant"] = "cosine"
     flip: bool = True
     shift: int = Field(0, ge=0)
     clip: float = Field(0, ge=0)
@@ -120,6 +124,11 @@ class TrainConfig(BaseModel):
         if self.limits == "calibrated" and self.kind in ("rest", "ternary", "fixed-point"):
             raise ValueError(f"limits calibrated: {self.kind} levels have a range of their own")
         return self
+
+    @property
+    def states_from(self) -> int:
+        """The first epoch with quantized states."""
+        return max(self.float_epochs, self.float_state_epochs)
 
     @property
     def encoding(self) -> Encoding:
@@ -163,8 +172,8 @@ def train(
             left to train with quantization.
         FileFormatError: a checkpoint that cannot be read.
     """
-    if config.float_epochs >= config.epochs and {config.weight_bits, config.state_bits} != {FLOAT_BITS}:
-        raise ConfigError(f"float_epochs: {config.float_epochs} of {config.epochs} leave no epoch with quantization")
+    if config.states_from >= config.epochs and {config.weight_bits, config.state_bits} != {FLOAT_BITS}:
+        raise ConfigError(f"{config.states_from} of {config.epochs} epochs in float leave none with quantization")
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = _fresh(config, training).to(place)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
@@ -178,9 +187,9 @@ def train(
         task = progress.add_task("training", total=batches * config.epochs, completed=batches * len(history), note="")
         for epoch in range(len(history), config.epochs):
             quantized = epoch >= config.float_epochs
-            if epoch == config.float_epochs and config.limits == "calibrated":
+            if epoch == config.states_from and config.limits != "fixed":
                 _calibrate(model, config, inputs[:_EVALUATION_BATCH])
-            set_state_quantization(model, quantized)
+            set_state_quantization(model, epoch >= config.states_from)
             options: Any = {"quantized": quantized, "compiled": compiled}
             losses = []
             for loss in _epoch(model, optimizer, inputs, labels, config, epoch, **options):
@@ -290,7 +299,8 @@ def trained_model(path: Path) -> tuple[nn.Sequential, TrainConfig]:
 def _calibrate(model: nn.Module, config: TrainConfig, inputs: Tensor) -> None:
     direct = config.encoding == "direct"
     shown = _shown(inputs, direct).to(next(model.parameters()).device)
-    calibrate_states(model, config.kind, shown, config.steps, direct=direct, base=config.exponent)
+    kind = None if config.limits == "fitted" else config.kind
+    calibrate_states(model, kind, shown, config.steps, direct=direct, base=config.exponent)
 
 
 def set_state_quantization(model: nn.Module, enabled: bool) -> None:
@@ -340,8 +350,11 @@ def _shown(values: Tensor, direct: bool) -> Tensor:
 
 def _set_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: float) -> None:
     """A function of the epoch alone, so that a resumed run needs no schedule state."""
-    share = 1.0 if config.schedule == "constant" else 0.5 * (1 + np.cos(np.pi * epoch / config.epochs))
-    rate = config.learning_rate * share
+    begin, end = 0, config.epochs
+    if config.schedule == "restarted":
+        begin, end = (0, config.states_from) if epoch < config.states_from else (config.states_from, end)
+    share = 0.5 * (1 + np.cos(np.pi * (epoch - begin) / (end - begin)))
+    rate = config.learning_rate * (1.0 if config.schedule == "constant" else share)
     for group in optimizer.param_groups:
         group["lr"] = float(rate)
 
