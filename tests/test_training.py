@@ -222,6 +222,32 @@ def test_ranges_are_calibrated_when_quantization_begins(float_epochs: int, tmp_p
         TrainConfig(limits="calibrated", kind="rest")
 
 
+def test_levels_are_fitted_after_epochs_with_float_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are quantized from the first epoch; the learning rate begins anew with the states."""
+    seen: list[tuple[bool, float, list[float]]] = []
+    step = loop.train_step
+
+    def watched(model: torch.nn.Module, optimizer: torch.optim.Optimizer, *args: object, **options: object) -> object:
+        table = model.lif1.state_quant
+        assert options["quantized"]
+        seen.append((table.enabled, optimizer.param_groups[0]["lr"], table.levels.tolist()))
+        return step(model, optimizer, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "train_step", watched)
+    update = {"limits": "fitted", "float_epochs": 0, "float_state_epochs": 2, "schedule": "restarted", "learned": True}
+    config = CONFIG.model_copy(update={**update, "surrogate_at": "membrane", "kind": "rest", "clipped": True})
+    model, _ = train(config, images(200, 0), images(50, 1), tmp_path / "run", quiet=True)
+    assert [enabled for enabled, _, _ in seen] == [False] * 8 + [True] * 8
+    assert seen[0][1] == seen[8][1] == config.learning_rate > seen[7][1]
+    assert seen[0][2] == level_table(2, "rest").tolist() != seen[8][2]
+    again, _ = trained_model(tmp_path / "run" / loop.MODEL)
+    assert torch.equal(again.lif1.state_quant.levels, model.lif1.state_quant.levels)
+    with pytest.raises(
+        ValueError, match=r"limits fitted: makes tables of 2, 4, 8 \.\.\. levels; ternary states have 3"
+    ):
+        TrainConfig(limits="fitted", kind="ternary")
+
+
 def test_a_part_of_the_training_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     step = loop.train_step

@@ -68,8 +68,8 @@ class TrainConfig(BaseModel):
         weight_bits, state_bits: 1 to 8, or 32 for float.
         current_std: standard deviation, in thresholds, that the initial weights of every layer are scaled to give its
             currents; 0 leaves them as they are drawn (`training.scaling.match_currents`).
-        schedule: of the learning rate, functions of the epoch alone: "constant", "cosine", or "restarted", a cosine that
-            begins anew where states begin to be quantized (warm restarts, arXiv 1608.03983).
+        schedule: of the learning rate, functions of the epoch alone: "constant", "cosine", or "restarted", a cosine
+            that begins anew where states begin to be quantized (warm restarts, arXiv 1608.03983).
         others: as in `Recipe`.
         flip: mirror half of the training images.
         shift: move each batch by up to so many pixels (or channels of a cochlea), what leaves comes in opposite.
@@ -123,6 +123,8 @@ class TrainConfig(BaseModel):
     def _has_limits(self) -> TrainConfig:
         if self.limits == "calibrated" and self.kind in ("rest", "ternary", "fixed-point"):
             raise ValueError(f"limits calibrated: {self.kind} levels have a range of their own")
+        if self.limits == "fitted" and self.kind == "ternary":
+            raise ValueError("limits fitted: makes tables of 2, 4, 8 ... levels; ternary states have 3")
         return self
 
     @property
