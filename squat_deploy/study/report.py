@@ -62,8 +62,8 @@ def _section(name: str, stored: str, results: Results, drawn: Iterable[tuple[str
 
 def _described(results: Results) -> str:
     values = {key: _shared(results, key) for key in (*_CONFIG_SHOWN, "samples")}
-    shown = ", ".join(f"{key} {values[key]}" for key in _CONFIG_SHOWN if values[key])
-    return f"{shown}; {_taken(values['samples'])}."
+    parts = [f"{key} {values[key]}" for key in _CONFIG_SHOWN if values[key]]
+    return f"{', '.join([*parts, *_taken(values['samples'])])}."
 
 
 def _shared(results: Results, key: str) -> str:
@@ -72,10 +72,10 @@ def _shared(results: Results, key: str) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _taken(samples: str) -> str:
-    return (
-        f"trained on the first {samples} samples" if samples not in ("", "0") else "trained on the whole training set"
-    )
+def _taken(samples: str) -> list[str]:
+    """What was trained on; nothing where that differs."""
+    share = "the whole training set" if samples == "0" else f"the first {samples} samples"
+    return [f"trained on {share}"] if samples else []
 
 
 def _plain(value: object) -> str:
@@ -115,8 +115,8 @@ def group_table(results: Results) -> list[str]:
         own = [str(Estimate.of(accuracies(part))), _mean(part, "flips"), _seeds([part]), _agreement(part)]
         rows.append([*row, *own])
     epochs = _shared(results, "epochs")
-    training = (f"{epochs} epochs, " if epochs else "") + _taken(_shared(results, "samples"))
-    return [f"{training[0].upper()}{training[1:]}.", "", *_markdown(rows)]
+    training = [*([f"epochs {epochs}"] if epochs else []), *_taken(_shared(results, "samples"))]
+    return [*([f"{', '.join(training).capitalize()}.", ""] if training else []), *_markdown(rows)]
 
 
 def measured_table(results: Results) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from squat_deploy.fitting import BINS, MembraneHistogram, best_levels, membrane_histogram
-from squat_deploy.levels import Kind, level_table
+from squat_deploy.levels import FloatArray, Kind, level_table
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.neurons import NEURONS
 from squat_deploy.training.sequence import run_model
@@ -44,6 +44,15 @@ def calibrated_limits(membranes: Tensor, threshold: float) -> tuple[float, float
     return max(-low - 1, -0.75), max(high - 1, 0.05)
 
 
+def calibrated_levels(neuron: nn.Module, membranes: Tensor, bits: int, kind: Kind | None, **options: Any) -> FloatArray:
+    """A table of `kind` over the membranes (T, N) of a neuron layer; None for the one that flips the fewest spikes."""
+    if kind is None:
+        return best_levels(neuron_histogram(neuron, membranes), bits)
+    threshold = float(torch.as_tensor(neuron.threshold).max())
+    lower, upper = calibrated_limits(membranes, threshold)
+    return level_table(bits, kind, threshold, lower_limit=lower, upper_limit=upper, **options)
+
+
 def calibrate_states(
     model: nn.Module, kind: Kind | None, data: Tensor, steps: int, *, direct: bool, **options: Any
 ) -> None:
@@ -64,10 +73,5 @@ def calibrate_states(
     membranes = sampled_membranes(model, list(tables), data, steps, direct=direct)
     for name, table in tables.items():
         bits = table.levels.numel().bit_length() - 1
-        if kind is None:
-            levels = best_levels(neuron_histogram(model.get_submodule(name), membranes[name]), bits)
-        else:
-            lower, upper = calibrated_limits(membranes[name], table.threshold)
-            levels = level_table(bits, kind, table.threshold, lower_limit=lower, upper_limit=upper, **options)
         table.enabled = True
-        table.take(levels)
+        table.take(calibrated_levels(model.get_submodule(name), membranes[name], bits, kind, **options))

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.fitting import best_levels
 from squat_deploy.levels import Kind
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
-from squat_deploy.training.calibrating import calibrated_limits, neuron_histogram, sampled_membranes
+from squat_deploy.training.calibrating import calibrated_levels, sampled_membranes
 from squat_deploy.training.copying import frozen_copy
 from squat_deploy.training.neurons import NEURONS, reset_neurons
 from squat_deploy.training.sequence import is_plain, run_model
@@ -151,12 +150,10 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
 
 def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Levels, limits: Limits) -> StateQuantizer:
     threshold = float(torch.as_tensor(module.threshold).max())
-    if levels == "fitted":
+    if levels == "fitted" or limits == "calibrated":
         assert membranes is not None
-        return StateQuantizer(best_levels(neuron_histogram(module, membranes), bits), threshold)
-    if limits == "calibrated":
-        assert membranes is not None
-        limits = calibrated_limits(membranes, threshold)
+        kind = None if levels == "fitted" else levels
+        return StateQuantizer(calibrated_levels(module, membranes, bits, kind), threshold)
     return StateQuantizer.of(bits, levels, threshold, lower_limit=limits[0], upper_limit=limits[1])
 
 
