@@ -58,6 +58,16 @@ def test_fitted_levels_cost_less_than_any_fixed_table() -> None:
         membrane_histogram(np.full((2, 2), np.nan, dtype=np.float32), 0.9, 1.0)
 
 
+def test_bins_are_narrow_near_the_threshold_however_far_membranes_spread() -> None:
+    membranes = np.random.default_rng(0).normal(0, 40, (10, 2000)).astype(np.float32)
+    for threshold in (1.0, 0.25):
+        histogram = membrane_histogram(membranes, 0.9, threshold)
+        centres = histogram.centres
+        near = (centres > -1.5 * threshold) & (centres < 3.5 * threshold)
+        assert len(centres) == 512 and np.diff(centres[near]).max() < threshold / 32 and (np.diff(centres) > 0).all()
+        assert centres[0] < -100 and centres[-1] > 100 and histogram.density.sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize("bits", [2, 5])
 def test_gradient_of_levels_is_that_of_interpolation(bits: int) -> None:
     """Against autograd through the interpolation itself, its rounding passed straight through."""
