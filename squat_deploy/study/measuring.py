@@ -47,7 +47,7 @@ def layers_measured(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
                 "rate": float(fired.float().mean()),
                 "dead": float((~fired.flatten(0, 1).any(dim=0)).float().mean()),
                 "flips": float((fired != free).float().mean()),
-                "levels": [float(x) for x in table.levels] if isinstance(table, StateQuantizer) else None,
+                "levels": table.levels.tolist() if isinstance(table, StateQuantizer) else None,
                 "raster": [row.nonzero().flatten().tolist() for row in fired[:, 0].flatten(1)[:, :_SHOWN]],
             }
         )
