@@ -162,9 +162,13 @@ def test_currents_behind_a_batch_norm_are_matched_by_it() -> None:
         assert float(model.norm1(model.conv1(model.pixels(inputs))).std()) == pytest.approx(2.0, rel=0.05)
 
 
-def test_recipes_name_what_a_convolution_cannot_have() -> None:
-    with pytest.raises(ConfigError, match="conv: needs 2 to 8 weight bits and weight_scale power-of-two; got 1 bits"):
+def test_recipes_name_what_cannot_be_exact() -> None:
+    needs = "needs 2 to 8 weight bits and weight_scale power-of-two; got"
+    with pytest.raises(ConfigError, match=f"conv: {needs} 1 bits"):
         Recipe(weight_bits=1).conv(1, 2, 3)
+    with pytest.raises(ConfigError, match=f"recurrent: {needs} 4 bits, learned"):
+        Recipe(weight_scale="learned").recurrent_lif(3)
+    assert isinstance(Recipe(weight_bits=32, weight_scale="learned").recurrent_lif(3).recurrent, torch.nn.Linear)
 
 
 @pytest.mark.parametrize("scale", ["power-of-two", "learned"])

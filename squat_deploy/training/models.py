@@ -79,9 +79,7 @@ class Recipe:
     def conv(self, fan_in: int, fan_out: int, kernel: int) -> nn.Conv2d:
         if self.weight_bits == FLOAT_BITS:
             return nn.Conv2d(fan_in, fan_out, kernel, bias=False)
-        if self.weight_bits == 1 or self.weight_scale != "power-of-two":
-            got = f"{self.weight_bits} bits, {self.weight_scale}"
-            raise ConfigError(f"conv: needs 2 to 8 weight bits and weight_scale power-of-two; got {got}")
+        self._need_power_of_two("conv")
         return QuantConv2d(fan_in, fan_out, kernel, **self._weights(fan_in * kernel**2))
 
     def lif(self) -> snn.Leaky | snn.Synaptic:
@@ -90,13 +88,23 @@ class Recipe:
         return snn.Leaky(**self._neuron)
 
     def recurrent_lif(self, neurons: int) -> snn.RLeaky | snn.RSynaptic:
-        """Every neuron takes the spikes of all of them one step later, by quantized weights."""
+        """Every neuron takes the spikes of all of them one step later, by quantized weights.
+
+        Their currents and those of the layer before are summed: only on grids of powers of two is that sum exact.
+        """
+        if self.weight_bits != FLOAT_BITS:
+            self._need_power_of_two("recurrent")
         if self.neuron == "synaptic":
             neuron = snn.RSynaptic(alpha=self.alpha, linear_features=neurons, **self._neuron)
         else:
             neuron = snn.RLeaky(linear_features=neurons, **self._neuron)
         neuron.recurrent = self.dense(neurons, neurons)
         return neuron
+
+    def _need_power_of_two(self, net: str) -> None:
+        if self.weight_bits == 1 or self.weight_scale != "power-of-two":
+            got = f"{self.weight_bits} bits, {self.weight_scale}"
+            raise ConfigError(f"{net}: needs 2 to 8 weight bits and weight_scale power-of-two; got {got}")
 
     def _weights(self, inputs: int) -> dict[str, Any]:
         if self.weight_bits == 1:
