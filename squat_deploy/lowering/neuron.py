@@ -149,7 +149,7 @@ def extract_machine(probe: NeuronProbe, limit: float) -> NeuronMachine:
     states: dict[tuple[float, ...], int] = {(value,): index for index, value in enumerate(known)}
     initial = states.setdefault(rest, len(states))
     boundaries: list[FloatArray] = []
-    rows: list[dict[int, int]] = []
+    reached: list[tuple[IntArray, IntArray]] = []
     fire = probe.fire_level()
     while len(boundaries) < len(states):
         new = np.array([*states][len(boundaries) :], dtype=np.float32)
@@ -158,18 +158,28 @@ def extract_machine(probe: NeuronProbe, limit: float) -> NeuronMachine:
         edges = np.concatenate([np.full((len(new), 1), -limit, dtype=np.float32), found], axis=1).clip(-limit, limit)
         stepped = probe.step(edges, new[:, None])
         levels = stepped.levels[..., 0] if alone else np.broadcast_to(np.arange(edges.shape[1]), edges.shape)
-        for row, carried in zip(levels.tolist(), stepped.carried.tolist(), strict=True):
-            rows.append({j: states.setdefault(tuple(v), len(states)) for j, v in zip(row, carried, strict=True)})
+        reached.append((levels, _numbered(stepped.carried, states)))
         if len(states) > MAX_STATES:
             rule, got = f"at most {MAX_STATES} joint states", f"more, of {' and '.join(probe.kind.states)}"
             hint = "use fewer state bits, up to 4 for two-state neurons (one table after the other would not be exact)"
             raise LoweringError((Fault(probe.name, rule, got, hint),))
     successor = np.tile(np.arange(len(boundaries[0]) + 1) % len(states), (len(states), 1))
-    for index, row_of in enumerate(rows):
-        successor[index, list(row_of)] = list(row_of.values())
+    levels, after = (np.concatenate(parts) for parts in zip(*reached, strict=True))
+    np.put_along_axis(successor, levels, after, axis=1)
     if not alone:
         fire = (probe.levels.size - 1) * (len(rest) - 1) + max(fire, 1)
     return NeuronMachine(np.array([*states], dtype=np.float32), np.stack(boundaries), successor, fire, initial)
+
+
+def _numbered(carried: FloatArray, states: dict[tuple[float, ...], int]) -> IntArray:
+    """Number of every joint state (..., D); new ones are added in the order in which they come."""
+    flat = np.ascontiguousarray(carried.reshape(-1, carried.shape[-1]))
+    bits = flat.view(f"i{flat.itemsize * flat.shape[1]}")[:, 0]
+    _, first, place = np.unique(bits, return_index=True, return_inverse=True)
+    numbers = np.zeros(first.size, dtype=np.int64)
+    for index in np.argsort(first):
+        numbers[index] = states.setdefault(tuple(flat[first[index]].tolist()), len(states))
+    return numbers[place].reshape(carried.shape[:-1])
 
 
 def _joint_boundaries(probe: NeuronProbe, states: FloatArray, limit: np.float32, fire: int) -> FloatArray:
