@@ -18,7 +18,7 @@ from squat_deploy.training.models import dense_lif_net
 from tests.conftest import need
 from tests.law import assert_agrees, assert_law, drawn_for, lowered
 
-CI_SEEDS = range(64)  # `make fuzz` draws any number
+CI_SEEDS = range(48)  # `make fuzz` draws any number
 
 
 @pytest.mark.parametrize("seed", CI_SEEDS)

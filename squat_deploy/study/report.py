@@ -108,8 +108,8 @@ def group_table(results: Results) -> list[str]:
     rows = [[*names, "method", "weights, states", "levels", "accuracy", "flipped", "seeds", "proven; differences"]]
 
     def key(cell: Cell) -> tuple[str, ...]:
-        width = f"{cell.weight_bits}, {cell.state_bits} bits"
-        return (*(str(cell.variant.get(name, "")) for name in names), cell.method, width, cell.levels)
+        width, levels = f"{cell.weight_bits}, {cell.state_bits} bits", "" if cell.method == "float" else cell.levels
+        return (*(str(cell.variant.get(name, "")) for name in names), cell.method, width, levels)
 
     for row, part in sorted(grouped(results, key).items()):
         own = [str(Estimate.of(accuracies(part))), _mean(part, "flips"), _seeds([part]), _agreement(part)]
@@ -194,6 +194,8 @@ def _seeds(columns: Iterable[Results]) -> str:
 
 def _agreement(results: Sequence[Result]) -> str:
     lowered = [result for cell, result in results if cell.method != "float"]
+    if not lowered:
+        return ""
     proven, wrong = sum(result["proven"] for result in lowered), sum(result["mismatches"] for result in lowered)
     return f"{proven} of {len(lowered)}; {wrong} of {sum(result['values'] for result in lowered):,}"
 
