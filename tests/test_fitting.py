@@ -112,12 +112,13 @@ def test_learned_levels_stay_a_table_and_survive_a_state_dict() -> None:
     assert torch.equal(other.eval()(values), quantizer(values))
 
 
-def test_the_compiled_loop_gives_the_same_bits() -> None:
+@pytest.mark.parametrize("bits", [2, 5])
+def test_the_compiled_loop_gives_the_same_bits(bits: int) -> None:
     """Spikes and gradients of the real neuron, run by torch and as compiled C++."""
     found = []
     for compiled in (False, True):
         torch.manual_seed(0)
-        model = dense_lif_net((16, 8, 4), state_bits=5, clipped=True)
+        model = dense_lif_net((16, 8, 4), state_bits=bits, clipped=True)
         model.fc1.weight.data *= 4
         model.fc2.weight.data *= 4
         spikes = run_sequence(model, 16 * torch.rand(5, 16), 3, compiled=compiled)

@@ -54,7 +54,7 @@ def test_trained_networks_on_their_test_sets(name: str, compiler: None) -> None:
         pytest.skip(f"{config.dataset} is not here: set {VARIABLES[config.dataset]}")
     _, test = read_data(config)
     direct = config.encoding == "direct"
-    inputs = network.input.quantize(test.inputs[:400]) if direct else test.inputs.swapaxes(0, 1).astype(np.int64)
+    inputs = network.input.quantize(test.inputs[:1000]) if direct else test.inputs.swapaxes(0, 1).astype(np.int64)
     labels = test.labels[: len(inputs)] if direct else test.labels
     agreement = sd.verify(network, model, inputs, labels=labels, executors=("torch", "numpy"))
     assert_agrees(agreement)
