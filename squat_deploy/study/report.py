@@ -89,7 +89,7 @@ def accuracy_table(results: Results) -> list[str]:
     floats = [(cell, result) for cell, result in results if cell.method == "float"]
     if floats:
         estimate = Estimate.of(accuracies(floats))
-        rows.append(["32", "float", *[str(estimate)] * len(kinds), str(estimate.seeds), ""])
+        rows.append(["32", "float", *[str(estimate)] * len(kinds), str(estimate.seeds), _agreement(floats)])
     found = grouped(results, lambda cell: (cell.state_bits, cell.weight_bits, cell.method))
     widths = {(cell.state_bits, cell.weight_bits) for cell, _ in results if cell.method != "float"}
     for bits, weights in sorted(widths, reverse=True):

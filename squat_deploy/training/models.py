@@ -77,9 +77,9 @@ class Recipe:
         return QuantLinear(fan_in, fan_out, **self._weights(fan_in))
 
     def conv(self, fan_in: int, fan_out: int, kernel: int) -> nn.Conv2d:
+        self._need_power_of_two("conv")
         if self.weight_bits == FLOAT_BITS:
             return nn.Conv2d(fan_in, fan_out, kernel, bias=False)
-        self._need_power_of_two("conv")
         return QuantConv2d(fan_in, fan_out, kernel, **self._weights(fan_in * kernel**2))
 
     def lif(self) -> snn.Leaky | snn.Synaptic:
@@ -92,8 +92,7 @@ class Recipe:
 
         Their currents and those of the layer before are summed: only on grids of powers of two is that sum exact.
         """
-        if self.weight_bits != FLOAT_BITS:
-            self._need_power_of_two("recurrent")
+        self._need_power_of_two("recurrent")
         if self.neuron == "synaptic":
             neuron = snn.RSynaptic(alpha=self.alpha, linear_features=neurons, **self._neuron)
         else:
@@ -102,7 +101,7 @@ class Recipe:
         return neuron
 
     def _need_power_of_two(self, net: str) -> None:
-        if self.weight_bits == 1 or self.weight_scale != "power-of-two":
+        if self.weight_bits == 1 or (self.weight_scale != "power-of-two" and self.weight_bits != FLOAT_BITS):
             got = f"{self.weight_bits} bits, {self.weight_scale}"
             raise ConfigError(f"{net}: needs 2 to 8 weight bits and weight_scale power-of-two; got {got}")
 
