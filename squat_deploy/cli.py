@@ -148,6 +148,7 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Samples an update [128].")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Adam's, at the start of the cosine [0.001].")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed [0].")] = None,
+    device: Annotated[str | None, typer.Option(help="As torch names it, e.g. cpu [a GPU where there is one].")] = None,
     data: DataFolder = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch missing data into --data.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
@@ -174,7 +175,7 @@ def train(
     changed = {key: value for key, value in stated.items() if value is not None}
     chosen = TrainConfig.model_validate({**chosen.model_dump(), **changed})
     training, test = read_data(chosen, data, download=download)
-    _, history = run_training(chosen, training, test, out, resume=resume, quiet=as_json)
+    _, history = run_training(chosen, training, test, out, resume=resume, quiet=as_json, device=device)
     document = {"model": str(out / MODEL), "config": chosen.model_dump(mode="json"), "history": history}
     _emit(document, as_json, f"test accuracy {history[-1]['accuracy']:.2%}; the model is in {out / MODEL}")
 

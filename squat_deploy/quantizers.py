@@ -232,7 +232,8 @@ class StateQuantizer(nn.Module):
         return bool(np.array_equal(self.boundaries.cpu().numpy(), decision_boundaries(table)))
 
     def extra_repr(self) -> str:
-        return f"levels={self.levels.numel()}, low={float(self.levels[0]):g}, high={float(self.levels[-1]):g}"
+        table = self.levels.detach()
+        return f"levels={table.numel()}, low={float(table[0]):g}, high={float(table[-1]):g}"
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         levels = state_dict.get(prefix + "levels")

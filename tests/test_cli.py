@@ -265,3 +265,13 @@ def test_train_reads_recipes_and_readouts_are_stated(work: Path) -> None:
     given = ("lower", "model.py:factory", "--steps", 3, "--out", work / "r.safetensors")
     invoke(*given, "--readout", "last-membrane")
     assert sd.load(work / "r.safetensors").readout == "last-membrane"
+
+
+def test_train_names_a_device_that_is_not_there(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from squat_deploy.training import data
+    from squat_deploy.training.datasets import Samples
+
+    nothing = Samples(np.zeros((4, 784), dtype=np.float32), np.zeros(4, dtype=np.int64))
+    monkeypatch.setattr(data, "read_data", lambda *_, **__: (nothing, nothing))
+    message = invoke("train", "--device", "nowhere", "--out", work / "run", code=1)
+    assert "device nowhere: torch cannot use it" in message and not (work / "run").exists()

@@ -14,7 +14,7 @@ from squat_deploy.agreement.comparing import accuracy_of, check_labels
 from squat_deploy.agreement.compiled import cpp_row
 from squat_deploy.agreement.graphs import graph_rows
 from squat_deploy.agreement.result import Agreement, ExecutorRow
-from squat_deploy.agreement.trained import evaluating, torch_row
+from squat_deploy.agreement.trained import torch_row
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.encoders import frames_of, takes_intensities
 from squat_deploy.errors import ConfigError, ExportError, ToolError
@@ -61,8 +61,7 @@ def verify(
     rows = [_numpy_row(network, reference, labels, time.perf_counter() - started)] if "numpy" in chosen else []
     if "torch" in chosen:
         assert model is not None
-        with evaluating(model):
-            rows.insert(0, torch_row(network, model, checked, reference, labels))
+        rows.insert(0, torch_row(network, model, checked, reference, labels))
     if "c++" in chosen:
         try:
             rows.append(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,11 +26,13 @@ _BATCH = 500
 def torch_row(
     network: Network, model: nn.Module, inputs: IntArray, reference: Result, labels: NDArray[Any] | None
 ) -> ExecutorRow:
-    """The trained model in batches; membranes are compared as float32, bit for bit."""
+    """The trained model in batches, on the CPU; membranes are compared as float32, bit for bit."""
     import torch
 
+    from squat_deploy.training.copying import frozen_copy
     from squat_deploy.training.sequence import run_model
 
+    model = frozen_copy(model)
     direct = network.input.encoding == "direct"
     real = torch.from_numpy((inputs * network.input.step).astype(np.float32))
     samples = len(reference.scores)
@@ -90,15 +90,3 @@ def _check_widths(network: Network, model: nn.Module, real: Any, direct: bool) -
     expected = [neuron.neurons for neuron in network.neurons]
     if widths != expected:
         raise ConfigError(f"verify: the model has neuron layers of {widths}, the network of {expected}: not the same")
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while; every module gets its own mode back, whatever happens."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -20,13 +20,13 @@ _TAIL_SAMPLE = 2**20
 def sampled_membranes(
     model: nn.Module, names: list[str], data: Tensor, steps: int, *, direct: bool
 ) -> dict[str, Tensor]:
-    """Membranes (T, N) that a model has on the data, some of its trajectories (a neuron on a sample)."""
+    """Membranes (T, N) that a model has on the data, some of its trajectories (a neuron on a sample), on the CPU."""
     with torch.no_grad():
         traces = run_model(model, data, steps, direct=direct)
     found = {}
     for name in names:
         whole = torch.stack(traces[name].membranes).flatten(1)
-        found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)]
+        found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)].cpu()
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,21 @@ def save_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     write_file(path, save_tensors(tensors, {_FORMAT: json.dumps(progress)}))
 
 
-def load_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Restores model, optimizer and random state; returns the progress. Raises: FileFormatError."""
+def load_training(
+    path: Path, model: nn.Module, make: Callable[[nn.Module], torch.optim.Optimizer]
+) -> tuple[dict[str, Any], torch.optim.Optimizer]:
+    """Restores model, optimizer and random state.
+
+    Args: make: an optimizer of the model as it is after loading, since Brevitas makes learned scales anew then.
+
+    Returns: the progress, and the optimizer. Raises: FileFormatError.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             progress = json.loads(file.metadata()[_FORMAT])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model.")})
-        states: dict[int, dict[str, Tensor]] = {}
+        optimizer, states = make(model), dict[int, dict[str, Tensor]]()
         for key, value in tensors.items():
             if key.startswith("optimizer."):
                 _, index, name = key.split(".", 2)
@@ -90,4 +98,4 @@ def load_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
         torch.set_rng_state(tensors["random"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileFormatError(f"{path}: not a checkpoint of this training run: {error}") from error
-    return dict(progress)
+    return dict(progress), optimizer

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode on the CPU, without gradients; the user's model keeps its mode, device and states."""
     warm_up(model)
-    return copy.deepcopy(model, _detached_states(model)).cpu().eval().requires_grad_(False)
+    return copy.deepcopy(model, _copied_already(model)).cpu().eval().requires_grad_(False)
 
 
 def warm_up(model: nn.Module) -> None:
@@ -25,11 +25,17 @@ def warm_up(model: nn.Module) -> None:
                 module.quant_weight()
 
 
-def _detached_states(model: nn.Module) -> dict[int, Any]:
-    """A memo for deepcopy: membranes left over from training hang in its autograd graph, which cannot be copied."""
+def _copied_already(model: nn.Module) -> dict[int, Any]:
+    """A memo for deepcopy: what it should not copy itself.
+
+    Membranes left over from training hang in its autograd graph, which cannot be copied; what is on a GPU is copied to
+    the CPU alone.
+    """
     memo: dict[int, Any] = {}
     for module in model.modules():
-        for value in (*vars(module).values(), *module._buffers.values()):
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach().clone()
+        for value in (*vars(module).values(), *module._buffers.values(), *module._parameters.values()):
+            if isinstance(value, Tensor) and not (value.is_leaf and value.device.type == "cpu"):
+                copied = value.detach().to("cpu", copy=True)
+                trained = isinstance(value, nn.Parameter)
+                memo[id(value)] = nn.Parameter(copied, value.requires_grad) if trained else copied
     return memo

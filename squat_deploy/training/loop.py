@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,6 +49,8 @@ CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 _EVALUATION_BATCH = 1000
 _LONG_RUN = 500  # batches
+# Convolutions of GPUs keep 10 bits of a number unless told otherwise (TF32), fewer than a sum of spikes has.
+_FULL_FLOAT32 = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
 _LOGIT_STEPS = 10  # spike counts of long sequences would saturate the softmax
 
 
@@ -170,22 +173,21 @@ def train(
     Returns: the model on the CPU in eval mode, and one row an epoch (loss, test accuracy).
 
     Raises:
-        ConfigError: `folder` holds a run already and `resume` is not set, or another configuration; or no epoch is
-            left to train with quantization.
+        ConfigError: `folder` holds a run already and `resume` is not set, or another configuration; no epoch is left to
+            train with quantization; or a device that is not there.
         FileFormatError: a checkpoint that cannot be read.
     """
     if config.states_from >= config.epochs and {config.weight_bits, config.state_bits} != {FLOAT_BITS}:
         raise ConfigError(f"{config.states_from} of {config.epochs} epochs in float leave none with quantization")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = _place(device)
     model = _fresh(config, training).to(place)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    history = _restore(config, folder, model, optimizer, resume)
+    history, optimizer = _begun(config, folder, model, resume)
     count = config.samples or len(training.labels)
     inputs, labels = torch.from_numpy(training.inputs[:count]), torch.from_numpy(training.labels[:count])
     batches = -(-len(labels) // config.batch)
     if compiled is None:
         compiled = place.type == "cpu" and batches * config.epochs >= _LONG_RUN and shutil.which("g++") is not None
-    with _progress(quiet) as progress:
+    with torch.backends.cudnn.flags(**_FULL_FLOAT32), _progress(quiet) as progress:
         task = progress.add_task("training", total=batches * config.epochs, completed=batches * len(history), note="")
         for epoch in range(len(history), config.epochs):
             quantized = epoch >= config.float_epochs
@@ -206,6 +208,16 @@ def train(
     set_state_quantization(model.cpu(), True)
     save_model(model, folder / MODEL, {"config": config.model_dump(mode="json"), "history": history})
     return model.eval(), history
+
+
+def _place(device: str | torch.device | None) -> torch.device:
+    """Where to train. Raises: ConfigError for a device that is not there."""
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=chosen).device
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {chosen}: torch cannot use it: {reason}; leave it out for a CPU") from error
 
 
 def _fresh(config: TrainConfig, training: Samples) -> nn.Sequential:
@@ -312,22 +324,27 @@ def set_state_quantization(model: nn.Module, enabled: bool) -> None:
             module.enabled = enabled
 
 
-def _restore(
-    config: TrainConfig, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, resume: bool
-) -> list[dict[str, float]]:
+def _begun(
+    config: TrainConfig, folder: Path, model: nn.Module, resume: bool
+) -> tuple[list[dict[str, float]], torch.optim.Optimizer]:
+    """What a run in this folder has done so far, and its optimizer; the model goes on from there."""
     path = folder / CHECKPOINT
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        return []
+        return [], _optimizer(config, model)
     if not resume:
         raise ConfigError(f"{path} exists; go on with --resume, or choose another folder")
-    progress = load_training(path, model, optimizer)
+    progress, optimizer = load_training(path, model, partial(_optimizer, config))
     if TrainConfig.model_validate(progress["config"]) != config:
         raise ConfigError(f"{path} was written with other options; resume with the same, or choose another folder")
     history: Any = progress["history"]
     if not isinstance(history, list):
         raise FileFormatError(f"{path}: no history in it")
-    return history
+    return history, optimizer
+
+
+def _optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(model.parameters(), lr=config.learning_rate)
 
 
 def _batches(inputs: Tensor, labels: Tensor, config: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:

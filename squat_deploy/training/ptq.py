@@ -82,7 +82,7 @@ def quantize(
     """
     if not bool(torch.isfinite(calibration_data).all()):
         raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
-    copied = frozen_copy(model)
+    copied, calibration_data = frozen_copy(model), calibration_data.cpu()
     reset_neurons(copied)
     named = dict(copied.named_modules())
     weights = {name: module for name, module in named.items() if type(module) in _LAYERS}
