@@ -55,6 +55,8 @@ def level_table(
         raise ConfigError(f"levels: bits must be 1 to {MAX_BITS} (wider exponential tables repeat levels); got {bits}")
     if not isinstance(threshold, (int, float)) or not math.isfinite(threshold) or threshold <= 0:
         raise ConfigError(f"levels: threshold must be a positive float; got {threshold!r}")
+    if above is not None and kind != "rest":
+        raise ConfigError(f"levels: above is of rest levels; got kind {kind}: leave it out")
     if kind == "rest":
         return check_levels(rest_levels(bits, threshold, above), threshold)
     if kind == "ternary":

@@ -29,6 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "calibrated": {"limits": "calibrated", "float_epochs": 1},
     "shared scale": {"weight_scale": "shared", "kind": "rest", "current_std": 1.0},
     "binary weights": {"weight_bits": 1, "neuron": "synaptic"},
+    "norms": {"norms": True, "weight_scale": "learned", "current_std": 1.0},
     "float": {"weight_bits": 32, "state_bits": 32},
     "conv": {**EVENTS, "net": "conv", "sizes": (1, 3, 2), "features": 12, "shift": 1},
     "recurrent": {**EVENTS, "net": "recurrent", "sizes": (12, 5, 2), "shift": 1},

@@ -33,6 +33,8 @@ def test_rest_levels_hold_zero_and_the_threshold_midway() -> None:
             assert (table[first] + table[first - 1]) / 2 == pytest.approx(1.5, rel=1e-6)
     with pytest.raises(ConfigError, match="2 bits leave 1 to 3 levels above the threshold; got above=4"):
         level_table(2, "rest", above=4)
+    with pytest.raises(ConfigError, match="above is of rest levels; got kind uniform"):
+        level_table(2, "uniform", above=2)
 
 
 def test_best_levels_are_the_best_of_all_tables() -> None:

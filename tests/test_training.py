@@ -184,6 +184,28 @@ def test_norms_settle_clear_of_decisions() -> None:
     assert 0 < float((model.norm1.bias - before).abs().max()) < 1e-4
 
 
+def test_dense_networks_with_norms_are_lowered(tmp_path: Path) -> None:
+    """The norm moves the thresholds of every hidden neuron; the last layer has none."""
+    config = CONFIG.model_copy(
+        update={"norms": True, "weight_scale": "learned", "kind": "rest", "learned": True, "above": 2}
+    )
+    model, history = train(config, images(200, 0), images(50, 1), tmp_path / "run", quiet=True)
+    assert [name for name, _ in model.named_children()] == ["0", "1", "fc1", "norm1", "lif1", "fc2", "lif2"]
+    assert history[-1]["accuracy"] > 0.9 and model.lif1.state_quant.above == 2
+    spec = sd.InputSpec((1, 28, 28), 0, 15, 2.0**-4)
+    for _ in range(3):
+        network = sd.lower(model, spec, config.steps, allow_unproven=True)
+        if network.certificate.proven or not settle_norms(model, network):
+            break
+    assert network.certificate.proven and len(np.unique(network.neurons[0].thresholds, axis=0)) > 1
+    inputs = np.random.default_rng(0).integers(0, 16, (20, 1, 28, 28))
+    assert sd.verify(network, model, inputs, executors=("torch", "numpy")).agrees
+    with pytest.raises(ValueError, match="norms: is of dense nets; got recurrent"):
+        TrainConfig(norms=True, net="recurrent")
+    with pytest.raises(ValueError, match="got weight_scale shared"):
+        TrainConfig(norms=True, weight_scale="shared")
+
+
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_devices_draw_the_same_batches(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU is given does not depend on it; there are none where the tests usually run."""

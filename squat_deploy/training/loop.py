@@ -63,6 +63,7 @@ class TrainConfig(BaseModel):
         duration: microseconds of a recording that the steps divide (event data).
         pixels: of an event camera, a side, that make one input.
         net: which network of `training.models`; `sizes` are its neurons or channels a layer, inputs first.
+        norms: of a dense net, a batch-norm before every neuron layer but the last; convolutional ones always have them.
         features: of a convolutional net, what its last pooling leaves.
         input_bits: width of the pixels of images; not used by nets that take counts of events.
         steps: time steps a sequence.
@@ -90,6 +91,7 @@ class TrainConfig(BaseModel):
     pixels: int = Field(1, ge=1)
     net: Literal["dense", "conv", "recurrent"] = "dense"
     sizes: tuple[int, ...] = (784, 256, 10)
+    norms: bool = False
     features: int = Field(0, ge=0)
     weight_bits: Width = 4
     state_bits: Width = 2
@@ -130,6 +132,13 @@ class TrainConfig(BaseModel):
             raise ValueError("limits fitted: makes tables of 2, 4, 8 ... levels; ternary states have 3")
         return self
 
+    @model_validator(mode="after")
+    def _has_norms(self) -> TrainConfig:
+        if self.norms and (self.net != "dense" or self.weight_scale == "shared"):
+            got = self.net if self.net != "dense" else "weight_scale shared, whose steps a norm would change"
+            raise ValueError(f"norms: is of dense nets; got {got}")
+        return self
+
     @property
     def states_from(self) -> int:
         """The first epoch with quantized states."""
@@ -148,7 +157,7 @@ class TrainConfig(BaseModel):
             return conv_lif_net(self.sizes, self.features, input_bits=bits, **recipe)
         if self.net == "recurrent":
             return recurrent_lif_net(self.sizes, **recipe)
-        return dense_lif_net(self.sizes, input_bits=bits, **recipe)
+        return dense_lif_net(self.sizes, norms=self.norms, input_bits=bits, **recipe)
 
 
 def train(

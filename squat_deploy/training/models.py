@@ -147,11 +147,14 @@ class Recipe:
         return StateQuantizer.of(self.state_bits, self.kind, clipped=self.clipped, learned=self.learned, **options)
 
 
-def dense_lif_net(sizes: tuple[int, ...], *, input_bits: int | None = 4, **recipe: Any) -> nn.Sequential:
+def dense_lif_net(
+    sizes: tuple[int, ...], *, norms: bool = False, input_bits: int | None = 4, **recipe: Any
+) -> nn.Sequential:
     """Fully connected LIF network.
 
     Args:
         sizes: neurons a layer, inputs first, for instance (784, 256, 10).
+        norms: a batch-norm before every neuron layer but the last; it becomes part of the thresholds of each neuron.
         input_bits: width of the unsigned integers that inputs in [0, 1] are quantized to inside the model; None for
             inputs that are integers already, counts of events.
         recipe: fields of `Recipe`.
@@ -162,6 +165,8 @@ def dense_lif_net(sizes: tuple[int, ...], *, input_bits: int | None = 4, **recip
         net.add_module("1", _pixels(input_bits))  # its name in the files of before
     for index, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
         net.add_module(f"fc{index}", layers.dense(fan_in, fan_out))
+        if norms and index < len(sizes) - 1:
+            net.add_module(f"norm{index}", nn.BatchNorm1d(fan_out))
         net.add_module(f"lif{index}", layers.lif())
     return net
 
