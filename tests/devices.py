@@ -1,6 +1,7 @@
 """A device of torch's that stands in for a GPU: its numbers are computed by the CPU, but nothing else may touch them.
 
-Whatever mixes tensors of two places, or looks at those of this one from outside, fails as it would with a GPU.
+Whatever mixes tensors of two places, or looks at those of this one from outside, fails as it would with a GPU. It
+cannot deepcopy a tensor (torch reads the storage itself), and moving a module to it unties shared parameters.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from squat_deploy.training import loop
 from squat_deploy.training.datasets import Samples
 from squat_deploy.training.loop import TrainConfig, train
 from squat_deploy.training.models import dense_lif_net
+from squat_deploy.training.ptq import calibrated
 from tests import devices
 
 BASE: dict[str, Any] = {"sizes": (12, 6, 2), "epochs": 2, "batch": 16, "steps": 3, "learning_rate": 3e-3, "flip": False}
@@ -61,7 +62,7 @@ def trained(config: TrainConfig, folder: Path, device: torch.device | str, **opt
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_training_elsewhere_gives_the_same_bits(name: str, box: torch.device, tmp_path: Path) -> None:
-    """The stand-in rounds as the CPU does; a GPU sums in another order, which is all that may differ."""
+    """The stand-in rounds as the CPU does, so that whatever differs was computed from something else."""
     config = TrainConfig.model_validate({**BASE, **RECIPES[name]})
     here, there = (trained(config, tmp_path / str(place), place) for place in ("cpu", box))
     assert here.keys() == there.keys()
@@ -94,33 +95,34 @@ def test_a_run_goes_on_elsewhere(
 
 
 def test_models_on_a_device_are_lowered(box: torch.device) -> None:
-    """Most users' models are on a GPU: they stay there, and the network is that of the same model on the CPU."""
+    """Most users' models are on a GPU: they stay there, and the network is that of the same model on the CPU.
+
+    Here in the middle of a training, with membranes, gradients and the table of the last batch left over.
+    """
     torch.manual_seed(0)
-    model = dense_lif_net((12, 6, 3)).eval()
+    recipe = {"learned": True, "surrogate_at": "membrane", "kind": "rest", "weight_scale": "learned", "norms": True}
+    model, twin = dense_lif_net((12, 6, 3), **recipe).to(box), dense_lif_net((12, 6, 3), **recipe)
+    batch = torch.rand(8, 12).to(box), (torch.arange(8) % 3).to(box)
+    loop.train_step(model, torch.optim.SGD(model.parameters(), lr=0.1), *batch, 4)
+    twin.load_state_dict({key: value.cpu() for key, value in model.state_dict().items()})
     spec = sd.InputSpec((12,), 0, 15, 2.0**-4)
-    expected = sd.lower(model, spec, 4)
-    moved = model.to(box)
-    network = sd.lower(moved, spec, 4)
-    assert network.digest == expected.digest
-    data = np.random.default_rng(0).integers(0, 16, (5, 12))
-    agreement = sd.verify(network, moved, data, executors=("torch", "numpy"))
+    network = sd.lower(model, spec, 4)
+    assert network.digest == sd.lower(twin.eval(), spec, 4).digest and model.training
+    inputs = np.random.default_rng(0).integers(0, 16, (5, 12))
+    agreement = sd.verify(network, model, inputs, executors=("torch", "numpy"))
     assert agreement.agrees and agreement.rows[0].executor == "torch"
-    assert all(value.device.type == box.type for value in moved.state_dict().values())
+    assert all(value.device.type == box.type for value in model.state_dict().values())
 
 
-def test_gpus_compute_in_full_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While training; afterwards the user's own settings hold again."""
-    seen = []
-    step = loop.train_step
-
-    def watched(*args: Any, **options: Any) -> torch.Tensor:
-        seen.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
-        return step(*args, **options)
-
-    monkeypatch.setattr(loop, "train_step", watched)
-    before = torch.backends.cudnn.allow_tf32
-    trained(TrainConfig.model_validate(BASE), tmp_path / "run", "cpu")
-    assert set(seen) == {(True, False)} and torch.backends.cudnn.allow_tf32 == before
+def test_gpus_compute_in_full_float32() -> None:
+    """While training; afterwards the user's own setting holds again, and on a CPU it is never touched."""
+    setting = torch.backends.cudnn.conv
+    assert setting.fp32_precision == "tf32"
+    for place, within in (("cuda", "ieee"), ("cpu", "tf32")):
+        with pytest.raises(KeyboardInterrupt), loop._full_float32(torch.device(place)):
+            assert setting.fp32_precision == within
+            raise KeyboardInterrupt
+        assert setting.fp32_precision == "tf32"
 
 
 def test_float_models_on_a_device_are_quantized(box: torch.device) -> None:
@@ -129,7 +131,10 @@ def test_float_models_on_a_device_are_quantized(box: torch.device) -> None:
     data = torch.rand(20, 12)
     here = sd.quantize(model, data, steps=4)
     there = sd.quantize(model.to(box), data.to(box), steps=4)
-    assert all(torch.equal(value, there.state_dict()[key].cpu()) for key, value in here.state_dict().items())
+    assert all(torch.equal(value, there.state_dict()[key]) for key, value in here.state_dict().items())
+    _, score = calibrated(data.numpy(), np.arange(20) % 3, 4, "direct")
+    found = sd.search_bits(model, data, score, steps=4, budget=1.0, candidates=(8, 4))
+    assert all(value.device.type == "cpu" for value in found.model.state_dict().values())
 
 
 def test_tensors_of_two_devices_do_not_meet(box: torch.device) -> None:
@@ -143,7 +148,7 @@ def test_tensors_of_two_devices_do_not_meet(box: torch.device) -> None:
 
 def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
     config = TrainConfig.model_validate(BASE)
-    for missing in ("cuda", "nowhere"):
+    for missing in ("cuda", "nowhere", "hpu", "meta"):
         if missing == "cuda" and torch.cuda.is_available():
             continue
         with pytest.raises(ConfigError, match=f"device {missing}"):

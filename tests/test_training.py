@@ -200,10 +200,24 @@ def test_dense_networks_with_norms_are_lowered(tmp_path: Path) -> None:
     assert network.certificate.proven and len(np.unique(network.neurons[0].thresholds, axis=0)) > 1
     inputs = np.random.default_rng(0).integers(0, 16, (20, 1, 28, 28))
     assert sd.verify(network, model, inputs, executors=("torch", "numpy")).agrees
-    with pytest.raises(ValueError, match="norms: is of dense nets; got recurrent"):
-        TrainConfig(norms=True, net="recurrent")
-    with pytest.raises(ValueError, match="got weight_scale shared"):
-        TrainConfig(norms=True, weight_scale="shared")
+    for options, message in (
+        ({"net": "recurrent"}, "norms: stand before hidden neurons of dense nets; got recurrent"),
+        ({"sizes": (784, 10)}, "norms: stand before hidden neurons"),
+        ({"weight_scale": "shared"}, "norms: would change the steps"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TrainConfig(norms=True, **options)
+    with pytest.raises(ConfigError, match="every batch needs two samples or more; got 51 in batches of 50"):
+        train(config, images(51, 0), images(50, 1), tmp_path / "one", quiet=True)
+    assert not (tmp_path / "one").exists()
+
+
+def test_levels_above_the_threshold_need_a_table_that_has_them() -> None:
+    with pytest.raises(ValueError, match="above: is of rest levels; got kind uniform"):
+        TrainConfig(above=2, kind="uniform")
+    with pytest.raises(ValueError, match="above: limits fitted decides it"):
+        TrainConfig(above=2, kind="rest", limits="fitted", float_state_epochs=1)
+    assert TrainConfig(above=2, kind="uniform", state_bits=32).above == 2  # studies have it in what all cells share
 
 
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])

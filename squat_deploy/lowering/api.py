@@ -90,12 +90,17 @@ def _extract(walk: Walk) -> dict[int, tuple[Neuron, LayerProof]]:
 
 
 def stale_tables(model: nn.Module) -> list[Fault]:
-    """Quantizers whose levels were changed in place: the trained model still decides by the old boundaries."""
+    """Quantizers whose levels were changed in place: the trained model still decides by the old boundaries.
+
+    Not those that learn their levels and are still in training mode: leaving it, as a copy does, settles them.
+    """
     rule, got = "levels do not change in place", "boundaries of other levels"
     return [
         Fault(f"{name} (StateQuantizer)", rule, got, "make a new StateQuantizer of the levels")
         for name, module in model.named_modules()
-        if isinstance(module, StateQuantizer) and not module.is_consistent()
+        if isinstance(module, StateQuantizer)
+        and not (module.learned and module.training)
+        and not module.is_consistent()
     ]
 
 

@@ -15,7 +15,6 @@ from squat_deploy.study.estimates import Estimate, Result, Results, accuracies, 
 from squat_deploy.study.measuring import spike_counts
 from squat_deploy.study.pictures import METHODS, pictures
 from squat_deploy.study.running import read_cells, read_study
-from squat_deploy.training.loop import TrainConfig
 
 _CAPTIONS = {
     "accuracy": "Accuracy against bits",
@@ -24,7 +23,6 @@ _CAPTIONS = {
     "spikes": "Spikes on the first test sample, first 64 neurons of each layer, after QAT+SQUAT at the fewest bits",
 }
 _CONFIG_SHOWN = ("dataset", "net", "sizes", "steps", "beta", "epochs", "batch", "learning_rate", "weight_scale")
-_SWITCHES_SHOWN = ("norms", "flip")  # where they are not as by default
 
 
 def write_report(stores: Sequence[Path], target: Path) -> None:
@@ -63,12 +61,10 @@ def _section(name: str, stored: str, results: Results, drawn: Iterable[tuple[str
 
 
 def _described(results: Results) -> str:
-    values = {key: _shared(results, key) for key in (*_CONFIG_SHOWN, *_SWITCHES_SHOWN, "samples")}
-    usual = {key: str(TrainConfig.model_fields[key].default) for key in _SWITCHES_SHOWN}
-    parts = [
-        f"{key} {value}" for key, value in values.items() if value not in ("", usual.get(key)) and key != "samples"
-    ]
-    return f"{', '.join([*parts, *_taken(values['samples'])])}."
+    values = {key: _shared(results, key) for key in _CONFIG_SHOWN}
+    parts = [f"{key} {value}" for key, value in values.items() if value]
+    parts += ["batch-norms"] if _shared(results, "norms") == "True" else []
+    return f"{', '.join([*parts, *_taken(_shared(results, 'samples'))])}."
 
 
 def _shared(results: Results, key: str) -> str:

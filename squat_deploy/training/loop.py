@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -49,8 +50,6 @@ CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 _EVALUATION_BATCH = 1000
 _LONG_RUN = 500  # batches
-# Convolutions of GPUs keep 10 bits of a number unless told otherwise (TF32), fewer than a sum of spikes has.
-_FULL_FLOAT32 = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
 _LOGIT_STEPS = 10  # spike counts of long sequences would saturate the softmax
 
 
@@ -133,10 +132,20 @@ class TrainConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _has_levels_above(self) -> TrainConfig:
+        if self.above is not None and self.state_bits != FLOAT_BITS:
+            if self.kind != "rest":
+                raise ValueError(f"above: is of rest levels; got kind {self.kind}")
+            if self.limits == "fitted":
+                raise ValueError("above: limits fitted decides it; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
     def _has_norms(self) -> TrainConfig:
-        if self.norms and (self.net != "dense" or self.weight_scale == "shared"):
-            got = self.net if self.net != "dense" else "weight_scale shared, whose steps a norm would change"
-            raise ValueError(f"norms: is of dense nets; got {got}")
+        if self.norms and (self.net != "dense" or len(self.sizes) < 3):
+            raise ValueError(f"norms: stand before hidden neurons of dense nets; got {self.net}, sizes {self.sizes}")
+        if self.norms and self.weight_scale == "shared":
+            raise ValueError("norms: would change the steps of weights with weight_scale shared; leave one of them out")
         return self
 
     @property
@@ -183,20 +192,21 @@ def train(
 
     Raises:
         ConfigError: `folder` holds a run already and `resume` is not set, or another configuration; no epoch is left to
-            train with quantization; or a device that is not there.
+            train with quantization; a device that is not there; or norms and a last batch of one sample.
         FileFormatError: a checkpoint that cannot be read.
     """
     if config.states_from >= config.epochs and {config.weight_bits, config.state_bits} != {FLOAT_BITS}:
         raise ConfigError(f"{config.states_from} of {config.epochs} epochs in float leave none with quantization")
     place = _place(device)
-    model = _fresh(config, training).to(place)
-    history, optimizer = _begun(config, folder, model, resume)
     count = config.samples or len(training.labels)
     inputs, labels = torch.from_numpy(training.inputs[:count]), torch.from_numpy(training.labels[:count])
+    _check_batches(config, len(labels))
+    model = _fresh(config, training).to(place)
+    history, optimizer = _begun(config, folder, model, resume)
     batches = -(-len(labels) // config.batch)
     if compiled is None:
         compiled = place.type == "cpu" and batches * config.epochs >= _LONG_RUN and shutil.which("g++") is not None
-    with torch.backends.cudnn.flags(**_FULL_FLOAT32), _progress(quiet) as progress:
+    with _full_float32(place), _progress(quiet) as progress:
         task = progress.add_task("training", total=batches * config.epochs, completed=batches * len(history), note="")
         for epoch in range(len(history), config.epochs):
             quantized = epoch >= config.float_epochs
@@ -219,14 +229,38 @@ def train(
     return model.eval(), history
 
 
+def _check_batches(config: TrainConfig, samples: int) -> None:
+    """Raises: ConfigError where a norm would take its statistics of one number."""
+    last = (samples - 1) % config.batch + 1
+    if config.norms and last == 1 and (config.encoding == "direct" or config.steps == 1):
+        rule = "norms: every batch needs two samples or more"
+        raise ConfigError(f"{rule}; got {samples} in batches of {config.batch}; choose another batch")
+
+
 def _place(device: str | torch.device | None) -> torch.device:
     """Where to train. Raises: ConfigError for a device that is not there."""
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=chosen).device
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {chosen}: torch cannot use it: {reason}; leave it out for a CPU") from error
+        probe = torch.zeros(1, device=chosen)
+        probe.cpu()  # nothing comes back from "meta"
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch built without CUDA asserts
+        raise ConfigError(f"device {chosen}: torch cannot use it: {str(error).splitlines()[0]}; choose cpu") from error
+    return probe.device
+
+
+@contextmanager
+def _full_float32(place: torch.device) -> Iterator[None]:
+    """Convolutions of GPUs keep 10 bits of a number unless told otherwise (TF32), fewer than a sum of spikes has."""
+    if place.type != "cuda":
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    settings = cudnn.conv
+    before, settings.fp32_precision = settings.fp32_precision, "ieee"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
 
 
 def _fresh(config: TrainConfig, training: Samples) -> nn.Sequential:

@@ -62,7 +62,7 @@ def quantize(
     input_bits: int = 8,
     encoding: Literal["direct", "sequence"] = "direct",
 ) -> nn.Module:
-    """A quantized copy of a float snnTorch model, in eval mode.
+    """A quantized copy of a float snnTorch model, in eval mode, on the CPU.
 
     `nn.Linear`, `nn.Conv2d` and `nn.Conv1d` become Brevitas layers with power-of-two scales, neurons without
     `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Layers and
@@ -250,11 +250,12 @@ def search_bits(
     most weights go first, since they save most.
 
     Args:
-        score: a function of a model, higher is better: accuracy on data of your own.
+        score: a function of a model, higher is better: accuracy on data of your own. It is given copies on the CPU.
         options: as for `quantize`.
 
     Raises: ConfigError as `quantize`, or if the widest candidate is already outside the budget.
     """
+    model = frozen_copy(model)
     named = dict(model.named_modules())
     sizes = {name: module.weight.numel() for name, module in named.items() if type(module) in _LAYERS}
     neurons = [name for name, module in named.items() if isinstance(module, NEURONS) and not module.state_quant]
