@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
 from torch import nn
 
 import squat_deploy as sd
+from squat_deploy.certificate import AtRisk
 from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
+from squat_deploy.lowering import extract
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer, state_quant
 from squat_deploy.training.layers import IntThenScaleLinear
 
@@ -455,3 +458,12 @@ def test_all_zero_weights_are_noted() -> None:
     layer = linear()
     layer.weight.data.zero_()
     assert sd.lower(nn.Sequential(layer, leaky()), SPEC, 3).certificate.layers[0].note == "all weights are zero"
+
+
+def test_every_table_at_risk_gives_an_example_first() -> None:
+    """So that all channels at risk can be moved clear at once, however many examples one of them has."""
+    risks = [[AtRisk(neuron, 0, total, 1) for total in range(neuron % 6)] for neuron in range(300)]
+    found = extract._examples([SimpleNamespace(examples=tuple(own)) for own in risks])  # type: ignore[misc]
+    assert len(found) == 256 and [(x.neuron, x.synaptic_sum) for x in found[:2]] == [(1, 0), (2, 0)]
+    assert {x.neuron for x in found} == {neuron for neuron in range(300) if neuron % 6}
+    assert extract._examples([]) == ()

@@ -220,6 +220,21 @@ def test_levels_above_the_threshold_need_a_table_that_has_them() -> None:
     assert TrainConfig(above=2, kind="uniform", state_bits=32).above == 2  # studies have it in what all cells share
 
 
+def test_trainings_go_on_where_loops_cannot_be_compiled(
+    compiler: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For want of Python's headers, say: the same bits, more slowly, and the reason is told."""
+    config, data = CONFIG.model_copy(update={"beta": 0.8125}), (images(100, 0), images(50, 1))  # not compiled before
+    expected, _ = train(config, *data, tmp_path / "eager", quiet=True, compiled=False)
+    monkeypatch.setattr(loop, "_LONG_RUN", 1)
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("false",))
+    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
+    with pytest.warns(UserWarning, match="several times slower: loops cannot be compiled: InvalidCxxCompiler"):
+        model, history = train(config, *data, tmp_path / "run", quiet=True)
+    assert len(history) == config.epochs
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in expected.state_dict().items())
+
+
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_devices_draw_the_same_batches(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU is given does not depend on it; there are none where the tests usually run."""

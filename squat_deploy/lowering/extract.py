@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from squat_deploy.transition import reachable_states
 ENUMERATION_LIMIT = 2**25  # (state, sum) combinations a layer on which the neuron itself is run
 MAX_SUM_RANGE = 2**25
 _CHUNK = 2**18
-_EXAMPLES = 5
+_EXAMPLES = 5  # of one table
+_EXAMPLES_OF_A_LAYER = 256  # enough to move every channel at risk clear at once (`settle_norms`)
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,9 +296,15 @@ def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerate
         enumerated=enumerated,
         exhaustive=exhaustive,
         at_risk=at_risk,
-        examples=tuple(example for t in tables for example in t.examples)[:_EXAMPLES],
+        examples=_examples(tables),
         note="; ".join(notes),
     )
+
+
+def _examples(tables: list[_Table]) -> tuple[AtRisk, ...]:
+    """The first of every table, then the second ones, and so on."""
+    ranked = zip_longest(*(table.examples for table in tables))
+    return tuple(example for row in ranked for example in row if example is not None)[:_EXAMPLES_OF_A_LAYER]
 
 
 def _signed(bounds: tuple[int, int]) -> tuple[int, int]:

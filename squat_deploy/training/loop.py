@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -35,7 +36,7 @@ from squat_deploy.training.models import (
     recurrent_lif_net,
 )
 from squat_deploy.training.scaling import match_currents
-from squat_deploy.training.sequence import leaves, run_sequence
+from squat_deploy.training.sequence import leaves, run_sequence, why_not_compiled
 
 
 def _width(bits: int) -> int:
@@ -184,7 +185,7 @@ def train(
 
     Args:
         compiled: run neurons as compiled loops (the same numbers, several times faster; needs a C++ compiler); by
-            default on a CPU where the run is long enough to win back the time of compiling.
+            default on a CPU where the run is long enough to win back the time of compiling and it can be done.
         device: to train on; a GPU by default where torch finds one. Batches are drawn on the CPU, so that they are the
             same on every device; what is computed of them differs by rounding.
 
@@ -206,6 +207,7 @@ def train(
     batches = -(-len(labels) // config.batch)
     if compiled is None:
         compiled = place.type == "cpu" and batches * config.epochs >= _LONG_RUN and shutil.which("g++") is not None
+        compiled = compiled and _compiles(model, inputs[: config.batch], config, len(history))
     with _full_float32(place), _progress(quiet) as progress:
         task = progress.add_task("training", total=batches * config.epochs, completed=batches * len(history), note="")
         for epoch in range(len(history), config.epochs):
@@ -246,6 +248,17 @@ def _place(device: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError, ImportError) as error:  # torch built without CUDA asserts
         raise ConfigError(f"device {chosen}: torch cannot use it: {str(error).splitlines()[0]}; choose cpu") from error
     return probe.device
+
+
+def _compiles(model: nn.Module, inputs: Tensor, config: TrainConfig, epoch: int) -> bool:
+    """Whether loops can be compiled here; says so where not."""
+    direct = config.encoding == "direct"
+    set_state_quantization(model, epoch >= config.states_from)
+    options: Any = {"direct": direct, "quantized": epoch >= config.float_epochs}
+    why = why_not_compiled(model, _shown(inputs, direct), config.steps, **options)
+    if why is not None:
+        warnings.warn(f"training goes on several times slower: loops cannot be compiled: {why}", stacklevel=3)
+    return why is None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -179,6 +180,20 @@ def run_sequence(
             together = call(values if still else values.flatten(0, 1))
             values = together if still else together.reshape(steps, -1, *together.shape[1:])
     return values.expand(steps, *values.shape) if still else values
+
+
+def why_not_compiled(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool, quantized: bool) -> str | None:
+    """What keeps a batch from running in compiled loops on this machine; None where nothing does.
+
+    Tried on a copy, forwards and backwards: the model is left as it is, and then finds the loops compiled.
+    """
+    options: dict[str, Any] = {"direct": direct, "quantize_weights": quantized, "compiled": True}
+    try:
+        run_sequence(copy.deepcopy(model), inputs, steps, **options).sum().backward()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:  # of Dynamo, Inductor, or the C++ compiler
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        return next((line for line in lines if "error:" in line), lines[0])  # that of the compiler, if it ran
+    return None
 
 
 def _integer_weight(module: IntThenScaleLinear) -> tuple[Tensor, Tensor]:
