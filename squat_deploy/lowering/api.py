@@ -57,15 +57,18 @@ def lower(
     model = frozen_copy(model)
     walk = walk_program(model, spec, steps)
     walk.faults += stale
-    found = _extract(walk, readout) if not walk.faults else {}
+    found = _extract(walk) if not walk.faults else {}
     if walk.faults:
         raise LoweringError(tuple(walk.faults))
-    certificate = Certificate(tuple(found[index][1] for index in sorted(found)))
+    certificate = Certificate(tuple(proof for _, proof in found.values()))
     if not certificate.proven and not allow_unproven:
         unproven = (proof for proof in certificate.layers if not proof.proven)
         raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
     layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(walk.layers))
     network = Network(spec, layers, steps, certificate, name, tuple(walk.wires), readout)
+    if (rule := broken_readout(readout, network.neurons[-1])) is not None:
+        hint = 'use reset_delay=True and neurons with one state, or readout="count"'
+        raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))
     if (rule := broken_rule(network)) is not None:
         raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))
     if certificate.proven:
@@ -73,21 +76,17 @@ def lower(
     return network
 
 
-def _extract(walk: Walk, readout: Readout) -> dict[int, tuple[Neuron, LayerProof]]:
-    """Table and proof of every neuron layer by its position; of the last one first, since it must suit the readout."""
-    pending = {index: layer for index, layer in enumerate(walk.layers) if isinstance(layer, PendingNeuron)}
-    last = next(reversed(pending))
-    results = {last: extract_layer(pending.pop(last))}
-    _check_readout(readout, results[last])
-    results |= {index: extract_layer(layer) for index, layer in pending.items()}
-    walk.faults += [result for _, result in sorted(results.items()) if isinstance(result, Fault)]
-    return {index: result for index, result in results.items() if not isinstance(result, Fault)}
-
-
-def _check_readout(readout: Readout, output: tuple[Neuron, LayerProof] | Fault) -> None:
-    if not isinstance(output, Fault) and (rule := broken_readout(readout, output[0])) is not None:
-        hint = 'use reset_delay=True and neurons with one state, or readout="count"'
-        raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))
+def _extract(walk: Walk) -> dict[int, tuple[Neuron, LayerProof]]:
+    """The table and the proof of every neuron layer by its position."""
+    found: dict[int, tuple[Neuron, LayerProof]] = {}
+    for index, layer in enumerate(walk.layers):
+        if isinstance(layer, PendingNeuron):
+            result = extract_layer(layer)
+            if isinstance(result, Fault):
+                walk.faults.append(result)
+            else:
+                found[index] = result
+    return found
 
 
 def stale_tables(model: nn.Module) -> list[Fault]:
