@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
@@ -106,6 +106,12 @@ def _emit(document: dict[str, Any], as_json: bool, *tables: Table | str) -> None
         return
     for table in tables:
         console.print(table)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    """Prints what is exact and yet probably not what the user wants, on stderr."""
+    for text in warnings:
+        Console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(text)}", highlight=False, soft_wrap=True)
 
 
 def _array(path: Path) -> NDArray[Any]:
@@ -547,6 +553,7 @@ def _finish(agreement: Agreement, as_json: bool, document: dict[str, Any] | None
         console.print(agreement_table(agreement))
         for reason in agreement.not_run:
             console.print(f"not run: {_escaped(reason)}", highlight=False)
+        _warn(agreement.warnings)
     if not agreement.agrees:
         if not as_json:
             first = next(row for row in agreement.rows if row.mismatches)

@@ -9,6 +9,10 @@ class SquatError(Exception):
     """Base of all errors of this package; the command line prints its text and exits with 1."""
 
 
+class SquatWarning(UserWarning):
+    """Something that is exact and yet probably not what the user wants; the command line prints it and goes on."""
+
+
 class ConfigError(SquatError):
     """An option, an argument or a configuration file that cannot be used."""
 

@@ -41,10 +41,12 @@ class Agreement:
 
     Attributes:
         not_run: what was left out, and why.
+        warnings: what a reader should know although nothing differs.
     """
 
     rows: tuple[ExecutorRow, ...]
     not_run: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -53,4 +55,9 @@ class Agreement:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {"agrees": self.agrees, "executors": [asdict(row) for row in self.rows], "not_run": list(self.not_run)}
+        return {
+            "agrees": self.agrees,
+            "executors": [asdict(row) for row in self.rows],
+            "not_run": list(self.not_run),
+            "warnings": list(self.warnings),
+        }
