@@ -192,7 +192,9 @@ def _joint_boundaries(probe: NeuronProbe, states: FloatArray, limit: np.float32,
     if len(probe.kind.states) == 1:
         return membrane
     others = np.concatenate([_bisect(probe, states, limit, d) for d in range(len(probe.kind.states) - 1)], axis=1)
-    first = membrane[:, fire - 1 : fire] if fire else np.full((len(states), 1), -np.inf, dtype=np.float32)
+    first = np.full((len(states), 1), np.inf if fire else -np.inf, dtype=np.float32)  # where it never or always fires
+    if 0 < fire <= membrane.shape[1]:
+        first = membrane[:, fire - 1 : fire]
     below, above = membrane[:, : max(fire - 1, 0)], membrane[:, fire:]
     early, late = np.where(others < first, others, -np.inf), np.where(others < first, np.inf, others)
     front = np.sort(np.concatenate([early, below], axis=1), axis=1)
