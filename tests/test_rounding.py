@@ -32,6 +32,7 @@ from squat_deploy.lowering.rounding import (
     sums_exactly,
     synaptic_error,
 )
+from squat_deploy.training.neurons import spike_value
 
 STEPS = [0.1, 1 / 255, 0.3, 1 / 3, 0.7]
 
@@ -139,7 +140,7 @@ def test_one_scale_after_the_sum():
 def test_batch_norms(affine: bool):
     """In every layout torch takes; the smallest variances and means that cancel are the worst."""
     torch.manual_seed(0)
-    norm = nn.BatchNorm2d(8, affine=affine).eval()
+    norm = nn.BatchNorm2d(8, affine=affine).eval().requires_grad_(False)
     worst = 0.0
     for trial in range(60):
         norm.running_mean.normal_(0, 3)
@@ -272,6 +273,16 @@ def test_far_from_every_decision_the_same_is_proven(front: str):
     inputs = np.random.default_rng(0).integers(0, 2, (20, *spec.shape))
     assert network.certificate.proven
     assert sd.verify(network, model, inputs, executors=["torch", "numpy"]).agrees
+
+
+def test_a_spike_is_worth_what_float32_holds_of_its_factor():
+    neuron = _neurons(1.0, graded_spikes_factor=2**24 + 1)
+    front = QuantLinear(1, 1, bias=False, weight_quant=Int8WeightPerTensorFixedPoint, weight_bit_width=4)
+    model = nn.Sequential(_weights(front, 4.0), neuron, _weights(_one(), 2.0**-24), _neurons(5.0)).eval()
+    network = sd.lower(model, sd.InputSpec((1,)), 4)
+    assert sd.verify(network, model, np.array([[0], [1]]), executors=["torch", "numpy"]).agrees
+    with torch.no_grad():
+        assert neuron(torch.full((1, 1), 3.0)).item() == spike_value(neuron) == 2.0**24
 
 
 def test_the_largest_error_of_a_window_is_that_of_its_maximum():
