@@ -129,6 +129,22 @@ def test_lapicque_of_odd_parameters_is_refused(name: str, value: float) -> None:
         sd.lower(nn.Sequential(layer, neuron), sd.InputSpec((2,)), 4)
 
 
+@pytest.mark.parametrize("kind", [snn.Leaky, snn.Synaptic])
+def test_neurons_that_always_fire_beside_others(kind: type[nn.Module]) -> None:
+    """One threshold below the lowest level, one between them, one above the highest."""
+    two = {"alpha": 0.9} if kind is snn.Synaptic else {}
+    levels = state_quant(1, threshold=1.0, lower_limit=-1.75)  # 0.75 and 1.2
+    thresholds = torch.tensor([0.7, 0.9, 1.3])
+    neuron = kind(beta=0.9, threshold=thresholds, reset_mechanism="none", init_hidden=True, state_quant=levels, **two)
+    torch.manual_seed(0)
+    model = nn.Sequential(QuantLinear(6, 3, bias=False, **FIXED), neuron).eval()
+    network = sd.lower(model, sd.InputSpec((6,)), 5)
+    inputs = np.random.default_rng(0).integers(0, 2, (40, 6))
+    assert_agrees(sd.verify(network, model, inputs, executors=["torch", "numpy", "c++"]))
+    scores = sd.simulate(network, inputs).scores
+    assert (scores[:, 0] == 5).all() and 0 < scores[:, 1].sum() < 200 and not scores[:, 2].any()
+
+
 @pytest.mark.parametrize("kind", [snn.Leaky, snn.Synaptic, snn.RSynaptic, snn.RLeaky])
 @pytest.mark.parametrize("threshold", [5.0, -5.0])
 @pytest.mark.parametrize("reset", ["none", "zero", "subtract"])
