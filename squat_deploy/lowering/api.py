@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 from torch import nn
 
 from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenError
+from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_environment
 from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.program import Program
-from squat_deploy.lowering.selftest import self_test
+from squat_deploy.lowering.selftest import of_libraries, self_test
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import finished, program_of, walk_calls
 from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.readout import Readout
 from squat_deploy.rules import broken_readout, broken_rule
+from squat_deploy.synapses import Conv2d
 from squat_deploy.training.copying import frozen_copy, undisturbed
 
 MAX_STEPS = 65_535
@@ -46,6 +49,8 @@ def lower(
         LoweringError: the model cannot be lowered; lists every fault.
         NotProvenError: it can, but some layer is not proven, and `allow_unproven` is not set.
     """
+    environment = read_environment(model)
+    refuse_environment(environment)
     with undisturbed():
         pristine, _, walk = walked(model, spec, steps)
         walk = finished(walk)
@@ -56,6 +61,7 @@ def lower(
         if unproven and not allow_unproven:
             raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
         network = built(walk, found, steps, readout, name)
+        network = replace(network, certificate=granted(network, pristine, environment))
         self_test(network, pristine, walk.returned)
     return network
 
@@ -114,6 +120,15 @@ def built(
     if (rule := broken_rule(network)) is not None:
         raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))
     return network
+
+
+def granted(network: Network, model: nn.Module, environment: dict[str, str]) -> Certificate:
+    """The certificate of a network, with all that it takes for granted."""
+    proofs = network.certificate.layers
+    convolutions = any(isinstance(layer, Conv2d) for layer in network.layers)
+    own_code = not of_libraries(model)
+    told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, own_code=own_code)
+    return Certificate(proofs, environment, told)
 
 
 def stale_tables(model: nn.Module) -> list[Fault]:

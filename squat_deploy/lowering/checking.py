@@ -10,6 +10,7 @@ from torch import nn
 from squat_deploy.certificate import LayerProof
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.api import built, extracted, walked
+from squat_deploy.lowering.environment import read_environment, refuse_environment
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.selftest import self_test
 from squat_deploy.lowering.walk import PendingNeuron, Walk, plain_name
@@ -43,6 +44,7 @@ def check(model: nn.Module, spec: InputSpec, steps: int) -> tuple[CheckedLayer, 
     """
     with undisturbed():
         try:
+            refuse_environment(read_environment())
             pristine, program, walk = walked(model, spec, steps)
         except LoweringError as error:
             return _refused(error.faults, set())

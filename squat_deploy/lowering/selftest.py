@@ -52,7 +52,7 @@ def self_test(network: Network, model: nn.Module, returned: Sequence[Returned]) 
         run = tested.run(used, inputs)
         said = of_sequential(run.returned[0], *tested.last(run)) if is_plain(model) else returned
         tested.check(inputs, run, said)
-        if inputs.shape[tested.axis] == SMALL and not _of_libraries(model):
+        if inputs.shape[tested.axis] == SMALL and not of_libraries(model):
             tested.repeat(used, inputs, run, said)
 
 
@@ -104,6 +104,10 @@ class _Tested:
 
     def check(self, inputs: NDArray[np.int64], run: OwnRun, returned: Sequence[Returned]) -> None:
         """The model's traces and results against the network's."""
+        if lost := [neuron.name for neuron in self.network.neurons if not run.traces]:
+            got = "neurons that it runs and its modules() do not have"
+            hint = "keep modules as attributes, in nn.ModuleList or in nn.ModuleDict, not in a list or dict"
+            raise LoweringError((Fault(lost[0], "every module is registered in the model", got, hint),))
         tally = Tally()
         compare_run(tally, self.network, simulate(self.network, inputs, trace=True).trace or (), run, returned, 0)
         if tally.mismatches:
@@ -139,7 +143,7 @@ class _Tested:
             count = f"{tally.mismatches:,} of {tally.values:,} values"
             text = f"not proven, and {count} differ from the model's in a test, first at {where}"
             warnings.warn(SquatWarning(text), stacklevel=2)
-        elif _of_libraries(self.model):
+        elif of_libraries(self.model):
             raise InternalError(f"the integers differ from the trained model at {where}; please report this")
         else:
             raise LoweringError((Fault(tally.layer or "model", _RULE, where, _EFFECTS),))
@@ -179,6 +183,6 @@ def same(run: OwnRun, other: OwnRun) -> bool:
     )
 
 
-def _of_libraries(model: nn.Module) -> bool:
+def of_libraries(model: nn.Module) -> bool:
     """Whether nothing of it is the user's code."""
     return all(type(module).__module__.split(".")[0] in _LIBRARIES for module in model.modules())

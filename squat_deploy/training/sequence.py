@@ -179,10 +179,10 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
         if counts <= {1} and (direct or values is first):
             return False
         if most not in (0, 1, steps):
-            raise ConfigError(
-                f"the model runs {most} time steps in one call; steps={steps} were asked for; "
-                f"if its forward loops over time, ask for steps={most}"
-            )
+            hint = f"if its forward loops over time, ask for steps={most}"
+            if values is inputs and not direct and most == inputs.shape[1]:
+                hint = "that is how many samples it was given: time comes first, inputs are (steps, batch, ...)"
+            raise ConfigError(f"the model runs {most} time steps in one call; steps={steps} were asked for; {hint}")
     if failed is not None:
         raise failed
     return False
