@@ -473,10 +473,10 @@ def test_refusals(case: str) -> None:
 
 
 def test_other_steps_than_the_loop() -> None:
-    with pytest.raises(
-        ConfigError,
-        match=r"^the model runs 6 time steps in one call; steps=5 were asked for; if its forward loops over time, ask for steps=6$",
-    ):
+    message = (
+        "the model runs 6 time steps in one call; steps=5 were asked for; if its forward loops over time, ask for "
+    )
+    with pytest.raises(ConfigError, match=f"^{message}steps=6$"):
         sd.lower(Looped().eval(), FLAT, 5)
 
 

@@ -1,10 +1,11 @@
-"""What a proof takes for granted of the machine and of torch, read where a model is lowered and where it is verified."""
+"""What a proof takes for granted of the machine and of torch, read where a model is lowered and where it is run."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,13 +31,11 @@ def read_environment(model: nn.Module | None = None) -> dict[str, str]:
         "default dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "autocast": _autocast(),
         "float32 products": _told(torch.get_float32_matmul_precision),
-        "oneDNN": "on" if torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled else "off",  # type: ignore[attr-defined]
+        "oneDNN": _on(torch.backends.mkldnn, bool(torch.backends.mkldnn.enabled)),  # type: ignore[attr-defined]
         "oneDNN float32": ", ".join(f"{name} {_precision(name)}" for name in _OPERATIONS),
         "oneDNN fpmath": next((os.environ[name] for name in _FPMATH if os.environ.get(name)), "strict")[:100].lower(),
-        "NNPACK": "on" if torch.backends.nnpack.is_available() and torch._C._get_nnpack_enabled() else "off",
-        "CUDA TF32": _told(
-            lambda: f"products {_flag(torch.backends.cuda.matmul)}, cuDNN {_flag(torch.backends.cudnn)}"
-        ),
+        "NNPACK": _on(torch.backends.nnpack, torch._C._get_nnpack_enabled()),
+        "CUDA TF32": _told(_tf32),
         "denormals": "kept" if _keeps_denormals() else "flushed to zero",
         "rounding": "to nearest" if _rounds_to_nearest() else "another way",
         "deterministic algorithms": str(torch.are_deterministic_algorithms_enabled()).lower(),
@@ -101,6 +100,8 @@ def assumptions_of(
         "Every sequence starts at rest: the model's neurons are reset before each, by forward itself or by its caller.",
         f"Every input is k * {spec.step!r} in float32 with an integer k in {spec.low}..{spec.high}{same}.",
     ]
+    if (place := environment.get("model on", "cpu")) != "cpu":
+        told.append(f"The model was on {place} and was copied to a CPU; on {place} it may compute something else.")
     if convolutions:
         told.append(
             "Convolutions are sums of products, computed directly or as matrix products and not by Winograd's method "
@@ -133,8 +134,13 @@ def _told(ask: Callable[[], str]) -> str:
         return "mixed settings"
 
 
-def _flag(backend: object) -> str:
-    return "allowed" if getattr(backend, "allow_tf32", False) else "off"
+def _tf32() -> str:
+    on = {True: "allowed", False: "off"}
+    return f"products {on[torch.backends.cuda.matmul.allow_tf32]}, cuDNN {on[torch.backends.cudnn.allow_tf32]}"
+
+
+def _on(backend: Any, enabled: bool) -> str:
+    return "on" if backend.is_available() and enabled else "off"
 
 
 def _autocast() -> str:
