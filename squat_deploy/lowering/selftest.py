@@ -121,12 +121,11 @@ class _Tested:
             compare_returned(tally, self.network, layers, plain, returned, 0)
         if tally.mismatches:
             self._differs(tally, inputs, run)
-        goes_on = self.looped and not same(run, self.run(used, inputs, at_rest=False))
         if not same(run, self.run(used, inputs)):
             got = "another result in the second sequence, with all neurons at rest again"
             hint = "keep all states in the neurons, and let nothing depend on the calls before or on chance"
             raise LoweringError((Fault("model", "every sequence starts as the first one", got, hint),))
-        if goes_on:
+        if self.looped and not same(run, self.run(used, inputs, at_rest=False)):
             warnings.warn(SquatWarning(KEPT), stacklevel=2)
 
     def _differs(self, tally: Tally, inputs: NDArray[np.int64], run: OwnRun) -> None:
