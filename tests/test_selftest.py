@@ -78,7 +78,8 @@ def loop(how: str, steps: int = 25) -> Loop:
 WHOLE = CLASSES * 25
 RETURNED = {
     "stack": WHOLE, "batch first": WHOLE, "list": WHOLE, "lists": 2 * WHOLE, "tuple": 2 * WHOLE, "dict": 2 * WHOLE,
-    "membranes": WHOLE, "mean": CLASSES, "sum": CLASSES, "count": CLASSES, "last": 2 * CLASSES, "unknown": 0, "nothing": 0,
+    "membranes": WHOLE, "mean": CLASSES, "sum": CLASSES, "count": CLASSES, "last": 2 * CLASSES,
+    "unknown": 0, "nothing": 0,
 }  # fmt: skip
 
 
@@ -105,9 +106,10 @@ def test_what_a_loop_returns_is_compared_where_it_is_recognised(how: str) -> Non
     assert agreement.agrees and agreement.rows[0].values == 9 * (traces + 1 + RETURNED[how])
 
 
-@pytest.mark.parametrize(
-    ("spec", "steps"), [(DIRECT, 1), (DIRECT, 3), (DIRECT, 100), (FRAMES, 8), (FRAMES, 30), (FRAMES, 300)]
-)
+LENGTHS = [(DIRECT, 1), (DIRECT, 3), (DIRECT, 100), (FRAMES, 8), (FRAMES, 30), (FRAMES, 300)]
+
+
+@pytest.mark.parametrize(("spec", "steps"), LENGTHS)
 def test_a_fixed_loop_of_any_length(spec: sd.InputSpec, steps: int) -> None:
     """`lower`, `check` and `verify` agree on it."""
     model = loop("tuple", steps)
