@@ -52,7 +52,7 @@ def lower(
     environment = read_environment(model)
     refuse_environment(environment)
     with undisturbed():
-        pristine, _, walk = walked(model, spec, steps)
+        pristine, program, walk = walked(model, spec, steps)
         walk = finished(walk)
         found = {} if walk.faults else extracted(walk)
         if walk.faults:
@@ -62,7 +62,7 @@ def lower(
             raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
         network = built(walk, found, steps, readout, name)
         network = replace(network, certificate=granted(network, pristine, environment))
-        self_test(network, pristine, walk.returned)
+        self_test(network, pristine, program)
     return network
 
 

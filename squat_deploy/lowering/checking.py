@@ -59,7 +59,7 @@ def check(model: nn.Module, spec: InputSpec, steps: int) -> tuple[CheckedLayer, 
         if walk.faults:
             return (*rows, *_refused(walk.faults, {row.layer for row in rows}))
         try:
-            self_test(built(done, found, steps), pristine, done.returned)
+            self_test(built(done, found, steps), pristine, program)
         except LoweringError as error:
             return _told_apart(rows, error.faults)
     return tuple(rows)

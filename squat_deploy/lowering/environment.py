@@ -47,7 +47,7 @@ def read_environment(model: nn.Module | None = None) -> dict[str, str]:
 
 def refuse_environment(environment: Mapping[str, str]) -> None:
     """Raises: LoweringError where torch does not compute in float32 now; each fault says what to set."""
-    reduced = [name for name in _OPERATIONS if _precision(name) not in ("none", "ieee")]
+    reduced = [name for name in _OPERATIONS if _precision(name) != "float32"]
     rules = [
         ("autocast", "off", "lower outside of torch.autocast"),
         ("default dtype", "float32", "call torch.set_default_dtype(torch.float32)"),
@@ -150,7 +150,8 @@ def _autocast() -> str:
 
 def _precision(operation: str) -> str:
     """How oneDNN computes float32, where this torch has that setting."""
-    return str(getattr(getattr(torch.backends.mkldnn, operation, None), "fp32_precision", "none"))
+    stated = str(getattr(getattr(torch.backends.mkldnn, operation, None), "fp32_precision", "none"))
+    return "float32" if stated in ("none", "ieee") else stated
 
 
 def _keeps_denormals() -> bool:

@@ -46,11 +46,13 @@ class Program:
         neurons: every neuron call, in the order in which they run.
         result: the value that leaves the model.
         returned: what is recognised of what the model returns, where it was run to find out.
+        looped: whether one call of the model runs all time steps.
     """
 
     neurons: tuple[Call, ...]
     result: Call
     returned: tuple[Returned, ...] = ()
+    looped: bool = False
 
     def calls(self) -> Iterator[Call]:
         """All calls, each after what it takes."""

@@ -19,9 +19,10 @@ from squat_deploy.agreement.comparing import compare_returned, compare_run
 from squat_deploy.agreement.returned import Returned, of_sequential
 from squat_deploy.agreement.tally import Tally
 from squat_deploy.errors import Fault, InternalError, LoweringError, SquatWarning
+from squat_deploy.lowering.program import Program
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.simulator import simulate
-from squat_deploy.training.sequence import OwnRun, is_plain, loops_over_time, own_run
+from squat_deploy.training.sequence import OwnRun, is_plain, own_run
 
 LARGE, SMALL = 255, 2
 _BYTES = 2**27  # of the traces of a batch, the model's and the network's
@@ -36,21 +37,21 @@ _EFFECTS = (
 )
 
 
-def self_test(network: Network, model: nn.Module, returned: Sequence[Returned]) -> None:
+def self_test(network: Network, model: nn.Module, program: Program) -> None:
     """Compares batches of inputs with the model itself.
 
     Args:
         model: as it was before it was recorded, in eval mode; copies of it are run.
-        returned: what of its results is recognised.
+        program: what was recorded: whether it loops over time, and what of its results is recognised.
 
     Raises: LoweringError where a model of the user's code differs, InternalError where one of library modules does.
     Warns: SquatWarning where layers that are not proven differ, or a loop goes on from the states of the call before.
     """
-    tested = _Tested(network, model)
+    tested = _Tested(network, model, program.looped)
     for inputs in batches(network):
         used = copy.deepcopy(model)
         run = tested.run(used, inputs)
-        said = of_sequential(run.returned[0], *tested.last(run)) if is_plain(model) else returned
+        said = of_sequential(run.returned[0], *tested.last(run)) if is_plain(model) else program.returned
         tested.check(inputs, run, said)
         if inputs.shape[tested.axis] == SMALL and not of_libraries(model):
             tested.repeat(used, inputs, run, said)
@@ -81,12 +82,10 @@ def _inputs(spec: InputSpec, steps: int, size: int, rng: np.random.Generator) ->
 class _Tested:
     """A network and its model, called on the same inputs."""
 
-    def __init__(self, network: Network, model: nn.Module) -> None:
-        self.network, self.model = network, model
+    def __init__(self, network: Network, model: nn.Module, looped: bool) -> None:
+        self.network, self.model, self.looped = network, model, looped
         self.direct = network.input.encoding == "direct"
         self.axis = 0 if self.direct else 1
-        sample = self._real(_inputs(network.input, network.steps, 1, np.random.default_rng(0)))
-        self.looped = not is_plain(model) and loops_over_time(model, sample, network.steps, direct=self.direct)
 
     def _real(self, inputs: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy((inputs * self.network.input.step).astype(np.float32))

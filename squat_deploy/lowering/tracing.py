@@ -202,7 +202,7 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     with torch.no_grad(), alone(model), _recording(recorder), watched(model) as traces:
         result = _ran(lambda: model(_marked(entry, root)))
     program = fold(recorder.neurons, recorder.states, root, _traced_parts(result), stepwise=looped and not direct)
-    return replace(program, returned=recognised(result, recorder.names, traces))
+    return replace(program, returned=recognised(result, recorder.names, traces), looped=looped)
 
 
 def _ran(call: Callable[[], Any]) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import nn
 
-from squat_deploy.agreement.returned import Returned
 from squat_deploy.errors import Fault
 from squat_deploy.joins import Join, Range
 from squat_deploy.lowering.current import Current
@@ -105,7 +104,6 @@ class Walk:
     Attributes:
         late: neurons whose spikes were taken before they ran.
         end: position of the output layer, once it is known.
-        returned: what is recognised of what the model returns.
     """
 
     spec: InputSpec
@@ -115,7 +113,6 @@ class Walk:
     late_sizes: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     end: int | None = None
-    returned: tuple[Returned, ...] = ()
     _ranges: dict[int, Range] = field(default_factory=dict)
 
     def fault(self, name: str, rule: str, got: object, hint: str) -> None:

@@ -27,7 +27,7 @@ def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
 
 def walk_calls(model: nn.Module, program: Program, spec: InputSpec) -> Walk:
     """Every call given to its handler, in order; layers that nothing takes are still there."""
-    walk = Walk(spec, returned=program.returned)
+    walk = Walk(spec)
     for name, module in model.named_modules():
         if module._forward_hooks or module._forward_pre_hooks:
             label = f"{name or 'model'} ({type(module).__name__})"
