@@ -64,8 +64,9 @@ def verify(
         from squat_deploy.lowering.environment import differences, read_environment
 
         assert model is not None
-        warnings = differences(network.certificate, read_environment(model))
-        rows.insert(0, torch_row(network, model, checked, reference, labels))
+        row, told = torch_row(network, model, checked, reference, labels)
+        rows.insert(0, row)
+        warnings = (*differences(network.certificate, read_environment(model)), *told)
     if "c++" in chosen:
         try:
             rows.append(

@@ -79,7 +79,7 @@ def compare_returned(
     tally: Tally, network: Network, layers: Sequence[LayerTrace], run: OwnRun, returned: Iterable[Returned], start: int
 ) -> None:
     """What the model returned, where it is recognised."""
-    places = {name: index for index, name in enumerate(_names_of(network, run.traces))} if run.traces else None
+    places = {name: index for index, name in enumerate(names_of(network, run.traces))} if run.traces else None
     for said in returned:
         index = _index_of(network, said.layer) if places is None else places.get(said.layer)
         if index is None:
@@ -116,7 +116,7 @@ def _flat(values: Tensor, axes: int) -> NDArray[Any]:
     return (wide.flatten(axes - 1) if wide.ndim >= axes else wide).cpu().numpy()
 
 
-def _names_of(network: Network, traces: Mapping[str, Any]) -> list[str]:
+def names_of(network: Network, traces: Mapping[str, Any]) -> list[str]:
     """The model's names of the network's neuron layers, in their order. Raises: ConfigError, as `traces_of`."""
     names = [neuron.name for neuron in network.neurons]
     if len(set(names)) == len(names) and set(names) <= set(traces):
@@ -132,7 +132,7 @@ def traces_of(network: Network, traces: Mapping[str, T]) -> list[T]:
 
     Raises: ConfigError where the model has other neuron layers.
     """
-    return [traces[name] for name in _names_of(network, traces)]
+    return [traces[name] for name in names_of(network, traces)]
 
 
 def compare_traces(reference: Result, result: Result, samples: int | None = None) -> Tally:

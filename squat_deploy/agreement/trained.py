@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.agreement.comparing import accuracy_of, compare_run, traces_of
+from squat_deploy.agreement.comparing import accuracy_of, compare_run, names_of, traces_of
 from squat_deploy.agreement.result import ExecutorRow
 from squat_deploy.agreement.returned import Returned
 from squat_deploy.agreement.tally import Tally
@@ -30,10 +30,12 @@ _BATCH = 500
 
 def torch_row(
     network: Network, model: nn.Module, inputs: IntArray, reference: Result, labels: NDArray[Any] | None
-) -> ExecutorRow:
+) -> tuple[ExecutorRow, tuple[str, ...]]:
     """The trained model in batches, on the CPU, each on a copy of its own; the user's model stays as it is.
 
     Every spike and every membrane is compared, what the model returns where it is recognised, and the class.
+
+    Returns: the row, and what a reader should know: where this model's layers have other names than the network's.
     """
     import torch
 
@@ -43,7 +45,7 @@ def torch_row(
         model = frozen_copy(model)
         direct = network.input.encoding == "direct"
         real = torch.from_numpy((inputs * network.input.step).astype(np.float32))
-        looped, returned = _form(network, model, real[:1] if direct else real[:, :1])
+        looped, returned, warnings = _form(network, model, real[:1] if direct else real[:, :1])
         samples, tally, seconds = len(reference.scores), Tally(), 0.0
         classes = np.zeros_like(reference.classes)
         for start in range(0, samples, _BATCH):
@@ -56,7 +58,8 @@ def torch_row(
     tally.compare("class", reference.classes, classes)
     accuracy = accuracy_of(classes, labels)
     counts = tally.values, tally.mismatches, tally.first
-    return ExecutorRow("torch", samples, network.steps, *counts, accuracy, samples / seconds)
+    rate = samples / seconds if seconds else None
+    return ExecutorRow("torch", samples, network.steps, *counts, accuracy, rate), warnings
 
 
 def _timed_run(model: nn.Module, values: Tensor, steps: int, looped: bool, direct: bool) -> tuple[OwnRun, float]:
@@ -94,8 +97,8 @@ def _read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
     return classes.numpy()
 
 
-def _form(network: Network, model: nn.Module, real: Tensor) -> tuple[bool, Sequence[Returned]]:
-    """Whether the model loops over time, and what of its results is recognised.
+def _form(network: Network, model: nn.Module, real: Tensor) -> tuple[bool, Sequence[Returned], tuple[str, ...]]:
+    """Whether the model loops over time, what of its results is recognised, and layers that only the order matches.
 
     Raises: ConfigError where this model cannot be the one that was lowered.
     """
@@ -112,7 +115,12 @@ def _form(network: Network, model: nn.Module, real: Tensor) -> tuple[bool, Seque
     expected = [neuron.neurons for neuron in network.neurons]
     if widths != expected:
         raise ConfigError(f"verify: the model has neuron layers of {widths}, the network of {expected}: not the same")
+    names = names_of(network, run.traces)
+    others = [
+        f"{name} = {neuron.name}" for name, neuron in zip(names, network.neurons, strict=True) if name != neuron.name
+    ]
+    warnings = (f"layers are matched by their order, not by name: {', '.join(others)}",) if others else ()
     try:
-        return looped, returned_of(copy.deepcopy(model), network.input, steps, run)
+        return looped, returned_of(copy.deepcopy(model), network.input, steps, run), warnings
     except LoweringError:
-        return looped, ()
+        return looped, (), warnings

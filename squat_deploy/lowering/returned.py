@@ -111,6 +111,8 @@ def _added(event: Event) -> list[_Single] | None:
         elif isinstance(part, Tensor):
             if part.any():
                 return None
+        elif part.function == "zeros":
+            continue
         elif part.function.removesuffix(" with a number") in ("add", "radd", "iadd"):
             open_ends += part.inputs
         else:
