@@ -106,7 +106,7 @@ def test_what_a_loop_returns_is_compared_where_it_is_recognised(how: str) -> Non
     assert agreement.agrees and agreement.rows[0].values == 9 * (traces + 1 + RETURNED[how])
 
 
-LENGTHS = [(DIRECT, 1), (DIRECT, 3), (DIRECT, 100), (FRAMES, 8), (FRAMES, 30), (FRAMES, 300)]
+LENGTHS = [(DIRECT, 1), (FRAMES, 1), (DIRECT, 3), (DIRECT, 100), (FRAMES, 8), (FRAMES, 30), (FRAMES, 300)]
 
 
 @pytest.mark.parametrize(("spec", "steps"), LENGTHS)
@@ -184,6 +184,31 @@ def test_a_loop_that_goes_on_from_its_last_call_is_warned_of() -> None:
     assert np.array_equal(first, scores) and not np.array_equal(second, scores)
     utils.reset(model)
     assert np.array_equal(model(real).sum(0).detach().numpy(), scores)
+
+
+class OfSizes(Net):
+    """Takes its batch size for granted in one way or another."""
+
+    how = "squeeze"
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.reset_mem(), self.lif2.reset_mem(), []
+        for step in range(x.size(0)):
+            frame = x[step].squeeze() if self.how == "squeeze" else x[step].view(3, -1)
+            spk1, mem1 = self.lif1(self.fc1(frame), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+@pytest.mark.parametrize("how", ["squeeze", "view"])
+def test_code_that_fails_in_some_batches_is_a_fault_of_the_model(how: str) -> None:
+    model = awake(OfSizes())
+    model.how = how
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(model, FRAMES, 4)
+    assert "please report" not in str(caught.value)
+    assert "refused" in {row.verdict for row in sd.check(model, FRAMES, 4)}
 
 
 class Step(Net):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from squat_deploy.training.sequence import OwnRun
 
 T = TypeVar("T")
+_BYTES_A_VALUE = 32
 
 
 def check_labels(labels: NDArray[Any] | None, samples: int) -> None:
@@ -35,6 +36,13 @@ def check_labels(labels: NDArray[Any] | None, samples: int) -> None:
 def accuracy_of(classes: IntArray, labels: NDArray[Any] | None) -> float | None:
     """Share of correct classes, if there are labels."""
     return None if labels is None else float((classes == np.asarray(labels)).mean())
+
+
+def bytes_a_sample(network: Network) -> int:
+    """What one sequence of a comparison takes: the traces of the model and of the network."""
+    sequence = network.input.encoding == "sequence"
+    width = sum(neuron.neurons for neuron in network.neurons) + (network.input.size if sequence else 0)
+    return _BYTES_A_VALUE * width * network.steps
 
 
 def compare_run(

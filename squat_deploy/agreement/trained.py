@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.agreement.comparing import accuracy_of, compare_run, names_of, traces_of
+from squat_deploy.agreement.comparing import accuracy_of, bytes_a_sample, compare_run, names_of, traces_of
 from squat_deploy.agreement.result import ExecutorRow
 from squat_deploy.agreement.returned import Returned
 from squat_deploy.agreement.tally import Tally
-from squat_deploy.errors import ConfigError, LoweringError
+from squat_deploy.errors import ConfigError, LoweringError, SquatError
 from squat_deploy.network import IntArray, Network
 from squat_deploy.readout import Readout
 from squat_deploy.simulator import LayerTrace, Result
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from squat_deploy.training.sequence import OwnRun
 
 _BATCH = 500
+_BYTES = 2**28  # of a batch's traces, the model's and the network's
 
 
 def torch_row(
@@ -48,8 +49,9 @@ def torch_row(
         looped, returned, warnings = _form(network, model, real[:1] if direct else real[:, :1])
         samples, tally, seconds = len(reference.scores), Tally(), 0.0
         classes = np.zeros_like(reference.classes)
-        for start in range(0, samples, _BATCH):
-            window = slice(start, start + _BATCH)
+        size = max(1, min(_BATCH, _BYTES // bytes_a_sample(network)))
+        for start in range(0, samples, size):
+            window = slice(start, start + size)
             values = real[window] if direct else real[:, window]
             run, spent = _timed_run(model, values, network.steps, looped, direct)
             seconds += spent
@@ -109,7 +111,9 @@ def _form(network: Network, model: nn.Module, real: Tensor) -> tuple[bool, Seque
     try:
         looped = not is_plain(model) and loops_over_time(model, real, steps, direct=direct)
         run, _ = _timed_run(model, real, steps, looped, direct)
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+    except SquatError:
+        raise
+    except Exception as error:
         raise ConfigError(f"verify: this model does not take the network's inputs: {error}") from error
     widths = [trace.spikes[0][0].numel() for trace in traces_of(network, run.traces)]
     expected = [neuron.neurons for neuron in network.neurons]

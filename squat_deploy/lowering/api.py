@@ -36,6 +36,11 @@ def lower(
 ) -> Network:
     """Turns a trained model into a Network of integers that equals it on every input.
 
+    It equals sequences of `steps` steps that start at rest: a model of one step a call is called `steps` times and
+    keeps its states meanwhile; one that loops over time is called once, its neurons at rest before. Whoever calls a
+    model that does not reset itself has to reset it. Whole sequences of the model as it stands are compared at the end
+    (`selftest.py`); what else a proof takes for granted stands in the certificate.
+
     Args:
         model: `nn.Sequential` of QuantLinear, QuantConv2d, snn.Leaky(state_quant=...), Flatten, Dropout,
             BatchNorm1d and InputQuantizer; it is not changed.
@@ -48,6 +53,9 @@ def lower(
     Raises:
         LoweringError: the model cannot be lowered; lists every fault.
         NotProvenError: it can, but some layer is not proven, and `allow_unproven` is not set.
+        InternalError: a model of library modules only, and yet it differs.
+
+    Warns: SquatWarning where a second call of a model goes on from the states of the first.
     """
     environment = read_environment(model)
     refuse_environment(environment)

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from squat_deploy.agreement.comparing import compare_returned, compare_run
+from squat_deploy.agreement.comparing import bytes_a_sample, compare_returned, compare_run
 from squat_deploy.agreement.returned import Returned, of_sequential
 from squat_deploy.agreement.tally import Tally
-from squat_deploy.errors import Fault, InternalError, LoweringError, SquatWarning
+from squat_deploy.errors import Fault, InternalError, LoweringError, SquatError, SquatWarning
 from squat_deploy.lowering.program import Program
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.simulator import simulate
@@ -28,7 +28,6 @@ LARGE, SMALL = 255, 2
 _BYTES = 2**27  # of the traces of a batch, the model's and the network's
 _STEPS_OF_ALL = 2048  # steps times samples of the large batch
 _LONG = 256  # steps beyond which there is one small batch
-_BYTES_A_VALUE = 32
 _RULE = "the network equals what the model itself does"
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _EFFECTS = (
@@ -60,8 +59,7 @@ def self_test(network: Network, model: nn.Module, program: Program) -> None:
 def batches(network: Network) -> Iterator[NDArray[np.int64]]:
     """Inputs of 1, 2 and up to 255 samples: random, all lowest, all highest, few of them; a long sequence twice."""
     rng, spec, steps = np.random.default_rng(0), network.input, network.steps
-    width = sum(neuron.neurons for neuron in network.neurons) + (spec.size if spec.encoding == "sequence" else 0)
-    most = min(_STEPS_OF_ALL // steps, _BYTES // (_BYTES_A_VALUE * width * steps), LARGE)
+    most = min(_STEPS_OF_ALL // steps, _BYTES // bytes_a_sample(network), LARGE)
     sizes = (1, SMALL, max(most, 4)) if steps <= _LONG else (SMALL,)
     for size in sizes:
         yield _inputs(spec, steps, size, rng)
@@ -92,9 +90,17 @@ class _Tested:
 
     @torch.no_grad()
     def run(self, model: nn.Module, inputs: NDArray[np.int64], *, watch: bool = True, at_rest: bool = True) -> OwnRun:
-        """One sequence of this copy."""
+        """One sequence of this copy. Raises: LoweringError for whatever the user's code raises."""
         options = {"looped": self.looped, "direct": self.direct, "watch": watch, "at_rest": at_rest}
-        return own_run(model, self._real(inputs), self.network.steps, **options)
+        try:
+            return own_run(model, self._real(inputs), self.network.steps, **options)
+        except SquatError:
+            raise
+        except Exception as error:
+            lines = str(error).splitlines() or [""]
+            got = f"{type(error).__name__}: {lines[0]}, with a batch of {inputs.shape[self.axis]}"
+            hint = "let forward take its sizes from the tensors that it is given"
+            raise LoweringError((Fault("model", "the model runs in batches of any size", got, hint),)) from error
 
     def last(self, run: OwnRun) -> tuple[str, float]:
         """Name and spike of the output layer of an `nn.Sequential`."""

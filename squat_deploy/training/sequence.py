@@ -140,9 +140,9 @@ def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, Layer
         def hook(module: nn.Module, _: Any, result: Any) -> None:
             trace = traces.setdefault(name, LayerTrace(spike=spike_value(module)))
             *others, membrane = (getattr(module, state) for state in kind_of(module).states)
-            trace.spikes.append(_spikes(result).detach().clone())
-            trace.membranes.append(membrane.detach().clone())
-            trace.currents += [other.detach().clone() for other in others]
+            trace.spikes.append(_spikes(result).clone())
+            trace.membranes.append(membrane.clone())
+            trace.currents += [other.clone() for other in others]
 
         return hook
 
@@ -167,29 +167,40 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
     attempts = [first] if direct else [first, inputs] if steps == 1 else [inputs, first]
     failed: Exception | None = None
     for values in attempts:
-        counts, error = _calls(model, values)
-        most = max(counts, default=0)
-        if error is not None:
-            if values is inputs and not direct and most >= steps > 1:
-                raise ConfigError(f"the model asks for more than the {steps} time steps that were given") from error
-            failed = failed or error
-            continue
-        if steps in counts and values is inputs and (steps > 1 or not direct):
+        tried = _tried(model, values)
+        whole = values is inputs and not direct
+        most = max(tried.counts, default=0)
+        if tried.error is not None:
+            if whole and most >= steps > 1:
+                raise ConfigError(
+                    f"the model asks for more than the {steps} time steps that were given"
+                ) from tried.error
+            failed = failed or tried.error
+        elif steps in tried.counts and values is inputs and (steps > 1 or not direct):
             return True
-        if counts <= {1} and (direct or values is first):
+        elif tried.counts <= {1} and not whole and tried.batch in (None, len(first)):
             return False
-        if most not in (0, 1, steps):
+        elif most not in (0, 1, steps):
             hint = f"if its forward loops over time, ask for steps={most}"
-            if values is inputs and not direct and most == inputs.shape[1]:
+            if whole and most == len(first):
                 hint = "that is how many samples it was given: time comes first, inputs are (steps, batch, ...)"
-            raise ConfigError(f"the model runs {most} time steps in one call; steps={steps} were asked for; {hint}")
+            text = f"the model runs {most} time steps in one call; steps={steps} were asked for; {hint}"
+            failed = failed or ConfigError(text)
     if failed is not None:
         raise failed
     return False
 
 
-def _calls(model: nn.Module, values: Tensor) -> tuple[set[int], Exception | None]:
-    """How often one call of a model runs its neurons, and what it raised."""
+@dataclass(frozen=True)
+class _Tried:
+    """How often one call of a model ran its neurons, on how many samples (None: differs), and what it raised."""
+
+    counts: set[int]
+    batch: int | None
+    error: Exception | None
+
+
+def _tried(model: nn.Module, values: Tensor) -> _Tried:
     tried = copy.deepcopy(model)
     reset_neurons(tried)
     error: Exception | None = None
@@ -198,7 +209,8 @@ def _calls(model: nn.Module, values: Tensor) -> tuple[set[int], Exception | None
             tried(values.clone())
         except Exception as raised:  # noqa: BLE001 (the caller raises it, if no form fits)
             error = raised
-    return {len(trace.spikes) for trace in traces.values()}, error
+    sizes = {spikes.shape[0] if spikes.ndim > 1 else 0 for trace in traces.values() for spikes in trace.spikes}
+    return _Tried({len(trace.spikes) for trace in traces.values()}, sizes.pop() if len(sizes) == 1 else None, error)
 
 
 def over_time(neuron: Step, currents: list[Tensor]) -> Tensor:
