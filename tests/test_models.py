@@ -472,8 +472,21 @@ def test_refusals(case: str) -> None:
     assert [str(fault) for fault in caught.value.faults] == [message.format(where)]
 
 
+@pytest.mark.parametrize("name", ["tutorial 3", "event frames", "recurrent"])
+def test_sequences_of_one_step(name: str) -> None:
+    """One frame in a sequence is no batch of frames."""
+    torch.manual_seed(3)
+    make, spec = MODELS[name]
+    model = awake(make())
+    network = sd.lower(model, spec, 1, allow_unproven=True)
+    assert sd.verify(network, model, drawn(spec)[:1], executors=("torch",)).agrees
+
+
 def test_other_steps_than_the_loop() -> None:
-    with pytest.raises(ConfigError, match=r"^the model runs 6 time steps in one call; steps=5 were asked for$"):
+    message = (
+        "the model runs 6 time steps in one call; steps=5 were asked for; if its forward loops over time, ask for "
+    )
+    with pytest.raises(ConfigError, match=f"^{message}steps=6$"):
         sd.lower(Looped().eval(), FLAT, 5)
 
 

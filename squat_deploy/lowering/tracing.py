@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from squat_deploy.errors import Fault, LoweringError, SquatError
 from squat_deploy.lowering.folding import Event, fold
 from squat_deploy.lowering.program import Program, label_of
+from squat_deploy.lowering.returned import recognised
 from squat_deploy.network import InputSpec
-from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
+from squat_deploy.training.neurons import NEURONS, alone, kind_of, reset_neurons
 from squat_deploy.training.ptq import QuantizedInput
-from squat_deploy.training.sequence import loops_over_time
+from squat_deploy.training.sequence import loops_over_time, watched
 
 _BATCH = 3
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
@@ -198,9 +199,10 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     recorder = _Recorder({id(module): name for name, module in model.named_modules()})
     root = Event("input", "input", (), {}, tuple(entry.shape))
     reset_neurons(model)
-    with torch.no_grad(), _recording(recorder):
+    with torch.no_grad(), alone(model), _recording(recorder), watched(model) as traces:
         result = _ran(lambda: model(_marked(entry, root)))
-    return fold(recorder.neurons, recorder.states, root, _traced_parts(result), stepwise=looped and not direct)
+    program = fold(recorder.neurons, recorder.states, root, _traced_parts(result), stepwise=looped and not direct)
+    return replace(program, returned=recognised(result, recorder.names, traces), looped=looped)
 
 
 def _ran(call: Callable[[], Any]) -> Any:

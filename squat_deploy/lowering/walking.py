@@ -26,13 +26,6 @@ def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     return sequential_program(model) if is_plain(model) else traced_program(model, spec, steps)
 
 
-def walk_program(model: nn.Module, spec: InputSpec, steps: int) -> Walk:
-    """The layers of a model in eval mode, and all faults. Raises: as `program_of`."""
-    program = program_of(model, spec, steps)
-    walk = walk_calls(model, program, spec)
-    return walk if walk.faults or walk.end is None else _finished(walk, walk.end)
-
-
 def walk_calls(model: nn.Module, program: Program, spec: InputSpec) -> Walk:
     """Every call given to its handler, in order; layers that nothing takes are still there."""
     walk = Walk(spec)
@@ -75,6 +68,11 @@ def _check_end(walk: Walk, program: Program, end: Value | None) -> None:
         walk.fault("model", "the last layer must spike", "synapses without neurons", "end with snn.Leaky")
     elif end is not None and not isinstance(walk.layers[end.source], PendingNeuron):
         walk.fault("model", "the last layer must spike", walk.layers[end.source].name, "end with snn.Leaky")
+
+
+def finished(walk: Walk) -> Walk:
+    """The layers of a network, once all are known and none is refused; else the walk as it is."""
+    return walk if walk.faults or walk.end is None else _finished(walk, walk.end)
 
 
 def _finished(walk: Walk, last: int) -> Walk:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import random
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
@@ -15,6 +18,18 @@ def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode on the CPU, without gradients; the user's model keeps its mode, device and states."""
     warm_up(model)
     return copy.deepcopy(model, _copied_already(model)).cpu().eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Random numbers go on afterwards as if nothing had been drawn meanwhile."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def warm_up(model: nn.Module) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import snntorch as snn
@@ -40,8 +42,11 @@ NEURONS = tuple(KINDS)
 
 
 def kind_of(module: nn.Module) -> NeuronKind:
-    """The kind of a neuron module. Raises: LookupError for other modules."""
-    return KINDS[type(module)]
+    """The kind of a neuron module, or of what it is a subclass of. Raises: LookupError for other modules."""
+    kind = next((KINDS[base] for base in type(module).__mro__ if base in KINDS), None)
+    if kind is None:
+        raise LookupError(f"{type(module).__name__} is no neuron that is known")
+    return kind
 
 
 def spike_value(module: nn.Module) -> float:
@@ -56,3 +61,19 @@ def reset_neurons(model: nn.Module) -> None:
             for name in ("spk", *kind_of(module).states):
                 if name in module._buffers:
                     setattr(module, name, getattr(module, name).new_zeros(0))
+
+
+@contextlib.contextmanager
+def alone(model: nn.Module) -> Iterator[None]:
+    """Meanwhile snnTorch knows the neurons of this model and no others.
+
+    `snntorch.utils.reset` in a forward puts all neurons that were ever made to rest: those of other models of the user,
+    but none of a copy, which nobody made.
+    """
+    known = snn.SpikingNeuron.instances
+    before = list(known)
+    known[:] = [module for module in model.modules() if isinstance(module, snn.SpikingNeuron)]
+    try:
+        yield
+    finally:
+        known[:] = before
