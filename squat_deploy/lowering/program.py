@@ -39,10 +39,15 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Every neuron call of a step, in the order in which they run, and the value that leaves the model."""
+    """Every neuron call of a step, in the order in which they run, and the value that leaves the model.
+
+    Attributes:
+        draws: whether random numbers were drawn meanwhile.
+    """
 
     neurons: tuple[Call, ...]
     result: Call
+    draws: bool = False
 
     def calls(self) -> Iterator[Call]:
         """All calls, each after what it takes."""

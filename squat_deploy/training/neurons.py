@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import snntorch as snn
+from snntorch._neurons.neurons import SpikingNeuron
 from torch import nn
 
 
@@ -56,3 +59,17 @@ def reset_neurons(model: nn.Module) -> None:
             for name in ("spk", *kind_of(module).states):
                 if name in module._buffers:
                     setattr(module, name, getattr(module, name).new_zeros(0))
+
+
+@contextmanager
+def own_instances(model: nn.Module) -> Iterator[None]:
+    """Lets snnTorch's resets of a whole class reach the neurons of this model, a copy perhaps, and no others."""
+    own = [module for module in model.modules() if isinstance(module, SpikingNeuron)]
+    before = {kind: vars(kind)["instances"] for kind in (SpikingNeuron, *KINDS) if "instances" in vars(kind)}
+    for kind in before:
+        kind.instances = own  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for kind, instances in before.items():
+            kind.instances = instances  # type: ignore[attr-defined]

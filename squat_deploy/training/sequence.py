@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from squat_deploy.errors import ConfigError
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.layers import IntThenScaleLinear
-from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
+from squat_deploy.training.neurons import NEURONS, kind_of, own_instances, reset_neurons
 
 Step = Callable[[Tensor], Tensor]
 _ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
@@ -84,8 +84,8 @@ def watched(model: nn.Module) -> Iterator[dict[str, LayerTrace]]:
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _: Any, result: Any) -> None:
             trace = traces.setdefault(name, LayerTrace())
-            trace.spikes.append(_spikes(result))
-            trace.membranes.append(module.mem)  # type: ignore[arg-type]
+            trace.spikes.append(_spikes(result).clone())  # the model may change its own in place
+            trace.membranes.append(module.mem.clone())  # type: ignore[union-attr,operator]
 
         return hook
 
@@ -95,7 +95,8 @@ def watched(model: nn.Module) -> Iterator[dict[str, LayerTrace]]:
         if isinstance(module, NEURONS)
     ]
     try:
-        yield traces
+        with own_instances(model):
+            yield traces
     finally:
         for handle in handles:
             handle.remove()
