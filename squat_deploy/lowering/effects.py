@@ -29,7 +29,7 @@ class Contents:
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
-        self.tensors = [(*place, value.detach().clone()) for *place, value in _tensors(layer)]
+        self.tensors = [(part, key, value.detach().clone()) for part, key, value in _tensors(layer)]
         self.plain = _plain_attributes(layer)
         self.compared: set[int] = set()
 
@@ -84,17 +84,23 @@ def equal_bits(one: Tensor, other: Tensor) -> bool:
 def kept_by(model: nn.Module, is_leaf: Callable[[nn.Module], bool]) -> dict[str, object]:
     """What a model's own modules keep: attributes, those of their classes, and numbers that their methods see."""
     found: dict[str, object] = {}
-    for name, module in model.named_modules():
-        found[f"{name}.training".lstrip(".")] = module.training
-        if is_leaf(module):
-            continue
+    for name, module in _own_modules(model, is_leaf, ""):
+        found[f"{name}training"] = module.training
         for key, value in module.__dict__.items():
             if key not in _MACHINERY:
-                found[f"{name}.{key}".lstrip(".")] = digest(value)
+                found[name + key] = digest(value)
         for held in (module._parameters, module._buffers):
-            found |= {f"{name}.{key}".lstrip("."): digest(value) for key, value in held.items()}
+            found |= {name + key: digest(value) for key, value in held.items()}
         found |= _of_class(type(module))
     return found
+
+
+def _own_modules(module: nn.Module, is_leaf: Callable[[nn.Module], bool], name: str) -> Iterator[tuple[str, nn.Module]]:
+    """The user's modules, with what stands before the names of their attributes."""
+    yield name, module
+    for key, child in module.named_children():
+        if not is_leaf(child):
+            yield from _own_modules(child, is_leaf, f"{name}{key}.")
 
 
 def _of_class(kind: type) -> dict[str, object]:
@@ -105,13 +111,17 @@ def _of_class(kind: type) -> dict[str, object]:
             continue
         for key, value in vars(base).items():
             if isinstance(value, types.FunctionType):
-                seen = {each: value.__globals__.get(each) for each in value.__code__.co_names}
-                cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
-                seen |= {each: cell.cell_contents for each, cell in cells if each != "__class__"}
-                found |= {each: digest(part) for each, part in seen.items() if not _is_code(part)}
+                seen = {each: value.__globals__[each] for each in value.__code__.co_names if each in value.__globals__}
+                seen |= _closure(value)
+                found |= {f"global {each}": digest(part) for each, part in seen.items() if not _is_code(part)}
             elif not key.startswith("__") and not _is_code(value):
-                found[f"{base.__name__}.{key}"] = digest(value)
+                found[f"class {base.__name__}.{key}"] = digest(value)
     return found
+
+
+def _closure(function: types.FunctionType) -> dict[str, object]:
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in cells if name != "__class__"}
 
 
 def _is_code(value: object) -> bool:

@@ -55,7 +55,10 @@ class Recorded:
 
 
 def steps_of(root: Event, neurons: Sequence[Event], outputs: Sequence[Event]) -> list[Recorded]:
-    """The steps of a model that loops over time itself. Raises: LoweringError where neurons do not run equally often."""
+    """The steps of a model that loops over time itself.
+
+    Raises: LoweringError where neurons do not run equally often.
+    """
     counts = {id(event.module): event.place + 1 for event in neurons}
     first = counts[id(neurons[0].module)] if neurons else 0
     for event in neurons:
@@ -139,6 +142,7 @@ class _Step:
     def __init__(self, number: int, root: Event, stepwise: bool) -> None:
         self.number, self.root, self.stepwise = number, root, stepwise
         self.made: dict[int, Call] = {}
+        self.at = "input"  # the neurons whose current is followed
 
     def neurons(self, events: Sequence[Event]) -> list[Call]:
         ran: set[int] = set()
@@ -146,6 +150,7 @@ class _Step:
             if id(event.module) in ran:
                 raise _once(event, "several calls in one step")
             ran.add(id(event.module))
+            self.at = event.label
             current = self._call(event.inputs[0])
             self.made[id(event)] = Call("module", event.label, (current,), event.module, shape=event.shape[1:])
         return [self.made[id(event)] for event in events]
@@ -166,14 +171,14 @@ class _Step:
             raise _fault("input", "each step takes its own inputs, x[step]", "all steps at once", "take x[step] first")
         if event.function == "input":
             got, hint = "inputs of another step", "let neurons carry what a step leaves to the next"
-            raise _fault("input", "each step takes its own inputs", got, hint)
+            raise _fault(self.at, "each step takes its own inputs", got, hint)
         if event.function == "state":
             hint = "feed the next layer with spikes"
             raise _fault(event.label, "layers take spikes", "a membrane", hint)
         if isinstance(event.module, NEURONS):
             return self._late(event)
         if event.function in ("zeros", "a constant"):
-            return Call("function", "constant", function=event.function)
+            return Call("function", event.label, function=event.function)
         kind = "module" if event.module is not None else "function"
         inputs = tuple(self._call(given) for given in event.inputs)
         options = read_options(event.function, event.options)

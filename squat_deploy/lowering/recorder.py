@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,16 +28,20 @@ from squat_deploy.training.ptq import QuantizedInput
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])
-_NO_DATA = frozenset(
-    ["dim", "ndim", "ndimension", "numel", "nelement", "stride", "dtype", "device", "is_contiguous", "requires_grad", "is_floating_point", "is_leaf", "layout", "__len__", "__repr__", "__hash__", "__dir__", "is_complex", "is_signed", "_version", "grad_fn", "grad", "names", "has_names", "retains_grad", "is_cuda", "is_cpu", "is_sparse", "is_quantized", "is_mkldnn", "is_nested", "is_meta", "is_inference", "is_same_size", "element_size", "itemsize", "nbytes", "get_device", "storage_offset", "is_conj", "is_neg", "__format__", "is_shared", "is_pinned"]
+_NO_DATA = frozenset(  # what a value is besides its numbers
+    """
+    dim ndim ndimension numel nelement stride dtype device is_contiguous requires_grad is_floating_point is_leaf
+    layout __len__ __repr__ __hash__ __dir__ is_complex is_signed _version grad_fn grad names has_names retains_grad
+    is_cuda is_cpu is_sparse is_quantized is_mkldnn is_nested is_meta is_inference is_same_size element_size itemsize
+    nbytes get_device storage_offset is_conj is_neg __format__ is_shared is_pinned
+    """.split()  # noqa: SIM905 (a list of this length is read as words)
 )
 _UNCHANGED = frozenset(["requires_grad_", "detach_", "retain_grad"])
 _ZEROS = frozenset(["zeros_like", "new_zeros"])  # of a recorded value: its size is all that they take of it
 _SAME_VALUE = frozenset(["detach", "clone", "contiguous"])
-_OPERATORS_IN_PLACE = frozenset(
-    ["__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__ifloordiv__", "__imod__", "__ipow__", "__iand__", "__ior__", "__ixor__", "__ilshift__", "__irshift__"]
-)
-_IN_PLACE = "no value is changed under another name"
+_OPERATORS = "add sub mul truediv div floordiv mod pow and or xor lshift rshift"
+_OPERATORS_IN_PLACE = frozenset(f"__i{name}__" for name in _OPERATORS.split())
+_RENAMED = "no value is changed under another name"
 
 
 class Traced(torch.Tensor):
@@ -102,6 +106,15 @@ def is_leaf(module: nn.Module) -> bool:
     containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput)
     bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
     return any(base not in containers for base in bases)
+
+
+def layers_of(model: nn.Module) -> Iterator[nn.Module]:
+    """Modules of libraries, without their parts."""
+    for module in model.children():
+        if is_leaf(module):
+            yield module
+        else:
+            yield from layers_of(module)
 
 
 def check_registered(names: Mapping[int, str], module: nn.Module) -> None:
@@ -204,7 +217,7 @@ class Recorder:
         if isinstance(value, Traced) and value._version != value.seen:
             got = f"the result of {value.event.label}, changed in place after that"
             hint = "change it before other names are given to it, or make a new value: y = y + x"
-            raise fault(users_line(), _IN_PLACE, got, hint)
+            raise fault(users_line(), _RENAMED, got, hint)
 
     def _note_written(self, name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
         """Plain tensors that have got recorded values: as constants they would be taken for something else."""

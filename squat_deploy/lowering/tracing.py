@@ -29,6 +29,7 @@ from squat_deploy.lowering.recorder import (
     fault,
     is_leaf,
     is_library,
+    layers_of,
     marked,
     users_line,
 )
@@ -128,7 +129,8 @@ def _line_of(run: _Run, key: str) -> str:
     """Where an attribute was set, if that was seen."""
     path, _, name = key.rpartition(".")
     modules = dict(run.model.named_modules())
-    return run.recorder.set_at.get((id(modules.get(path)), name), f"model.{key}")
+    seen = run.recorder.set_at.get((id(modules.get(path)), name))
+    return seen or ("model" if " " in key else f"model.{key}")
 
 
 def _check_same(program: Program, other: Program, got: str) -> None:
@@ -147,7 +149,7 @@ def _prepared(model: nn.Module, spec: InputSpec, steps: int, looped: bool, batch
     originals = {id(memo[id(module)]): module for module in model.modules()}
     names = {id(module): name for name, module in copied.named_modules()}
     recorder = Recorder(names, originals, Asked(batch))
-    recorder.kept = {id(module): Contents(module) for module in copied.modules() if is_leaf(module)}
+    recorder.kept = {id(module): Contents(module) for module in layers_of(copied)}
     return _Run(copied, spec, steps, looped, recorder)
 
 
@@ -158,9 +160,11 @@ def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
 
 
 def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
-    """Whether one call runs all steps, tried on a copy. Raises: as `loops_over_time`, or for layers out of reach."""
-    copied = copy.deepcopy(model)
-    names = {id(module): name for name, module in copied.named_modules()}
+    """Whether one call runs all steps; what the model sets at its first call is set then.
+
+    Raises: as `loops_over_time`, or LoweringError for layers out of reach.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
     shapes: dict[int, tuple[int, ...]] = {}
 
     def call(original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
@@ -175,8 +179,8 @@ def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
         return original(module, *args, **given)
 
     inputs = _example(spec, steps, _BATCH)
-    with own_instances(copied), _calls_go_to(call):
-        return bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=spec.encoding == "direct")))
+    with own_instances(model), _calls_go_to(call):
+        return bool(ran(lambda: loops_over_time(model, inputs, steps, direct=spec.encoding == "direct")))
 
 
 @contextlib.contextmanager

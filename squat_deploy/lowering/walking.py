@@ -112,6 +112,10 @@ def _value(walk: Walk, call: Call, taken: list[Value | None]) -> Value | None:
             walk.fault(call.label, "a layer takes one value", f"{len(taken)} values", "join them before it")
             return None
         return handle(walk, call, call.module, taken[0])
+    if call.function in ("zeros", "a constant"):
+        rule, hint = "values come from inputs, spikes and layers", "make it the bias of a layer"
+        walk.fault(call.label, rule, call.function, hint)
+        return None
     handler = function_handler(call.function)
     if handler is None:
         hint = "use modules and functions of the support matrix, or move it behind the output"
