@@ -657,7 +657,6 @@ class Detaching(Looped):
         for frame in x:
             spikes, mem = self.lif1(self.fc1(frame), mem.detach())
             mem = mem.clone()
-            snn.Leaky.detach_hidden()
             out.append(self.lif2(self.fc2(spikes)))
         return torch.stack(out)
 

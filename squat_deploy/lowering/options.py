@@ -52,12 +52,10 @@ _VALUE, _READ, _SHAPE = Option("value"), Option("read"), Option("shape")
 _NO_OUT = _fixed(None, "a result is a new value", "leave out= away and take what is returned")
 _LAYOUT = _idle("the same values in the same order, laid out otherwise in memory")
 _RESTS = _idle("dropout rests after training")
-_POOL = {"self": _VALUE, "input": _VALUE, **dict.fromkeys(("kernel_size", "stride", "padding", "ceil_mode"), _READ)}
+_POOL = {"self": _VALUE, **dict.fromkeys(("kernel_size", "stride", "padding", "ceil_mode"), _READ)}
 _INDICES = _fixed(False, "a pooling returns values alone", "use return_indices=False")
 _CONCAT = {"tensors": _VALUE, "dim": _READ, "out": _NO_OUT}
-_DROPOUT = {
-    "input": _VALUE, "p": _RESTS, "training": _READ, "train": _READ, "inplace": _RESTS,
-}  # fmt: skip
+_DROPOUT = {"input": _VALUE, "p": _RESTS, "training": _READ, "inplace": _RESTS}
 
 FUNCTION_OPTIONS: dict[str, dict[str, Option]] = {
     "add": {
@@ -79,9 +77,9 @@ FUNCTION_OPTIONS: dict[str, dict[str, Option]] = {
     },
     "squeeze": {"self": _VALUE, "dim": _SHAPE},
     "unsqueeze": {"self": _VALUE, "dim": _SHAPE},
-    "max_pool2d": {**_POOL, "dilation": _READ, "return_indices": _INDICES},
+    "max_pool2d": {**_POOL, "input": _VALUE, "dilation": _READ, "return_indices": _INDICES},
     "avg_pool2d": {**_POOL, "count_include_pad": _READ, "divisor_override": _READ, "out": _NO_OUT},
-    "dropout": _DROPOUT,
+    "dropout": {**_DROPOUT, "train": _READ},
     "dropout2d": _DROPOUT,
 }
 _ALIASES = {"concat": "cat", "concatenate": "cat", "iadd": "add", "radd": "add"}  # other names of the same

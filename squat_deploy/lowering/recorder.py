@@ -232,7 +232,8 @@ class Recorder:
     ) -> Any:
         """Records a function call, one event a resulting tensor."""
         base, options = _named(func, name, args, given)
-        inputs = tuple(self.event_of(value) for value in _tensors(args, given))
+        read = {key: value for key, value in given.items() if key != "out"}
+        inputs = tuple(self.event_of(value) for value in _tensors(args, read))
         numbers = [arg for arg in args[1:] if isinstance(arg, int | float) and not isinstance(arg, bool)]
         if base == "add" and numbers == [0] and not given and not _is_in_place(name):  # `sum` begins with 0
             return marked(result, inputs[0])
@@ -432,6 +433,8 @@ def _named(
         return base, {"index": args[1]}
     found = bound(func, base, args, given)
     options = {key: value for key, value in found.items() if not _has_tensor(value)}
+    if given.get("out") is not None:
+        options["out"] = "a tensor"
     along = options.get("dim", 0)
     if base == "select" and along == 0:
         return "getitem", {"index": options.get("index")}
