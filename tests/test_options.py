@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from brevitas.nn import QuantLinear
 from brevitas.quant import Int8ActPerTensorFloat
-from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint as FIXED
+from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
 from torch.nn.utils import parametrize, spectral_norm, weight_norm
 
@@ -274,7 +274,9 @@ def test_quantized_tensors(option: str) -> None:
     if option == "return_quant_tensor":
         layer.return_quant_tensor = True
     else:
-        layer = QuantLinear(10, 6, bias=False, weight_quant=FIXED, **{option: Int8ActPerTensorFloat})
+        layer = QuantLinear(
+            10, 6, bias=False, weight_quant=Int8WeightPerTensorFixedPoint, **{option: Int8ActPerTensorFloat}
+        )
     with pytest.raises(LoweringError, match=option):
         sd.lower(nn.Sequential(layer, leaky()).eval(), STILL, STEPS)
 

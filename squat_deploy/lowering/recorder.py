@@ -133,6 +133,7 @@ class Recorder:
         names: of the copy's modules, by id; originals: what the copy's modules are copies of, by id.
         kept: the contents of each layer before; left: the states that neurons left, by id.
         written: plain tensors into which recorded values were written, by their memory.
+        results: what layers without states gave, by id and size of what they took.
         set_at: the last line that set an attribute of a module of the user's.
         inside: within a library's module, whose own parts are no calls of the user.
     """
@@ -145,6 +146,7 @@ class Recorder:
     places: dict[int, int] = field(default_factory=dict)
     left: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     written: dict[int, Tensor] = field(default_factory=dict)
+    results: dict[tuple[int, tuple[int, ...]], Tensor] = field(default_factory=dict)
     set_at: dict[tuple[int, str], str] = field(default_factory=dict)
     inside: bool = False
 
@@ -225,7 +227,7 @@ class Recorder:
         outs = given.get("out")
         for value in (*targets, *(outs if isinstance(outs, tuple | list) else [outs])):
             if isinstance(value, Tensor) and not isinstance(value, Traced):
-                self.written[value.untyped_storage().data_ptr()] = value
+                self.written[_memory(value)] = value
 
     def _recorded(
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], given: Mapping[str, Any], result: Any
@@ -267,7 +269,7 @@ class Recorder:
         return Event(f"{kind} at {users_line()}", kind, (), {}, tuple(value.shape))
 
     def is_written(self, value: Tensor) -> bool:
-        return bool(value.numel()) and value.untyped_storage().data_ptr() in self.written
+        return bool(value.numel()) and _memory(value) in self.written
 
     # Modules
 
@@ -283,7 +285,7 @@ class Recorder:
             self._check_fresh(value)
         if isinstance(module, NEURONS):
             return self._neuron_call(original, module, label, args, given)
-        result = self._ran(original, module, args, given)
+        result = self._result(original, module, args, given)
         event = Event(
             label,
             "module",
@@ -298,6 +300,22 @@ class Recorder:
             got = type(result).__name__
             raise fault(label, "layers return plain tensors", got, "set return_quant_tensor=False")
         return marked(result, event)
+
+    def _result(self, original: Callable[..., Any], module: nn.Module, args: Any, given: Any) -> Any:
+        """Of a layer without states: run once, since what it does is known by its contents and not by its numbers.
+
+        Unless the result is another name of what it took, as that of an `nn.Flatten` is.
+        """
+        values = _tensors(args, given)
+        if len(values) != 1 or id(module) not in self.kept:
+            return self._ran(original, module, args, given)
+        key = id(module), tuple(plain(values[0]).shape)
+        if key not in self.results:
+            result = self._ran(original, module, args, given)
+            if type(result) is not Tensor or _memory(result) == _memory(plain(values[0])):
+                return result
+            self.results[key] = result
+        return self.results[key].clone()
 
     def _ran(self, original: Callable[..., Any], module: nn.Module, args: Any, given: Any) -> Any:
         self.inside = True
@@ -390,6 +408,10 @@ _RESET_HINT = (
     "let states be as the step before left them: reset before a sequence, or hold the loop over time in forward and "
     "reset before it"
 )
+
+
+def _memory(value: Tensor) -> int:
+    return value.untyped_storage().data_ptr()
 
 
 def _plain_sizes(sizes: Any) -> list[int]:

@@ -64,8 +64,9 @@ class _Run:
         inputs = _example(self.spec, self.steps, batch)
         reset_neurons(self.model)
         self.recorder.neurons, self.recorder.places, self.recorder.left = [], {}, {}
-        steps = self._looped_steps(inputs) if self.looped else self._single_steps(inputs)
-        program = fold(steps, stepwise=self.looped and not self.direct)
+        with torch.no_grad(), own_instances(self.model), _recording(self.recorder):
+            steps = self._looped_steps(inputs) if self.looped else self._single_steps(inputs)
+            program = fold(steps, stepwise=self.looped and not self.direct)
         self.recorder.check_end({id(module): module for module in self.model.modules()})
         reset_neurons(self.model)
         return program
@@ -82,8 +83,7 @@ class _Run:
 
     def _called(self, entry: Tensor) -> tuple[Event, Any]:
         root = Event("input", "input", (), {}, tuple(entry.shape))
-        with torch.no_grad(), own_instances(self.model), _recording(self.recorder):
-            return root, ran(lambda: self.model(marked(entry.clone(), root)))
+        return root, ran(lambda: self.model(marked(entry.clone(), root)))
 
 
 def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
