@@ -458,6 +458,28 @@ class GlobalCounter(Called):
         return current + self.fc1(x) if CALLS[0] > 100 else current
 
 
+def counted() -> int:
+    CALLS[0] += 1
+    return CALLS[0]
+
+
+class HelperCounter(Called):
+    def effect(self, step, x, current):
+        return current + self.fc1(x) if counted() > 1000 else current
+
+
+def closed(calls: list[int]) -> Callable[..., torch.Tensor]:
+    def effect(self, step, x, current):
+        calls[0] += 1
+        return current + self.fc1(x) if calls[0] > 1000 else current
+
+    return effect
+
+
+class ClosureCounter(Called):
+    effect = closed([0])
+
+
 class Random(Looped):
     def effect(self, step, x, current):
         return current + self.fc1(x[step]) if random.random() > 1.0 else current
@@ -521,6 +543,37 @@ class WeightsAlone(Looped):
 class Compared(Looped):
     def after(self, step, spikes):
         return spikes + spikes if torch.equal(spikes, torch.ones_like(spikes)) else spikes
+
+
+class Counted(Looped):
+    def after(self, step, spikes):
+        return spikes + spikes if spikes.nonzero().size(0) == 0 else spikes
+
+
+class Masked(Looped):
+    def after(self, step, spikes):
+        return spikes + spikes if spikes[spikes > 0].numel() == 0 else spikes
+
+
+class Located(Looped):
+    def after(self, step, spikes):
+        return spikes + spikes if len(torch.where(spikes)[0]) == 0 else spikes
+
+
+class Autocast(Looped):
+    def effect(self, step, x, current):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.fc1(x[step])
+
+
+class Failing(Looped):
+    """Decides by what an exception says of the data."""
+
+    def after(self, step, spikes):
+        try:
+            torch.testing.assert_close(spikes, torch.zeros_like(spikes))
+        except AssertionError:
+            return spikes + spikes
 
 
 class Pointer(Looped):
@@ -605,7 +658,7 @@ class ZeroBefore(Looped):
         self.lif1.reset_mem().zero_()
         utils.reset(self)
         snn.Leaky.reset_hidden()
-        self.lif1.threshold.fill_(0.75)
+        self.lif1.threshold.fill_(1.0)
         self.kept, self.count = [], 0
         out = torch.zeros(x.size(0), x.size(1), 4)
         for step in range(x.size(0)):

@@ -104,19 +104,36 @@ def _own_modules(module: nn.Module, is_leaf: Callable[[nn.Module], bool], name: 
 
 
 def _of_class(kind: type) -> dict[str, object]:
-    """Class attributes, and the globals and closures of methods, as far as they hold no code."""
+    """Class attributes, and what methods see, as far as it holds no code."""
     found: dict[str, object] = {}
+    done: set[int] = set()
     for base in kind.__mro__:
-        if base.__module__.split(".")[0] in ("torch", "builtins"):
-            continue
-        for key, value in vars(base).items():
-            if isinstance(value, types.FunctionType):
-                seen = {each: value.__globals__[each] for each in value.__code__.co_names if each in value.__globals__}
-                seen |= _closure(value)
-                found |= {f"global {each}": digest(part) for each, part in seen.items() if not _is_code(part)}
-            elif not key.startswith("__") and not _is_code(value):
-                found[f"class {base.__name__}.{key}"] = digest(value)
+        if not _is_library(base):
+            for key, value in vars(base).items():
+                if isinstance(value, types.FunctionType):
+                    found |= _seen_by(value, done)
+                elif not key.startswith("__") and not _is_code(value):
+                    found[f"class {base.__name__}.{key}"] = digest(value)
     return found
+
+
+def _seen_by(function: types.FunctionType, done: set[int]) -> dict[str, object]:
+    """Globals and closures of a function and of the user's functions that it names."""
+    if id(function) in done or _is_library(function):
+        return {}
+    done.add(id(function))
+    seen = {name: function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__}
+    found: dict[str, object] = {}
+    for name, value in (seen | _closure(function)).items():
+        if isinstance(value, types.FunctionType):
+            found |= _seen_by(value, done)
+        elif not _is_code(value):
+            found[f"global {name}"] = digest(value)
+    return found
+
+
+def _is_library(code: type | types.FunctionType) -> bool:
+    return code.__module__ is None or code.__module__.split(".")[0] in ("torch", "snntorch", "brevitas", "builtins")
 
 
 def _closure(function: types.FunctionType) -> dict[str, object]:

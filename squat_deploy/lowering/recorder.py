@@ -38,6 +38,10 @@ _NO_DATA = frozenset(  # what a value is besides its numbers
 )
 _UNCHANGED = frozenset(["requires_grad_", "detach_", "retain_grad"])
 _ZEROS = frozenset(["zeros_like", "new_zeros"])  # of a recorded value: its size is all that they take of it
+_SPARSE = ("to_sparse", "to_sparse_coo", "to_sparse_csr", "to_sparse_csc", "to_sparse_bsr", "to_sparse_bsc")
+_SIZE_BY_DATA = frozenset(  # whose results have as many elements as the data wants
+    ["nonzero", "argwhere", "unique", "unique_consecutive", "masked_select", "bincount", "repeat_interleave", *_SPARSE]
+)
 _SAME_VALUE = frozenset(["detach", "clone", "contiguous"])
 _OPERATORS = "add sub mul truediv div floordiv mod pow and or xor lshift rshift"
 _OPERATORS_IN_PLACE = frozenset(f"__i{name}__" for name in _OPERATORS.split())
@@ -108,6 +112,11 @@ def is_leaf(module: nn.Module) -> bool:
     return any(base not in containers for base in bases)
 
 
+def _decides(name: str) -> LoweringError:
+    hint = "let spikes and membranes flow through the layers, and decide by none of them"
+    return fault(users_line(), "no control flow depends on the data", f"{name} of a tensor", hint)
+
+
 def layers_of(model: nn.Module) -> Iterator[nn.Module]:
     """Modules of libraries, without their parts."""
     for module in model.children():
@@ -167,7 +176,7 @@ class Recorder:
             return args[0]
         if name == "__iter__":
             return iter([args[0][index] for index in range(len(args[0]))])
-        self._check_form(name, args)
+        self._check_form(name, args, given)
         for value in _tensors(args, given):
             self._check_fresh(value)
         with torch._C.DisableTorchFunctionSubclass():
@@ -178,8 +187,7 @@ class Recorder:
         if result is None:
             return None
         if not _has_tensor(result):
-            hint = "let spikes and membranes flow through the layers, and decide by none of them"
-            raise fault(users_line(), "no control flow depends on the data", f"{name} of a tensor", hint)
+            raise _decides(name)
         return self._recorded(func, name, args, given, result)
 
     def _without_data(
@@ -194,8 +202,11 @@ class Recorder:
         sizes = [batch_size(self.asked) if size == self.asked.batch else size for size in _plain_sizes(result)]
         return sizes[0] if isinstance(result, int) else torch.Size(sizes)
 
-    def _check_form(self, name: str, args: tuple[Any, ...]) -> None:
+    def _check_form(self, name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
         """Refuses what never has a record."""
+        picks = name == "__getitem__" and _has_tensor(args[1] if isinstance(args[1], tuple | list) else (args[1],))
+        if picks or name in _SIZE_BY_DATA or (name == "where" and len(args) + len(given) == 1):
+            raise _decides(name)
         if name.endswith("="):
             got, hint = f"an assignment to .{name}".rstrip("="), "give the new value a name of its own"
             raise fault(users_line(), "no value is changed in place", got, hint)
@@ -299,6 +310,7 @@ class Recorder:
         if not isinstance(result, Tensor):
             got = type(result).__name__
             raise fault(label, "layers return plain tensors", got, "set return_quant_tensor=False")
+        _check_type(label, result)
         return marked(result, event)
 
     def _result(self, original: Callable[..., Any], module: nn.Module, args: Any, given: Any) -> Any:
@@ -357,6 +369,7 @@ class Recorder:
         for name in _state_names(module):
             module._buffers[name] = plain(module._buffers[name])
         result = self._ran(original, module, args, given)
+        _check_type(label, result[0] if isinstance(result, tuple) else result)
         self.places[id(module)] = place + 1
         self.neurons.append(event)
         return self._marked_states(module, event, result)
@@ -408,6 +421,13 @@ _RESET_HINT = (
     "let states be as the step before left them: reset before a sequence, or hold the loop over time in forward and "
     "reset before it"
 )
+
+
+def _check_type(label: str, result: Tensor) -> None:
+    if result.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        got = "autocast" if torch.is_autocast_enabled("cpu") else str(result.dtype)
+        hint = "leave autocast, half() and double() out of forward"
+        raise fault(label, "layers compute in float32", f"{got} at {users_line()}", hint)
 
 
 def _memory(value: Tensor) -> int:

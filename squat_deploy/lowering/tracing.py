@@ -160,11 +160,12 @@ def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
 
 
 def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
-    """Whether one call runs all steps; what the model sets at its first call is set then.
+    """Whether one call runs all steps, tried on a copy: what a first call changes is seen in the recording.
 
     Raises: as `loops_over_time`, or LoweringError for layers out of reach.
     """
-    names = {id(module): name for name, module in model.named_modules()}
+    copied = copy.deepcopy(model)
+    names = {id(module): name for name, module in copied.named_modules()}
     shapes: dict[int, tuple[int, ...]] = {}
 
     def call(original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
@@ -179,8 +180,8 @@ def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
         return original(module, *args, **given)
 
     inputs = _example(spec, steps, _BATCH)
-    with own_instances(model), _calls_go_to(call):
-        return bool(ran(lambda: loops_over_time(model, inputs, steps, direct=spec.encoding == "direct")))
+    with own_instances(copied), _calls_go_to(call):
+        return bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=spec.encoding == "direct")))
 
 
 @contextlib.contextmanager
