@@ -432,8 +432,8 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
     ),
     "changed membranes": (
         Swapped,
-        "",
-        "lif1 (Leaky): neurons keep their own states; got another value as a state; "
+        "mem1 * 0.5",
+        "lif1 (Leaky): neurons keep their own states; got another value as a state (mul at {}); "
         "pass on what the same neurons returned one step before, zeros at first",
     ),
     "unequal steps": (
@@ -457,7 +457,7 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
         Broken,
         "",
         "{}: the model runs on its declared inputs; got RuntimeError: mat1 and mat2 shapes cannot be multiplied "
-        "(3x5 and 12x9); make model(inputs) work for inputs of the declared shape, in batches of any size",
+        "(7x5 and 12x9); make model(inputs) work for inputs of the declared shape, in batches of any size",
     ),
 }
 

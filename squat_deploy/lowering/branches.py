@@ -13,6 +13,7 @@ from torch import nn
 from squat_deploy.errors import ConfigError
 from squat_deploy.joins import Add, Concat, Pool2d, PoolKind
 from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.options import plain_function
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.rounding import (
     EXACT_LIMIT,
@@ -223,7 +224,8 @@ def _concat(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
 def _reshape(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
     """The same values in the same order; only the batch axis must stay."""
     if call.shape is None or math.prod(call.shape) != math.prod(values[0].shape):
-        walk.fault(call.label, "a reshape keeps the batch axis", call.shape, "use x.flatten(1)")
+        got = "the batch in another axis" if call.shape is None else call.shape
+        walk.fault(call.label, "a reshape keeps the batch axis", got, "use x.flatten(1)")
         return None
     return replace(values[0], shape=call.shape)
 
@@ -237,7 +239,7 @@ def _function_average_pool(walk: Walk, call: Call, values: Sequence[Value]) -> V
 
 
 def _dropout(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
-    if call.options.get("training", True):
+    if call.options.get("training", call.options.get("train", True)):
         hint = "use nn.Dropout, or F.dropout(..., training=self.training)"
         walk.fault(call.label, "dropout rests after training", "training=True", hint)
         return None
@@ -260,9 +262,8 @@ FUNCTIONS: dict[str, FunctionHandler] = {
     "dropout": _dropout,
     "dropout2d": _dropout,
 }
-_SAME = {"concat": "cat", "concatenate": "cat", "__add__": "add", "__radd__": "add", "__iadd__": "add", "add_": "add"}
 
 
 def function_handler(name: str) -> FunctionHandler | None:
     """The handler of a torch function by its name, or None."""
-    return FUNCTIONS.get(_SAME.get(name, name))
+    return FUNCTIONS.get(plain_function(name))

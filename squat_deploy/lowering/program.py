@@ -47,12 +47,14 @@ class Program:
         result: the value that leaves the model.
         returned: what is recognised of what the model returns, where it was run to find out.
         looped: whether one call of the model runs all time steps.
+        draws: whether random numbers were drawn meanwhile.
     """
 
     neurons: tuple[Call, ...]
     result: Call
     returned: tuple[Returned, ...] = ()
     looped: bool = False
+    draws: bool = False
 
     def calls(self) -> Iterator[Call]:
         """All calls, each after what it takes."""

@@ -78,7 +78,7 @@ def _read(event: Event) -> tuple[Form, list[_Single]] | None:
     """How an event is made of spikes or membranes, and of which."""
     if (single := _single(event)) is not None:
         return "one", [single]
-    if event.function in ("sum", "mean") and len(event.inputs) == 1 and isinstance(event.inputs[0], Event):
+    if event.function in ("sum", "mean") and len(event.inputs) == 1:
         inner = _read(event.inputs[0])
         return ("sum" if event.function == "sum" else "mean", inner[1]) if inner and inner[0] == "stack" else None
     if event.function == "stack":
@@ -89,9 +89,9 @@ def _read(event: Event) -> tuple[Form, list[_Single]] | None:
     return ("sum", added) if added else None
 
 
-def _single(event: Event | Tensor) -> _Single | None:
+def _single(event: Event) -> _Single | None:
     """One layer's spikes or membranes of one step."""
-    if isinstance(event, Tensor) or not isinstance(event.module, NEURONS):
+    if not isinstance(event.module, NEURONS):
         return None
     if event.function == "module":
         return event.module, "spikes", event.place
@@ -103,17 +103,14 @@ def _single(event: Event | Tensor) -> _Single | None:
 def _added(event: Event) -> list[_Single] | None:
     """The spikes that a chain of additions adds up."""
     found: list[_Single] = []
-    open_ends: list[Event | Tensor] = [event]
+    open_ends = [event]
     while open_ends:
         part = open_ends.pop()
         if (single := _single(part)) is not None:
             found.append(single)
-        elif isinstance(part, Tensor):
-            if part.any():
-                return None
         elif part.function == "zeros":
             continue
-        elif part.function.removesuffix(" with a number") in ("add", "radd", "iadd"):
+        elif part.function == "add" and part.options.get("alpha", 1) == 1:
             open_ends += part.inputs
         else:
             return None

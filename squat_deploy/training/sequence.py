@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from squat_deploy.errors import ConfigError
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.layers import IntThenScaleLinear
-from squat_deploy.training.neurons import NEURONS, alone, kind_of, reset_neurons, spike_value
+from squat_deploy.training.neurons import NEURONS, kind_of, own_instances, reset_neurons, spike_value
 
 Step = Callable[[Tensor], Tensor]
 _ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
@@ -37,6 +37,13 @@ class LayerTrace:
     membranes: list[Tensor] = field(default_factory=list)
     currents: list[Tensor] = field(default_factory=list)
     spike: float = 1.0
+
+    def add(self, module: nn.Module, result: Any) -> None:
+        """What these neurons have just done, and what they returned."""
+        *others, membrane = (getattr(module, state) for state in kind_of(module).states)
+        self.spikes.append(_spikes(result).detach().clone())
+        self.membranes.append(membrane.detach().clone())
+        self.currents += [other.detach().clone() for other in others]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +114,7 @@ def own_run(
     if at_rest:
         reset_neurons(model)
     given = inputs.clone()  # a model may change its inputs in place
-    with torch.backends.nnpack.flags(enabled=False), alone(model), watched(model, watch=watch) as traces:
+    with torch.backends.nnpack.flags(enabled=False), watched(model, watch=watch) as traces:
         if looped:
             return OwnRun(traces, [copied(model(given))])
         one_step = partial(_in_order, model) if is_plain(model) else model
@@ -138,11 +145,7 @@ def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, Layer
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _: Any, result: Any) -> None:
-            trace = traces.setdefault(name, LayerTrace(spike=spike_value(module)))
-            *others, membrane = (getattr(module, state) for state in kind_of(module).states)
-            trace.spikes.append(_spikes(result).clone())
-            trace.membranes.append(membrane.clone())
-            trace.currents += [other.clone() for other in others]
+            traces.setdefault(name, LayerTrace(spike=spike_value(module))).add(module, result)
 
         return hook
 
@@ -152,7 +155,8 @@ def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, Layer
         if watch and isinstance(module, NEURONS)
     ]
     try:
-        yield traces
+        with own_instances(model):
+            yield traces
     finally:
         for handle in handles:
             handle.remove()
@@ -204,7 +208,7 @@ def _tried(model: nn.Module, values: Tensor) -> _Tried:
     tried = copy.deepcopy(model)
     reset_neurons(tried)
     error: Exception | None = None
-    with torch.no_grad(), alone(tried), watched(tried) as traces:
+    with torch.no_grad(), watched(tried) as traces:
         try:
             tried(values.clone())
         except Exception as raised:  # noqa: BLE001 (the caller raises it, if no form fits)
