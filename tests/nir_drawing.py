@@ -35,6 +35,7 @@ class Drawing:
     nodes: dict[str, nir.NIRNode] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
     end: str = "input"
+    bare: bool = True  # neurons may stand without synapses before them
 
     def __post_init__(self) -> None:
         self.nodes["input"] = nir.Input(np.array(self.shape))
@@ -69,7 +70,7 @@ class Drawing:
         rest = {"r": self.one_each(0.5, 1.0, 2.0, 4.0), "v_leak": zero, "v_threshold": threshold, "v_reset": zero}
         tau = self.one_each(DT, 2 * DT, 2 * DT, 4 * DT) if self.rng.random() < 0.8 else np.full(self.shape, DT)
         if (tau > DT).any() or kind == 1:
-            rest["v_threshold"] = threshold + 2.0**-13
+            rest["v_threshold"] = (threshold + 1.61803e-4).astype(np.float32).astype(np.float64)
         if kind == 0:
             return nir.LIF(tau=tau, **rest)
         return nir.CubaLIF(tau_mem=tau, tau_syn=self.one_each(DT, 2 * DT), w_in=self.one_each(1.0, 2.0), **rest)
@@ -83,7 +84,7 @@ class Drawing:
         groups = self.shape[0] if self.rng.random() < 0.3 else 1
         axes, out = len(self.shape) - 1, out * groups
         kernel, stride, dilation = ([int(n) for n in self.rng.integers(1, high, axes)] for high in (4, 3, 3))
-        padding = self.pick("valid", "same", [int(n) for n in self.rng.integers(0, 2, axes)])
+        padding = self.pick("valid", "same", [int(n) for n in self.rng.integers(0, np.minimum(kernel, 2))])
         if padding == "same":
             kernel, stride = [2 * (n // 2) + 1 for n in kernel], [1] * axes
         pads = {"valid": [0] * axes, "same": [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]}
@@ -103,7 +104,10 @@ class Drawing:
         kernel = self.rng.integers(1, 3, 2)
         stride = self.rng.integers(1, 3, 2)
         padding = np.array([int(self.rng.integers(0, k // 2 + 1)) for k in kernel])
-        shape = (self.shape[0], *((n + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i, n in enumerate(self.shape[1:])))
+        shape = (
+            self.shape[0],
+            *((n + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i, n in enumerate(self.shape[1:])),
+        )
         if min(shape) >= 1:
             self.put(self.pick(nir.SumPool2d, nir.AvgPool2d)(kernel, stride, padding), tuple(map(int, shape)))
 
@@ -119,17 +123,26 @@ class Drawing:
             size = (int(np.prod(self.shape)),)
             self.put(nir.Flatten({"input": np.array(self.shape)}, 0, int(self.pick(-1, len(self.shape) - 1))), size)
         else:
-            if self.rng.random() < 0.8:
-                self.synapses()
+            self.synapses_or_none()
             self.put(self.cell(), self.shape)
+
+    def synapses_or_none(self) -> None:
+        end = self.end
+        while self.end == end and not (self.bare and self.rng.random() < 0.2):
+            self.synapses()
 
     def recurrent(self) -> None:
         """Neurons that feed themselves, by edges of this graph or in a subgraph of their own."""
+        self.synapses_or_none()
         cell = self.cell()
         while isinstance(cell, nir.Threshold):
             cell = self.cell()
         size = self.shape[0]
-        back = nir.Linear(self.grid(size, size)) if self.rng.random() < 0.5 else nir.Affine(self.grid(size, size), self.grid(size))
+        back = (
+            nir.Linear(self.grid(size, size))
+            if self.rng.random() < 0.5
+            else nir.Affine(self.grid(size, size), self.grid(size))
+        )
         if self.rng.random() < 0.5:
             name = self.put(cell, self.shape)
             self.nodes[other := self.names.pop()] = back
@@ -141,7 +154,7 @@ class Drawing:
         self.put(nir.NIRGraph(nodes, edges, type_check=False), self.shape)
 
     def nested(self, depth: int) -> None:
-        inner = Drawing(self.rng, self.shape, self.names)
+        inner = Drawing(self.rng, self.shape, self.names, bare=self.bare)
         for _ in range(self.rng.integers(1, 3)):
             inner.block(depth + 1)
         self.put(inner.graph(), inner.shape)
@@ -152,14 +165,16 @@ class Drawing:
         edges = [*self.edges, (self.end, "output")]
         keys = self.rng.permutation(list(nodes))
         self.rng.shuffle(edges)
-        return nir.NIRGraph({str(key): nodes[key] for key in keys}, [tuple(map(str, e)) for e in edges], type_check=False)
+        return nir.NIRGraph(
+            {str(key): nodes[key] for key in keys}, [tuple(map(str, e)) for e in edges], type_check=False
+        )
 
 
-def draw_nir(seed: int) -> tuple[nir.NIRGraph, NirOptions]:
+def draw_nir(seed: int, *, bare: bool = True) -> tuple[nir.NIRGraph, NirOptions]:
     """A graph of a chain that can be read, and the options to read it with."""
     rng = np.random.default_rng(seed)
     sizes = [(4,), (2, 9), (2, 6, 7)][rng.integers(3)]
-    drawing = Drawing(rng, sizes, [str(name) for name in rng.permutation(NAMES)])
+    drawing = Drawing(rng, sizes, [str(name) for name in rng.permutation(NAMES)], bare=bare)
     for _ in range(rng.integers(1, 6)):
         drawing.block()
     drawing.synapses()
@@ -181,11 +196,11 @@ class Euler:
         self.before: dict[str, list[str]] = {}
         self._add(graph, "")
         self.order: list[str] = []
-        for name in self.nodes:
+        for name in sorted(self.nodes, key=lambda name: not isinstance(self.nodes[name], CELLS)):
             self._visit(name, ())
         self.membrane: dict[str, np.ndarray] = {}
         self.current: dict[str, np.ndarray] = {}
-        self.last: dict[str, np.ndarray] = {}
+        self.last: dict[str, np.ndarray | None] = {}
         self.spikes: dict[str, list[np.ndarray]] = {}
 
     def _add(self, graph: nir.NIRGraph, prefix: str) -> None:
@@ -216,7 +231,7 @@ class Euler:
     def run(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Spikes (T, ...) of every neuron node, in the order in which they run."""
         for frame in frames:
-            now: dict[str, np.ndarray] = {}
+            now: dict[str, np.ndarray | None] = {}
             for name in self.order:
                 given = [now.get(source, self.last.get(source)) for source in self.before[name]]
                 given = [x for x in given if x is not None]
@@ -224,16 +239,16 @@ class Euler:
             self.last = now
         return {name: np.array(spikes) for name, spikes in self.spikes.items()}
 
-    def _step(self, name: str, x: np.ndarray | None, frame: np.ndarray) -> np.ndarray:
+    def _step(self, name: str, x: np.ndarray | None, frame: np.ndarray) -> np.ndarray | None:
         node = self.nodes[name]
         if isinstance(node, nir.Input) and not self.before[name]:
             return frame
         if isinstance(node, nir.Linear | nir.Affine):
             x = np.zeros(node.weight.shape[1]) if x is None else x  # before the first spike
             return (node.weight.astype(float) * x).sum(axis=1) + getattr(node, "bias", 0.0)
-        assert x is not None
         if isinstance(node, nir.Input | nir.Output):
             return x
+        assert x is not None
         if isinstance(node, nir.Conv1d | nir.Conv2d):
             return convolved(node, x)
         if isinstance(node, nir.SumPool2d | nir.AvgPool2d):
@@ -283,7 +298,9 @@ def windows(x: np.ndarray, kernel: object, stride: object, padding: object, dila
     counts = [(n - d * (k - 1) - 1) // s + 1 for n, d, k, s in zip(x.shape[1:], dilation, kernel, stride, strict=True)]
     found = {}
     for place in np.ndindex(*kernel):
-        cut = [slice(p * d, p * d + s * (n - 1) + 1, s) for p, d, s, n in zip(place, dilation, stride, counts, strict=True)]
+        cut = [
+            slice(p * d, p * d + s * (n - 1) + 1, s) for p, d, s, n in zip(place, dilation, stride, counts, strict=True)
+        ]
         found[place] = x[(slice(None), *cut)]
     return found
 
@@ -301,7 +318,12 @@ def convolved(node: nir.Conv1d | nir.Conv2d, x: np.ndarray) -> np.ndarray:
         first = channel // (out // int(node.groups)) * each
         taken = ((place, part[first : first + each]) for place, part in parts.items())
         result.append(
-            sum((node.weight[(channel, slice(None), *place)].astype(float).reshape(-1, *[1] * len(kernel)) * part).sum(0) for place, part in taken)
+            sum(
+                (node.weight[(channel, slice(None), *place)].astype(float).reshape(-1, *[1] * len(kernel)) * part).sum(
+                    0
+                )
+                for place, part in taken
+            )
             + node.bias[channel]
         )
     return np.array(result)

@@ -20,6 +20,7 @@ MAX_BYTES = 2**28  # of the file, and of its arrays unpacked
 MAX_ITEMS = 20_000  # groups, arrays and edges
 MAX_DEPTH = 64  # of groups: every subgraph has two
 MAX_TEXT = 2**24  # bytes of names
+MAX_PIECES = 2**20  # texts
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 # What is read of every node; `metadata` is not. A field that is not here is refused, so that none is dropped.
@@ -66,9 +67,10 @@ def read_graph(path: Path) -> Graph:
     """
     try:
         if not path.is_file():
-            raise FileFormatError(f"{path}: no such file")
+            raise FileFormatError(f"{path}: not a NIR file: no file of that name")
         if path.stat().st_size > MAX_BYTES:
             raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes")
+        _check_heaps(path.read_bytes(), path)
         with h5py.File(path, "r") as file, np.errstate(all="ignore"):
             _survey(file, path)
             made = _node(file["node"], path, "the network")
@@ -80,6 +82,21 @@ def read_graph(path: Path) -> Graph:
     if not isinstance(made, Graph):
         raise FileFormatError(f"{path}: holds one {type(made).__name__}, not a graph")
     return made
+
+
+def _check_heaps(content: bytes, path: Path) -> None:
+    """HDF5 goes through a heap of texts piece by piece, and for ever where one has no size."""
+    mark, pieces = b"GCOL\1\0\0\0", 0
+    place = content.find(mark)
+    while place >= 0:
+        at, end = place + 16, min(len(content), place + int.from_bytes(content[place + 8 : place + 16], "little"))
+        while at + 16 <= end:
+            free, size = content[at : at + 2] == b"\0\0", int.from_bytes(content[at + 8 : at + 16], "little")
+            pieces, step = pieces + 1, size if free else 16 + (size + 7) // 8 * 8
+            if step < 16 or pieces > MAX_PIECES:
+                raise FileFormatError(f"{path}: not a NIR file: its texts are damaged, or more than {MAX_PIECES}")
+            at += step
+        place = content.find(mark, place + 1)
 
 
 def _survey(file: Any, path: Path) -> None:
@@ -139,42 +156,45 @@ def _check_chunk(item: Any, info: Any, size: int, where: str) -> None:
 
 
 def _node(group: Any, path: Path, name: str) -> Any:
-    """A node of nir, or a Graph."""
-    kind = _text(group["type"])
-    keys = set(group) - {"type", "metadata"}
-    known = ("nodes", "edges") if kind == "NIRGraph" else FIELDS.get(_TYPES.get(kind, object))
-    if known is None:
-        raise FileFormatError(f"{path}: {name!r} is of a type that is not known: {kind[:50]!r}")
-    if unknown := sorted(keys - set(known)):
-        raise FileFormatError(f"{path}: {name!r} ({kind}) has fields that are not known: {', '.join(unknown)[:200]}")
+    """A node of nir, or a Graph; faults name the node."""
     try:
-        if kind == "NIRGraph":
-            nodes = {key: _node(child, path, key) for key, child in group["nodes"].items()}
-            return Graph(nodes, _edges(group["edges"]))
-        fields = {key: _values(group[key], key) for key in known if key in group}
-        if kind in ("Input", "Output"):
-            shape = fields.pop("shape")
-            return _TYPES[kind]({kind.lower(): np.atleast_1d(shape)})
-        return nir.dict2NIRNode({"type": kind, **fields})
+        return _made(group, path)
     except (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         text = " ".join(str(error).split())[:200]
-        raise FileFormatError(f"{path}: {name!r} ({kind}) cannot be read: {text or type(error).__name__}") from error
+        raise FileFormatError(f"{path}: {name!r} cannot be read: {text or type(error).__name__}") from error
+
+
+def _made(group: Any, path: Path) -> Any:
+    kind = _text(group["type"])
+    known = ("nodes", "edges") if kind == "NIRGraph" else FIELDS.get(_TYPES.get(kind, object))
+    if known is None:
+        raise ValueError(f"the type {kind[:50]!r} is not known")
+    if unknown := sorted(set(group) - {"type", "metadata", *known}):
+        raise ValueError(f"fields of {kind} that are not known: {', '.join(unknown)}")
+    if kind == "NIRGraph":
+        return Graph({key: _node(child, path, key) for key, child in group["nodes"].items()}, _edges(group["edges"]))
+    fields = {key: _values(group[key], key) for key in known if key in group}
+    if kind in ("Input", "Output"):
+        return _TYPES[kind]({kind.lower(): np.atleast_1d(fields["shape"])})
+    return nir.dict2NIRNode({"type": kind, **fields})
 
 
 def _values(item: Any, key: str) -> Any:
     """Numbers; text where a field may be text."""
+    if not isinstance(item, h5py.Dataset):
+        raise ValueError(f"{key} is a group")
     if item.shape is None:
         return None
     if item.dtype.kind in "fiu":
         return item[()]
-    if key not in _TEXTS or item.shape != ():
+    if key not in _TEXTS:
         raise ValueError(f"{key} is {item.dtype}, not a number")
     return _text(item)
 
 
 def _text(item: Any) -> str:
-    if h5py.check_string_dtype(item.dtype) is None or item.shape != ():
-        raise ValueError(f"text expected; got {item.dtype} of {item.shape}")
+    if not isinstance(item, h5py.Dataset) or h5py.check_string_dtype(item.dtype) is None or item.shape != ():
+        raise ValueError(f"text expected; got {item}")
     return str(item.asstr()[()])
 
 

@@ -16,6 +16,7 @@ _BRANCHES = "write the model in PyTorch, where branches can be lowered"
 _CELLS = nir.LIF | nir.CubaLIF | nir.IF
 _SYNAPSES = nir.Linear | nir.Affine
 _PORTS = nir.Input | nir.Output
+_SAID = 20  # faults; a file of others may have thousands
 _Edges = dict[tuple[str, str], tuple[Any, ...]]
 
 
@@ -67,6 +68,9 @@ def chain(graph: Graph) -> tuple[Stage, ...]:
 
 
 def _refuse(faults: list[Fault]) -> None:
+    if len(faults) > _SAID:
+        rest = Fault("the network", "has no such faults elsewhere", f"{len(faults) - _SAID} more", "mend these first")
+        faults = [*faults[:_SAID], rest]
     if faults:
         raise LoweringError(tuple(faults))
 

@@ -297,7 +297,9 @@ def _padding(site: _Site, kernel: Sequence[int], stride: Sequence[int], dilation
 
 
 def _pool(site: _Site) -> _Built:
-    kernel, stride, padding = (site.wholes(key, 2, key != "padding") for key in ("kernel_size", "stride", "padding"))
+    kernel, stride, padding = (
+        site.wholes(key, 2, int(key != "padding")) for key in ("kernel_size", "stride", "padding")
+    )
     divisor = 1 if isinstance(site.node, nir.SumPool2d) else None
     pool: Any = nn.AvgPool2d
     layer = pool(kernel, stride, padding, divisor_override=divisor)
