@@ -158,6 +158,7 @@ def test_v_reset_is_left_out_where_the_user_says_so(tmp_path: Path) -> None:
         {"dt": float("inf")},
         {"dt": True},
         {"dt": "1e-3"},
+        {"dt": 10**400},
         {"reset": "soft"},
         {"reset_delay": 1},
     ],
@@ -400,6 +401,30 @@ REFUSALS: dict[str, tuple[Callable[[], nir.NIRGraph], NirOptions, str]] = {
         STATED,
         "nirgraph/lif (LIF): subgraphs take and give the shapes that they say; "
         "got (3,) said by the input of its subgraph for (2,); export it again",
+    ),
+    "subgraph that gives another shape": (
+        lambda: chain(
+            affine(),
+            nir.NIRGraph({**SUBGRAPH.nodes, "output": nir.Output(np.array([1, 2]))}, SUBGRAPH.edges, type_check=False),
+        ),
+        STATED,
+        "got (1, 2) said by the output of its subgraph for (2,); export it again",
+    ),
+    "vast stride": (
+        lambda: picture(nir.SumPool2d(np.array([2, 2]), np.array([2**40, 2]), np.array([0, 0])), lif()),
+        STATED,
+        "sizes are 2 whole numbers from 1, or one; got stride [1099511627776.0, 2.0]; export it again",
+    ),
+    "vast padding": (
+        lambda: picture(conv(padding=(2**20, 2**20)), lif()),
+        STATED,
+        "conv2d (Conv2d): a layer has 1 to 67108864 values; got (2, 2097156, 2097156); export it again",
+    ),
+    "padding beyond the kernel": (
+        lambda: picture(nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([2, 2])), lif()),
+        STATED,
+        "pools are padded by half their kernel at most; got padding (2, 2), kernel_size (2, 2); "
+        "pad in the convolution before",
     ),
     "back to other neurons": (
         lambda: looped(lif(), np.ones((3, 2))),

@@ -72,6 +72,10 @@ def lif(size: int = 6, **changes: float) -> nir.LIF:
     return nir.LIF(**{key: np.full(size, value, np.float32) for key, value in values.items()})
 
 
+def scalar() -> nir.LIF:
+    return nir.LIF(*(np.float32(value) for value in (0.01, 1.0, 0.0, 0.1, 0.0)))
+
+
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return (np.random.default_rng(seed).normal(size=shape) * 0.8).astype(np.float32)
 
@@ -125,6 +129,8 @@ FORMS: dict[str, Callable[[], nir.NIRGraph]] = {
     "recurrent through a subgraph": synapses_inside,
     "neurons behind neurons": lambda: chain(nir.Linear(normal(6, 4)), lif(r=10.0), lif(r=4.0, v_threshold=0.3)),
     "pooled spikes": pictures,
+    "one value for all": lambda: chain(nir.Linear(normal(6, 4)), lif(1), nir.Linear(normal(3, 6)), lif(3)),
+    "numbers": lambda: chain(nir.Linear(normal(6, 4)), scalar(), nir.Linear(normal(3, 6)), lif(3)),
     "neurons at the input": lambda: chain(lif(4, r=3.0)),
 }
 

@@ -1,7 +1,7 @@
 """NIR files (snnTorch, Norse, Sinabs, Lava, SpikingJelly exporters) as float snnTorch models, ready for `quantize`.
 
-NIR states continuous time: it has no time step and no bit widths, and few networks are run with its reset. What the
-file leaves open is stated by the user, and listed.
+NIR states continuous time: it has no time step and no bit widths, and its reset, to a potential, is none of snnTorch's.
+What the file leaves open is stated by the user, and listed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
@@ -58,7 +59,7 @@ class NirModel:
 
 @dataclass(frozen=True, eq=False)
 class _Site:
-    """One node, the shape of what comes to it, and the options, all of them stated."""
+    """One node, the shape of what comes to it, the time step that was taken, and the options as they were stated."""
 
     stage: Stage
     shape: tuple[int, ...]
@@ -86,7 +87,8 @@ class _Site:
     def wholes(self, key: str, count: int, least: int) -> tuple[int, ...]:
         """A field of one whole number an axis, or of one for all."""
         values = self.numbers(key).reshape(-1)
-        if values.size not in (1, count) or (values != np.round(values)).any() or not (values >= least).all():
+        whole = (values == np.round(values)) & (least <= values) & (values < 2**31)
+        if values.size not in (1, count) or not whole.all():
             got = f"{key} {values[:4].tolist()}"
             self.refuse(f"sizes are {count} whole numbers from {least}, or one", got, "export it again")
         return tuple(int(value) for value in np.broadcast_to(values, count))
@@ -134,7 +136,7 @@ def read_nir(path: str | Path, options: NirOptions | None = None) -> NirModel:
 
 def _checked(options: NirOptions) -> NirOptions:
     dt = options.dt
-    if dt is not None and (isinstance(dt, bool) or not isinstance(dt, int | float) or not 0 < dt < math.inf):
+    if dt is not None and (isinstance(dt, bool) or not isinstance(dt, Real) or not 0 < dt < 1e300):
         raise ConfigError(f"NirOptions: dt is a number above 0; got {dt!r}")
     if options.reset not in (None, *get_args(Reset)):
         raise ConfigError(f"NirOptions: reset is one of {', '.join(get_args(Reset))}; got {options.reset!r}")
@@ -184,6 +186,7 @@ def _notes(stages: Sequence[Stage], end: _Site, called: Mapping[str, str]) -> It
             yield f"{stage.name}: infinite tau and factor were read as a decay and a factor of 1, as snnTorch means"
         if isinstance(stage.node, nir.AvgPool2d) and np.any(stage.node.padding):
             yield f"{stage.name}: the zeros around the borders are counted in the average"
+    _check_ports(end)
     said = _sizes(end.stage.name, end.node)
     if math.prod(said) != math.prod(end.shape):
         end.refuse("the output has the shape that the file says", f"{end.shape}; it says {said}", "export it again")
@@ -300,6 +303,9 @@ def _pool(site: _Site) -> _Built:
     kernel, stride, padding = (
         site.wholes(key, 2, int(key != "padding")) for key in ("kernel_size", "stride", "padding")
     )
+    if any(2 * zeros > size for zeros, size in zip(padding, kernel, strict=True)):
+        got = f"padding {padding}, kernel_size {kernel}"
+        site.refuse("pools are padded by half their kernel at most", got, "pad in the convolution before")
     divisor = 1 if isinstance(site.node, nir.SumPool2d) else None
     pool: Any = nn.AvgPool2d
     layer = pool(kernel, stride, padding, divisor_override=divisor)
