@@ -477,3 +477,10 @@ def test_refusals(case: str, tmp_path: Path) -> None:
     with pytest.raises(LoweringError) as caught:
         sd.read_nir(tmp_path / "net.nir", options)
     assert any(str(fault).endswith(message) for fault in caught.value.faults), caught.value
+
+
+def test_every_fault_is_said_at_once(tmp_path: Path) -> None:
+    nir.write(tmp_path / "net.nir", chain(affine(), lif(r=np.zeros(2)), nir.Delay(np.ones(2)), lif(v_leak=np.ones(2))))
+    with pytest.raises(LoweringError) as caught:
+        sd.read_nir(tmp_path / "net.nir", STATED)
+    assert [fault.layer for fault in caught.value.faults] == ["lif (LIF)", "delay (Delay)", "lif_1 (LIF)"]

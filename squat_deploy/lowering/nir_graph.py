@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,13 @@ def chain(graph: Graph) -> tuple[Stage, ...]:
 
     Raises: LoweringError naming every node and edge that is no part of that.
     """
-    _refuse(list(_edge_faults(graph, "")))
+    refuse_all(list(_edge_faults(graph, "")))
     nodes, edges = _inlined(graph)
     edges = _without_ports(nodes, edges)
     loops = _loops(nodes, edges)
-    forward = {edge: ports for edge, ports in edges.items() if not set(edge) & set(loops.values())}
-    _refuse(list(_branch_faults(nodes, forward)))
+    backs = set(loops.values())
+    forward = {edge: ports for edge, ports in edges.items() if not set(edge) & backs}
+    refuse_all(list(_branch_faults(nodes, forward)))
     start = next(name for name, node in graph.nodes.items() if isinstance(node, nir.Input))
     stages = [Stage(start, nodes[start])]
     following = dict(list(forward))
@@ -61,13 +62,14 @@ def chain(graph: Graph) -> tuple[Stage, ...]:
         back = loops.get(name)
         looped = back and Stage(back, nodes[back], (*edges[name, back], *edges[back, name]))
         stages.append(Stage(name, nodes[name], forward[before, name], looped or None))
-    _refuse(_unreached(nodes, {*(stage.name for stage in stages), *loops.values()}))
+    refuse_all(_unreached(nodes, {*(stage.name for stage in stages), *backs}))
     if len(stages) == 2:
-        _refuse([fault(start, nodes[start], "a network has layers", "none", "export it again")])
+        refuse_all([fault(start, nodes[start], "a network has layers", "none", "export it again")])
     return tuple(stages)
 
 
-def _refuse(faults: list[Fault]) -> None:
+def refuse_all(faults: list[Fault]) -> None:
+    """Raises: LoweringError, if there are any."""
     if len(faults) > _SAID:
         rest = Fault("the network", "has no such faults elsewhere", f"{len(faults) - _SAID} more", "mend these first")
         faults = [*faults[:_SAID], rest]
@@ -125,32 +127,47 @@ def _without_ports(nodes: dict[str, Any], edges: _Edges) -> _Edges:
     One that sums several and feeds several stays, and is refused as a branch; so does one that leads nowhere.
     """
     edges = dict(edges)
+    after, before = _sides(edges)
     for port in [name for name, node in nodes.items() if isinstance(node, _PORTS) and "/" in name]:
-        before = [a for a, b in edges if b == port]
-        after = [b for a, b in edges if a == port]
-        past = {(a, b): (*edges[a, port], nodes[port], *edges[port, b]) for a in before for b in after}
-        if min(len(before), len(after)) == 1 and not set(past) & set(edges):
-            edges = {edge: ports for edge, ports in edges.items() if port not in edge} | past
-            del nodes[port]
+        sources, targets = before[port], after[port]
+        past = {(a, b): (*edges[a, port], nodes[port], *edges[port, b]) for a in sources for b in targets}
+        if min(len(sources), len(targets)) != 1 or any(edge in edges for edge in past):
+            continue
+        for source in sources:
+            after[source] = [name for name in after[source] if name != port] + targets
+            del edges[source, port]
+        for target in targets:
+            before[target] = [name for name in before[target] if name != port] + sources
+            del edges[port, target]
+        edges |= past
+        del nodes[port]
     return edges
+
+
+def _sides(edges: Iterable[tuple[str, str]]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Of every node, those that it feeds and those that feed it."""
+    after, before = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for source, target in edges:
+        after[source].append(target)
+        before[target].append(source)
+    return after, before
 
 
 def _loops(nodes: dict[str, Any], edges: _Edges) -> dict[str, str]:
     """Neurons and the linear synapses that take their spikes, and feed them and nothing else."""
+    after, before = _sides(edges)
     loops: dict[str, str] = {}
     for back in [name for name, node in nodes.items() if isinstance(node, _SYNAPSES)]:
-        touched = [edge for edge in edges if back in edge]
-        cell = touched[0][touched[0][0] == back] if touched else back
-        both = {(cell, back), (back, cell)} == set(touched)
-        if both and isinstance(nodes[cell], _CELLS) and cell not in loops:
+        (cell, *others) = before[back] or [back]
+        if not others and after[back] == [cell] and isinstance(nodes[cell], _CELLS) and cell not in loops:
             loops[cell] = back
     return loops
 
 
 def _branch_faults(nodes: dict[str, Any], edges: _Edges) -> Iterator[Fault]:
+    after, before = _sides(edges)
     for name, node in nodes.items():
-        to = [b for a, b in edges if a == name]
-        given = [a for a, b in edges if b == name]
+        to, given = after[name], before[name]
         if len(to) > 1 or (to and isinstance(node, nir.Output) and "/" not in name):
             rule = "the output feeds nothing" if isinstance(node, nir.Output) else "every node feeds one other"
             yield fault(name, node, rule, f"edges to {', '.join(to)}", _BRANCHES)

@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from squat_deploy.errors import ConfigError, LoweringError
+from squat_deploy.errors import ConfigError, Fault, LoweringError
 from squat_deploy.lowering.nir_file import read_graph
-from squat_deploy.lowering.nir_graph import Stage, chain, fault
+from squat_deploy.lowering.nir_graph import Stage, chain, fault, refuse_all
 from squat_deploy.names import unique_name
 
 MAX_VALUES = 2**26  # of a layer, in one time step
@@ -124,12 +124,18 @@ def read_nir(path: str | Path, options: NirOptions | None = None) -> NirModel:
     dt = _time_step(stages, stated)
     shape = first = _sizes(stages[0].name, stages[0].node)
     called = _module_names([stage.name for stage in stages[1:-1]])
-    model = nn.Sequential()
+    model, faults = nn.Sequential(), list[Fault]()
     for stage in stages[1:-1]:
         site = _Site(stage, shape, dt, stated)
-        _check_ports(site)
-        module, shape = _built(site)
-        model.add_module(called[stage.name], module)
+        try:
+            _check_ports(site)
+            module, shape = _built(site)
+            model.add_module(called[stage.name], module)
+        except LoweringError as error:
+            faults.extend(error.faults)
+            if not isinstance(stage.node, _KEEP_SHAPE):
+                break  # what comes next takes a shape that is not known
+    refuse_all(faults)
     gaps = (*_gaps(stages, stated, dt), *_notes(stages, _Site(stages[-1], shape, dt, stated), called))
     return NirModel(model.eval().requires_grad_(False), first, gaps)
 
@@ -439,6 +445,7 @@ _INSTEAD: dict[type, str] = {
     nir.Scale: "multiply it into the weights beside it",
     nir.Delay: "leave it out",
 }
+_KEEP_SHAPE = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold, *_INSTEAD)
 _BUILDERS: dict[type, Callable[[_Site], _Built]] = {
     nir.Linear: _linear,
     nir.Affine: _linear,
