@@ -36,10 +36,15 @@ class Stage:
     back: Stage | None = None
 
 
+def shown(name: str) -> str:
+    """On one line, whatever a name is."""
+    return name if name.isprintable() else ascii(name)
+
+
 def fault(name: str, node: object, rule: str, got: str, hint: str) -> Fault:
-    """A fault of one node, on one line whatever its name is."""
+    """A fault of one node."""
     kind = type(node).__name__ if node is not None else "NIR"
-    return Fault(f"{name if name.isprintable() else ascii(name)} ({kind})", rule, got, hint)
+    return Fault(f"{shown(name)} ({kind})", rule, got, hint)
 
 
 def chain(graph: Graph) -> tuple[Stage, ...]:
@@ -93,7 +98,10 @@ def _edge_faults(graph: Graph, prefix: str) -> Iterator[Fault]:
     for kind in (nir.Input, nir.Output):
         found = [name for name, node in graph.nodes.items() if isinstance(node, kind)]
         if len(found) != 1:
-            rule, got = f"a graph has one {kind.__name__.lower()}", f"{len(found)} {', '.join(found)}".strip()
+            rule, got = (
+                f"a graph has one {kind.__name__.lower()}",
+                f"{len(found)} {', '.join(map(shown, found))}".strip(),
+            )
             where = prefix.removesuffix("/") or kind.__name__.lower()
             yield fault(where, graph if prefix else None, rule, got, "export one network")
     for name, node in graph.nodes.items():
@@ -170,11 +178,11 @@ def _branch_faults(nodes: dict[str, Any], edges: _Edges) -> Iterator[Fault]:
         to, given = after[name], before[name]
         if len(to) > 1 or (to and isinstance(node, nir.Output) and "/" not in name):
             rule = "the output feeds nothing" if isinstance(node, nir.Output) else "every node feeds one other"
-            yield fault(name, node, rule, f"edges to {', '.join(to)}", _BRANCHES)
+            yield fault(name, node, rule, f"edges to {', '.join(map(shown, to))}", _BRANCHES)
         if len(given) > 1 or (given and isinstance(node, nir.Input) and "/" not in name):
             rule = "every node takes one other, neurons their own spikes too through one Linear or Affine"
             rule = "the input takes nothing" if isinstance(node, nir.Input) else rule
-            yield fault(name, node, rule, f"edges from {', '.join(given)}", _BRANCHES)
+            yield fault(name, node, rule, f"edges from {', '.join(map(shown, given))}", _BRANCHES)
 
 
 def _unreached(nodes: dict[str, Any], reached: set[str]) -> list[Fault]:

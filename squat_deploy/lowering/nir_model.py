@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError
 from squat_deploy.lowering.nir_file import read_graph
-from squat_deploy.lowering.nir_graph import Stage, chain, fault, refuse_all
+from squat_deploy.lowering.nir_graph import Stage, chain, fault, refuse_all, shown
 from squat_deploy.names import unique_name
 
 MAX_VALUES = 2**26  # of a layer, in one time step
@@ -189,18 +189,18 @@ def _notes(stages: Sequence[Stage], end: _Site, called: Mapping[str, str]) -> It
     """What was taken as it seems to be meant, node by node."""
     for stage in stages:
         if any(np.isinf(getattr(stage.node, key, 0.0)).any() for key in ("tau", "tau_mem", "tau_syn")):
-            yield f"{stage.name}: infinite tau and factor were read as a decay and a factor of 1, as snnTorch means"
+            yield f"{shown(stage.name)}: infinite tau and factor were read as a decay and a factor of 1, as snnTorch means"
         if isinstance(stage.node, nir.AvgPool2d) and np.any(stage.node.padding):
-            yield f"{stage.name}: the zeros around the borders are counted in the average"
+            yield f"{shown(stage.name)}: the zeros around the borders are counted in the average"
     _check_ports(end)
     said = _sizes(end.stage.name, end.node)
     if math.prod(said) != math.prod(end.shape):
         end.refuse("the output has the shape that the file says", f"{end.shape}; it says {said}", "export it again")
     if said != end.shape:
-        yield f"{end.stage.name}: the file says {said}, the network gives {end.shape}"
+        yield f"{shown(end.stage.name)}: the file says {said}, the network gives {end.shape}"
     for name, other in called.items():
         if name != other:
-            yield f"{name if name.isprintable() else ascii(name)}: is called {other} here"
+            yield f"{shown(name)}: is called {other} here"
 
 
 def _sizes(name: str, port: Any) -> tuple[int, ...]:
