@@ -189,7 +189,7 @@ def _notes(stages: Sequence[Stage], end: _Site, called: Mapping[str, str]) -> It
     """What was taken as it seems to be meant, node by node."""
     for stage in stages:
         if any(np.isinf(getattr(stage.node, key, 0.0)).any() for key in ("tau", "tau_mem", "tau_syn")):
-            yield f"{shown(stage.name)}: infinite tau and factor were read as a decay and a factor of 1, as snnTorch means"
+            yield f"{shown(stage.name)}: infinite tau and factor were read as a decay and a factor of 1"
         if isinstance(stage.node, nir.AvgPool2d) and np.any(stage.node.padding):
             yield f"{shown(stage.name)}: the zeros around the borders are counted in the average"
     _check_ports(end)
