@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import nir
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from snntorch.export_nir import export_to_nir
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.errors import FileFormatError, LoweringError
+from squat_deploy.errors import ConfigError, LoweringError
 from squat_deploy.lowering.nir_model import NirOptions
 from squat_deploy.training.sequence import run_model
 from tests.law import assert_agrees
@@ -71,8 +70,8 @@ def test_models_that_snntorch_exported(name: str, tmp_path: Path, events: Callab
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.weight.data = module.weight.data * 3 + 0.1
     nir.write(tmp_path / "net.nir", export_to_nir(model, data[0], ignore_dims=[0]))
-    read = sd.read_nir(tmp_path / "net.nir")
-    assert read.shape == shape and len(read.gaps) == 4
+    read = sd.read_nir(tmp_path / "net.nir", NirOptions(dt=1e-4))
+    assert read.shape == shape and len(read.gaps) == 4 + 2 * (name == "recurrent")  # two names with a dot
     want, got = (run_model(m, data, STEPS, direct=False) for m in (model, read.model))
     for ours, theirs in zip(want.values(), got.values(), strict=True):
         different = torch.stack(ours.spikes) != torch.stack(theirs.spikes)
@@ -84,7 +83,7 @@ def test_models_that_snntorch_exported(name: str, tmp_path: Path, events: Callab
 
 def chain(*nodes: nir.NIRNode, inputs: int = 3) -> nir.NIRGraph:
     ends = nir.Input({"input": np.array([inputs])}), nir.Output({"output": np.array([2])})
-    return nir.NIRGraph.from_list(ends[0], *nodes, ends[1])
+    return nir.NIRGraph.from_list(ends[0], *nodes, ends[1], type_check=False)
 
 
 def lif(**changes: object) -> nir.LIF:
@@ -97,41 +96,376 @@ def affine() -> nir.Affine:
     return nir.Affine(np.arange(6.0).reshape(2, 3), np.array([0.5, -1]))
 
 
-def test_the_factor_of_the_current_goes_into_the_weights(tmp_path: Path) -> None:
-    """As Norse and Sinabs write it: tau of many steps, r of 1."""
+def test_the_factor_of_the_current_is_the_unit_of_the_membrane(tmp_path: Path) -> None:
+    """As Norse and Sinabs write it: tau of many steps, r of 1. No weight is touched."""
     nir.write(tmp_path / "net.nir", chain(affine(), lif()))
     model = sd.read_nir(tmp_path / "net.nir", NirOptions(dt=1e-4, reset="zero")).model
     assert float(model[1].beta) == pytest.approx(0.9) and model[1]._reset_mechanism == "zero"
-    assert torch.allclose(model[0].weight, torch.arange(6.0).reshape(2, 3) * 0.1)
-    assert torch.allclose(model[0].bias, torch.tensor([0.05, -0.1]))
+    assert float(model[1].threshold) == pytest.approx(10)
+    assert torch.equal(model[0].weight, torch.arange(6.0).reshape(2, 3))
+    assert torch.equal(model[0].bias, torch.tensor([0.5, -1]))
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 1.0, 2 / 3, -0.7])
+def test_thresholds_are_rounded_down(threshold: float, tmp_path: Path) -> None:
+    """So that a float32 lies above them exactly where it lies above what the file says."""
+    cell = lif(tau=np.ones(2), r=np.full(2, 3.0), v_threshold=np.full(2, threshold))
+    nir.write(tmp_path / "net.nir", chain(affine(), cell))
+    got = sd.read_nir(tmp_path / "net.nir", NirOptions(dt=0.1)).model[1].threshold
+    want = threshold / (0.1 / 1.0 * 3.0)
+    assert float(got) <= want < float(np.nextafter(got.numpy(), np.float32(np.inf)))
+
+
+def integrate_and_fire(r: float = 1.0) -> nir.IF:
+    return nir.IF(r=np.full(2, r), v_threshold=np.ones(2), v_reset=np.zeros(2))
+
+
+def test_the_time_step_is_stated_or_needed_by_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "net.nir"
+    nir.write(path, chain(affine(), integrate_and_fire()))
+    read = sd.read_nir(path)
+    assert float(read.model[1].threshold) == 1.0 and "dt = 1 was taken" in read.gaps[0]
+    stated = sd.read_nir(path, NirOptions(dt=0.25))
+    assert float(stated.model[1].threshold) == 4.0 and "dt = 0.25 was stated" in stated.gaps[0]
+
+
+def test_an_endless_time_constant_integrates(tmp_path: Path) -> None:
+    """snnTorch's exporter writes beta = 1 with tau and r infinite."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(12, 8), snn.Leaky(beta=torch.tensor([1.0, 0.5] * 4), threshold=torch.ones(8), init_hidden=True)
+    )
+    nir.write(tmp_path / "net.nir", export_to_nir(model, torch.rand(1, 12), ignore_dims=[0]))
+    read = sd.read_nir(tmp_path / "net.nir", NirOptions(dt=1e-4))
+    assert read.model[1].beta.tolist() == [1.0, 0.5] * 4 and "infinite tau" in read.gaps[-1]
+    data = torch.rand(25, 3, 12) * 2
+    (want,), (got,) = (run_model(m, data, 25, direct=False).values() for m in (model, read.model))
+    assert torch.stack(want.spikes).any() and torch.equal(torch.stack(want.spikes), torch.stack(got.spikes))
+
+
+def test_v_reset_is_left_out_where_the_user_says_so(tmp_path: Path) -> None:
+    nir.write(tmp_path / "net.nir", chain(affine(), lif(v_reset=np.full(2, -0.5))))
+    read = sd.read_nir(tmp_path / "net.nir", NirOptions(dt=1e-4, reset="subtract"))
+    assert "'subtract' was stated" in read.gaps[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dt": 0},
+        {"dt": -1e-3},
+        {"dt": float("nan")},
+        {"dt": float("inf")},
+        {"dt": True},
+        {"dt": "1e-3"},
+        {"dt": 10**400},
+        {"reset": "soft"},
+        {"reset_delay": 1},
+    ],
+)
+def test_options_out_of_range(options: dict[str, object], tmp_path: Path) -> None:
+    nir.write(tmp_path / "net.nir", chain(affine(), lif()))
+    with pytest.raises(ConfigError, match=f"NirOptions: {next(iter(options))} "):
+        sd.read_nir(tmp_path / "net.nir", NirOptions(**options))
+
+
+def cuba(**changes: object) -> nir.CubaLIF:
+    ones = np.ones(2)
+    values = {"tau_syn": ones * 1e-3, "tau_mem": ones * 1e-3, "r": ones, "v_leak": ones * 0, "v_threshold": ones}
+    return nir.CubaLIF(**{**values, "w_in": ones, "v_reset": ones * 0, **changes})
+
+
+def looped(cell: nir.NIRNode, weight: np.ndarray | None = None) -> nir.NIRGraph:
+    graph = chain(affine(), cell)
+    name = next(key for key, node in graph.nodes.items() if node is cell)
+    graph.nodes["back"] = nir.Linear(np.eye(2) if weight is None else weight)
+    graph.edges += [(name, "back"), ("back", name)]
+    return unchecked(graph)
+
+
+def unchecked(graph: nir.NIRGraph, *edges: tuple[str, str], **nodes: nir.NIRNode) -> nir.NIRGraph:
+    """With more nodes and edges, and none of nir's own checks."""
+    return nir.NIRGraph({**graph.nodes, **nodes}, [*graph.edges, *edges], type_check=False)
+
+
+def picture(*nodes: nir.NIRNode, shape: tuple[int, ...] = (2, 6, 6)) -> nir.NIRGraph:
+    ends = nir.Input(np.array(shape)), nir.Output(np.array([2]))
+    return nir.NIRGraph.from_list(ends[0], *nodes, ends[1], type_check=False)
+
+
+def conv(**changes: object) -> nir.Conv2d:
+    values = {
+        "input_shape": (6, 6),
+        "weight": np.ones((2, 2, 3, 3)),
+        "stride": (1, 1),
+        "padding": (1, 1),
+        "dilation": (1, 1),
+    }
+    return nir.Conv2d(**{**values, "groups": 1, "bias": np.zeros(2), **changes})
+
+
+STATED = NirOptions(dt=1e-4)
+SUBGRAPH = nir.NIRGraph.from_list(nir.Input({"input": np.array([2])}), lif(), nir.Output({"output": np.array([2])}))
 REFUSALS: dict[str, tuple[Callable[[], nir.NIRGraph], NirOptions, str]] = {
     "readout": (
         lambda: chain(affine(), nir.LI(tau=np.ones(2), r=np.ones(2), v_leak=np.zeros(2))),
-        NirOptions(),
-        "(LI): this node has no counterpart; got LI; export another layer",
+        STATED,
+        "(LI): this node has no counterpart; got LI; write LIF in its place, whose spikes are counted",
+    ),
+    "scale": (
+        lambda: chain(affine(), nir.Scale(np.ones(2)), lif()),
+        STATED,
+        "(Scale): this node has no counterpart; got Scale; multiply it into the weights beside it",
+    ),
+    "delay": (
+        lambda: chain(affine(), nir.Delay(np.ones(2)), lif()),
+        STATED,
+        "(Delay): this node has no counterpart; got Delay; leave it out",
     ),
     "leak": (
         lambda: chain(affine(), lif(v_leak=np.ones(2))),
-        NirOptions(),
-        "(LIF): the membrane leaks towards 0; got another v_leak; shift the membrane and the threshold",
+        STATED,
+        "(LIF): the membrane leaks towards 0; got another v_leak; write v_leak = 0 and add v_leak / r to the bias",
+    ),
+    "leak of two states": (
+        lambda: chain(affine(), cuba(v_leak=np.ones(2))),
+        STATED,
+        "(CubaLIF): the membrane leaks towards 0; got another v_leak; write v_leak = 0",
     ),
     "reset": (
         lambda: chain(affine(), lif(v_reset=np.ones(2) * 0.1)),
-        NirOptions(reset="zero"),
-        "(LIF): reset='zero' needs a reset potential of 0; got another v_reset; use reset='subtract'",
+        NirOptions(dt=1e-4, reset="zero"),
+        "(LIF): reset='zero' needs a reset potential of 0; got v_reset 0.1 to 0.1; use reset='subtract'",
+    ),
+    "reset not stated": (
+        lambda: chain(affine(), lif(v_reset=np.array([0, -0.5]))),
+        STATED,
+        "(LIF): the reset is stated where v_reset is not 0; got v_reset -0.5 to 0; "
+        "state NirOptions(reset='subtract'), which v_reset has no part in",
     ),
     "time step": (
         lambda: chain(affine(), lif()),
         NirOptions(dt=1.0),
         "(LIF): a decay 1 - dt / tau lies in 0..1; got -999 to -999; state the dt that the file was made with",
     ),
-    "factor without weights": (
-        lambda: chain(lif(), inputs=2),
+    "a decay that float32 loses": (
+        lambda: chain(affine(), lif(tau=np.ones(2) * 1e6)),
+        STATED,
+        "(LIF): a decay 1 - dt / tau lies in 0..1; got 1 to 1; state the dt that the file was made with",
+    ),
+    "no time step": (
+        lambda: chain(affine(), lif(tau=np.array([1e-3, 2e-3]))),
         NirOptions(),
-        "(LIF): the factor of the current goes into the weights before it; got 1 factors, 0 channels; "
-        "export r = tau / dt",
+        "lif (LIF): a time step is stated where a node has a time constant; got none; "
+        "state it: NirOptions(dt=...); snnTorch's exporter writes 1e-4, Norse's time step is 1e-3",
+    ),
+    "no time step, but a sign of one": (
+        lambda: chain(affine(), cuba(tau_mem=np.array([1e-3, 2e-3]), r=np.array([10.0, 20.0]))),
+        NirOptions(),
+        "got none; state it: NirOptions(dt=0.0001) is tau / r everywhere, which snnTorch's exporter writes",
+    ),
+    "negative factor": (
+        lambda: chain(affine(), lif(r=np.array([1.0, -1.0]))),
+        STATED,
+        "(LIF): the factor of the current is above 0; got -0.1 to 0.1; negate r and the weights before "
+        "where r is negative; write r = 1 and weights of 0 where it is 0",
+    ),
+    "no factor": (
+        lambda: chain(affine(), cuba(w_in=np.zeros(2))),
+        STATED,
+        "write r = 1 and weights of 0 where it is 0",
+    ),
+    "NaN": (
+        lambda: chain(nir.Linear(np.full((2, 3), np.nan)), lif()),
+        STATED,
+        "linear (Linear): every parameter is finite; got weight nan, nan, nan; export it again",
+    ),
+    "endless bias": (
+        lambda: chain(nir.Affine(np.ones((2, 3)), np.array([0, np.inf])), lif()),
+        STATED,
+        "affine (Affine): every parameter is finite; got bias inf; export it again",
+    ),
+    "endless tau alone": (
+        lambda: chain(affine(), lif(tau=np.full(2, np.inf))),
+        STATED,
+        "got tau inf, inf; export it again",
+    ),
+    "endless r alone": (lambda: chain(affine(), lif(r=np.full(2, np.inf))), STATED, "got r inf, inf; export it again"),
+    "NaN threshold": (
+        lambda: chain(affine(), integrate_and_fire(), nir.Threshold(np.full(2, np.nan))),
+        STATED,
+        "(Threshold): every parameter is finite; got threshold nan, nan; export it again",
+    ),
+    "out of float32": (
+        lambda: chain(nir.Linear(np.full((2, 3), 1e300)), lif()),
+        STATED,
+        "(Linear): parameters are float32; got weight up to 1e+300; scale the network",
+    ),
+    "two resets in one": (
+        lambda: chain(affine(), lif()),
+        NirOptions(dt=1e-4, reset_delay=False),
+        "(LIF): snnTorch's Leaky resets as stated; got reset='subtract', reset_delay=False, which it does otherwise; "
+        "use reset='subtract', reset_delay=True or reset='zero', reset_delay=True or reset='zero', reset_delay=False",
+    ),
+    "zero that drops a step": (
+        lambda: chain(affine(), cuba()),
+        NirOptions(dt=1e-4, reset="zero"),
+        "use reset='subtract', reset_delay=True or reset='zero', reset_delay=False",
+    ),
+    "RSynaptic at once": (
+        lambda: looped(cuba()),
+        NirOptions(dt=1e-4, reset="zero", reset_delay=False),
+        "got reset='zero', reset_delay=False, which it does otherwise; use reset='subtract', reset_delay=True",
+    ),
+    "stray node": (
+        lambda: unchecked(chain(affine(), lif()), stray=nir.Linear(np.eye(2))),
+        STATED,
+        "stray (Linear): every node lies on the one way from the input to the output; got a node that does not; "
+        "leave it out of the file, or join it to the chain",
+    ),
+    "another node feeds the chain": (
+        lambda: unchecked(chain(affine(), lif()), ("stray", "lif"), stray=nir.Linear(np.eye(2))),
+        STATED,
+        "got edges from affine, stray; write the model in PyTorch, where branches can be lowered",
+    ),
+    "output reached early": (
+        lambda: nir.NIRGraph(chain(affine(), lif()).nodes, [("input", "output"), ("affine", "lif")], type_check=False),
+        STATED,
+        "affine (Affine): every node lies on the one way from the input to the output; got a node that does not; "
+        "leave it out of the file, or join it to the chain",
+    ),
+    "empty": (
+        lambda: nir.NIRGraph({"in": nir.Input(np.array([2])), "out": nir.Output(np.array([2]))}, [("in", "out")]),
+        STATED,
+        "in (Input): a network has layers; got none; export it again",
+    ),
+    "branch": (
+        lambda: unchecked(chain(affine(), lif()), ("affine", "two"), ("two", "output"), two=lif()),
+        STATED,
+        "affine (Affine): every node feeds one other; got edges to lif, two; "
+        "write the model in PyTorch, where branches can be lowered",
+    ),
+    "two inputs": (
+        lambda: unchecked(chain(affine(), lif()), more=nir.Input(np.array([3]))),
+        STATED,
+        "input (NIR): a graph has one input; got 2 input, more; export one network",
+    ),
+    "edge to nowhere": (
+        lambda: unchecked(chain(affine(), lif()), ("lif", "nobody")),
+        STATED,
+        "nobody (NIR): edges lead from node to node; got the edge from 'lif' to 'nobody', and no such node; "
+        "export it again",
+    ),
+    "edge twice": (
+        lambda: unchecked(chain(affine(), lif()), ("affine", "lif")),
+        STATED,
+        "affine (Affine): edges come once; got the edge from 'affine' to 'lif' 2 times; export it again",
+    ),
+    "edge to itself": (
+        lambda: unchecked(chain(affine(), lif()), ("lif", "lif")),
+        STATED,
+        "got the edge from 'lif' to 'lif'; put a Linear with the identity between",
+    ),
+    "input fed": (
+        lambda: unchecked(chain(affine(), lif()), ("back", "input"), ("lif", "back"), back=nir.Linear(np.ones((3, 2)))),
+        STATED,
+        "input (Input): the input takes nothing; got edges from back; "
+        "write the model in PyTorch, where branches can be lowered",
+    ),
+    "a loop through two": (
+        lambda: unchecked(
+            chain(affine(), lif()),
+            ("lif", "a"),
+            ("a", "b"),
+            ("b", "lif"),
+            a=nir.Linear(np.eye(2)),
+            b=nir.Linear(np.eye(2)),
+        ),
+        STATED,
+        "lif (LIF): every node feeds one other; got edges to output, a; "
+        "write the model in PyTorch, where branches can be lowered",
+    ),
+    "subgraph of neither kind": (
+        lambda: chain(affine(), unchecked(SUBGRAPH, ("lif", "w"), w=nir.Linear(np.eye(2)))),
+        STATED,
+        "nirgraph/lif (LIF): every node feeds one other; got edges to nirgraph/w, output; "
+        "write the model in PyTorch, where branches can be lowered",
+    ),
+    "subgraph of another shape": (
+        lambda: unchecked(
+            chain(
+                affine(),
+                nir.NIRGraph({**SUBGRAPH.nodes, "input": nir.Input(np.array([3]))}, SUBGRAPH.edges, type_check=False),
+            )
+        ),
+        STATED,
+        "nirgraph/lif (LIF): subgraphs take and give the shapes that they say; "
+        "got (3,) said by the input of its subgraph for (2,); export it again",
+    ),
+    "subgraph that gives another shape": (
+        lambda: chain(
+            affine(),
+            nir.NIRGraph({**SUBGRAPH.nodes, "output": nir.Output(np.array([1, 2]))}, SUBGRAPH.edges, type_check=False),
+        ),
+        STATED,
+        "got (1, 2) said by the output of its subgraph for (2,); export it again",
+    ),
+    "vast stride": (
+        lambda: picture(nir.SumPool2d(np.array([2, 2]), np.array([2**40, 2]), np.array([0, 0])), lif()),
+        STATED,
+        "sizes are 2 whole numbers from 1, or one; got stride [1099511627776.0, 2.0]; export it again",
+    ),
+    "vast padding": (
+        lambda: picture(conv(padding=(2**20, 2**20)), lif()),
+        STATED,
+        "conv2d (Conv2d): a layer has 1 to 67108864 values; got (2, 2097156, 2097156); export it again",
+    ),
+    "padding beyond the kernel": (
+        lambda: picture(nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([2, 2])), lif()),
+        STATED,
+        "pools are padded by half their kernel at most; got padding (2, 2), kernel_size (2, 2); "
+        "pad in the convolution before",
+    ),
+    "back to other neurons": (
+        lambda: looped(lif(), np.ones((3, 2))),
+        STATED,
+        "lif (LIF): spikes come back to the same neurons; got (3,) for (2,); export it again",
+    ),
+    "parameters of another shape": (
+        lambda: unchecked(chain(affine(), nir.IF(np.ones(3), np.ones(3), np.zeros(3)))),
+        STATED,
+        "(IF): parameters are one for all neurons, or one for each; got v_threshold of (3,) for (2,); export it again",
+    ),
+    "matrix for a picture": (
+        lambda: picture(nir.Linear(np.ones((2, 6))), integrate_and_fire()),
+        STATED,
+        "linear (Linear): this node takes 1 axes; got (2, 6, 6); export it again",
+    ),
+    "uneven padding": (
+        lambda: picture(conv(weight=np.ones((2, 2, 2, 2)), padding="same"), lif()),
+        STATED,
+        "conv2d (Conv2d): pads both sides alike; got padding 'same', kernel (2, 2), stride (1, 1); "
+        "export numbers in place of 'same'",
+    ),
+    "input of another size": (
+        lambda: picture(conv(input_shape=(5, 5)), lif()),
+        STATED,
+        "conv2d (Conv2d): this node takes what the one before gives; got (2, 6, 6); it says (5, 5); export it again",
+    ),
+    "stride of 0": (
+        lambda: picture(nir.SumPool2d(np.array([2, 2]), np.array([0, 2]), np.array([0, 0])), lif()),
+        STATED,
+        "sumpool2d (SumPool2d): sizes are 2 whole numbers from 1, or one; got stride [0.0, 2.0]; export it again",
+    ),
+    "flattens beyond": (
+        lambda: picture(nir.Flatten({"input": np.array([2, 6, 6])}, 0, 1), nir.Linear(np.ones((2, 12)))),
+        STATED,
+        "linear (Linear): this node takes 1 axes; got (12, 6); export it again",
+    ),
+    "another output": (
+        lambda: unchecked(chain(nir.Linear(np.ones((3, 3))), nir.IF(np.ones(3), np.ones(3), np.zeros(3)))),
+        STATED,
+        "output (Output): the output has the shape that the file says; got (3,); it says (2,); export it again",
     ),
 }
 
@@ -142,23 +476,11 @@ def test_refusals(case: str, tmp_path: Path) -> None:
     nir.write(tmp_path / "net.nir", make())
     with pytest.raises(LoweringError) as caught:
         sd.read_nir(tmp_path / "net.nir", options)
-    assert str(caught.value.faults[0]).endswith(message)
+    assert any(str(fault).endswith(message) for fault in caught.value.faults), caught.value
 
 
-def test_damaged_files(tmp_path: Path) -> None:
-    path = tmp_path / "net.nir"
-    with pytest.raises(FileFormatError, match="not a NIR file"):
-        sd.read_nir(path)
-    nir.write(path, chain(affine(), lif()))
-    path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(FileFormatError, match="not a NIR file"):
-        sd.read_nir(path)
-
-
-def test_links_are_not_followed(tmp_path: Path) -> None:
-    path = tmp_path / "net.nir"
-    nir.write(path, chain(affine(), lif()))
-    with h5py.File(path, "a") as file:
-        file["elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
-    with pytest.raises(FileFormatError, match="'elsewhere' is a link"):
-        sd.read_nir(path)
+def test_every_fault_is_said_at_once(tmp_path: Path) -> None:
+    nir.write(tmp_path / "net.nir", chain(affine(), lif(r=np.zeros(2)), nir.Delay(np.ones(2)), lif(v_leak=np.ones(2))))
+    with pytest.raises(LoweringError) as caught:
+        sd.read_nir(tmp_path / "net.nir", STATED)
+    assert [fault.layer for fault in caught.value.faults] == ["lif (LIF)", "delay (Delay)", "lif_1 (LIF)"]
