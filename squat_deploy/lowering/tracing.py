@@ -168,28 +168,43 @@ def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
 
 
 def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
-    """Whether one call runs all steps, tried on a copy: what a first call changes is seen in the recording.
+    """Whether one call runs all steps, tried on copies: what a first call changes is seen in the recording.
 
     Raises: as `loops_over_time`, or LoweringError for layers out of reach.
     """
-    copied = copy.deepcopy(model)
-    names = {id(module): name for name, module in copied.named_modules()}
-    shapes: dict[int, tuple[int, ...]] = {}
-
-    def call(original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
-        if is_leaf(module):
-            check_registered(names, module)
-        if type(module) in NEURONS and args and isinstance(args[0], Tensor):
-            size = tuple(args[0].shape[1:])
-            if shapes.setdefault(id(module), size) != size:
-                got = f"one module for layers of {shapes[id(module)]} and {size} neurons, at {users_line()}"
-                where = f"{names[id(module)]} ({type(module).__name__})"
-                raise fault(where, "neurons keep their own membranes", got, "make a second one for the other layer")
-        return original(module, *args, **given)
-
+    tried = _Reached()
     inputs = _example(spec, steps, _BATCH)
-    with own_instances(copied), _calls_go_to(call):
-        return bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=spec.encoding == "direct")))
+    with _calls_go_to(tried.call):
+        return bool(ran(lambda: loops_over_time(model, inputs, steps, direct=spec.encoding == "direct")))
+
+
+class _Reached:
+    """Which modules one call of a model reaches: its own, and each neuron layer with one size."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}  # of the modules of the model that is running, by id
+        self.shapes: dict[int, tuple[int, ...]] = {}
+
+    def call(self, original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
+        outermost = not self.names
+        if outermost:
+            self.names = {id(part): name for name, part in module.named_modules()}
+            self.shapes = {}
+        try:
+            if is_leaf(module):
+                check_registered(self.names, module)
+            if type(module) in NEURONS and args and isinstance(args[0], Tensor):
+                self._check_size(module, tuple(args[0].shape[1:]))
+            return original(module, *args, **given)
+        finally:
+            if outermost:
+                self.names = {}
+
+    def _check_size(self, module: nn.Module, size: tuple[int, ...]) -> None:
+        if self.shapes.setdefault(id(module), size) != size:
+            got = f"one module for layers of {self.shapes[id(module)]} and {size} neurons, at {users_line()}"
+            where = f"{self.names[id(module)]} ({type(module).__name__})"
+            raise fault(where, "neurons keep their own membranes", got, "make a second one for the other layer")
 
 
 @contextlib.contextmanager
