@@ -344,6 +344,7 @@ def test_batches_are_bounded(small: sd.Network) -> None:
         return sd.Network(small.input, small.layers, steps, small.certificate)
 
     assert sizes(small) == [1, 2, 255] and sizes(of(25)) == [1, 2, 81] and sizes(of(1000)) == [2]
+    assert [batch.shape[0] for batch in selftest.batches(small, own_code=False)] == [1, 255]
     batch = list(selftest.batches(small))[-1]
     assert set(batch[0].tolist()) == {0} and set(batch[3].tolist()) == {15}
     assert (batch[1::3] == 0).mean() > 0.8 and (batch[2::3] == 0).mean() < 0.2
