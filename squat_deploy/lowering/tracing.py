@@ -7,6 +7,7 @@ loop over the time steps. The loop is folded: each step must make the same calls
 from __future__ import annotations
 
 import contextlib
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from squat_deploy.lowering.folding import Event, fold
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.returned import recognised
 from squat_deploy.network import InputSpec
-from squat_deploy.training.neurons import NEURONS, alone, kind_of, reset_neurons
+from squat_deploy.training.neurons import NEURONS, kind_of, own_instances, reset_neurons
 from squat_deploy.training.ptq import QuantizedInput
 from squat_deploy.training.sequence import loops_over_time, watched
 
@@ -194,12 +195,12 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     lead = (_BATCH,) if direct else (steps, _BATCH)
     values = np.random.default_rng(0).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
     inputs = torch.from_numpy((values * spec.step).astype(np.float32))
-    looped = _ran(lambda: loops_over_time(model, inputs, steps, direct=direct))
+    looped = _ran(lambda: loops_over_time(copy.deepcopy(model), inputs, steps, direct=direct))
     entry = inputs if direct or looped else inputs[0]
     recorder = _Recorder({id(module): name for name, module in model.named_modules()})
     root = Event("input", "input", (), {}, tuple(entry.shape))
     reset_neurons(model)
-    with torch.no_grad(), alone(model), _recording(recorder), watched(model) as traces:
+    with torch.no_grad(), own_instances(model), _recording(recorder), watched(model) as traces:
         result = _ran(lambda: model(_marked(entry, root)))
     program = fold(recorder.neurons, recorder.states, root, _traced_parts(result), stepwise=looped and not direct)
     return replace(program, returned=recognised(result, recorder.names, traces), looped=looped)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import snntorch as snn
+from snntorch._neurons.neurons import SpikingNeuron
 from torch import nn
 
 
@@ -63,17 +64,15 @@ def reset_neurons(model: nn.Module) -> None:
                     setattr(module, name, getattr(module, name).new_zeros(0))
 
 
-@contextlib.contextmanager
-def alone(model: nn.Module) -> Iterator[None]:
-    """Meanwhile snnTorch knows the neurons of this model and no others.
-
-    `snntorch.utils.reset` in a forward puts all neurons that were ever made to rest: those of other models of the user,
-    but none of a copy, which nobody made.
-    """
-    known = snn.SpikingNeuron.instances
-    before = list(known)
-    known[:] = [module for module in model.modules() if isinstance(module, snn.SpikingNeuron)]
+@contextmanager
+def own_instances(model: nn.Module) -> Iterator[None]:
+    """Lets snnTorch's resets of a whole class reach the neurons of this model, a copy perhaps, and no others."""
+    own = [module for module in model.modules() if isinstance(module, SpikingNeuron)]
+    before = {kind: vars(kind)["instances"] for kind in (SpikingNeuron, *KINDS) if "instances" in vars(kind)}
+    for kind in before:
+        kind.instances = own  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        known[:] = before
+        for kind, instances in before.items():
+            kind.instances = instances  # type: ignore[attr-defined]

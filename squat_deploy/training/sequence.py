@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from squat_deploy.errors import ConfigError
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.layers import IntThenScaleLinear
-from squat_deploy.training.neurons import NEURONS, alone, kind_of, reset_neurons, spike_value
+from squat_deploy.training.neurons import NEURONS, kind_of, own_instances, reset_neurons, spike_value
 
 Step = Callable[[Tensor], Tensor]
 _ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
@@ -107,7 +107,7 @@ def own_run(
     if at_rest:
         reset_neurons(model)
     given = inputs.clone()  # a model may change its inputs in place
-    with torch.backends.nnpack.flags(enabled=False), alone(model), watched(model, watch=watch) as traces:
+    with torch.backends.nnpack.flags(enabled=False), own_instances(model), watched(model, watch=watch) as traces:
         if looped:
             return OwnRun(traces, [copied(model(given))])
         one_step = partial(_in_order, model) if is_plain(model) else model
@@ -159,7 +159,7 @@ def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, Layer
 
 
 def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> bool:
-    """Whether one call of a model runs all time steps, or one of them. Copies of the model are run.
+    """Whether one call of a model runs all time steps, or one of them. It is run: give a copy where that matters.
 
     Raises: ConfigError where it runs another number of steps; whatever the model raises.
     """
@@ -201,12 +201,11 @@ class _Tried:
 
 
 def _tried(model: nn.Module, values: Tensor) -> _Tried:
-    tried = copy.deepcopy(model)
-    reset_neurons(tried)
+    reset_neurons(model)
     error: Exception | None = None
-    with torch.no_grad(), alone(tried), watched(tried) as traces:
+    with torch.no_grad(), own_instances(model), watched(model) as traces:
         try:
-            tried(values.clone())
+            model(values.clone())
         except Exception as raised:  # noqa: BLE001 (the caller raises it, if no form fits)
             error = raised
     sizes = {spikes.shape[0] if spikes.ndim > 1 else 0 for trace in traces.values() for spikes in trace.spikes}
