@@ -147,7 +147,7 @@ class _Tested:
                 "let the neurons keep their states (init_hidden=True, no reset_mem or init_leaky in forward) "
                 "and reset them before a sequence, or loop over the steps in forward"
             )
-            raise LoweringError((Fault(tally.layer or "model", "neurons keep their states", got, hint),))
+            raise LoweringError((Fault(tally.layer or "model", "neurons keep their own states", got, hint),))
         if not self.network.certificate.proven:
             count = f"{tally.mismatches:,} of {tally.values:,} values"
             text = f"not proven, and {count} differ from the model's in a test, first at {where}"
