@@ -263,7 +263,7 @@ class Odd(Net):
         self.how, self.calls = how, 0
 
     def forward(self, x):
-        self.calls += 1
+        self.calls += self.how == "calls"
         mem1, mem2, out = self.lif1.reset_mem(), self.lif2.reset_mem(), []
         for step in range(self.steps):
             current = self.fc1(x)
@@ -271,6 +271,7 @@ class Odd(Net):
                 (self.how == "late" and step == 10 and bool(self.lif1.threshold.fill_(0.5) > 0))
                 or (self.how == "calls" and self.calls == 2)
                 or (self.how == "small batch" and x.size(0) < 3)
+                or (self.how == "batch of two" and x.size(0) == 2)
                 or (self.how == "large batch" and x.size(0) > 100)
             ):
                 current = current.detach().as_subclass(torch.Tensor).clone().neg_()
@@ -282,7 +283,7 @@ class Odd(Net):
         return result if self.how != "watched" or self.lif1._forward_hooks else result.flip(0)
 
 
-@pytest.mark.parametrize("how", ["late", "calls", "small batch", "large batch", "watched"])
+@pytest.mark.parametrize("how", ["late", "calls", "small batch", "batch of two", "large batch", "watched"])
 def test_what_the_record_does_not_show_is_refused(how: str) -> None:
     with pytest.raises(LoweringError) as caught:
         sd.lower(awake(Odd(how)), DIRECT, 12)
@@ -292,9 +293,10 @@ def test_what_the_record_does_not_show_is_refused(how: str) -> None:
 
 def test_a_difference_names_layer_step_and_both_values() -> None:
     with pytest.raises(LoweringError) as caught:
-        sd.lower(awake(Odd("small batch")), DIRECT, 12)
-    assert "sequence 0 step 0 lif1 neuron" in str(caught.value) and "membrane" in str(caught.value)
-    assert "expected" in str(caught.value) and "depends on the batch size" in str(caught.value)
+        sd.lower(awake(Odd("batch of two")), DIRECT, 12)
+    text = str(caught.value)
+    assert "sequence 0 step 0 lif1 neuron" in text and "membrane" in text and "expected" in text
+    assert "depends on the batch size" in text
 
 
 def test_models_of_library_modules_that_differ_are_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
