@@ -121,7 +121,7 @@ def _flat(values: Tensor, axes: int) -> NDArray[Any]:
     wide = (
         values if values.dtype in (torch.float32, torch.float64) or not values.is_floating_point() else values.float()
     )
-    return (wide.flatten(axes - 1) if wide.ndim >= axes else wide).cpu().numpy()
+    return (wide.flatten(axes - 1) if wide.ndim >= axes else wide).detach().cpu().numpy()
 
 
 def names_of(network: Network, traces: Mapping[str, Any]) -> list[str]:

@@ -109,7 +109,7 @@ def _form(network: Network, model: nn.Module, real: Tensor) -> tuple[bool, Seque
 
     direct, steps = network.input.encoding == "direct", network.steps
     try:
-        looped = not is_plain(model) and loops_over_time(model, real, steps, direct=direct)
+        looped = not is_plain(model) and loops_over_time(copy.deepcopy(model), real, steps, direct=direct)
         run, _ = _timed_run(model, real, steps, looped, direct)
     except SquatError:
         raise

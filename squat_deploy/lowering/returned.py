@@ -91,6 +91,8 @@ def _read(event: Event) -> tuple[Form, list[_Single]] | None:
 
 def _single(event: Event) -> _Single | None:
     """One layer's spikes or membranes of one step."""
+    while event.function in ("detach", "clone") and len(event.inputs) == 1:
+        event = event.inputs[0]
     if not isinstance(event.module, NEURONS):
         return None
     if event.function == "module":

@@ -47,20 +47,25 @@ def self_test(network: Network, model: nn.Module, program: Program) -> None:
     Warns: SquatWarning where layers that are not proven differ, or a loop goes on from the states of the call before.
     """
     tested = _Tested(network, model, program.looped)
-    for inputs in batches(network):
+    own_code = not of_libraries(model)
+    for inputs in batches(network, own_code=own_code):
         used = copy.deepcopy(model)
         run = tested.run(used, inputs)
         said = of_sequential(run.returned[0], *tested.last(run)) if is_plain(model) else program.returned
         tested.check(inputs, run, said)
-        if inputs.shape[tested.axis] == SMALL and not of_libraries(model):
+        if own_code and inputs.shape[tested.axis] == SMALL:
             tested.repeat(used, inputs, run, said)
 
 
-def batches(network: Network) -> Iterator[NDArray[np.int64]]:
-    """Inputs of 1, 2 and up to 255 samples: random, all lowest, all highest, few of them; a long sequence twice."""
+def batches(network: Network, *, own_code: bool = True) -> Iterator[NDArray[np.int64]]:
+    """Inputs of 1, 2 (for code of the user's) and up to 255 samples: random, all lowest, all highest, few of them.
+
+    A long sequence comes in a batch of 2 alone.
+    """
     rng, spec, steps = np.random.default_rng(0), network.input, network.steps
     most = min(_STEPS_OF_ALL // steps, _BYTES // bytes_a_sample(network), LARGE)
-    sizes = (1, SMALL, max(most, 4)) if steps <= _LONG else (SMALL,)
+    small = (1, SMALL) if own_code else (1,)
+    sizes = (*small, max(most, 4)) if steps <= _LONG else (SMALL,)
     for size in sizes:
         yield _inputs(spec, steps, size, rng)
 
@@ -142,7 +147,7 @@ class _Tested:
                 "let the neurons keep their states (init_hidden=True, no reset_mem or init_leaky in forward) "
                 "and reset them before a sequence, or loop over the steps in forward"
             )
-            raise LoweringError((Fault(tally.layer or "model", "neurons keep their states", got, hint),))
+            raise LoweringError((Fault(tally.layer or "model", "neurons keep their own states", got, hint),))
         if not self.network.certificate.proven:
             count = f"{tally.mismatches:,} of {tally.values:,} values"
             text = f"not proven, and {count} differ from the model's in a test, first at {where}"

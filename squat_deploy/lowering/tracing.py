@@ -168,14 +168,14 @@ def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
 
 
 def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
-    """Whether one call runs all steps, tried on copies: what a first call changes is seen in the recording.
+    """Whether one call runs all steps, tried on a copy: what a first call changes is seen in the recording.
 
     Raises: as `loops_over_time`, or LoweringError for layers out of reach.
     """
-    tried = _Reached()
+    tried, copied = _Reached(), copy.deepcopy(model)
     inputs = _example(spec, steps, _BATCH)
     with _calls_go_to(tried.call):
-        return bool(ran(lambda: loops_over_time(model, inputs, steps, direct=spec.encoding == "direct")))
+        return bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=spec.encoding == "direct")))
 
 
 class _Reached:

@@ -163,7 +163,7 @@ def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, Layer
 
 
 def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> bool:
-    """Whether one call of a model runs all time steps, or one of them. Copies of the model are run.
+    """Whether one call of a model runs all time steps, or one of them. It is run: give a copy where that matters.
 
     Raises: ConfigError where it runs another number of steps; whatever the model raises.
     """
@@ -205,12 +205,11 @@ class _Tried:
 
 
 def _tried(model: nn.Module, values: Tensor) -> _Tried:
-    tried = copy.deepcopy(model)
-    reset_neurons(tried)
+    reset_neurons(model)
     error: Exception | None = None
-    with torch.no_grad(), watched(tried) as traces:
+    with torch.no_grad(), watched(model) as traces:
         try:
-            tried(values.clone())
+            model(values.clone())
         except Exception as raised:  # noqa: BLE001 (the caller raises it, if no form fits)
             error = raised
     sizes = {spikes.shape[0] if spikes.ndim > 1 else 0 for trace in traces.values() for spikes in trace.spikes}
