@@ -389,7 +389,7 @@ class Recorder:
             module._buffers[name] = traced[id(tensor)] = _state(tensor, event, parts.index(name))
             self.left[id(module)][name] = tensor.detach().clone()
         if not isinstance(result, tuple):
-            return traced.get(id(result)) or marked(result, event)
+            return traced[id(result)] if id(result) in traced else marked(result, event)
         return tuple(
             traced[id(part)] if id(part) in traced else _state(part, event, number)
             for number, part in enumerate(result)
