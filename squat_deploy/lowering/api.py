@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 import torch
 from torch import nn
 
+from squat_deploy.activity import warnings_of
 from squat_deploy.agreement import compare_torch, traces_of
 from squat_deploy.certificate import Certificate, LayerProof
-from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError
+from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError, SquatWarning
 from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import walk_program
 from squat_deploy.network import InputSpec, Network, Neuron
+from squat_deploy.origin import Origin
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.readout import Readout
 from squat_deploy.rules import broken_readout, broken_rule
 from squat_deploy.simulator import simulate
 from squat_deploy.training.copying import frozen_copy
+from squat_deploy.training.identity import digest_of_frozen
 from squat_deploy.training.sequence import run_model
 
 MAX_STEPS = 65_535
@@ -50,11 +54,14 @@ def lower(
     Raises:
         LoweringError: the model cannot be lowered; lists every fault.
         NotProvenError: it can, but some layer is not proven, and `allow_unproven` is not set.
+
+    Warns: SquatWarning of layers that never fire, or at every step, whatever comes in.
     """
     if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
     stale = stale_tables(model)
     model = frozen_copy(model)
+    digest = digest_of_frozen(model)
     walk = walk_program(model, spec, steps)
     walk.faults += stale
     found = _extract(walk) if not walk.faults else {}
@@ -65,7 +72,8 @@ def lower(
         unproven = (proof for proof in certificate.layers if not proof.proven)
         raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
     layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(walk.layers))
-    network = Network(spec, layers, steps, certificate, name, tuple(walk.wires), readout)
+    origin = Origin(model=digest)
+    network = Network(spec, layers, steps, certificate, name, tuple(walk.wires), readout, origin)
     if (rule := broken_readout(readout, network.neurons[-1])) is not None:
         hint = 'use reset_delay=True and neurons with one state, or readout="count"'
         raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))
@@ -73,6 +81,8 @@ def lower(
         raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))
     if certificate.proven:
         _self_test(network, model)
+    for text in warnings_of(network):
+        warnings.warn(text, SquatWarning, stacklevel=2)
     return network
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import FailFast, TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from squat_deploy.certificate import LayerProof
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
+from squat_deploy.origin import Origin
 from squat_deploy.readout import Readout
 from squat_deploy.rules import MAX_PATCH_VALUES, MAX_VALUES
 
@@ -34,6 +35,7 @@ class Document:
         readout: how spikes or states become a class; the highest score wins, the lowest class on ties.
         layers: sizes, ranges, level tables of every layer, and what it takes.
         certificate: what has been proven of it, a neuron layer a row.
+        origin: where it comes from, as it says itself.
     """
 
     schema: int
@@ -47,6 +49,7 @@ class Document:
     readout: Readout
     layers: Annotated[tuple[LayerPlan, ...], FailFast()]
     certificate: Annotated[tuple[LayerProof, ...], FailFast()]
+    origin: Origin = field(default_factory=Origin)
 
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
@@ -84,6 +87,8 @@ class Document:
             raise FileFormatError(f"metadata: steps must be 1 to 65535; got {self.steps}")
         if not self.layers:
             raise FileFormatError("metadata: a network has at least one layer")
+        if (rule := self.origin.broken_rule()) is not None:
+            raise FileFormatError(f"metadata: origin: {rule}")
         _check_wires(self.input, self.layers)
         patches = 0
         for plan in self.layers:
