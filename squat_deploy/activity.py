@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from squat_deploy.joins import Range
 from squat_deploy.network import INPUT, IntArray, Network, Neuron, range_of
 from squat_deploy.readout import OF_MEMBRANES
-from squat_deploy.simulator import LayerTrace
+from squat_deploy.simulator import LayerTrace, Result, simulate
 from squat_deploy.transition import reachable_states
 
 _MANY = 0.5  # share of a layer's neurons from which on they are counted in a warning
+_WINDOW = 256  # sequences whose whole traces are kept at a time
 _ENOUGH = 32  # sequences from which on single neurons that never fired say something
 
 
@@ -104,7 +106,11 @@ def _told(row: Activity, steps: int) -> Iterable[str]:
     where = f"sums {row.low}..{row.high}, {steps} steps"
     if never > _MANY * size:
         hint = "compare weights with threshold, and the input grid with what the model was trained on"
-        who = f"none of its {size} neurons can ever fire" if never == size else f"{never} of {size} can never fire"
+        who = (
+            f"none of its {size} neurons can ever fire"
+            if never == size
+            else f"{never} of {size} neurons can never fire"
+        )
         yield f"{row.name}: {who} ({where}); {hint}"
     if always > _MANY * size:
         who = f"all of its {size} neurons fire" if always == size else f"{always} of {size} neurons fire"
@@ -134,3 +140,18 @@ def warnings_on(network: Network, counts: Sequence[IntArray], sequences: int, de
 def fired(trace: Iterable[LayerTrace]) -> list[IntArray]:
     """(N,) how often each neuron of every layer fired."""
     return [layer.spikes.sum(axis=(0, 1), dtype=np.int64) for layer in trace]
+
+
+def counted(network: Network, inputs: NDArray[Any], *, trace: bool = False) -> tuple[Result, list[IntArray]]:
+    """A simulation, and how often each neuron of every layer fired; whole traces are kept only if asked for."""
+    axis = 0 if network.input.encoding == "direct" else 1
+    values = network.input.check(inputs, network.steps)
+    samples = values.shape[axis]
+    window = samples if trace else _WINDOW
+    parts, counts = [], [np.zeros(layer.neurons, dtype=np.int64) for layer in network.neurons]
+    for start in range(0, samples, window):
+        part = values.take(range(start, min(start + window, samples)), axis=axis)
+        result = simulate(network, part, trace=True)
+        counts = [have + more for have, more in zip(counts, fired(result.trace or ()), strict=True)]
+        parts.append(result if trace else Result(result.scores))
+    return parts[0] if trace else Result(np.concatenate([part.scores for part in parts])), counts

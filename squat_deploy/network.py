@@ -102,7 +102,7 @@ class InputSpec:
             raise ConfigError(f"inputs: expected {steps} time steps; got {array.shape[0]}")
         if array.size and (array.min() < self.low or array.max() > self.high):
             got = f"{array.min()}..{array.max()}"
-            if self.high < 255 and 0 <= array.min() and 128 <= array.max() <= 255:
+            if self.high < 255 and array.min() >= 0 and 128 <= array.max() <= 255:
                 got += ", which look like 8-bit pixels"
             way = "give real inputs, in the model's units, to InputSpec.quantize (--real on the command line)"
             raise ConfigError(

@@ -74,7 +74,8 @@ def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
 
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
-    table = Table(title="agreement", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    title = f"agreement on {agreement.inputs}" if agreement.inputs else "agreement"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("executor", no_wrap=True)
     for name in ("samples", "values", "mismatches", "accuracy", "samples/s"):
         table.add_column(name, justify="right")
@@ -99,7 +100,15 @@ def network_table(network: Network) -> Table:
     for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
         takes = ", ".join(_source(network, source, late=source >= index) for source in wire)
         table.add_row(escape(layer.name), type(layer).__name__, escape(takes), *_sizes(layer))
+    table.caption = inputs_line(network)
     return table
+
+
+def inputs_line(network: Network) -> str:
+    """The grid of the inputs, and where it was seen."""
+    origin = network.origin
+    seen = "" if origin.highest is None else f" (seen in calibration: {origin.lowest}..{origin.highest})"
+    return f"inputs: {network.input.described}{seen}"
 
 
 def _source(network: Network, source: int, *, late: bool) -> str:

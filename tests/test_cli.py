@@ -135,7 +135,7 @@ def test_weights_of_an_export(work: Path, compiler: None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         export_qonnx(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 16), "weights.onnx", dynamo=False)
-    (work / "n.yaml").write_text("steps: 3\nneuron: {beta: 0.97, state_bits: 2}\n")
+    (work / "n.yaml").write_text("steps: 3\ninput: {high: 1}\nneuron: {beta: 0.97, state_bits: 2}\n")
     lowered = document("lower", "weights.onnx", "--neurons", "n.yaml")
     assert lowered["name"] == "weights" and lowered["proven"] is True and lowered["steps"] == 3
     verified = document("verify", "network.safetensors", "--model", "weights.onnx", "--neurons", "n.yaml")

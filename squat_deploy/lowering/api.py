@@ -14,6 +14,7 @@ from squat_deploy.agreement import compare_torch, traces_of
 from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError, SquatWarning
 from squat_deploy.lowering.extract import extract_layer
+from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import walk_program
 from squat_deploy.network import InputSpec, Network, Neuron
@@ -69,8 +70,8 @@ def lower(
         raise LoweringError(tuple(walk.faults))
     certificate = Certificate(tuple(proof for _, proof in found.values()))
     if not certificate.proven and not allow_unproven:
-        unproven = (proof for proof in certificate.layers if not proof.proven)
-        raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
+        unproven = ((proof, walk.odd_step(index)) for index, (_, proof) in found.items() if not proof.proven)
+        raise NotProvenError(tuple(_unproven_fault(*pair) for pair in unproven))
     layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(walk.layers))
     origin = Origin(model=digest)
     network = Network(spec, layers, steps, certificate, name, tuple(walk.wires), readout, origin)
@@ -114,7 +115,7 @@ def stale_tables(model: nn.Module) -> list[Fault]:
     ]
 
 
-def _unproven_fault(proof: LayerProof) -> Fault:
+def _unproven_fault(proof: LayerProof, odd_step: float | None) -> Fault:
     first = proof.examples[0]
     place = f"the first: neuron {first.neuron}, state {first.state}, sum {first.synaptic_sum}"
     if not proof.error_bound:
@@ -128,8 +129,7 @@ def _unproven_fault(proof: LayerProof) -> Fault:
         proof.layer,
         f"not proven: rule '{proof.rule}' bounds the float32 rounding of the input current by {proof.error_bound:.3g}",
         f"{proof.at_risk} (state, sum) combinations within it of a decision, {place}",
-        "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear, "
-        "or pass allow_unproven=True (--allow-unproven)",
+        f"{unproven_hint(odd_step)}, or pass allow_unproven=True (--allow-unproven)",
     )
 
 

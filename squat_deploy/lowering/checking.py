@@ -8,12 +8,14 @@ from typing import Literal
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.lowering.api import stale_tables
+from squat_deploy.lowering.api import lower, stale_tables
 from squat_deploy.lowering.extract import extract_layer
+from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import program_of, walk_calls
 from squat_deploy.network import InputSpec
+from squat_deploy.readout import Readout
 from squat_deploy.training.copying import frozen_copy
 
 Verdict = Literal["supported", "proven", "not proven", "refused"]
@@ -34,10 +36,11 @@ class CheckedLayer:
     hint: str = ""
 
 
-def check(model: nn.Module, spec: InputSpec, steps: int) -> tuple[CheckedLayer, ...]:
+def check(model: nn.Module, spec: InputSpec, steps: int, *, readout: Readout = "count") -> tuple[CheckedLayer, ...]:
     """Every layer of a model in the order in which they run, with what `lower` would say of it.
 
-    The model is not changed. Raises: ConfigError where its loop has another number of steps.
+    The model is not changed. `lower` refuses it exactly if a row is "refused", or "not proven" and it does not take
+    that. Warns: as `lower`. Raises: ConfigError where its loop has another number of steps.
     """
     stale = stale_tables(model)
     copy = frozen_copy(model)
@@ -50,7 +53,14 @@ def check(model: nn.Module, spec: InputSpec, steps: int) -> tuple[CheckedLayer, 
     rows = [
         row for call in program.calls() if call.kind in ("module", "function") for row in _rows(walk, program, call)
     ]
-    return (*rows, *_refused(walk.faults, {row.layer for row in rows}))
+    rows += _refused(walk.faults, {row.layer for row in rows})
+    if any(row.verdict == "refused" for row in rows):
+        return tuple(rows)
+    try:  # the layers are fine: what of them as a whole?
+        lower(model, spec, steps, readout=readout, allow_unproven=True)
+    except LoweringError as error:
+        rows += _refused(error.faults, set())
+    return tuple(rows)
 
 
 def _refused(faults: tuple[Fault, ...] | list[Fault], told: set[str]) -> tuple[CheckedLayer, ...]:
@@ -81,4 +91,4 @@ def _rows(walk: Walk, program: Program, call: Call) -> tuple[CheckedLayer, ...]:
     if proof.proven:
         return (CheckedLayer(call.label, "proven", f"{proof.rule}; {size}"),)
     why = f"{proof.rule}: {proof.at_risk} (state, sum) combinations could round across a decision; {size}"
-    return (CheckedLayer(call.label, "not proven", why, "use power-of-two weight scales or IntThenScaleLinear"),)
+    return (CheckedLayer(call.label, "not proven", why, unproven_hint(walk.odd_step(walk.layers.index(pending)))),)

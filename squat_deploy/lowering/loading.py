@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import random
 import sys
+import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import torch
 from torch import nn
 
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, SquatWarning
+from squat_deploy.inputs import STATE_IT
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer
 from squat_deploy.training.checkpoint import load_weights
+from squat_deploy.training.identity import model_digest
 from squat_deploy.training.sequence import is_plain, leaves
 
+_OTHER_SEED = 1_234_567
+_SLOW_FACTORY = 5.0  # seconds; a slower one is not called a second time
 
-def load_model(reference: str, checkpoint: Path | None) -> nn.Module:
+
+def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False) -> nn.Module:
     """Calls the factory in the user's file (which runs that file) and loads the checkpoint into what it returns.
+
+    Args: trained: the weights matter; warn (SquatWarning) where the factory makes others each time it is called.
 
     Raises:
         ConfigError: no such file or factory, a file that fails, or a factory that returns no module.
@@ -30,6 +43,17 @@ def load_model(reference: str, checkpoint: Path | None) -> nn.Module:
     factory = getattr(_import(Path(path)), name, None)
     if not callable(factory):
         raise ConfigError(f"{path}: has no callable {name!r}")
+    began = time.monotonic()
+    model = _made(factory, path, name)
+    if checkpoint is not None:
+        load_weights(model, checkpoint)
+    elif trained and time.monotonic() - began < _SLOW_FACTORY and _is_random(factory, model):
+        text = f"random weights: {name}() makes new ones each time it is called, and no --checkpoint was given"
+        warnings.warn(text, SquatWarning, stacklevel=2)
+    return model
+
+
+def _made(factory: Callable[[], object], path: str, name: str) -> nn.Module:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             model = factory()
@@ -37,9 +61,24 @@ def load_model(reference: str, checkpoint: Path | None) -> nn.Module:
         raise ConfigError(f"{path}: {name}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{path}: {name}() must return a torch module; got {type(model).__name__}")
-    if checkpoint is not None:
-        load_weights(model, checkpoint)
     return model
+
+
+def _is_random(factory: Callable[[], object], model: nn.Module) -> bool:
+    """Whether the factory makes another model from another seed."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with contextlib.redirect_stdout(sys.stderr), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_OTHER_SEED)
+            random.seed(_OTHER_SEED)
+            np.random.seed(_OTHER_SEED)
+            again = factory()
+        return isinstance(again, nn.Module) and model_digest(again) != model_digest(model)
+    except (Exception, SystemExit):  # noqa: BLE001 (one that can be called but once says nothing)
+        return False
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def _import(path: Path) -> ModuleType:
@@ -68,13 +107,21 @@ def infer_input(
     step: float | None,
     encoding: Encoding,
 ) -> InputSpec:
-    """The InputSpec of a model: what the user gave, else what its InputQuantizer and first linear layer say."""
+    """The InputSpec of a model: what the user gave, else what its InputQuantizer and first linear layer say.
+
+    Raises: ConfigError where nobody says what the shape is, or the grid: none is ever assumed.
+    """
     modules = [module for _, module in leaves(model)] if is_plain(model) else list(model.modules())
     own = next((module for module in modules if isinstance(module, InputQuantizer)), None)
     layer = next((module for module in modules if isinstance(module, nn.Linear | nn.Conv2d)), None)
     first = layer.in_features if isinstance(layer, nn.Linear) else None
     if shape is None and first is None:
         raise ConfigError("inputs: the model does not begin with a linear layer to tell their shape; give --shape")
+    if own is None and high is None:
+        rule = (
+            "inputs: the model has no InputQuantizer, and nobody said which integers enter it; a grid is never assumed"
+        )
+        raise ConfigError(f"{rule}; {STATE_IT}")
     return InputSpec(
         shape=shape or (int(first or 0),),
         low=low if low is not None else own.low if own else 0,

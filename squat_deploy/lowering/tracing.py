@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from squat_deploy.errors import Fault, LoweringError, SquatError
 from squat_deploy.lowering.folding import Event, fold
 from squat_deploy.lowering.program import Program, label_of
-from squat_deploy.network import InputSpec
+from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.training.ptq import QuantizedInput
 from squat_deploy.training.sequence import loops_over_time
@@ -190,10 +190,11 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     Raises: LoweringError where it cannot be run, decides by its data, or does not repeat itself.
     """
     direct = spec.encoding == "direct"
-    lead = (_BATCH,) if direct else (steps, _BATCH)
-    values = np.random.default_rng(0).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
-    inputs = torch.from_numpy((values * spec.step).astype(np.float32))
-    looped = _ran(lambda: loops_over_time(model, inputs, steps, direct=direct))
+    inputs = _example(spec, steps)
+    try:
+        looped = _ran(lambda: loops_over_time(model, inputs, steps, direct=direct))
+    except SquatError as error:
+        raise _of_encoding(error, model, spec, steps) from error
     entry = inputs if direct or looped else inputs[0]
     recorder = _Recorder({id(module): name for name, module in model.named_modules()})
     root = Event("input", "input", (), {}, tuple(entry.shape))
@@ -201,6 +202,30 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     with torch.no_grad(), _recording(recorder):
         result = _ran(lambda: model(_marked(entry, root)))
     return fold(recorder.neurons, recorder.states, root, _traced_parts(result), stepwise=looped and not direct)
+
+
+def _example(spec: InputSpec, steps: int) -> Tensor:
+    batch = _BATCH + (steps == _BATCH)  # never as many as steps, so that none is taken for the other
+    lead = (batch,) if spec.encoding == "direct" else (steps, batch)
+    values = np.random.default_rng(0).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
+    return torch.from_numpy((values * spec.step).astype(np.float32))
+
+
+def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: int) -> SquatError:
+    """The same error, or that the model takes inputs of the other encoding, where it runs on those."""
+    other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
+    shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
+    try:
+        loops_over_time(model, _example(replace(spec, encoding=other), steps), steps, direct=other == "direct")
+    except Exception:  # noqa: BLE001 (whatever the user's code raises)
+        return error
+    got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
+    hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
+    return _fault("model", "inputs are of the encoding that the model takes", got, hint)
+
+
+def _first_line(error: SquatError) -> str:
+    return error.faults[0].got if isinstance(error, LoweringError) else str(error).splitlines()[0]
 
 
 def _ran(call: Callable[[], Any]) -> Any:
