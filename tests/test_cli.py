@@ -166,7 +166,7 @@ def test_unproven(work: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lower", "model.py:wrong", "--steps", "3", "--shape", "16"], "2 faults"),
+        (["lower", "model.py:wrong", "--steps", "3", "--shape", "16", "--high", "1"], "2 faults"),
         (["lower", "model.py:broken", "--steps", "3"], "broken() failed: RuntimeError: no weights today"),
         (["lower", "model.py:nothing", "--steps", "3"], "nothing() must return a torch module; got int"),
         (["lower", "model.py:leaves", "--steps", "3"], "leaves() failed: SystemExit"),
@@ -198,7 +198,7 @@ def test_unproven(work: Path) -> None:
 )
 def test_bad_input_is_one_clear_message(work: Path, small: sd.Network, arguments: list[str], message: str) -> None:
     sd.save(small, work / "net.safetensors")
-    np.save("float.npy", np.zeros((2, 16)))
+    np.save("float.npy", np.full((2, 16), 0.5))
     np.save("empty.npy", np.zeros((0, 16), int))
     np.save("x.npy", np.zeros((2, 15), int))
     (work / "taken").mkdir()

@@ -70,17 +70,9 @@ def verify(
         assert model is not None
         rows.insert(0, torch_row(network, model, checked, reference, labels))
     if "c++" in chosen:
+        shown = inputs if takes_intensities(encoder) else checked
         try:
-            rows.append(
-                cpp_row(
-                    network,
-                    inputs if takes_intensities(encoder) else checked,
-                    reference,
-                    labels,
-                    config or HlsConfig(),
-                    folder,
-                )
-            )
+            rows.append(cpp_row(network, shown, reference, labels, config or HlsConfig(), folder))
         except ExportError as error:
             if executors is not None:
                 raise
