@@ -9,8 +9,8 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
@@ -410,10 +410,13 @@ def quantize_command(
     """Quantize a model that was never trained with quantization, lower it, and show what it cost."""
     from squat_deploy.lowering import load_model
     from squat_deploy.lowering import lower as lower_model
-    from squat_deploy.training.ptq import calibrated, input_spec, quantize, search_bits
+    from squat_deploy.training.checkpoint import save_model
+    from squat_deploy.training.ptq import Recipe, calibrated, input_spec, quantize, search_bits
 
     source = _source(model)
+    beside = out.with_name(f"{out.stem}.model.safetensors")
     _check_target(out, source, overwrite=overwrite, ask=not as_json)
+    _check_beside(beside, source, overwrite=overwrite)
     trials: list[dict[str, Any]] = []
     options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding}
     with _gathered() as texts:
@@ -431,14 +434,35 @@ def quantize_command(
     seen = spec.quantize(data.numpy())
     origin = replace(lowered.origin, source=source, lowest=int(seen.min()), highest=int(seen.max()))
     network = replace(lowered, origin=origin)
+    save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
     save(network, out)
     accuracy = None if labels is None else {"float": score(loaded), "quantized": score(made)}
     weights = _weights(model, checkpoint)
-    document = {"network": str(out), "accuracy": accuracy, "trials": trials, "weights": weights, "warnings": texts}
+    document = {
+        "network": str(out),
+        "model": str(beside),
+        "accuracy": accuracy,
+        "trials": trials,
+        "weights": weights,
+        "warnings": texts,
+    }
     told = [] if accuracy is None else [f"accuracy: {accuracy['float']:.2%} in float, {accuracy['quantized']:.2%} now"]
     search = [trials_table(trials)] if trials else []
     tables: list[Table | str] = [network_table(network), certificate_table(network.certificate), weights, *told]
-    _emit({**document, **_summary(network)}, as_json, *search, *tables, f"saved {out}")
+    saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
+    _emit({**document, **_summary(network)}, as_json, *search, *tables, saved)
+
+
+def _check_beside(path: Path, source: str, *, overwrite: bool) -> None:
+    """Raises: ConfigError where a file is in the way that `quantize` did not write for the same file of the user's."""
+    from squat_deploy.training.checkpoint import model_metadata
+
+    if overwrite or not path.is_file():
+        return
+    with suppress(FileFormatError):
+        if Origin(source=str(model_metadata(path).get("source", ""))).file == Origin(source=source).file:
+            return
+    raise ConfigError(f"{path} exists and is no model that quantize made from {source}; give --overwrite to replace it")
 
 
 @app.command(name="check")

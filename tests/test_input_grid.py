@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import snntorch as snn
 import torch
 
 import squat_deploy as sd
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.inputs import as_integers, doubts, grid_of, step_of
 from squat_deploy.lowering import infer_input
 from squat_deploy.training.checkpoint import save_model
@@ -352,6 +354,96 @@ def test_verify_says_first_that_the_model_is_another(work: Path) -> None:
     assert text.startswith("warning: this is another model: ") and "was a checkpoint left out (--checkpoint)" in text
     assert "this is another model" in document(*given, "--checkpoint", "w.safetensors", code=1)["warnings"][0]  # type: ignore[index]
     assert document(*given, "--checkpoint", "other.safetensors")["warnings"] == []
+
+
+WRAPPED = """
+import torch
+from collections import OrderedDict
+from torch import nn
+import snntorch as snn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.lif1 = nn.Linear(16, 20), snn.Leaky(beta=0.9)
+        self.fc2, self.lif2 = nn.Linear(20, 4), snn.Leaky(beta=0.9)
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for step in range(5):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+def looped():
+    return Net()
+
+def named():
+    leaky = lambda: snn.Leaky(beta=0.9, init_hidden=True)
+    return nn.Sequential(OrderedDict(a=nn.Linear(16, 8), b=leaky(), c=nn.Linear(8, 3), d=leaky()))
+"""
+
+
+@pytest.mark.parametrize("factory", ["looped", "named"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_quantized_model_is_saved_and_is_the_one_that_was_lowered(factory: str, whole: bool, work: Path) -> None:
+    """A checkpoint for the factory of the float model, whose own weights are random; inputs on a grid or integers."""
+    (work / "float.py").write_text(WRAPPED)
+    np.save("x.npy", pixels() // 128 if whole else pixels() / np.float32(255))
+    made = document("quantize", f"float.py:{factory}", "--steps", 5, "--calibration", "x.npy", "--weight-bits", 5)
+    assert made["model"] == "network.model.safetensors"
+    given = ("verify", "network.safetensors", "--model", f"float.py:{factory}", "--executor", "torch")
+    found = document(*given, "--checkpoint", "network.model.safetensors", "--inputs", "x.npy", "--real")
+    assert found["agrees"] is True and not any("another" in text for text in found["warnings"])  # type: ignore[union-attr]
+    text = invoke(*given, code=1)
+    assert text.startswith("warning: this is another model") and "*.model.safetensors" in text
+    again = (
+        "lower",
+        f"float.py:{factory}",
+        "--checkpoint",
+        "network.model.safetensors",
+        "--steps",
+        5,
+        "--out",
+        "n.safetensors",
+    )
+    assert document(*again, *(("--high", made["input"]["high"]) if whole else ()))["digest"] == made["digest"]  # type: ignore[index]
+
+
+def test_recipes_that_do_not_fit(work: Path) -> None:
+    (work / "float.py").write_text(WRAPPED)
+    np.save("x.npy", pixels() / np.float32(255))
+    invoke("quantize", "float.py:looped", "--steps", 5, "--calibration", "x.npy")
+    given = ("lower", "float.py:named", "--steps", 5, "--out", "n.safetensors", "--checkpoint")
+    assert "fc1 is no float layer of this model" in invoke(*given, "network.model.safetensors", code=1)
+    for recipe, message in (
+        ({"weight_bits": {"a": 99}, "state_bits": {}, "grid": None}, "a: weights have 2 to 8 bits; got 99"),
+        ({"weight_bits": {}, "state_bits": {"a": 3}, "grid": None}, "a are no float neurons of this model"),
+        ({"weight_bits": {}, "state_bits": {"b": 99}, "grid": None}, "1 to 8"),
+        ({"weight_bits": {}, "state_bits": {}, "grid": [0.3, 0, 1]}, "must be a power of two"),
+        ({"weight_bits": {}, "state_bits": {}, "grid": ["x", 0, 1]}, "quantized: "),
+        ({}, "quantized: "),
+    ):
+        save_model(torch.nn.Linear(1, 1), work / "bad.safetensors", {"quantized": recipe})
+        assert message in invoke(*given, "bad.safetensors", code=1)
+
+
+def test_a_quantized_layer_that_went_silent_is_told() -> None:
+    """Its weights are too small for the grid of one outlier; a readout without reset may be silent."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(12, 6, bias=False), snn.Leaky(beta=0.9, init_hidden=True)]
+    layers += [torch.nn.Linear(6, 2), snn.Leaky(beta=0.9, init_hidden=True, threshold=50.0, reset_mechanism="none")]
+    model = torch.nn.Sequential(*layers)
+    model[0].weight.data = torch.full((6, 12), 0.1)  # type: ignore[operator]
+    data = torch.ones(20, 12) / 2
+    sd.quantize(model, data, steps=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SquatWarning)
+        sd.quantize(model, data, steps=5)
+    model[0].weight.data[:, 0] = -30.0  # type: ignore[index, operator]
+    with pytest.warns(SquatWarning, match=r"^\d: none of its neurons fires on the first 20 calibration inputs"):
+        sd.quantize(model, torch.cat([data[:, :1] * 0, data[:, 1:]], dim=1), steps=5)
 
 
 def test_silent_layers_are_warned_of_by_every_command(work: Path) -> None:

@@ -99,7 +99,7 @@ def other_model(network: Network, model: nn.Module | None) -> tuple[str, ...]:
     return (
         f"this is another model: its weights and levels (digest {own[:12]}) are not those of the model that was lowered"
         f" (digest {lowered[:12]}); was a checkpoint left out (--checkpoint), or is it the float model of a network"
-        " that quantize made?",
+        " that quantize made (its checkpoint lies beside the network, *.model.safetensors)?",
     )
 
 

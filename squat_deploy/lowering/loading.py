@@ -14,22 +14,27 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from squat_deploy.errors import ConfigError, SquatWarning
+from squat_deploy.errors import ConfigError, FileFormatError, SquatWarning
 from squat_deploy.inputs import STATE_IT
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer
-from squat_deploy.training.checkpoint import load_weights
+from squat_deploy.training.checkpoint import load_weights, model_metadata
 from squat_deploy.training.identity import model_digest
+from squat_deploy.training.ptq import Recipe
 from squat_deploy.training.sequence import is_plain, leaves
 
+_RECIPE = TypeAdapter(Recipe)
 _OTHER_SEED = 1_234_567
 _SLOW_FACTORY = 5.0  # seconds; a slower one is not called a second time
 
 
 def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False) -> nn.Module:
     """Calls the factory in the user's file (which runs that file) and loads the checkpoint into what it returns.
+
+    A checkpoint that `quantize` saved makes the quantized model of the float one.
 
     Args: trained: the weights matter; warn (SquatWarning) where the factory makes others each time it is called.
 
@@ -46,11 +51,25 @@ def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False
     began = time.monotonic()
     model = _made(factory, path, name)
     if checkpoint is not None:
+        recipe = _recipe(checkpoint)
+        model = model if recipe is None else recipe.applied(model)
         load_weights(model, checkpoint)
     elif trained and time.monotonic() - began < _SLOW_FACTORY and _is_random(factory, model):
         text = f"random weights: {name}() makes new ones each time it is called, and no --checkpoint was given"
         warnings.warn(text, SquatWarning, stacklevel=2)
     return model
+
+
+def _recipe(checkpoint: Path) -> Recipe | None:
+    """How the model of a checkpoint was quantized, if `quantize` wrote it. Raises: FileFormatError."""
+    try:
+        stated = model_metadata(checkpoint).get("quantized")
+    except FileFormatError:  # of anybody else's
+        return None
+    try:
+        return None if stated is None else _RECIPE.validate_python(stated)
+    except ValidationError as error:
+        raise FileFormatError(f"{checkpoint}: quantized: {error.errors()[0]['msg']}") from error
 
 
 def _made(factory: Callable[[], object], path: str, name: str) -> nn.Module:
