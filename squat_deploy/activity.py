@@ -73,13 +73,21 @@ def _late(network: Network, source: int, given: dict[int, Range]) -> Range:
 
 
 def _of_layer(neuron: Neuron, sums: Range, steps: int) -> Activity:
-    """One look for every table and range of sums; neurons share most of them."""
-    kinds, place = np.unique(np.stack([neuron.table, *sums]), axis=1, return_inverse=True)
-    verdicts = np.array([_fires(neuron, *kind, steps=steps) for kind in kinds.T.tolist()])[place.reshape(-1)]
+    """One look for every table, and for every range of sums where the sums that all of them have do not tell."""
+    verdicts = np.zeros((neuron.neurons, 2), dtype=bool)
+    for table in np.unique(neuron.table).tolist():
+        places = np.flatnonzero(neuron.table == table)
+        ranges, which = np.unique(np.stack(sums)[:, places], axis=1, return_inverse=True)
+        low, high = int(ranges[0].max()), int(ranges[1].min())
+        if low <= high and _fires(neuron, table, low, high, steps) == (True, False):  # so do all wider ranges
+            verdicts[places] = True, False
+        else:
+            found = [_fires(neuron, table, *ends, steps) for ends in ranges.T.tolist()]
+            verdicts[places] = np.array(found)[which.reshape(-1)]
     return Activity(neuron.name, ~verdicts[:, 0], verdicts[:, 1], int(sums[0].min()), int(sums[1].max()))
 
 
-def _fires(neuron: Neuron, table: int, low: int, high: int, *, steps: int) -> tuple[bool, bool]:
+def _fires(neuron: Neuron, table: int, low: int, high: int, steps: int) -> tuple[bool, bool]:
     """Whether it fires in any state that it can reach with any sum, and whether in all of them with all sums."""
     first = int(neuron.fire_level[table])
     if first == 0 or first >= neuron.level_count:
@@ -92,13 +100,13 @@ def _fires(neuron: Neuron, table: int, low: int, high: int, *, steps: int) -> tu
 def warnings_of(network: Network) -> tuple[str, ...]:
     """What a user should know of the neurons over all inputs; nothing of an output layer whose spikes nobody reads."""
     rows = activity(network)
-    if network.readout in OF_MEMBRANES and not _taken(network, len(network.layers) - 1):
-        rows = rows[:-1]
-    return tuple(text for row in rows for text in _told(row, network.steps))
+    return tuple(text for row in rows[: -1 if _unread(network) else None] for text in _told(row, network.steps))
 
 
-def _taken(network: Network, index: int) -> bool:
-    return any(index in wire for wire in network.wires)
+def _unread(network: Network) -> bool:
+    """Whether nobody reads the spikes of the output layer: its membranes tell the class, and no layer takes it."""
+    last = len(network.layers) - 1
+    return network.readout in OF_MEMBRANES and not any(last in wire for wire in network.wires)
 
 
 def _told(row: Activity, steps: int) -> Iterable[str]:
@@ -124,17 +132,38 @@ def warnings_on(network: Network, counts: Sequence[IntArray], sequences: int, de
         counts: (N,) of every neuron layer, how often each neuron fired in all `sequences`.
         described: the data, e.g. "the 8 sequences given".
     """
-    rows, texts = activity(network), list[str]()
-    silent_by_design = network.readout in OF_MEMBRANES and not _taken(network, len(network.layers) - 1)
-    for row, fired in list(zip(rows, counts, strict=True))[: -1 if silent_by_design else None]:
-        never, always = fired == 0, fired == sequences * network.steps
-        if never.all() and not row.never.all():
-            texts.append(f"{row.name}: none of its {never.size} neurons fired on {described}")
-        elif always.all() and not row.always.all():
-            texts.append(f"{row.name}: all of its {always.size} neurons fired at every step on {described}")
-        elif never.mean() > _MANY >= row.never.mean() and sequences >= _ENOUGH:
-            texts.append(f"{row.name}: {never.sum()} of {never.size} neurons never fired on {described}")
-    return tuple(texts)
+    quiet = _unread(network)
+    layers = [
+        (neuron.name, count == 0, count == sequences * network.steps)
+        for neuron, count in list(zip(network.neurons, counts, strict=True))[: -1 if quiet else None]
+    ]
+    if not any(never.mean() > _MANY or always.all() for _, never, always in layers):
+        return ()
+    return tuple(
+        text
+        for (name, never, always), row in zip(layers, activity(network), strict=False)
+        if (text := _seen(name, never, always, row, sequences, described))
+    )
+
+
+def _seen(
+    name: str,
+    never: NDArray[np.bool_],
+    always: NDArray[np.bool_],
+    row: Activity,
+    sequences: int,
+    described: str,
+) -> str:
+    """What one layer did on some data, where its ranges do not say so already."""
+    if never.all():
+        return "" if row.never.all() else f"{name}: none of its {never.size} neurons fired on {described}"
+    if always.all():
+        return (
+            "" if row.always.all() else f"{name}: all of its {always.size} neurons fired at every step on {described}"
+        )
+    if never.mean() > _MANY >= row.never.mean() and sequences >= _ENOUGH:
+        return f"{name}: {never.sum()} of {never.size} neurons never fired on {described}"
+    return ""
 
 
 def fired(trace: Iterable[LayerTrace]) -> list[IntArray]:

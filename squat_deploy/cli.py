@@ -317,7 +317,7 @@ def lower(
             name, origin = Path(model).stem, Origin()
         else:
             loaded, count = load_model(model, checkpoint, trained=True), steps or 0
-            spec, origin = _stated(loaded, shape, low, high, step, calibration, encoding)
+            spec, origin = _stated(loaded, count, shape, low, high, step, calibration, encoding)
             name = model.rsplit(":", 1)[-1]
         made = lower_model(loaded, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
     network = replace(made, origin=replace(origin, model=made.origin.model, source=source))
@@ -330,6 +330,7 @@ def lower(
 
 def _stated(
     model: nn.Module,
+    steps: int,
     shape: str | None,
     low: int | None,
     high: int | None,
@@ -338,17 +339,22 @@ def _stated(
     encoding: Encoding,
 ) -> tuple[InputSpec, Origin]:
     """What enters a model, as options, data, or the model itself say; and the integers that were seen in the data."""
-    from squat_deploy.lowering import infer_input
+    from squat_deploy.lowering.loading import check_own_grid, infer_input
 
     worth = None if step is None else step_of(step)
     if calibration is None:
-        return infer_input(model, _shape(shape), low, high, worth, encoding), Origin()
+        spec = infer_input(model, _shape(shape), low, high, worth, encoding)
+        if high is None:
+            check_own_grid(model, spec, steps)
+        return spec, Origin()
     if (low, high, step) != (None, None, None):
         raise ConfigError("inputs: --calibration says the grid; leave out --low, --high and --step")
     data = _array(calibration)
     sample = _shape(shape) or data.shape[1 if encoding == "direct" else 2 :] or None
     (low, high, worth), origin = _calibrated_grid(model, data)
-    return infer_input(model, sample, low, high, worth, encoding), origin
+    spec = infer_input(model, sample, low, high, worth, encoding)
+    check_own_grid(model, spec, steps)
+    return spec, origin
 
 
 def _calibrated_grid(model: nn.Module, data: NDArray[Any]) -> tuple[tuple[int, int, float], Origin]:
@@ -486,7 +492,7 @@ def check_command(
 
     with _gathered() as texts:
         loaded = load_model(model, checkpoint)
-        spec, _ = _stated(loaded, shape, low, high, step, calibration, encoding)
+        spec, _ = _stated(loaded, steps, shape, low, high, step, calibration, encoding)
         rows = check(loaded, spec, steps, readout=readout)
     bad = ("refused",) if allow_unproven else ("refused", "not proven")
     refused = any(row.verdict in bad for row in rows)

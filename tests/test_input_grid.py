@@ -80,6 +80,21 @@ class Still(Looped):
             out.append(spk)
         return torch.stack(out)
 
+class Unused(Still):
+    def __init__(self):
+        super().__init__()
+        self.quantizer = InputQuantizer(2.0**-4, 0, 15)
+
+class Used(Unused):
+    def forward(self, x):
+        return super().forward(self.quantizer(x))
+
+def unused():
+    return seeded(Unused)
+
+def used():
+    return seeded(Used)
+
 def seeded(kind):
     torch.manual_seed(1)
     return kind()
@@ -132,6 +147,12 @@ def test_a_grid_that_nobody_stated_is_refused(command: str, work: Path) -> None:
     invoke(command, "net.py:gridded", "--steps", 4)
     with pytest.raises(ConfigError, match="a grid is never assumed"):
         infer_input(torch.nn.Sequential(linear(), leaky()), None, None, None, None, "direct")
+
+
+def test_a_quantizer_that_is_never_called_states_nothing(work: Path) -> None:
+    assert "never calls it" in invoke("lower", "net.py:unused", "--steps", 5, code=1)
+    assert document("lower", "net.py:used", "--steps", 5)["input"]["high"] == 15  # type: ignore[index]
+    invoke("lower", "net.py:unused", "--steps", 5, "--high", 1)
 
 
 @pytest.mark.parametrize("text", ["1/256", "2^-8", "2**-8", "0.00390625", " 1/256 "])

@@ -17,11 +17,13 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from squat_deploy.errors import ConfigError, FileFormatError, SquatWarning
+from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
 from squat_deploy.inputs import STATE_IT
+from squat_deploy.lowering.walking import program_of
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer
 from squat_deploy.training.checkpoint import load_weights, model_metadata
+from squat_deploy.training.copying import frozen_copy
 from squat_deploy.training.identity import model_digest
 from squat_deploy.training.ptq import Recipe
 from squat_deploy.training.sequence import is_plain, leaves
@@ -148,3 +150,16 @@ def infer_input(
         step=step if step is not None else own.step if own else 1.0,
         encoding=encoding,
     )
+
+
+def check_own_grid(model: nn.Module, spec: InputSpec, steps: int) -> None:
+    """Raises: ConfigError where a model has an InputQuantizer, which was taken for the grid, and never calls it."""
+    if is_plain(model) or not any(isinstance(module, InputQuantizer) for module in model.modules()):
+        return
+    try:
+        calls = program_of(frozen_copy(model), spec, steps).calls()
+    except SquatError:  # told when it is lowered
+        return
+    if not any(isinstance(call.module, InputQuantizer) for call in calls):
+        rule = "the model has an InputQuantizer, but never calls it on the way to its output; a grid is never assumed"
+        raise ConfigError(f"inputs: {rule}; {STATE_IT}")
