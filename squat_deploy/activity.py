@@ -79,15 +79,15 @@ def _of_layer(neuron: Neuron, sums: Range, steps: int) -> Activity:
         places = np.flatnonzero(neuron.table == table)
         ranges, which = np.unique(np.stack(sums)[:, places], axis=1, return_inverse=True)
         low, high = int(ranges[0].max()), int(ranges[1].min())
-        if low <= high and _fires(neuron, table, low, high, steps) == (True, False):  # so do all wider ranges
+        if low <= high and _fires(neuron, table, low, high, steps=steps) == (True, False):  # so do all wider ranges
             verdicts[places] = True, False
         else:
-            found = [_fires(neuron, table, *ends, steps) for ends in ranges.T.tolist()]
+            found = [_fires(neuron, table, *ends, steps=steps) for ends in ranges.T.tolist()]
             verdicts[places] = np.array(found)[which.reshape(-1)]
     return Activity(neuron.name, ~verdicts[:, 0], verdicts[:, 1], int(sums[0].min()), int(sums[1].max()))
 
 
-def _fires(neuron: Neuron, table: int, low: int, high: int, steps: int) -> tuple[bool, bool]:
+def _fires(neuron: Neuron, table: int, low: int, high: int, *, steps: int) -> tuple[bool, bool]:
     """Whether it fires in any state that it can reach with any sum, and whether in all of them with all sums."""
     first = int(neuron.fire_level[table])
     if first == 0 or first >= neuron.level_count:

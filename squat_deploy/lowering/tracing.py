@@ -23,7 +23,7 @@ from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.training.ptq import QuantizedInput
-from squat_deploy.training.sequence import loops_over_time
+from squat_deploy.training.sequence import loops_over_time, watched
 
 _BATCH = 3
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
@@ -215,13 +215,24 @@ def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: in
     """The same error, or that the model takes inputs of the other encoding, where it runs on those."""
     other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
     shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
-    try:
-        loops_over_time(model, _example(replace(spec, encoding=other), steps), steps, direct=other == "direct")
-    except Exception:  # noqa: BLE001 (whatever the user's code raises)
+    if not _runs_on(model, _example(replace(spec, encoding=other), steps), steps, batch_axis=int(other == "sequence")):
         return error
     got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
     hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
     return _fault("model", "inputs are of the encoding that the model takes", got, hint)
+
+
+def _runs_on(model: nn.Module, inputs: Tensor, steps: int, *, batch_axis: int) -> bool:
+    """Whether one call takes whole inputs: as many steps as there are, and spikes of one sample each."""
+    reset_neurons(model)
+    try:
+        with torch.no_grad(), watched(model) as traces:
+            model(inputs)
+    except Exception:  # noqa: BLE001 (whatever the user's code raises)
+        return False
+    samples = inputs.shape[batch_axis]
+    shown = [(len(trace.spikes), *{spikes.shape[:1] for spikes in trace.spikes}) for trace in traces.values()]
+    return bool(shown) and all(entry == (steps, (samples,)) for entry in shown)
 
 
 def _first_line(error: SquatError) -> str:
