@@ -323,7 +323,8 @@ def lower(
     network = replace(made, origin=replace(origin, model=made.origin.model, source=source))
     save(network, out)
     weights = _weights(model, checkpoint)
-    tables = (network_table(network), certificate_table(network.certificate), weights, f"saved {out}")
+    told = (_escaped(weights), _escaped(f"saved {out}"))
+    tables = (network_table(network), certificate_table(network.certificate), *told)
     document = {"network": str(out), "weights": weights, "warnings": texts, **_summary(network)}
     _emit(document, as_json, *tables)
 
@@ -384,9 +385,18 @@ def _check_target(out: Path, source: str, *, overwrite: bool, ask: bool) -> None
             return
     except SquatError:
         what = "no network of squat_deploy"
-    if ask and sys.stdin.isatty() and typer.confirm(f"{out} is {what}; replace it?"):
+    _refuse_unless_told(out, what, ask=ask)
+
+
+def _refuse_unless_told(path: Path, what: str, *, ask: bool) -> None:
+    if ask and _is_terminal() and typer.confirm(f"{path} is {what}; replace it?"):
         return
-    raise ConfigError(f"{out} exists and is {what}; choose another --out, or give --overwrite to replace it")
+    raise ConfigError(f"{path} exists and is {what}; choose another --out, or give --overwrite to replace it")
+
+
+def _is_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty()
 
 
 def _weights(model: str, checkpoint: Path | None) -> str:
@@ -422,7 +432,9 @@ def quantize_command(
     source = _source(model)
     beside = out.with_name(f"{out.stem}.model.safetensors")
     _check_target(out, source, overwrite=overwrite, ask=not as_json)
-    _check_beside(beside, source, overwrite=overwrite)
+    _check_beside(beside, source, overwrite=overwrite, ask=not as_json)
+    if budget is not None and labels is None:
+        raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
     trials: list[dict[str, Any]] = []
     options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding}
     with _gathered() as texts:
@@ -430,36 +442,29 @@ def quantize_command(
         data, score = calibrated(_array(calibration), None if labels is None else _array(labels), steps, encoding)
         if budget is None:
             made = quantize(loaded, data, weight_bits=weight_bits, state_bits=state_bits, **options)
-        elif labels is None:
-            raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
         else:
             found = search_bits(loaded, data, score, budget=budget, **options)
             made, trials = found.model, [vars(trial) for trial in found.trials]
         spec, name = input_spec(made, data, encoding), model.rsplit(":", 1)[-1]
         lowered = lower_model(made, spec, steps, allow_unproven=allow_unproven, name=name)
     seen = spec.quantize(data.numpy())
-    origin = replace(lowered.origin, source=source, lowest=int(seen.min()), highest=int(seen.max()))
-    network = replace(lowered, origin=origin)
+    ends: dict[str, Any] = {"lowest": int(seen.min()), "highest": int(seen.max())}
+    network = replace(lowered, origin=replace(lowered.origin, source=source, **ends))
     save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
     save(network, out)
     accuracy = None if labels is None else {"float": score(loaded), "quantized": score(made)}
     weights = _weights(model, checkpoint)
-    document = {
-        "network": str(out),
-        "model": str(beside),
-        "accuracy": accuracy,
-        "trials": trials,
-        "weights": weights,
-        "warnings": texts,
-    }
+    document: dict[str, Any] = {"network": str(out), "model": str(beside), "accuracy": accuracy, "trials": trials}
+    document |= {"weights": weights, "warnings": texts, **_summary(network)}
     told = [] if accuracy is None else [f"accuracy: {accuracy['float']:.2%} in float, {accuracy['quantized']:.2%} now"]
     search = [trials_table(trials)] if trials else []
-    tables: list[Table | str] = [network_table(network), certificate_table(network.certificate), weights, *told]
+    told.insert(0, _escaped(weights))
+    tables: list[Table | str] = [network_table(network), certificate_table(network.certificate), *told]
     saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
-    _emit({**document, **_summary(network)}, as_json, *search, *tables, saved)
+    _emit(document, as_json, *search, *tables, _escaped(saved))
 
 
-def _check_beside(path: Path, source: str, *, overwrite: bool) -> None:
+def _check_beside(path: Path, source: str, *, overwrite: bool, ask: bool) -> None:
     """Raises: ConfigError where a file is in the way that `quantize` did not write for the same file of the user's."""
     from squat_deploy.training.checkpoint import model_metadata
 
@@ -468,7 +473,7 @@ def _check_beside(path: Path, source: str, *, overwrite: bool) -> None:
     with suppress(FileFormatError):
         if Origin(source=str(model_metadata(path).get("source", ""))).file == Origin(source=source).file:
             return
-    raise ConfigError(f"{path} exists and is no model that quantize made from {source}; give --overwrite to replace it")
+    _refuse_unless_told(path, f"no model that quantize made from {source}", ask=ask)
 
 
 @app.command(name="check")
@@ -649,9 +654,9 @@ def qonnx_command(
     target = out or Path(f"{_stem(network)}.{form}.onnx")
     model = emit_qonnx(loaded, form=form, batch=batch, trace=trace)
     ports = description.ports(model)
-    document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest}
+    document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest, **_grid(loaded)}
     document["ports"] = [vars(port) for port in ports]
-    lines = []
+    lines = [inputs_line(loaded)]
     if form == "finn":
         from squat_deploy.backends.qonnx.cost import step_cost
 
@@ -705,17 +710,18 @@ def verify_command(
     onnx_model = model is not None and model.endswith(".onnx")
     if (neurons is not None and not onnx_model) or (checkpoint is not None and (model is None or onnx_model)):
         raise ConfigError("verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx")
-    if model is not None and onnx_model:
-        torch_model = _imported(model, neurons)[0]
-    elif model is not None:
-        from squat_deploy.lowering import load_model
+    with _gathered() as texts:
+        if model is not None and onnx_model:
+            torch_model = _imported(model, neurons)[0]
+        elif model is not None:
+            from squat_deploy.lowering import load_model
 
-        torch_model = load_model(model, checkpoint)
-    data, told, texts = _inputs(loaded, inputs, samples, real)
+            torch_model = load_model(model, checkpoint)
+    data, told, doubtful = _inputs(loaded, inputs, samples, real)
     classes = None if labels is None else _array(labels)
     kind: Literal["given", "random"] = "random" if inputs is None else "given"
     found = verify(loaded, torch_model, data, labels=classes, executors=executor, inputs_are=kind)
-    agreement = replace(found, warnings=(*found.warnings, *texts))
+    agreement = replace(found, warnings=(*found.warnings, *texts, *doubtful))
     _finish(agreement, as_json, {"notes": told, **_grid(loaded)}, (*told, inputs_line(loaded)))
 
 

@@ -140,6 +140,7 @@ def test_weights_of_an_export(work: Path, compiler: None) -> None:
     assert lowered["name"] == "weights" and lowered["proven"] is True and lowered["steps"] == 3
     verified = document("verify", "network.safetensors", "--model", "weights.onnx", "--neurons", "n.yaml")
     assert verified["executors"][0]["executor"] == "torch" and verified["agrees"] is True  # type: ignore[index]
+    assert not any("another model" in text for text in verified["warnings"])  # type: ignore[union-attr, attr-defined]
     assert "give the neurons as a YAML file with --neurons" in invoke("lower", "weights.onnx", code=1)
     assert "stated in the YAML file" in invoke("lower", "weights.onnx", "--neurons", "n.yaml", "--steps", 3, code=1)
     assert "a model in Python needs --steps, and no --neurons" in invoke("lower", "model.py:factory", code=1)

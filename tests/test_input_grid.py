@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
+from typer.testing import CliRunner
 
 import squat_deploy as sd
+from squat_deploy.cli import app
 from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.inputs import as_integers, doubts, grid_of, step_of
 from squat_deploy.lowering import infer_input
@@ -249,6 +251,7 @@ def test_the_grid_stands_in_every_table_and_file(work: Path) -> None:
         ("simulate", "network.safetensors", "--inputs", "x.npy"),
         ("verify", "network.safetensors", "--executor", "numpy"),
         ("hls", "network.safetensors", "--inputs", "x.npy"),
+        ("qonnx", "network.safetensors"),
     ]
     for command in commands:
         assert f"inputs: {words} worth 0.0625, the same at every step" in " ".join(invoke(*command).split())
@@ -506,5 +509,22 @@ def test_files_in_the_way(work: Path) -> None:
     invoke(*quantized, "--overwrite")
     made = sd.load(work / "network.safetensors")
     assert made.origin.source == "float.py:factory"
+    (work / "new.model.safetensors").write_text("mine")
+    text = invoke(*quantized, "--out", "new.safetensors", code=1)
+    assert "new.model.safetensors exists and is no model that quantize made from float.py:factory" in text
+    assert not (work / "new.safetensors").exists() and (work / "new.model.safetensors").read_text() == "mine"
     sd.save(sd.Network(made.input, made.layers, made.steps, made.certificate), work / "network.safetensors")
     assert "a network that names no model" in invoke(*given, code=1)
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_people_are_asked(answer: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "network.safetensors").write_text("my notes")
+    monkeypatch.setattr("squat_deploy.cli._is_terminal", lambda: True)
+    given = ["lower", "net.py:plain", "--steps", "3", "--high", "1"]
+    done = CliRunner().invoke(app, given, input=f"{answer}\n")
+    assert "network.safetensors is no network of squat_deploy; replace it? [y/N]" in done.output
+    assert done.exit_code == (answer == "n") and ((work / "network.safetensors").read_bytes() == b"my notes") is (
+        answer == "n"
+    )
+    assert "error" in CliRunner().invoke(app, [*given, "--json"]).output or answer == "y"
