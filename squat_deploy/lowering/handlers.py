@@ -167,6 +167,7 @@ def _pending(
         quantizer=quantizer,
         parameter_index=index,
         gain=_gain(module),
+        leak=_leak(module),
         branches=branches,
     )
 
@@ -174,6 +175,13 @@ def _pending(
 def _gain(module: Any) -> float:
     """Bound of how much membrane one unit of current makes."""
     return float((module.time_step / module.C).abs().max()) * 1.01 if isinstance(module, snn.Lapicque) else 1.0
+
+
+def _leak(module: Any) -> float:
+    """Bound of the share of a state that is left after a step; other neurons clamp it to 0..1."""
+    if not isinstance(module, snn.Lapicque):
+        return 1.0
+    return max(1.0, float((1 - module.time_step / (module.R * module.C)).abs().max()) * 1.01)
 
 
 def _with_recurrence(
@@ -232,8 +240,13 @@ def _neuron_faults(module: Any, shape: tuple[int, ...] | None) -> list[tuple[str
     faults = []
     if module.inhibition:
         faults.append(("each neuron decides alone", "inhibition=True", "train with inhibition=False"))
-    if isinstance(module, snn.Lapicque) and not bool((module.C > 0).all()):
-        faults.append(("the capacitance is positive", f"C down to {float(module.C.min()):g}", "use C > 0"))
+    if isinstance(module, snn.Lapicque):
+        values = {key: getattr(module, key) for key in ("R", "C", "time_step")}
+        faults += [
+            (f"{key} is positive", f"{key} down to {float(value.min()):g}", f"use {key} > 0")
+            for key, value in values.items()
+            if not bool((value > 0).all())
+        ]
     if isinstance(module, snn.RSynaptic) and not module.reset_delay:
         faults.append(
             ("reset_delay=False acts", "an RSynaptic, where snnTorch 1.0.0 ignores it", "use reset_delay=True")

@@ -10,6 +10,7 @@ from torch import nn
 from squat_deploy.lowering.branches import function_handler
 from squat_deploy.lowering.handlers import handle
 from squat_deploy.lowering.program import Call, Program, sequential_program
+from squat_deploy.lowering.rounding import entry_error
 from squat_deploy.lowering.tracing import traced_program
 from squat_deploy.lowering.walk import Currents, Integers, PendingNeuron, Value, Walk
 from squat_deploy.network import INPUT, InputSpec
@@ -50,7 +51,8 @@ def walk_calls(model: nn.Module, program: Program, spec: InputSpec) -> Walk:
 
 def _value(walk: Walk, call: Call, taken: list[Value | None]) -> Value | None:
     if call.kind == "input":
-        return Integers(INPUT, walk.spec.shape, walk.spec.step)
+        spec = walk.spec
+        return Integers(INPUT, spec.shape, spec.step, entry_error(walk.largest_at(INPUT), spec.step))
     if call.kind == "late":
         assert call.module is not None and call.shape is not None
         return Integers(walk.late_source(call.module, math.prod(call.shape)), call.shape, spike_value(call.module))

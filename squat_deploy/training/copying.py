@@ -18,11 +18,17 @@ def frozen_copy(model: nn.Module) -> nn.Module:
 
 
 def warm_up(model: nn.Module) -> None:
-    """Some Brevitas quantizers change at their first use, so that they cannot be copied or compiled before it."""
+    """Some Brevitas quantizers change at their first use, so that they cannot be copied or compiled before it.
+
+    Some also clamp the weights in place then, as they do at every use; those stay the user's here.
+    """
     for module in model.modules():
         if isinstance(module, QuantWeightBiasInputOutputLayer):
             with torch.no_grad(), contextlib.suppress(Exception):
+                weight = module.weight.detach().clone()
                 module.quant_weight()
+                if not torch.equal(weight, module.weight):
+                    module.weight.copy_(weight)
 
 
 def _copied_already(model: nn.Module) -> dict[int, Any]:

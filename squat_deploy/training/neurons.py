@@ -45,8 +45,8 @@ def kind_of(module: nn.Module) -> NeuronKind:
 
 
 def spike_value(module: nn.Module) -> float:
-    """What one spike is worth: 1, or the neuron's `graded_spikes_factor`."""
-    return float(module.graded_spikes_factor.detach().reshape(-1)[0])  # type: ignore[operator,union-attr]
+    """What one spike is worth: 1, or the neuron's `graded_spikes_factor`, as float32 holds it."""
+    return float(module.graded_spikes_factor.detach().reshape(-1)[0].float())  # type: ignore[operator,union-attr]
 
 
 def reset_neurons(model: nn.Module) -> None:
