@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
@@ -20,12 +23,15 @@ from rich.console import Console
 from rich.table import Table
 
 from squat_deploy import bundled, toolchain
+from squat_deploy.activity import counted, warnings_of, warnings_on
 from squat_deploy.agreement import Agreement, check_labels, verify
 from squat_deploy.backends.hls import HlsConfig, emit_hls
-from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
+from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError, SquatWarning
 from squat_deploy.files import write_file
+from squat_deploy.inputs import as_integers, doubts, grid_of, step_of
 from squat_deploy.levels import Kind
-from squat_deploy.network import InputSpec, Network
+from squat_deploy.network import Encoding, InputSpec, Network
+from squat_deploy.origin import Origin
 from squat_deploy.readout import Readout
 from squat_deploy.report import (
     agreement_table,
@@ -33,11 +39,11 @@ from squat_deploy.report import (
     certificate_table,
     checked_table,
     cost_line,
+    inputs_line,
     network_table,
     ports_table,
     trials_table,
 )
-from squat_deploy.simulator import simulate
 from squat_deploy.storage import load, save
 
 if TYPE_CHECKING:
@@ -49,6 +55,8 @@ console = Console()
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors), or its graph (.onnx).")]
 InputsFile = Annotated[Path | None, typer.Option(help="Integer inputs as .npy, (B, ...) or (T, B, ...).")]
+Real = Annotated[bool, typer.Option("--real", help="Inputs are real values: round them to the network's own grid.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file of --out that is not of this model.")]
 LabelsFile = Annotated[Path | None, typer.Option(help="Classes as .npy, (B,).")]
 DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files, or .npz file of events.")]
 _MAX_ARRAY_BYTES = 2**32
@@ -105,13 +113,32 @@ def _emit(document: dict[str, Any], as_json: bool, *tables: Table | str) -> None
     if as_json:
         sys.stdout.write(json.dumps({"ok": True, **document}) + "\n")
         return
+    _warn(document.get("warnings", ()))
     for table in tables:
         console.print(table)
 
 
-def _warn(warnings: Iterable[str]) -> None:
+@contextmanager
+def _gathered() -> Iterator[list[str]]:
+    """Collects every SquatWarning of the block; others go their way."""
+    texts: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SquatWarning)
+        shown = warnings.showwarning
+
+        def keep(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if issubclass(category, SquatWarning):
+                texts.append(str(message))
+            else:
+                shown(message, category, *rest)
+
+        warnings.showwarning = keep  # type: ignore[assignment]
+        yield texts
+
+
+def _warn(texts: Iterable[str]) -> None:
     """Prints what is exact and yet probably not what the user wants, on stderr."""
-    for text in warnings:
+    for text in texts:
         Console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(text)}", highlight=False, soft_wrap=True)
 
 
@@ -128,17 +155,32 @@ def _array(path: Path) -> NDArray[Any]:
     return loaded
 
 
-def _inputs(network: Network, path: Path | None, samples: int, seed: int = 0) -> NDArray[Any]:
-    """The user's inputs, or random ones over the whole range."""
+def _inputs(
+    network: Network, path: Path | None, samples: int, real: bool, seed: int = 0
+) -> tuple[NDArray[Any], list[str], list[str]]:
+    """The user's inputs as integers, or random ones over the whole range; what was done to them; what is doubtful."""
     if path is not None:
-        return _array(path)
+        return as_integers(network.input, _array(path), real=real)
+    if real:
+        raise ConfigError("--real is of inputs of your own: give --inputs")
     spec = network.input
     lead = (samples,) if spec.encoding == "direct" else (network.steps, samples)
-    return np.random.default_rng(seed).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
+    return np.random.default_rng(seed).integers(spec.low, spec.high + 1, (*lead, *spec.shape)), [], []
 
 
 def _summary(network: Network) -> dict[str, Any]:
-    return {"name": network.name, "digest": network.digest, "steps": network.steps, **network.certificate.to_dict()}
+    return {
+        "name": network.name,
+        "digest": network.digest,
+        "steps": network.steps,
+        **_grid(network),
+        "origin": network.origin.to_dict(),
+        **network.certificate.to_dict(),
+    }
+
+
+def _grid(network: Network) -> dict[str, Any]:
+    return {"input": {**vars(network.input), "shape": list(network.input.shape)}}
 
 
 @app.command()
@@ -231,9 +273,12 @@ NeuronFile = Annotated[Path | None, typer.Option(help="YAML file with the neuron
 Shape = Annotated[str | None, typer.Option(help="Shape of one sample, e.g. 784 or 2,34,34.")]
 Low = Annotated[int | None, typer.Option(help="Lowest input integer.")]
 High = Annotated[int | None, typer.Option(help="Highest input integer.")]
-Step = Annotated[float | None, typer.Option(help="Value of one input integer.")]
+Step = Annotated[str | None, typer.Option(help="Value of one input integer, e.g. 1/256 or 2^-8.")]
+Calibration = Annotated[Path | None, typer.Option(help="Inputs as .npy, as the model sees them: they say the grid.")]
 Encoded = Annotated[Literal["direct", "sequence"], typer.Option(help="One frame, or one a step.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, or a torch file of weights only.")]
+ReadoutOption = Annotated[Readout, typer.Option(help="How the last neurons become a class.")]
+Unproven = Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")]
 
 
 @app.command()
@@ -248,31 +293,117 @@ def lower(
     low: Low = None,
     high: High = None,
     step: Step = None,
+    calibration: Calibration = None,
     encoding: Encoded = "direct",
-    readout: Annotated[Readout, typer.Option(help="How the last neurons become a class.")] = "count",
-    allow_unproven: Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")] = False,
+    readout: ReadoutOption = "count",
+    allow_unproven: Unproven = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Turn a trained torch model into a network of integers, proven equal to it."""
-    from squat_deploy.lowering import infer_input, load_model
+    from squat_deploy.lowering import load_model
     from squat_deploy.lowering import lower as lower_model
 
-    if model.endswith(".onnx"):
-        if any(value is not None for value in (steps, checkpoint, shape, low, high, step)) or encoding != "direct":
-            raise ConfigError("lower: with an .onnx file, steps and inputs are stated in the YAML file of --neurons")
-        loaded: nn.Module
-        loaded, spec, count = _imported(model, neurons)
-        name = Path(model).stem
-    else:
-        if steps is None or neurons is not None:
-            raise ConfigError("lower: a model in Python needs --steps, and no --neurons")
-        loaded = load_model(model, checkpoint)
-        spec, count = infer_input(loaded, _shape(shape), low, high, step, encoding), steps
-        name = model.rsplit(":", 1)[-1]
-    network = lower_model(loaded, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
+    imported, given = model.endswith(".onnx"), (steps, checkpoint, shape, low, high, step, calibration)
+    if imported and (any(value is not None for value in given) or encoding != "direct"):
+        raise ConfigError("lower: with an .onnx file, steps and inputs are stated in the YAML file of --neurons")
+    if not imported and (steps is None or neurons is not None):
+        raise ConfigError("lower: a model in Python needs --steps, and no --neurons")
+    source = _source(model)
+    _check_target(out, source, overwrite=overwrite, ask=not as_json)
+    loaded: nn.Module
+    with _gathered() as texts:
+        if imported:
+            loaded, spec, count = _imported(model, neurons)
+            name, origin = Path(model).stem, Origin()
+        else:
+            loaded, count = load_model(model, checkpoint, trained=True), steps or 0
+            spec, origin = _stated(loaded, count, shape, low, high, step, calibration, encoding)
+            name = model.rsplit(":", 1)[-1]
+        made = lower_model(loaded, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
+    network = replace(made, origin=replace(origin, model=made.origin.model, source=source))
     save(network, out)
-    tables = (network_table(network), certificate_table(network.certificate), f"saved {out}")
-    _emit({"network": str(out), **_summary(network)}, as_json, *tables)
+    weights = _weights(model, checkpoint)
+    told = (_escaped(weights), _escaped(f"saved {out}"))
+    tables = (network_table(network), certificate_table(network.certificate), *told)
+    document = {"network": str(out), "weights": weights, "warnings": texts, **_summary(network)}
+    _emit(document, as_json, *tables)
+
+
+def _stated(
+    model: nn.Module,
+    steps: int,
+    shape: str | None,
+    low: int | None,
+    high: int | None,
+    step: str | None,
+    calibration: Path | None,
+    encoding: Encoding,
+) -> tuple[InputSpec, Origin]:
+    """What enters a model, as options, data, or the model itself say; and the integers that were seen in the data."""
+    from squat_deploy.lowering.loading import check_own_grid, infer_input
+
+    worth = None if step is None else step_of(step)
+    if calibration is None:
+        spec = infer_input(model, _shape(shape), low, high, worth, encoding)
+        if high is None:
+            check_own_grid(model, spec, steps)
+        return spec, Origin()
+    if (low, high, step) != (None, None, None):
+        raise ConfigError("inputs: --calibration says the grid; leave out --low, --high and --step")
+    data = _array(calibration)
+    sample = _shape(shape) or data.shape[1 if encoding == "direct" else 2 :] or None
+    (low, high, worth), origin = _calibrated_grid(model, data)
+    spec = infer_input(model, sample, low, high, worth, encoding)
+    check_own_grid(model, spec, steps)
+    return spec, origin
+
+
+def _calibrated_grid(model: nn.Module, data: NDArray[Any]) -> tuple[tuple[int, int, float], Origin]:
+    """The grid of a model's InputQuantizer, else that of the data; and the integers that were seen."""
+    from squat_deploy.quantizers import InputQuantizer
+
+    own = next((module for module in model.modules() if isinstance(module, InputQuantizer)), None)
+    low, high, step = grid_of(data) if own is None else (own.low, own.high, own.step)
+    seen = InputSpec((1,), low, high, step).quantize(data)
+    return (low, high, step), Origin(lowest=int(seen.min()), highest=int(seen.max()))
+
+
+def _source(model: str) -> str:
+    """The file and the factory as a network records them, without folders."""
+    name = Path(model).name
+    return "".join(letter if letter.isprintable() else "?" for letter in name)[:255]
+
+
+def _check_target(out: Path, source: str, *, overwrite: bool, ask: bool) -> None:
+    """Raises: ConfigError where a file is in the way that was not made from the same file of the user's."""
+    if overwrite or not out.is_file():
+        return
+    try:
+        origin = load(out).origin
+        what = f"a network that was made from {origin.source}" if origin.source else "a network that names no model"
+        if origin.source and origin.file == Origin(source=source).file:
+            return
+    except SquatError:
+        what = "no network of squat_deploy"
+    _refuse_unless_told(out, what, ask=ask)
+
+
+def _refuse_unless_told(path: Path, what: str, *, ask: bool) -> None:
+    if ask and _is_terminal() and typer.confirm(f"{path} is {what}; replace it?"):
+        return
+    raise ConfigError(f"{path} exists and is {what}; choose another --out, or give --overwrite to replace it")
+
+
+def _is_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty()
+
+
+def _weights(model: str, checkpoint: Path | None) -> str:
+    if model.endswith(".onnx") or checkpoint is not None:
+        return f"weights: those of {checkpoint or model}"
+    return f"weights: those that {model.rsplit(':', 1)[-1]}() made (no --checkpoint)"
 
 
 @app.command(name="quantize")
@@ -289,41 +420,61 @@ def quantize_command(
     budget: Annotated[float | None, typer.Option(help="Search bits a layer that cost at most this accuracy.")] = None,
     encoding: Encoded = "direct",
     out: Annotated[Path, typer.Option(help="Where to save the network.")] = Path("network.safetensors"),
-    allow_unproven: Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")] = False,
+    allow_unproven: Unproven = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Quantize a model that was never trained with quantization, lower it, and show what it cost."""
     from squat_deploy.lowering import load_model
     from squat_deploy.lowering import lower as lower_model
-    from squat_deploy.training.ptq import calibrated, input_spec, quantize, search_bits
+    from squat_deploy.training.checkpoint import save_model
+    from squat_deploy.training.ptq import Recipe, calibrated, input_spec, quantize, search_bits
 
-    loaded = load_model(model, checkpoint)
-    data, score = calibrated(_array(calibration), None if labels is None else _array(labels), steps, encoding)
-    trials: list[dict[str, Any]] = []
-    if budget is None:
-        made = quantize(
-            loaded, data, steps=steps, weight_bits=weight_bits, state_bits=state_bits, levels=levels, encoding=encoding
-        )
-    elif labels is None:
+    source = _source(model)
+    beside = out.with_name(f"{out.stem}.model.safetensors")
+    _check_target(out, source, overwrite=overwrite, ask=not as_json)
+    _check_beside(beside, source, overwrite=overwrite, ask=not as_json)
+    if budget is not None and labels is None:
         raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
-    else:
-        found = search_bits(loaded, data, score, steps=steps, budget=budget, levels=levels, encoding=encoding)
-        made, trials = found.model, [vars(trial) for trial in found.trials]
-    spec, name = input_spec(made, data, encoding), model.rsplit(":", 1)[-1]
-    network = lower_model(made, spec, steps, allow_unproven=allow_unproven, name=name)
+    trials: list[dict[str, Any]] = []
+    options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding}
+    with _gathered() as texts:
+        loaded = load_model(model, checkpoint, trained=True)
+        data, score = calibrated(_array(calibration), None if labels is None else _array(labels), steps, encoding)
+        if budget is None:
+            made = quantize(loaded, data, weight_bits=weight_bits, state_bits=state_bits, **options)
+        else:
+            found = search_bits(loaded, data, score, budget=budget, **options)
+            made, trials = found.model, [vars(trial) for trial in found.trials]
+        spec, name = input_spec(made, data, encoding), model.rsplit(":", 1)[-1]
+        lowered = lower_model(made, spec, steps, allow_unproven=allow_unproven, name=name)
+    seen = spec.quantize(data.numpy())
+    ends: dict[str, Any] = {"lowest": int(seen.min()), "highest": int(seen.max())}
+    network = replace(lowered, origin=replace(lowered.origin, source=source, **ends))
+    save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
     save(network, out)
     accuracy = None if labels is None else {"float": score(loaded), "quantized": score(made)}
-    document = {"network": str(out), "accuracy": accuracy, "trials": trials, **_summary(network)}
+    weights = _weights(model, checkpoint)
+    document: dict[str, Any] = {"network": str(out), "model": str(beside), "accuracy": accuracy, "trials": trials}
+    document |= {"weights": weights, "warnings": texts, **_summary(network)}
     told = [] if accuracy is None else [f"accuracy: {accuracy['float']:.2%} in float, {accuracy['quantized']:.2%} now"]
     search = [trials_table(trials)] if trials else []
-    tables: list[Table | str] = [
-        *search,
-        network_table(network),
-        certificate_table(network.certificate),
-        *told,
-        f"saved {out}",
-    ]
-    _emit(document, as_json, *tables)
+    told.insert(0, _escaped(weights))
+    tables: list[Table | str] = [network_table(network), certificate_table(network.certificate), *told]
+    saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
+    _emit(document, as_json, *search, *tables, _escaped(saved))
+
+
+def _check_beside(path: Path, source: str, *, overwrite: bool, ask: bool) -> None:
+    """Raises: ConfigError where a file is in the way that `quantize` did not write for the same file of the user's."""
+    from squat_deploy.training.checkpoint import model_metadata
+
+    if overwrite or not path.is_file():
+        return
+    with suppress(FileFormatError):
+        if Origin(source=str(model_metadata(path).get("source", ""))).file == Origin(source=source).file:
+            return
+    _refuse_unless_told(path, f"no model that quantize made from {source}", ask=ask)
 
 
 @app.command(name="check")
@@ -336,19 +487,29 @@ def check_command(
     low: Low = None,
     high: High = None,
     step: Step = None,
+    calibration: Calibration = None,
     encoding: Encoded = "direct",
+    readout: ReadoutOption = "count",
+    allow_unproven: Unproven = False,
     as_json: Json = False,
 ) -> None:
-    """Say what becomes of every layer of a model, trained or not; exit 0 only if none is refused."""
-    from squat_deploy.lowering import check, infer_input, load_model
+    """Say what becomes of every layer of a model, trained or not; exit 0 only if `lower` would take it."""
+    from squat_deploy.lowering import check, load_model
 
-    loaded = load_model(model, checkpoint)
-    rows = check(loaded, infer_input(loaded, _shape(shape), low, high, step, encoding), steps)
-    refused = [row for row in rows if row.verdict == "refused"]
+    with _gathered() as texts:
+        loaded = load_model(model, checkpoint)
+        spec, _ = _stated(loaded, steps, shape, low, high, step, calibration, encoding)
+        rows = check(loaded, spec, steps, readout=readout)
+    bad = ("refused",) if allow_unproven else ("refused", "not proven")
+    refused = any(row.verdict in bad for row in rows)
     if as_json:
-        sys.stdout.write(json.dumps({"ok": not refused, "layers": [vars(row) for row in rows]}) + "\n")
+        grid = {"input": {**vars(spec), "shape": list(spec.shape)}}
+        document = {"ok": not refused, "layers": [vars(row) for row in rows], "warnings": texts, **grid}
+        sys.stdout.write(json.dumps(document) + "\n")
     else:
+        _warn(texts)
         console.print(checked_table(rows))
+        console.print(f"inputs: {spec.described}", highlight=False)
     if refused:
         raise typer.Exit(1)
 
@@ -381,12 +542,15 @@ def certify(
     """Show what has been proven of a network; exit 0 only if every layer is."""
     loaded = load(network)
     if out is not None:
-        write_file(out, (json.dumps(loaded.certificate.to_dict(), indent=2) + "\n").encode())
+        content = {**loaded.certificate.to_dict(), **_grid(loaded), "origin": loaded.origin.to_dict()}
+        write_file(out, (json.dumps(content, indent=2) + "\n").encode())
+    tables = (certificate_table(loaded.certificate), inputs_line(loaded))
     if not loaded.certificate.proven and not as_json:
-        console.print(certificate_table(loaded.certificate), *assumption_lines(loaded.certificate), sep="\n")
+        console.print(*tables, *assumption_lines(loaded.certificate), sep="\n")
     if not loaded.certificate.proven:
         raise ConfigError(f"{network}: not proven in every layer")
-    _emit(_summary(loaded), as_json, certificate_table(loaded.certificate), *assumption_lines(loaded.certificate))
+    document = {"warnings": warnings_of(loaded), **_summary(loaded)}
+    _emit(document, as_json, *tables, *assumption_lines(loaded.certificate))
 
 
 @app.command(name="simulate")
@@ -394,6 +558,7 @@ def certify(
 def simulate_command(
     network: NetworkFile,
     inputs: InputsFile = None,
+    real: Real = False,
     samples: Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")] = 8,
     labels: LabelsFile = None,
     out: Annotated[Path | None, typer.Option(help="Save scores, and the trace, as .npz.")] = None,
@@ -402,19 +567,24 @@ def simulate_command(
 ) -> None:
     """Run a network on integer inputs with the NumPy executor."""
     loaded = load(network)
-    result = simulate(loaded, _inputs(loaded, inputs, samples), trace=trace)
+    data, told, texts = _inputs(loaded, inputs, samples, real)
+    result, counts = counted(loaded, data, trace=trace)
+    described = f"{len(result.scores)} {'random' if inputs is None else 'given'} sequences"
     document: dict[str, Any] = {"classes": result.classes.tolist(), "scores": result.scores.tolist()}
+    texts += doubts(loaded, data) if inputs is not None else ()
+    texts += [*warnings_of(loaded), *warnings_on(loaded, counts, len(result.scores), f"the {described}")]
+    document |= {"inputs": described, "notes": told, "warnings": texts, **_grid(loaded)}
     if labels is not None:
         classes = _array(labels)
         check_labels(classes, len(result.classes))
         document["accuracy"] = float((result.classes == classes).mean())
     if out is not None:
         _save_result(out, result.scores, result.trace or ())
-    table = Table("sequence", "class", "scores", title=f"{len(result.scores)} sequences")
+    table = Table("sequence", "class", "scores", title=described, caption=inputs_line(loaded))
     for index, scores in enumerate(result.scores[:20].tolist()):
         table.add_row(str(index), str(result.classes[index]), " ".join(map(str, scores)))
     lines = [f"accuracy {document['accuracy']:.2%}"] if labels is not None else []
-    _emit(document, as_json, table, *lines)
+    _emit(document, as_json, *told, table, *lines)
 
 
 def _save_result(path: Path, scores: NDArray[Any], trace: tuple[Any, ...]) -> None:
@@ -434,6 +604,7 @@ def hls(
     network: NetworkFile,
     out: Annotated[Path | None, typer.Option(help="Project folder; hls_out/NAME by default.")] = None,
     inputs: InputsFile = None,
+    real: Real = False,
     pe: Annotated[list[str] | None, typer.Option(help="Neurons in parallel: 8, or lif1=16 (repeatable).")] = None,
     form: Annotated[Literal["auto", "offset", "threshold"], typer.Option(help="Form of the tables.")] = "auto",
     part: Annotated[str, typer.Option(help="Target part.")] = "xc7z020clg400-1",
@@ -445,12 +616,16 @@ def hls(
     loaded = load(network)
     config = HlsConfig(part=part, clock_ns=clock_ns, pe=_folding(pe), form=form, vectors=vectors)
     target = out or Path("hls_out") / (_stem(network) if _stem(network).isidentifier() else "network")
-    project = emit_hls(loaded, target, config, stimulus=None if inputs is None else _array(inputs))
+    data, told, texts = (None, [], []) if inputs is None and not real else _inputs(loaded, inputs, 0, real)
+    project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
+    texts += doubts(loaded, data) if data is not None else ()
     _emit(
-        {"project": str(project), "estimate": estimate},
+        {"project": str(project), "estimate": estimate, "notes": told, "warnings": texts, **_grid(loaded)},
         as_json,
+        *told,
         estimate,
+        inputs_line(loaded),
         f"wrote {project}; next: make -C {project} csim",
     )
 
@@ -481,9 +656,9 @@ def qonnx_command(
     target = out or Path(f"{_stem(network)}.{form}.onnx")
     model = emit_qonnx(loaded, form=form, batch=batch, trace=trace)
     ports = description.ports(model)
-    document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest}
+    document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest, **_grid(loaded)}
     document["ports"] = [vars(port) for port in ports]
-    lines = []
+    lines = [inputs_line(loaded)]
     if form == "finn":
         from squat_deploy.backends.qonnx.cost import step_cost
 
@@ -522,6 +697,7 @@ def verify_command(
     checkpoint: Checkpoint = None,
     neurons: NeuronFile = None,
     inputs: InputsFile = None,
+    real: Real = False,
     labels: LabelsFile = None,
     samples: Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")] = 64,
     executor: Annotated[
@@ -536,25 +712,34 @@ def verify_command(
     onnx_model = model is not None and model.endswith(".onnx")
     if (neurons is not None and not onnx_model) or (checkpoint is not None and (model is None or onnx_model)):
         raise ConfigError("verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx")
-    if model is not None and onnx_model:
-        torch_model = _imported(model, neurons)[0]
-    elif model is not None:
-        from squat_deploy.lowering import load_model
+    with _gathered() as texts:
+        if model is not None and onnx_model:
+            torch_model = _imported(model, neurons)[0]
+        elif model is not None:
+            from squat_deploy.lowering import load_model
 
-        torch_model = load_model(model, checkpoint)
-    data, classes = _inputs(loaded, inputs, samples), None if labels is None else _array(labels)
-    _finish(verify(loaded, torch_model, data, labels=classes, executors=executor), as_json)
+            torch_model = load_model(model, checkpoint)
+    data, told, doubtful = _inputs(loaded, inputs, samples, real)
+    classes = None if labels is None else _array(labels)
+    kind: Literal["given", "random"] = "random" if inputs is None else "given"
+    found = verify(loaded, torch_model, data, labels=classes, executors=executor, inputs_are=kind)
+    agreement = replace(found, warnings=(*found.warnings, *texts, *doubtful))
+    _finish(agreement, as_json, {"notes": told, **_grid(loaded)}, (*told, inputs_line(loaded)))
 
 
-def _finish(agreement: Agreement, as_json: bool, document: dict[str, Any] | None = None) -> None:
+def _finish(
+    agreement: Agreement, as_json: bool, document: dict[str, Any] | None = None, lines: Iterable[str] = ()
+) -> None:
     """Prints an agreement; exits 1 with the first difference if there is none."""
     if as_json:
         sys.stdout.write(json.dumps({"ok": agreement.agrees, **(document or {}), **agreement.to_dict()}) + "\n")
     else:
+        _warn(agreement.warnings)
         console.print(agreement_table(agreement))
+        for line in lines:
+            console.print(_escaped(line), highlight=False)
         for reason in agreement.not_run:
             console.print(f"not run: {_escaped(reason)}", highlight=False)
-        _warn(agreement.warnings)
     if not agreement.agrees:
         if not as_json:
             first = next(row for row in agreement.rows if row.mismatches)

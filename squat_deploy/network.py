@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from squat_deploy.certificate import Certificate
 from squat_deploy.errors import ConfigError
 from squat_deploy.joins import Join, Range
+from squat_deploy.origin import Origin
 from squat_deploy.readout import Readout
 from squat_deploy.synapses import Conv2d, Dense, Synapses, freeze
 from squat_deploy.synapses import IntArray as IntArray  # re-exported: the word of every other module
@@ -70,6 +71,13 @@ class InputSpec:
         """Width of one integer, two's complement if `low` is negative."""
         return int_bits(self.low, self.high)
 
+    @property
+    def described(self) -> str:
+        """The grid in words."""
+        shape = "x".join(map(str, self.shape))
+        shown = "the same at every step" if self.encoding == "direct" else "new ones at every step"
+        return f"{shape} integers {self.low}..{self.high}, each worth {self.step:.9g}, {shown}"
+
     def quantize(self, values: NDArray[Any]) -> IntArray:
         """Real inputs (float32, model units) to integers, ties to even: the same bits as `InputQuantizer`.
 
@@ -84,9 +92,8 @@ class InputSpec:
         """Integers (B, *shape) or (T, B, *shape) as int64, or a ConfigError naming what is wrong."""
         array = np.asarray(values)
         if array.dtype.kind not in "iub":
-            raise ConfigError(
-                f"inputs: expected integers; got {array.dtype}; InputSpec.quantize makes them of real values"
-            )
+            way = "InputSpec.quantize (--real on the command line) makes them of real values"
+            raise ConfigError(f"inputs: expected integers; got {array.dtype}; the grid is {self.described}; {way}")
         lead = 1 if self.encoding == "direct" else 2
         if array.ndim != lead + len(self.shape) or array.shape[lead:] != self.shape:
             axes = "(batch, " if lead == 1 else "(steps, batch, "
@@ -96,7 +103,13 @@ class InputSpec:
         if lead == 2 and array.shape[0] != steps:
             raise ConfigError(f"inputs: expected {steps} time steps; got {array.shape[0]}")
         if array.size and (array.min() < self.low or array.max() > self.high):
-            raise ConfigError(f"inputs: must lie in {self.low}..{self.high}; got {array.min()}..{array.max()}")
+            got = f"{array.min()}..{array.max()}"
+            if self.high < 255 and array.min() >= 0 and 128 <= array.max() <= 255:
+                got += ", which look like 8-bit pixels"
+            way = "give real inputs, in the model's units, to InputSpec.quantize (--real on the command line)"
+            raise ConfigError(
+                f"inputs: must lie in {self.low}..{self.high}; got {got}; the grid is {self.described}; {way}"
+            )
         return array.astype(np.int64)
 
 
@@ -168,6 +181,7 @@ class Network:
             that comes later, or the layer itself, stands for its spikes of the step before (none in the first).
             By default each layer takes the one before it. The last layer is the output.
         readout: how the output neurons become a class.
+        origin: where it comes from, as it says itself; no part of the digest.
     """
 
     input: InputSpec
@@ -177,6 +191,7 @@ class Network:
     name: str = "network"
     wires: Wires = ()
     readout: Readout = "count"
+    origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
         if not self.wires:

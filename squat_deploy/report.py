@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 def certificate_table(certificate: Certificate) -> Table:
     """A layer a row: what is proven and why."""
     table = Table(title="certificate", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("layer", "proven", "rule"):
-        table.add_column(name)
+    table.add_column("layer", overflow="fold")
+    table.add_column("proven", no_wrap=True)
+    table.add_column("rule", overflow="fold")
     for name in ("sums", "bits", "states", "margin", "checked", "risk"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)  # a number that is cut says something else
     for row in certificate.layers:
         table.add_row(
             escape(row.layer),
             "[green]yes[/]" if row.proven else "[red]NO[/]",
-            escape(row.rule + (f" ({row.note})" if row.note else "")),
+            escape(row.rule),
             f"{row.sum_low}..{row.sum_high}",
             str(row.accumulator_bits),
             str(row.states),
@@ -40,8 +41,11 @@ def certificate_table(certificate: Certificate) -> Table:
             f"{row.enumerated:,}" if row.exhaustive else f"{row.enumerated:,}*",
             str(row.at_risk),
         )
+    notes = [escape(f"{row.layer}: {row.note}") for row in certificate.layers if row.note]
     if not all(row.exhaustive for row in certificate.layers):
-        table.caption = "* both sides of every threshold, and a sample"
+        notes.append("* both sides of every threshold, and a sample")
+    table.caption = "\n".join(notes) or None
+    table.caption_justify = "left"
     return table
 
 
@@ -80,7 +84,8 @@ def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
 
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
-    table = Table(title="agreement", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    title = f"agreement on {agreement.inputs}" if agreement.inputs else "agreement"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("executor", no_wrap=True)
     for name in ("samples", "values", "mismatches", "accuracy", "samples/s"):
         table.add_column(name, justify="right")
@@ -105,7 +110,15 @@ def network_table(network: Network) -> Table:
     for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
         takes = ", ".join(_source(network, source, late=source >= index) for source in wire)
         table.add_row(escape(layer.name), type(layer).__name__, escape(takes), *_sizes(layer))
+    table.caption, table.caption_justify = inputs_line(network), "left"
     return table
+
+
+def inputs_line(network: Network) -> str:
+    """The grid of the inputs, and where it was seen."""
+    origin = network.origin
+    seen = "" if origin.highest is None else f" (seen in calibration: {origin.lowest}..{origin.highest})"
+    return f"inputs: {network.input.described}{seen}"
 
 
 def _source(network: Network, source: int, *, late: bool) -> str:

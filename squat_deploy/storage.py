@@ -27,6 +27,7 @@ from squat_deploy.network import (
     Neuron,
     arrays_of,
 )
+from squat_deploy.origin import Origin
 from squat_deploy.rules import broken_rule
 from squat_deploy.synapses import Conv2d, Dense
 
@@ -59,6 +60,7 @@ def save(network: Network, path: str | Path) -> None:
             for layer, wire in zip(network.layers, network.wires, strict=True)
         ],
         "certificate": network.certificate.to_dict(),
+        "origin": network.origin.to_dict(),
     }
     write_file(Path(path), save_tensors(tensors, metadata={_FORMAT: json.dumps(document)}))
 
@@ -117,7 +119,8 @@ def _build(document: dict[str, Any], tensors: dict[str, IntArray]) -> Network:
     certificate = Certificate.from_dict(document["certificate"])
     wires = tuple(tuple(map(int, entry.get("takes", [i - 1]))) for i, entry in enumerate(document["layers"]))
     readout = document.get("readout", "count")
-    return Network(spec, layers, int(document["steps"]), certificate, str(document["name"]), wires, readout)
+    origin, name = Origin.from_dict(document.get("origin")), str(document["name"])
+    return Network(spec, layers, int(document["steps"]), certificate, name, wires, readout, origin)
 
 
 def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> Layer:

@@ -39,8 +39,11 @@ def threshold_level(thresholds: IntArray, state: int, synaptic_sum: IntArray) ->
     return np.searchsorted(thresholds[state], synaptic_sum, side="right").astype(np.int64)
 
 
-def reachable_states(neuron: Neuron, table: int, low: int, high: int) -> IntArray:
-    """States that a neuron can ever be in when its synaptic sum stays in low..high, ascending."""
+def reachable_states(neuron: Neuron, table: int, low: int, high: int, *, steps: int | None = None) -> IntArray:
+    """States that a neuron can ever be in when its synaptic sum stays in low..high, ascending.
+
+    Args: steps: only those that it can be in before the last of so many steps.
+    """
     edges = np.concatenate(
         [
             np.full((neuron.states, 1), low, dtype=np.int64),
@@ -52,7 +55,8 @@ def reachable_states(neuron: Neuron, table: int, low: int, high: int) -> IntArra
     hit = edges[:, 1:] > edges[:, :-1]  # (states, levels): some sum leads there
     seen: set[int] = set()
     frontier = {neuron.initial_state}
-    while frontier:
+    while frontier and steps != 0:
+        steps = None if steps is None else steps - 1
         seen |= frontier
         rows = sorted(frontier)
         frontier = set(neuron.successor[table, rows][hit[rows]].tolist()) - seen

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import snntorch as snn
 from torch import nn
 from typer.testing import CliRunner
 
 import squat_deploy as sd
 from squat_deploy.cli import app
+from squat_deploy.errors import LoweringError
 from squat_deploy.quantizers import state_quant
 from tests.test_lowering import leaky, linear, unlucky
 from tests.test_models import Deciding, Looped
@@ -45,7 +47,7 @@ def test_refused_layers_and_those_behind_them() -> None:
 def test_what_is_not_proven() -> None:
     rows = told(nn.Sequential(unlucky(), leaky(state_quant=state_quant(8, uniform=False), beta=0.5)))
     assert rows[1][1] == "not proven" and rows[1][2].startswith("error bound: ")
-    assert rows[1][3] == "use power-of-two weight scales or IntThenScaleLinear"
+    assert rows[1][3] == "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear"
 
 
 def test_traced_models() -> None:
@@ -56,6 +58,17 @@ def test_traced_models() -> None:
     ]  # fmt: skip
     rows = told(Deciding().eval(), sd.InputSpec((12,)))
     assert [row[1] for row in rows] == ["refused"] and "no control flow depends on the data" in rows[0][2]
+
+
+def test_it_refuses_exactly_what_lower_refuses() -> None:
+    """Layers may be fine one by one, and the whole not: here a readout of membranes that stand for none."""
+    model = nn.Sequential(linear(), leaky(reset_delay=False))
+    refused = [row for row in sd.check(model, SPEC, 6, readout="last-membrane") if row.verdict == "refused"]
+    assert [row.layer for row in refused] == ["readout"]
+    with pytest.raises(LoweringError, match="readout: "):
+        sd.lower(model, SPEC, 6, readout="last-membrane")
+    assert not [row for row in sd.check(model, SPEC, 6) if row.verdict == "refused"]
+    assert sd.lower(model, SPEC, 6).certificate.proven
 
 
 MODEL = """
@@ -74,8 +87,9 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(MODEL)
     good = CliRunner().invoke(app, ["check", f"{tmp_path}/net.py:factory", "--steps", "5"])
     assert good.exit_code == 0 and good.output.count("proven") == 2 and "fc1 (QuantLinear)" in good.output
-    bad = CliRunner().invoke(app, ["check", f"{tmp_path}/net.py:wrong", "--steps", "5", "--json"])
+    bad = CliRunner().invoke(app, ["check", f"{tmp_path}/net.py:wrong", "--steps", "5", "--high", "1", "--json"])
     document = json.loads(bad.stdout)
     assert bad.exit_code == 1 and not document["ok"]
     assert [row["verdict"] for row in document["layers"]] == ["supported", "refused", "refused"]
     assert document["layers"][1]["hint"] == "use brevitas.nn.QuantLinear, so that the weights are integers"
+    assert document["input"]["high"] == 1 and document["warnings"] == []

@@ -135,11 +135,12 @@ def test_weights_of_an_export(work: Path, compiler: None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         export_qonnx(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 16), "weights.onnx", dynamo=False)
-    (work / "n.yaml").write_text("steps: 3\nneuron: {beta: 0.97, state_bits: 2}\n")
+    (work / "n.yaml").write_text("steps: 3\ninput: {high: 1}\nneuron: {beta: 0.97, state_bits: 2}\n")
     lowered = document("lower", "weights.onnx", "--neurons", "n.yaml")
     assert lowered["name"] == "weights" and lowered["proven"] is True and lowered["steps"] == 3
     verified = document("verify", "network.safetensors", "--model", "weights.onnx", "--neurons", "n.yaml")
     assert verified["executors"][0]["executor"] == "torch" and verified["agrees"] is True  # type: ignore[index]
+    assert not any("another model" in text for text in verified["warnings"])  # type: ignore[union-attr, attr-defined]
     assert "give the neurons as a YAML file with --neurons" in invoke("lower", "weights.onnx", code=1)
     assert "stated in the YAML file" in invoke("lower", "weights.onnx", "--neurons", "n.yaml", "--steps", 3, code=1)
     assert "a model in Python needs --steps, and no --neurons" in invoke("lower", "model.py:factory", code=1)
@@ -166,7 +167,7 @@ def test_unproven(work: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lower", "model.py:wrong", "--steps", "3", "--shape", "16"], "2 faults"),
+        (["lower", "model.py:wrong", "--steps", "3", "--shape", "16", "--high", "1"], "2 faults"),
         (["lower", "model.py:broken", "--steps", "3"], "broken() failed: RuntimeError: no weights today"),
         (["lower", "model.py:nothing", "--steps", "3"], "nothing() must return a torch module; got int"),
         (["lower", "model.py:leaves", "--steps", "3"], "leaves() failed: SystemExit"),
@@ -198,7 +199,7 @@ def test_unproven(work: Path) -> None:
 )
 def test_bad_input_is_one_clear_message(work: Path, small: sd.Network, arguments: list[str], message: str) -> None:
     sd.save(small, work / "net.safetensors")
-    np.save("float.npy", np.zeros((2, 16)))
+    np.save("float.npy", np.full((2, 16), 0.5))
     np.save("empty.npy", np.zeros((0, 16), int))
     np.save("x.npy", np.zeros((2, 15), int))
     (work / "taken").mkdir()

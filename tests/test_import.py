@@ -203,9 +203,20 @@ def test_names_of_layers_do_not_replace_each_other(
     layers = [ImportedSynapses(name, np.ones((2, 2), np.int64), np.ones(2, np.float32), None, None) for name in names]
     graph = ImportedGraph(tuple(layers), (2,), None, ())
     monkeypatch.setattr("squat_deploy.lowering.imported.read_brevitas", lambda path: graph)
-    config = write(tmp_path / "n.yaml", "steps: 4\nneuron: {beta: 0.9}\n")
+    config = write(tmp_path / "n.yaml", "steps: 4\ninput: {high: 1}\nneuron: {beta: 0.9}\n")
     model = imported_model(Path("x.onnx"), config)[0]
     assert [type(module).__name__ for module in model] == ["Flatten", "FixedLinear", "Leaky", "FixedLinear", "Leaky"]
+
+
+def test_inputs_that_nobody_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = ImportedGraph(
+        (ImportedSynapses("fc", np.ones((2, 2), np.int64), np.ones(2, np.float32), None, None),), (2,), None, ()
+    )
+    monkeypatch.setattr("squat_deploy.lowering.imported.read_brevitas", lambda path: graph)
+    for stated in ("", "input: {step: 0.5}\n"):
+        config = write(tmp_path / "n.yaml", f"steps: 4\n{stated}neuron: {{beta: 0.9}}\n")
+        with pytest.raises(ConfigError, match=r"n.yaml: input: nobody said which integers enter it.*\{high: 1\}"):
+            imported_model(Path("x.onnx"), config)
 
 
 def test_files_that_are_missing(activated: Path, tmp_path: Path) -> None:

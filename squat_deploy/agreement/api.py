@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
 from squat_deploy import toolchain
+from squat_deploy.activity import fired, warnings_of, warnings_on
 from squat_deploy.agreement.comparing import accuracy_of, check_labels
 from squat_deploy.agreement.compiled import cpp_row
 from squat_deploy.agreement.graphs import graph_rows
@@ -18,6 +19,7 @@ from squat_deploy.agreement.trained import torch_row
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.encoders import frames_of, takes_intensities
 from squat_deploy.errors import ConfigError, ExportError, ToolError
+from squat_deploy.inputs import doubts
 from squat_deploy.network import Network
 from squat_deploy.simulator import Result, simulate
 
@@ -37,6 +39,7 @@ def verify(
     executors: Sequence[str] | None = None,
     config: HlsConfig | None = None,
     folder: str | Path | None = None,
+    inputs_are: Literal["given", "random"] = "given",
 ) -> Agreement:
     """Runs the executors on the same integer inputs and compares every value of every step and layer.
 
@@ -49,6 +52,10 @@ def verify(
             `Agreement.not_run` names the others. NumPy's trace is the reference.
         config: options of the HLS project that is compiled for "c++".
         folder: emit that project here and keep it; by default it is temporary.
+        inputs_are: how the agreement speaks of the inputs: the user's own, or random ones.
+
+    `Agreement.warnings` tells of another model than the one that was lowered, of layers that do not live, and of
+    inputs that are hardly on the network's grid.
 
     Raises: ConfigError for unknown executors; ToolError where a named one is missing or the C++ cannot be built.
     """
@@ -59,26 +66,18 @@ def verify(
     started = time.perf_counter()
     reference = simulate(network, checked, trace=True)
     rows = [_numpy_row(network, reference, labels, time.perf_counter() - started)] if "numpy" in chosen else []
-    warnings: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
     if "torch" in chosen:
         from squat_deploy.lowering.environment import differences, read_environment
 
         assert model is not None
-        row, told = torch_row(network, model, checked, reference, labels)
+        row, found_in_model = torch_row(network, model, checked, reference, labels)
         rows.insert(0, row)
-        warnings = (*differences(network.certificate, read_environment(model)), *told)
+        differs = (*differences(network.certificate, read_environment(model)), *found_in_model)
     if "c++" in chosen:
+        shown = inputs if takes_intensities(encoder) else checked
         try:
-            rows.append(
-                cpp_row(
-                    network,
-                    inputs if takes_intensities(encoder) else checked,
-                    reference,
-                    labels,
-                    config or HlsConfig(),
-                    folder,
-                )
-            )
+            rows.append(cpp_row(network, shown, reference, labels, config or HlsConfig(), folder))
         except ExportError as error:
             if executors is not None:
                 raise
@@ -86,7 +85,27 @@ def verify(
     for engine in (name for name in ("onnxruntime", "qonnx") if name in chosen):
         found, refused = graph_rows(network, checked, reference, labels, engine)
         rows, not_run = rows + found, not_run + refused
-    return Agreement(tuple(rows), tuple(not_run), warnings)
+    sequences = f"{len(reference.scores)} {inputs_are} sequences"
+    told = (*other_model(network, model), *differs, *warnings_of(network))
+    told += doubts(network, checked) if inputs_are == "given" else ()
+    told += warnings_on(network, fired(reference.trace or ()), len(reference.scores), f"the {sequences}")
+    return Agreement(tuple(rows), tuple(not_run), told, sequences)
+
+
+def other_model(network: Network, model: nn.Module | None) -> tuple[str, ...]:
+    """That this is not the model that was lowered, if so and if the network says which one it was."""
+    if model is None or not network.origin.model:
+        return ()
+    from squat_deploy.training.identity import model_digest
+
+    own, lowered = model_digest(model), network.origin.model
+    if own == lowered:
+        return ()
+    return (
+        f"this is another model: its weights and levels (digest {own[:12]}) are not those of the model that was lowered"
+        f" (digest {lowered[:12]}); was a checkpoint left out (--checkpoint), or is it the float model of a network"
+        " that quantize made (its checkpoint lies beside the network, *.model.safetensors)?",
+    )
 
 
 def _choose(executors: Sequence[str] | None, model: nn.Module | None) -> tuple[list[str], list[str]]:

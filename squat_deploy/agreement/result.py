@@ -42,12 +42,14 @@ class Agreement:
 
     Attributes:
         not_run: what was left out, and why.
-        warnings: what a reader should know although nothing differs.
+        warnings: what a reader should know although nothing differs; that the model is another one comes first.
+        inputs: what it was run on, "64 random sequences" or "5 given sequences".
     """
 
     rows: tuple[ExecutorRow, ...]
     not_run: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    inputs: str = ""
 
     @property
     def agrees(self) -> bool:
@@ -61,4 +63,5 @@ class Agreement:
             "executors": [asdict(row) for row in self.rows],
             "not_run": list(self.not_run),
             "warnings": list(self.warnings),
+            "inputs": self.inputs,
         }

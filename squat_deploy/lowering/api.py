@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 
 from torch import nn
 
+from squat_deploy.activity import warnings_of
 from squat_deploy.certificate import Certificate, LayerProof
-from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenError
+from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenError, SquatWarning
 from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_environment
 from squat_deploy.lowering.extract import extract_layer
+from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program
 from squat_deploy.lowering.selftest import of_libraries, self_test
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import finished, program_of, walk_calls
 from squat_deploy.network import InputSpec, Network, Neuron
+from squat_deploy.origin import Origin
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.readout import Readout
 from squat_deploy.rules import broken_readout, broken_rule
 from squat_deploy.synapses import Conv2d
 from squat_deploy.training.copying import frozen_copy, undisturbed
+from squat_deploy.training.identity import digest_of_frozen
 
 MAX_STEPS = 65_535
 
@@ -55,7 +60,8 @@ def lower(
         NotProvenError: it can, but some layer is not proven, and `allow_unproven` is not set.
         InternalError: a model of library modules only, and yet it differs.
 
-    Warns: SquatWarning where a second call of a model goes on from the states of the first.
+    Warns: SquatWarning where a second call of a model goes on from the states of the first, and of layers that never
+    fire, or at every step, whatever comes in.
     """
     environment = read_environment(model)
     refuse_environment(environment)
@@ -65,13 +71,21 @@ def lower(
         found = {} if walk.faults else extracted(walk)
         if walk.faults:
             raise LoweringError(tuple(walk.faults))
-        unproven = [proof for _, proof in found.values() if not proof.proven]
-        if unproven and not allow_unproven:
-            raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
+        if not allow_unproven and (unproven := unproven_faults(walk, found)):
+            raise NotProvenError(unproven)
         network = built(walk, found, steps, readout, name)
-        network = replace(network, certificate=granted(network, pristine, environment))
+        origin = Origin(model=digest_of_frozen(pristine))
+        network = replace(network, certificate=granted(network, pristine, environment), origin=origin)
         self_test(network, pristine, program)
+    for text in warnings_of(network):
+        warnings.warn(text, SquatWarning, stacklevel=2)
     return network
+
+
+def unproven_faults(walk: Walk, found: dict[int, tuple[Neuron, LayerProof]]) -> tuple[Fault, ...]:
+    """Why layers are not proven."""
+    proofs = ((index, proof) for index, (_, proof) in found.items() if not proof.proven)
+    return tuple(_unproven_fault(proof, walk.odd_step(index)) for index, proof in proofs)
 
 
 def walked(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, Program, Walk]:
@@ -154,7 +168,7 @@ def stale_tables(model: nn.Module) -> list[Fault]:
     ]
 
 
-def _unproven_fault(proof: LayerProof) -> Fault:
+def _unproven_fault(proof: LayerProof, odd_step: float | None) -> Fault:
     first = proof.examples[0]
     place = f"the first: neuron {first.neuron}, state {first.state}, sum {first.synaptic_sum}"
     if not proof.error_bound:
@@ -168,6 +182,5 @@ def _unproven_fault(proof: LayerProof) -> Fault:
         proof.layer,
         f"not proven: rule '{proof.rule}' bounds the float32 rounding of the input current by {proof.error_bound:.3g}",
         f"{proof.at_risk} (state, sum) combinations within it of a decision, {place}",
-        "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear, "
-        "or pass allow_unproven=True (--allow-unproven)",
+        f"{unproven_hint(odd_step)}, or pass allow_unproven=True (--allow-unproven)",
     )

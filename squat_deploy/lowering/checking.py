@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from torch import nn
 
+from squat_deploy.activity import warnings_of
 from squat_deploy.certificate import LayerProof
-from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.errors import Fault, LoweringError, SquatWarning
 from squat_deploy.lowering.api import built, extracted, walked
 from squat_deploy.lowering.environment import read_environment, refuse_environment
+from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.selftest import self_test
 from squat_deploy.lowering.walk import PendingNeuron, Walk, plain_name
 from squat_deploy.lowering.walking import finished
 from squat_deploy.network import InputSpec, Neuron
+from squat_deploy.readout import Readout
 from squat_deploy.training.copying import undisturbed
 
+_Proven: TypeAlias = tuple[Neuron, LayerProof, float | None]  # and the step of its inputs, if that is odd
 Verdict = Literal["supported", "proven", "not proven", "refused"]
 
 
@@ -36,10 +41,11 @@ class CheckedLayer:
     hint: str = ""
 
 
-def check(model: nn.Module, spec: InputSpec, steps: int) -> tuple[CheckedLayer, ...]:
+def check(model: nn.Module, spec: InputSpec, steps: int, *, readout: Readout = "count") -> tuple[CheckedLayer, ...]:
     """Every layer of a model in the order in which they run, with what `lower` would say of it.
 
-    What is refused in no layer is also run against the model itself, as `lower` does. The model is not changed.
+    What is refused in no layer is also run against the model itself, as `lower` does: `lower` refuses a model exactly
+    if a row is "refused", or "not proven" and it does not take that. The model is not changed. Warns: as `lower`.
     Raises: ConfigError where its loop has another number of steps.
     """
     with undisturbed():
@@ -52,16 +58,21 @@ def check(model: nn.Module, spec: InputSpec, steps: int) -> tuple[CheckedLayer, 
         before = len(walk.faults)
         found = extracted(done)
         proofs = {
-            id(x.module): found[i] for i, x in enumerate(done.layers) if i in found and isinstance(x, PendingNeuron)
+            id(x.module): (*found[i], done.odd_step(i))
+            for i, x in enumerate(done.layers)
+            if i in found and isinstance(x, PendingNeuron)
         }
         calls = [call for call in program.calls() if call.kind in ("module", "function")]
         rows = [row for call in calls for row in _rows(done, walk.faults[before:], proofs, program, call)]
         if walk.faults:
             return (*rows, *_refused(walk.faults, {row.layer for row in rows}))
         try:
-            self_test(built(done, found, steps), pristine, program)
+            network = built(done, found, steps, readout)
+            self_test(network, pristine, program)
         except LoweringError as error:
             return _told_apart(rows, error.faults)
+    for text in warnings_of(network):
+        warnings.warn(text, SquatWarning, stacklevel=2)
     return tuple(rows)
 
 
@@ -81,7 +92,11 @@ def _refused(faults: tuple[Fault, ...] | list[Fault], told: set[str]) -> tuple[C
 
 
 def _rows(
-    walk: Walk, later: list[Fault], proofs: dict[int, tuple[Neuron, LayerProof]], program: Program, call: Call
+    walk: Walk,
+    later: list[Fault],
+    proofs: dict[int, tuple[Neuron, LayerProof, float | None]],
+    program: Program,
+    call: Call,
 ) -> tuple[CheckedLayer, ...]:
     """What becomes of one call; `later`: faults of extraction."""
     faults = [fault for fault in walk.faults if fault.layer == call.label]
@@ -98,9 +113,9 @@ def _rows(
     return (CheckedLayer(call.label, "supported", "not proven yet: a layer before it is refused"),)
 
 
-def _proven_row(label: str, neuron: Neuron, proof: LayerProof) -> CheckedLayer:
+def _proven_row(label: str, neuron: Neuron, proof: LayerProof, odd_step: float | None) -> CheckedLayer:
     size = f"{neuron.states} states, {neuron.level_count} levels, {len(neuron.thresholds)} tables"
     if proof.proven:
         return CheckedLayer(label, "proven", f"{proof.rule}; {size}")
     why = f"{proof.rule}: {proof.at_risk} (state, sum) combinations could round across a decision; {size}"
-    return CheckedLayer(label, "not proven", why, "use power-of-two weight scales or IntThenScaleLinear")
+    return CheckedLayer(label, "not proven", why, unproven_hint(odd_step))

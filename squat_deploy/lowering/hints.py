@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 HINTS = {
@@ -25,6 +27,17 @@ HINTS = {
     "DeltaLeaky": "use snn.Leaky: it ignores state_quant",
     "AssociativeLeaky": "use snn.Leaky: it takes no state_quant",
 }
+
+
+def unproven_hint(odd_step: float | None) -> str:
+    """What makes a layer provable; `odd_step` is that of its inputs, if it is no power of two."""
+    if odd_step is None:
+        return "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear"
+    near = f"2**{round(math.log2(odd_step))}"
+    return (
+        f"make the step of the inputs a power of two: it is {odd_step:.9g}, so that their sums round, whatever the "
+        f"weights; the nearest is {near} (--step {near}, InputQuantizer({near}, low, high) in front of the model)"
+    )
 
 
 def hint_for(module: nn.Module) -> str:

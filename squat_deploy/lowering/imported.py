@@ -90,7 +90,7 @@ class ImportConfig(_Strict):
     """The YAML file.
 
     Attributes:
-        input: what enters; by default what the export's own input quantizer says.
+        input: what enters, `high` at the least; by default what the export's own input quantizer says.
         neuron: the neurons of all layers, or
         neurons: one entry a layer.
         activations: "refuse" an export with activations (ReLU and the like), or "replace" them by the neurons.
@@ -184,7 +184,11 @@ def _input_spec(graph: ImportedGraph, config: ImportConfig, path: Path) -> Input
     own = graph.input_quant
     encoding: Encoding = config.input.encoding if config.input else "direct"
     if own is None:
-        given = config.input or InputConfig()
+        given = config.input
+        if given is None or "high" not in given.model_fields_set:
+            rule = "nobody said which integers enter it, neither this file nor an input quantizer of the export"
+            way = "input: {high: 1} is for spikes, input: {high: 255, step: 0.00390625} for pixels"
+            raise ConfigError(f"{path}: input: {rule}; a grid is never assumed: {way}")
         return InputSpec(graph.input_shape, given.low, given.high, given.step, encoding)
     spec = InputSpec(graph.input_shape, own.low, own.high, own.scale, encoding)
     stated: dict[str, Any] = config.input.model_dump(exclude_unset=True, exclude={"encoding"}) if config.input else {}

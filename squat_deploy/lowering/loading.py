@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import random
 import sys
+import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
+from squat_deploy.inputs import STATE_IT
+from squat_deploy.lowering.walking import program_of
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer
-from squat_deploy.training.checkpoint import load_weights
+from squat_deploy.training.checkpoint import load_weights, model_metadata
+from squat_deploy.training.copying import frozen_copy
+from squat_deploy.training.identity import model_digest
+from squat_deploy.training.ptq import Recipe
 from squat_deploy.training.sequence import is_plain, leaves
 
+_RECIPE = TypeAdapter(Recipe)
+_OTHER_SEED = 1_234_567
+_SLOW_FACTORY = 5.0  # seconds; a slower one is not called a second time
 
-def load_model(reference: str, checkpoint: Path | None) -> nn.Module:
+
+def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False) -> nn.Module:
     """Calls the factory in the user's file (which runs that file) and loads the checkpoint into what it returns.
+
+    A checkpoint that `quantize` saved makes the quantized model of the float one.
+
+    Args: trained: the weights matter; warn (SquatWarning) where the factory makes others each time it is called.
 
     Raises:
         ConfigError: no such file or factory, a file that fails, or a factory that returns no module.
@@ -30,6 +50,31 @@ def load_model(reference: str, checkpoint: Path | None) -> nn.Module:
     factory = getattr(_import(Path(path)), name, None)
     if not callable(factory):
         raise ConfigError(f"{path}: has no callable {name!r}")
+    began = time.monotonic()
+    model = _made(factory, path, name)
+    if checkpoint is not None:
+        recipe = _recipe(checkpoint)
+        model = model if recipe is None else recipe.applied(model)
+        load_weights(model, checkpoint)
+    elif trained and time.monotonic() - began < _SLOW_FACTORY and _is_random(factory, model):
+        text = f"random weights: {name}() makes new ones each time it is called, and no --checkpoint was given"
+        warnings.warn(text, SquatWarning, stacklevel=2)
+    return model
+
+
+def _recipe(checkpoint: Path) -> Recipe | None:
+    """How the model of a checkpoint was quantized, if `quantize` wrote it. Raises: FileFormatError."""
+    try:
+        stated = model_metadata(checkpoint).get("quantized")
+    except FileFormatError:  # of anybody else's
+        return None
+    try:
+        return None if stated is None else _RECIPE.validate_python(stated)
+    except ValidationError as error:
+        raise FileFormatError(f"{checkpoint}: quantized: {error.errors()[0]['msg']}") from error
+
+
+def _made(factory: Callable[[], object], path: str, name: str) -> nn.Module:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             model = factory()
@@ -37,9 +82,24 @@ def load_model(reference: str, checkpoint: Path | None) -> nn.Module:
         raise ConfigError(f"{path}: {name}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{path}: {name}() must return a torch module; got {type(model).__name__}")
-    if checkpoint is not None:
-        load_weights(model, checkpoint)
     return model
+
+
+def _is_random(factory: Callable[[], object], model: nn.Module) -> bool:
+    """Whether the factory makes another model from another seed."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with contextlib.redirect_stdout(sys.stderr), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_OTHER_SEED)
+            random.seed(_OTHER_SEED)
+            np.random.seed(_OTHER_SEED)
+            again = factory()
+        return isinstance(again, nn.Module) and model_digest(again) != model_digest(model)
+    except (Exception, SystemExit):  # noqa: BLE001 (one that can be called but once says nothing)
+        return False
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def _import(path: Path) -> ModuleType:
@@ -68,13 +128,21 @@ def infer_input(
     step: float | None,
     encoding: Encoding,
 ) -> InputSpec:
-    """The InputSpec of a model: what the user gave, else what its InputQuantizer and first linear layer say."""
+    """The InputSpec of a model: what the user gave, else what its InputQuantizer and first linear layer say.
+
+    Raises: ConfigError where nobody says what the shape is, or the grid: none is ever assumed.
+    """
     modules = [module for _, module in leaves(model)] if is_plain(model) else list(model.modules())
     own = next((module for module in modules if isinstance(module, InputQuantizer)), None)
     layer = next((module for module in modules if isinstance(module, nn.Linear | nn.Conv2d)), None)
     first = layer.in_features if isinstance(layer, nn.Linear) else None
     if shape is None and first is None:
         raise ConfigError("inputs: the model does not begin with a linear layer to tell their shape; give --shape")
+    if own is None and high is None:
+        rule = (
+            "inputs: the model has no InputQuantizer, and nobody said which integers enter it; a grid is never assumed"
+        )
+        raise ConfigError(f"{rule}; {STATE_IT}")
     return InputSpec(
         shape=shape or (int(first or 0),),
         low=low if low is not None else own.low if own else 0,
@@ -82,3 +150,16 @@ def infer_input(
         step=step if step is not None else own.step if own else 1.0,
         encoding=encoding,
     )
+
+
+def check_own_grid(model: nn.Module, spec: InputSpec, steps: int) -> None:
+    """Raises: ConfigError where a model has an InputQuantizer, which was taken for the grid, and never calls it."""
+    if is_plain(model) or not any(isinstance(module, InputQuantizer) for module in model.modules()):
+        return
+    try:
+        calls = program_of(frozen_copy(model), spec, steps).calls()
+    except SquatError:  # told when it is lowered
+        return
+    if not any(isinstance(call.module, InputQuantizer) for call in calls):
+        rule = "the model has an InputQuantizer, but never calls it on the way to its output; a grid is never assumed"
+        raise ConfigError(f"inputs: {rule}; {STATE_IT}")

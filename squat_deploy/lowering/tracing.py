@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from squat_deploy.agreement.returned import Returned
-from squat_deploy.errors import SquatError
+from squat_deploy.errors import LoweringError, SquatError
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
@@ -36,9 +36,9 @@ from squat_deploy.lowering.recorder import (
 )
 from squat_deploy.lowering.returned import recognised
 from squat_deploy.lowering.sizes import Asked
-from squat_deploy.network import InputSpec
+from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.training.neurons import NEURONS, own_instances, reset_neurons
-from squat_deploy.training.sequence import loops_over_time
+from squat_deploy.training.sequence import loops_over_time, watched
 
 _BATCH = 7
 _OTHER_BATCHES = (1, 4)
@@ -173,9 +173,46 @@ def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
     Raises: as `loops_over_time`, or LoweringError for layers out of reach.
     """
     tried, copied = _Reached(), copy.deepcopy(model)
-    inputs = _example(spec, steps, _BATCH)
-    with _calls_go_to(tried.call):
-        return bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=spec.encoding == "direct")))
+    inputs = _example(spec, steps, _apart(steps))
+    try:
+        with _calls_go_to(tried.call):
+            return bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=spec.encoding == "direct")))
+    except SquatError as error:
+        raise _of_encoding(error, model, spec, steps) from error
+
+
+def _apart(steps: int) -> int:
+    """A batch that is never as many as steps, so that none is taken for the other."""
+    return _BATCH + (steps == _BATCH)
+
+
+def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: int) -> SquatError:
+    """The same error, or that the model takes inputs of the other encoding, where it runs on those."""
+    other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
+    shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
+    inputs = _example(replace(spec, encoding=other), steps, _apart(steps))
+    if not _runs_on(copy.deepcopy(model), inputs, steps, batch_axis=int(other == "sequence")):
+        return error
+    got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
+    hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
+    return fault("model", "inputs are of the encoding that the model takes", got, hint)
+
+
+def _runs_on(model: nn.Module, inputs: Tensor, steps: int, *, batch_axis: int) -> bool:
+    """Whether one call takes whole inputs: as many steps as there are, and spikes of one sample each."""
+    reset_neurons(model)
+    try:
+        with torch.no_grad(), watched(model) as traces:
+            model(inputs)
+    except Exception:  # noqa: BLE001 (whatever the user's code raises)
+        return False
+    samples = inputs.shape[batch_axis]
+    shown = [(len(trace.spikes), *{spikes.shape[:1] for spikes in trace.spikes}) for trace in traces.values()]
+    return bool(shown) and all(entry == (steps, (samples,)) for entry in shown)
+
+
+def _first_line(error: SquatError) -> str:
+    return error.faults[0].got if isinstance(error, LoweringError) else str(error).splitlines()[0]
 
 
 class _Reached:

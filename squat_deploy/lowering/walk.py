@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -169,6 +170,20 @@ class Walk:
         """Whether a layer is synapses without any weight."""
         layer = self.layers[source] if source > INPUT else None
         return isinstance(layer, Dense | Conv2d) and not layer.weight.any()
+
+    def odd_step(self, index: int) -> float | None:
+        """The step of the inputs, if it is no power of two and the layer sees them without neurons between."""
+        if math.frexp(self.spec.step)[0] == 0.5:
+            return None
+        seen, open_ends = set[int](), [*self.wires[index]]
+        while open_ends:
+            source = open_ends.pop()
+            if source == INPUT:
+                return self.spec.step
+            if source > INPUT and source not in seen and not isinstance(self.layers[source], PendingNeuron):
+                seen.add(source)
+                open_ends += self.wires[source]
+        return None
 
 
 def _constant(size: int, low: int, high: int) -> Range:

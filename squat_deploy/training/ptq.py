@@ -7,6 +7,8 @@ ordinary torch model of Brevitas layers and `StateQuantizer`s, so it can also be
 from __future__ import annotations
 
 import math
+import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +20,7 @@ from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPointMSE
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.levels import Kind
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.quantizers import InputQuantizer, StateQuantizer
@@ -30,6 +32,7 @@ from squat_deploy.training.sequence import is_plain, run_model
 Bits = int | Mapping[str, int]
 Levels = Kind | Literal["fitted"]
 Limits = Literal["calibrated"] | tuple[float, float]
+_SHOWN = 256  # calibration inputs on which neurons are watched
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
@@ -79,7 +82,28 @@ def quantize(
         input_bits: width of the integers that real inputs are rounded to.
 
     Raises: ConfigError for names that are no layers, widths out of range, NaN, or a model without anything to quantize.
+
+    Warns: SquatWarning of neurons that never fire on the calibration data any more, or always.
     """
+    options: dict[str, Any] = {"levels": levels, "limits": limits, "input_bits": input_bits, "encoding": encoding}
+    made = _made(model, calibration_data, steps, weight_bits, state_bits, **options)
+    _warn_of_silence(made, calibration_data.cpu(), steps, direct=encoding == "direct")
+    return made
+
+
+def _made(
+    model: nn.Module,
+    calibration_data: Tensor,
+    steps: int,
+    weight_bits: Bits,
+    state_bits: Bits,
+    *,
+    levels: Levels = "threshold-centred",
+    limits: Limits = "calibrated",
+    input_bits: int = 8,
+    encoding: Literal["direct", "sequence"] = "direct",
+) -> nn.Module:
+    """What `quantize` makes."""
     if not bool(torch.isfinite(calibration_data).all()):
         raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
     copied, calibration_data = frozen_copy(model), calibration_data.cpu()
@@ -103,6 +127,25 @@ def quantize(
         del module.state_quant
         module.state_quant = quantizer
     return _with_input_grid(copied, calibration_data, input_bits)
+
+
+def _warn_of_silence(model: nn.Module, data: Tensor, steps: int, *, direct: bool) -> None:
+    """Nothing is said of output neurons without a reset: those are readouts, which need not fire."""
+    few = data[:_SHOWN] if direct else data[:, :_SHOWN]
+    with torch.no_grad():
+        traces = run_model(model, few, steps, direct=direct)
+    reset_neurons(model)
+    for name, trace in traces.items():
+        spikes, readout = torch.stack(trace.spikes) != 0, name == [*traces][-1]
+        if readout and getattr(model.get_submodule(name), "reset_mechanism", "") == "none":
+            continue
+        if not spikes.any() or spikes.all():
+            what = "all of its neurons fire at every step" if spikes.any() else "none of its neurons fires"
+            hint = "more bits, or another checkpoint"
+            text = (
+                f"{name}: {what} on the first {min(_SHOWN, spikes.shape[1])} calibration inputs once quantized; {hint}"
+            )
+            warnings.warn(text, SquatWarning, stacklevel=3)
 
 
 def _widths(bits: Bits, modules: Mapping[str, nn.Module], what: str) -> dict[str, int]:
@@ -169,7 +212,10 @@ def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     signed = low < 0
     largest = 2 ** (bits - 1 if signed else bits) - 1
     step = 2.0 ** math.ceil(math.log2(max(-low, high) / largest)) if max(-low, high) else 1.0
-    quantizer = InputQuantizer(step, -largest - 1 if signed else 0, largest)
+    return _behind(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
+
+
+def _behind(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
     if is_plain(model):
         return nn.Sequential(quantizer, *(module for module in model._modules.values() if module is not None))
     return QuantizedInput(quantizer, model).eval()
@@ -207,6 +253,66 @@ def input_spec(model: nn.Module, data: Tensor, encoding: Encoding) -> InputSpec:
         if isinstance(module, InputQuantizer):
             return InputSpec(shape, module.low, module.high, module.step, encoding)
     return InputSpec(shape, min(0, int(data.min())), max(1, int(data.max())), 1.0, encoding)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a float model was changed, so that a checkpoint of the quantized one can be loaded into it again.
+
+    Attributes:
+        weight_bits, state_bits: of the layers and neurons that were replaced, by their names in the float model.
+        grid: (step, low, high) of the `InputQuantizer` that was put in front, or None.
+    """
+
+    weight_bits: dict[str, int]
+    state_bits: dict[str, int]
+    grid: tuple[float, int, int] | None
+
+    @classmethod
+    def of(cls, model: nn.Module, made: nn.Module) -> Recipe:
+        """Args: model: the float model; made: what `quantize` or `search_bits` made of it."""
+        inner, quantizer = _unwrapped(model, made)
+        replaced = {
+            name: inner.get_submodule(name) for name, module in model.named_modules() if type(module) in _LAYERS
+        }
+        neurons = [name for name, x in model.named_modules() if isinstance(x, NEURONS) and not x.state_quant]
+        levels: dict[str, Any] = {name: inner.get_submodule(name).state_quant for name in neurons}
+        return cls(
+            {name: int(module.quant_weight().bit_width) for name, module in replaced.items()},  # type: ignore[operator]
+            {name: (table.levels.numel() - 1).bit_length() for name, table in levels.items()},
+            None if quantizer is None else (quantizer.step, quantizer.low, quantizer.high),
+        )
+
+    def applied(self, model: nn.Module) -> nn.Module:
+        """A quantized copy of a float model, whose weights and levels are still to be loaded. Raises: ConfigError."""
+        copied = frozen_copy(model)
+        reset_neurons(copied)
+        named = dict(copied.named_modules())
+        for name, bits in self.weight_bits.items():
+            if type(named.get(name)) not in _LAYERS:
+                raise ConfigError(f"checkpoint: {name} is no float layer of this model")
+            _replace(copied, name, _quantized(name, named[name], bits))
+        for name, bits in self.state_bits.items():
+            neuron: Any = named.get(name)
+            if not isinstance(neuron, NEURONS) or neuron.state_quant:
+                raise ConfigError(f"checkpoint: {name} are no float neurons of this model")
+            del neuron.state_quant
+            neuron.state_quant = StateQuantizer.of(
+                bits, "threshold-centred", float(torch.as_tensor(neuron.threshold).max())
+            )
+        return copied if self.grid is None else _behind(InputQuantizer(*self.grid), copied)
+
+
+def _unwrapped(model: nn.Module, made: nn.Module) -> tuple[nn.Module, InputQuantizer | None]:
+    """A quantized model with the names of the float one, and the quantizer that was put in front."""
+    if type(made) is QuantizedInput and type(model) is not QuantizedInput:
+        return made.model, made.quantizer
+    if not is_plain(model) or len(made._modules) == len(model._modules):
+        return made, None
+    quantizer, *rest = made.children()
+    assert isinstance(quantizer, InputQuantizer)
+    names = [name for name, module in model._modules.items() if module is not None]
+    return nn.Sequential(OrderedDict(zip(names, rest, strict=True))), quantizer
 
 
 @dataclass(frozen=True)
@@ -265,9 +371,7 @@ def search_bits(
     trials: list[Trial] = []
 
     def attempt(tried: dict[str, dict[str, int]]) -> nn.Module | None:
-        made = quantize(
-            model, calibration_data, steps=steps, weight_bits=tried["weight"], state_bits=tried["state"], **options
-        )
+        made = _made(model, calibration_data, steps, tried["weight"], tried["state"], **options)
         reached = score(made)
         kept = reached >= float_score - budget
         trials.append(Trial(dict(tried["weight"]), dict(tried["state"]), reached, kept))
@@ -284,4 +388,5 @@ def search_bits(
             if made is None:
                 break
             best, bits = made, tried
+    _warn_of_silence(best, calibration_data.cpu(), steps, direct=options.get("encoding", "direct") == "direct")
     return BitSearch(best, float_score, tuple(trials))

@@ -15,6 +15,7 @@ from squat_deploy.certificate import Assumptions, Environment, LayerProof
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
+from squat_deploy.origin import Origin
 from squat_deploy.readout import Readout
 from squat_deploy.rules import MAX_PATCH_VALUES, MAX_VALUES
 
@@ -35,6 +36,7 @@ class Document:
         layers: sizes, ranges, level tables of every layer, and what it takes.
         certificate: what has been proven of it, a neuron layer a row.
         environment, assumptions: what that takes for granted; files of before have neither.
+        origin: where it comes from, as it says itself.
     """
 
     schema: int
@@ -50,6 +52,7 @@ class Document:
     certificate: Annotated[tuple[LayerProof, ...], FailFast()]
     environment: Environment = field(default_factory=dict)
     assumptions: Assumptions = ()
+    origin: Origin = field(default_factory=Origin)
 
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
@@ -87,6 +90,8 @@ class Document:
             raise FileFormatError(f"metadata: steps must be 1 to 65535; got {self.steps}")
         if not self.layers:
             raise FileFormatError("metadata: a network has at least one layer")
+        if (rule := self.origin.broken_rule()) is not None:
+            raise FileFormatError(f"metadata: origin: {rule}")
         _check_wires(self.input, self.layers)
         patches = 0
         for plan in self.layers:

@@ -97,4 +97,5 @@ def _document(network: Network, form: Form, batch: int | None, trace: bool) -> D
         certificate=network.certificate.layers,
         environment=network.certificate.environment,
         assumptions=network.certificate.assumptions,
+        origin=network.origin,
     )

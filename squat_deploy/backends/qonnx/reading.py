@@ -56,7 +56,8 @@ def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
     layers = tuple(layer_of_arrays(plan, arrays) for plan in document.layers)
     wires = tuple(plan.takes for plan in document.layers)
     certificate = Certificate(document.certificate, document.environment, document.assumptions)
-    network = Network(document.input, layers, document.steps, certificate, document.name, wires, document.readout)
+    stated = (document.name, wires, document.readout, document.origin)
+    network = Network(document.input, layers, document.steps, certificate, *stated)
     if (rule := broken_rule(network)) is not None:
         raise FileFormatError(rule)
     for said, layer, real in zip(document.layers, layers, plan_layers(network), strict=True):
