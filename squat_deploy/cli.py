@@ -1,29 +1,29 @@
 """From PyTorch to an FPGA without changing a single bit.
 
-Every command prints for people, or one JSON document with --json, and exits 0 only when all is well.
+Every command prints for people, or one JSON document with --json, and exits 0 only when all is well; 1 for what the
+user can mend, 2 for wrong usage, 70 for a fault of this program, 130 for Ctrl-C.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from squat_deploy import bundled, toolchain
 from squat_deploy.agreement import Agreement, check_labels, verify
+from squat_deploy.arrays import read_npy
 from squat_deploy.backends.hls import HlsConfig, emit_hls
-from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError
-from squat_deploy.files import write_file
+from squat_deploy.console import Answers, Commands, answer, check_paths, guarded, told
+from squat_deploy.errors import ConfigError
+from squat_deploy.files import check_target, write_file
 from squat_deploy.levels import Kind
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.readout import Readout
@@ -42,67 +42,22 @@ from squat_deploy.storage import load, save
 if TYPE_CHECKING:
     from torch import nn
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console()
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
+console = Answers()
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors), or its graph (.onnx).")]
 InputsFile = Annotated[Path | None, typer.Option(help="Integer inputs as .npy, (B, ...) or (T, B, ...).")]
 LabelsFile = Annotated[Path | None, typer.Option(help="Classes as .npy, (B,).")]
 DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files, or .npz file of events.")]
-_MAX_ARRAY_BYTES = 2**32
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """One clear message and exit code 1 for every error that a user can cause; 130 for Ctrl-C."""
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        as_json = bool(kwargs.get("as_json", False))
-        try:
-            return command(*args, **kwargs)
-        except ModuleNotFoundError as error:
-            extra = (
-                "qonnx"
-                if str(error.name).split(".")[0] in ("onnx", "onnxruntime", "qonnx", "graphviz")
-                else "study"
-                if str(error.name).split(".")[0] in ("dask", "distributed", "matplotlib", "scipy")
-                else "train"
-            )
-            _fail(f"this command needs the package {error.name}: pip install 'squat_deploy[{extra}]'", as_json)
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            _fail(f"options: {faults}", as_json)
-        except SquatError as error:
-            _fail(str(error), as_json, error)
-        except typer.Exit:
-            raise
-        except KeyboardInterrupt:
-            _fail("interrupted; nothing half-written is left behind", as_json, code=130)
-        except Exception as error:  # noqa: BLE001 (the last resort, so that --json is always one document)
-            _fail(f"internal error, please report it: {type(error).__name__}: {error}", as_json, code=70)
-
-    return wrapper
-
-
-def _fail(message: str, as_json: bool, error: Exception | None = None, code: int = 1) -> NoReturn:
-    if as_json:
-        faults = [vars(fault) for fault in error.faults] if isinstance(error, LoweringError) else []
-        sys.stdout.write(json.dumps({"ok": False, "error": message, "faults": faults}) + "\n")
-    else:
-        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
+_MAX_RANDOM_VALUES = 2**26  # of inputs, or of what a network gives for them
 
 
 def _emit(document: dict[str, Any], as_json: bool, *tables: Table | str) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({"ok": True, **document}) + "\n")
+        answer({"ok": True, **document})
         return
     for table in tables:
         console.print(table)
@@ -111,20 +66,12 @@ def _emit(document: dict[str, Any], as_json: bool, *tables: Table | str) -> None
 def _warn(warnings: Iterable[str]) -> None:
     """Prints what is exact and yet probably not what the user wants, on stderr."""
     for text in warnings:
-        Console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(text)}", highlight=False, soft_wrap=True)
+        told("warning:", text, "bold yellow")
 
 
 def _array(path: Path) -> NDArray[Any]:
     """An .npy array, never unpickled."""
-    try:
-        if path.stat().st_size > _MAX_ARRAY_BYTES:
-            raise FileFormatError(f"{path}: larger than {_MAX_ARRAY_BYTES} bytes")
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileFormatError(f"{path}: not a NumPy array file: {error}") from error
-    if not isinstance(loaded, np.ndarray):
-        raise FileFormatError(f"{path}: expected one .npy array, got an archive")
-    return loaded
+    return read_npy(path)
 
 
 def _inputs(network: Network, path: Path | None, samples: int, seed: int = 0) -> NDArray[Any]:
@@ -133,6 +80,9 @@ def _inputs(network: Network, path: Path | None, samples: int, seed: int = 0) ->
         return _array(path)
     spec = network.input
     lead = (samples,) if spec.encoding == "direct" else (network.steps, samples)
+    widest = max(spec.size * (len(lead) == 1 or network.steps), network.outputs)
+    if samples * widest > _MAX_RANDOM_VALUES:
+        raise ConfigError(f"--samples: at most {_MAX_RANDOM_VALUES // widest} sequences of this network; got {samples}")
     return np.random.default_rng(seed).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
 
 
@@ -141,7 +91,7 @@ def _summary(network: Network) -> dict[str, Any]:
 
 
 @app.command()
-@_guarded
+@guarded
 def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")] = Path("runs/fashion_mnist"),
     config: Annotated[Path | None, typer.Option(help="YAML file of a training; other options go before it.")] = None,
@@ -191,12 +141,12 @@ app.add_typer(study_app, name="study")
 
 
 @study_app.command(name="run")
-@_guarded
+@guarded
 def study_run(
     config: Annotated[Path, typer.Argument(help="YAML file of the study.")],
     out: Annotated[Path, typer.Option(help="Folder of its cells; those that are in it are not run again.")],
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, e.g. tcp://host:8786.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine, without --scheduler.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine, without --scheduler.")] = 2,
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -210,7 +160,7 @@ def study_run(
 
 
 @study_app.command(name="report")
-@_guarded
+@guarded
 def study_report(
     stores: Annotated[list[Path], typer.Argument(help="Folders of cells, a section each.")],
     out: Annotated[Path, typer.Option(help="Markdown file to write; its pictures go beside it.")],
@@ -236,7 +186,7 @@ Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, 
 
 
 @app.command()
-@_guarded
+@guarded
 def lower(
     model: ModelArgument,
     steps: Annotated[int | None, typer.Option(help="Time steps of one sequence.")] = None,
@@ -275,7 +225,7 @@ def lower(
 
 
 @app.command(name="quantize")
-@_guarded
+@guarded
 def quantize_command(
     model: Annotated[str, typer.Argument(help="A float snnTorch model as path/to/file.py:factory.")],
     steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
@@ -326,7 +276,7 @@ def quantize_command(
 
 
 @app.command(name="check")
-@_guarded
+@guarded
 def check_command(
     model: Annotated[str, typer.Argument(help="The torch model as path/to/file.py:factory.")],
     steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
@@ -345,7 +295,7 @@ def check_command(
     rows = check(loaded, infer_input(loaded, _shape(shape), low, high, step, encoding), steps)
     refused = [row for row in rows if row.verdict == "refused"]
     if as_json:
-        sys.stdout.write(json.dumps({"ok": not refused, "layers": [vars(row) for row in rows]}) + "\n")
+        answer({"ok": not refused, "layers": [vars(row) for row in rows]})
     else:
         console.print(checked_table(rows))
     if refused:
@@ -371,7 +321,7 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 
 
 @app.command()
-@_guarded
+@guarded
 def certify(
     network: NetworkFile,
     out: Annotated[Path | None, typer.Option(help="Also save the certificate as JSON.")] = None,
@@ -389,7 +339,7 @@ def certify(
 
 
 @app.command(name="simulate")
-@_guarded
+@guarded
 def simulate_command(
     network: NetworkFile,
     inputs: InputsFile = None,
@@ -428,7 +378,7 @@ def _save_result(path: Path, scores: NDArray[Any], trace: tuple[Any, ...]) -> No
 
 
 @app.command()
-@_guarded
+@guarded
 def hls(
     network: NetworkFile,
     out: Annotated[Path | None, typer.Option(help="Project folder; hls_out/NAME by default.")] = None,
@@ -460,7 +410,7 @@ def _stem(network: Path) -> str:
 
 
 @app.command(name="qonnx")
-@_guarded
+@guarded
 def qonnx_command(
     network: NetworkFile,
     form: Annotated[
@@ -476,8 +426,10 @@ def qonnx_command(
     """Write a network as an ONNX graph of integers, which every command reads in its place."""
     from squat_deploy.backends.qonnx import description, emit_qonnx, write_model
 
-    loaded = load(network)
     target = out or Path(f"{_stem(network)}.{form}.onnx")
+    check_paths({"network": network, "out": target, "picture": picture})
+    check_target(target)  # before the picture is there
+    loaded = load(network)
     model = emit_qonnx(loaded, form=form, batch=batch, trace=trace)
     ports = description.ports(model)
     document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest}
@@ -512,7 +464,7 @@ def _folding(options: list[str] | None) -> int | dict[str, int]:
 
 
 @app.command(name="verify")
-@_guarded
+@guarded
 def verify_command(
     network: NetworkFile,
     model: Annotated[
@@ -548,21 +500,21 @@ def verify_command(
 def _finish(agreement: Agreement, as_json: bool, document: dict[str, Any] | None = None) -> None:
     """Prints an agreement; exits 1 with the first difference if there is none."""
     if as_json:
-        sys.stdout.write(json.dumps({"ok": agreement.agrees, **(document or {}), **agreement.to_dict()}) + "\n")
+        answer({"ok": agreement.agrees, **(document or {}), **agreement.to_dict()})
     else:
         console.print(agreement_table(agreement))
         for reason in agreement.not_run:
-            console.print(f"not run: {_escaped(reason)}", highlight=False)
+            console.print(f"not run: {reason}")
         _warn(agreement.warnings)
     if not agreement.agrees:
         if not as_json:
             first = next(row for row in agreement.rows if row.mismatches)
-            Console(stderr=True).print(f"[bold red]{first.label} differs first at[/] {_escaped(str(first.first))}")
+            told(f"{first.label} differs first at", str(first.first))
         raise typer.Exit(1)
 
 
 @app.command()
-@_guarded
+@guarded
 def doctor(as_json: Json = False) -> None:
     """List the tools and packages that are here, and what the others are for."""
     found = [(tool.name, tool.find(), tool.purpose, tool.required, tool.hint) for tool in toolchain.TOOLS]
@@ -578,8 +530,8 @@ def doctor(as_json: Json = False) -> None:
     ]
     table = Table("what", "found", "for", "how to get it")
     for name, path, purpose, required, hint in found + packages:
-        missing = "[red]missing[/]" if required else "[yellow]not here[/]"
-        table.add_row(name, path or missing, purpose, "" if path else _escaped(hint))
+        missing = Text("missing", style="red") if required else Text("not here", style="yellow")
+        table.add_row(name, path or missing, purpose, "" if path else hint)
     document = {"tools": {name: path for name, path, *_ in found + packages}}
     absent = [name for name, path, _, required, _ in found if required and not path]
     if absent:
@@ -590,7 +542,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-@_guarded
+@guarded
 def demo(
     out: Annotated[Path, typer.Option(help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
     data: DataFolder = None,
@@ -613,8 +565,3 @@ def demo(
         console.print(f"the whole test set is not here; using the bundled {len(labels)} images")
     agreement = verify(network, model, spec.quantize(real), labels=labels)
     _finish(agreement, as_json, {"project": str(project), **_summary(network)})
-
-
-def main() -> None:
-    """Entry point."""
-    app()
