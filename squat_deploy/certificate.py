@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -75,8 +76,8 @@ class Certificate:
     def from_dict(cls, data: dict[str, Any]) -> Certificate:
         """Raises FileFormatError where a field is missing, unknown or of the wrong type."""
         try:
-            return cls(_ROWS.validate_python(data["layers"]))
-        except (LookupError, TypeError, ValueError) as error:
+            return cls(_ROWS.validate_json(json.dumps(data["layers"]), strict=True))
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise FileFormatError(f"certificate: not of this form: {error}") from error
 
 

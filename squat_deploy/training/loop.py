@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.errors import ConfigError, FileFormatError, translated
 from squat_deploy.levels import MAX_BITS, Kind
 from squat_deploy.network import Encoding
 from squat_deploy.quantizers import StateQuantizer
@@ -360,8 +361,13 @@ def evaluate(
 
 def trained_model(path: Path) -> tuple[nn.Sequential, TrainConfig]:
     """A model that `train` wrote, in eval mode, and how it was trained. Raises: FileFormatError."""
-    config = TrainConfig.model_validate(model_metadata(path).get("config"))
-    model = config.model()
+    stated, size = model_metadata(path).get("config"), path.stat().st_size
+    with translated(FileFormatError, f"{path}: not a model of this project's training"):
+        config = TrainConfig.model_validate(stated)
+        layers = [*pairwise(config.sizes), (config.features, config.sizes[-1])]
+        if any(inputs * outputs > size for inputs, outputs in layers):
+            raise ValueError("it states layers that are larger than the file")
+        model = config.model()
     load_weights(model, path)
     return model.eval(), config
 
@@ -391,12 +397,17 @@ def _begun(
     if not resume:
         raise ConfigError(f"{path} exists; go on with --resume, or choose another folder")
     progress, optimizer = load_training(path, model, partial(_optimizer, config))
-    if TrainConfig.model_validate(progress["config"]) != config:
+    with translated(FileFormatError, f"{path}: not a checkpoint of this training run"):
+        same, history = TrainConfig.model_validate(progress["config"]) == config, progress["history"]
+    if not same:
         raise ConfigError(f"{path} was written with other options; resume with the same, or choose another folder")
-    history: Any = progress["history"]
-    if not isinstance(history, list):
-        raise FileFormatError(f"{path}: no history in it")
+    if not isinstance(history, list) or not all(map(_is_row, history)) or len(history) > config.epochs:
+        raise FileFormatError(f"{path}: no history of {config.epochs} epochs or fewer in it")
     return history, optimizer
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, dict) and all(type(row.get(key)) in (int, float) for key in ("epoch", "loss", "accuracy"))
 
 
 def _optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
