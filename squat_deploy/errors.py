@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 
 class SquatError(Exception):
     """Base of all errors of this package; the command line prints its text and exits with 1."""
@@ -89,8 +91,15 @@ def translated(kind: type[SquatError], what: str) -> Iterator[None]:
     except SquatError:
         raise
     except Exception as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        raise kind(f"{what}: {' '.join(reason.split())[:400]}") from error
+        raise kind(f"{what}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """One line."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()[:5])
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return " ".join(text.split())[:400]
 
 
 def printable(text: str) -> str:
