@@ -37,12 +37,13 @@ def read_npy(path: Path, kind: type[SquatError] = FileFormatError) -> NDArray[An
 def read_npz(path: Path, names: Sequence[str], kind: type[SquatError] = FileFormatError) -> dict[str, NDArray[Any]]:
     """Arrays of numbers from an archive. Raises: `kind`, as `read_npy`; a member that is missing, named."""
     _check_file(path, kind)
-    with translated(kind, f"{path}: not an .npz file of plain arrays"), zipfile.ZipFile(path) as archive:
+    what = f"{path}: not an .npz file of plain arrays"
+    with translated(kind, what), zipfile.ZipFile(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if len(archive.infolist()) > min(_MAX_MEMBERS, len(members)):
             raise kind(f"{path}: more than {_MAX_MEMBERS} members, or two of one name")
         if missing := [name for name in names if f"{name}.npy" not in members]:
-            raise kind(f"{path}: has no array {missing[0]}; expected the arrays {', '.join(names)}")
+            raise kind(f"{what}: no {missing[0]} in it; expected the arrays {', '.join(names)}")
         wanted = [members[f"{name}.npy"] for name in names]
         most = max(_SMALL, _PACKED * path.stat().st_size)
         if (total := sum(member.file_size for member in wanted)) > most:

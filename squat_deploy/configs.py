@@ -39,18 +39,20 @@ def _check_events(path: Path, text: str) -> None:
     """Stops at the first thing that is not plain, before anything is made of it."""
     depth = count = 0
     for event in yaml.parse(text, _LOADER):
-        line = f"{path}: line {event.start_mark.line + 1}" if event.start_mark else str(path)
+        line = f"line {event.start_mark.line + 1}" if event.start_mark else "it"
         if isinstance(event, yaml.AliasEvent) or (
             isinstance(event, yaml.NodeEvent) and (event.anchor or _tagged(event))
         ):
-            raise ConfigError(f"{line}: anchors, aliases and tags are not read; write values out")
+            raise ConfigError(f"{path}: anchors, aliases and tags are not read; write values out; got one in {line}")
         if isinstance(event, yaml.ScalarEvent):
             count += 1
             if event.value == "<<" or len(event.value) > MAX_CHARACTERS:
-                raise ConfigError(f"{line}: merges, and values of more than {MAX_CHARACTERS} characters, are not read")
+                raise ConfigError(
+                    f"{path}: {line}: merges, and values of more than {MAX_CHARACTERS} characters, are not read"
+                )
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH or count > MAX_VALUES:
-            raise ConfigError(f"{line}: more than {MAX_DEPTH} levels, or {MAX_VALUES} values")
+            raise ConfigError(f"{path}: {line}: more than {MAX_DEPTH} levels, or {MAX_VALUES} values")
 
 
 def _tagged(event: yaml.NodeEvent) -> bool:

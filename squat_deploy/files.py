@@ -44,7 +44,7 @@ def unreadable(path: Path, most: int | None = None) -> str | None:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        return "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {_reason(error)}"
+        return f"cannot be read: {_reason(error)}"
     if not stat.S_ISREG(found.st_mode):
         return f"is {_kind(found.st_mode)}, not a file"
     if most is not None and found.st_size > most:
@@ -100,7 +100,9 @@ def write_file(path: Path, content: bytes) -> None:
         handle, name = _temporary(path.parent)
         try:
             with os.fdopen(handle, "wb") as stream:  # the lock goes with it
-                _fill(stream.fileno(), content, path)
+                stream.write(content)
+                stream.flush()
+                _finish(stream.fileno(), path)
                 os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -135,11 +137,8 @@ def _remove_leftovers(folder: Path) -> None:
                     os.close(handle)
 
 
-def _fill(handle: int, content: bytes, old: Path) -> None:
-    """Writes through to the disk, with the owner and the mode of `old`, if there is one."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(handle, view) :]
+def _finish(handle: int, old: Path) -> None:
+    """A new file gets the owner and the mode of the old one, if there is one, and reaches the disk."""
     mode = 0o666 & ~_umask()
     if old.exists():
         found = old.stat()
@@ -199,7 +198,7 @@ def _make_folders(target: Path, made: list[Path]) -> None:
         missing.insert(0, place)
         place = place.parent
     if not place.is_dir():
-        raise ExportError(f"cannot write {target}: {place} is {_kind(place.stat().st_mode)}, not a folder")
+        raise ExportError(f"cannot write beside {target}: Not a directory: {place} is {_kind(place.stat().st_mode)}")
     for folder in missing:
         folder.mkdir(exist_ok=True)
         made.append(folder)
@@ -227,6 +226,7 @@ def _write_locked(target: Path, files: Mapping[str, bytes]) -> None:
     shutil.rmtree(stage, ignore_errors=True)  # of an export that was killed: only files that this one makes anew
     stale = [name for name in owned if name not in files and _lies(target, name)]
     _check_places(target, files, stale, owned)
+    stage.mkdir(mode=0o700)
     change = _Change(target, stage, (target / MANIFEST).read_bytes() if owned else None)
     late = [name for name in files if name in _LAST]
     others = [name for name in files if name not in (*late, MANIFEST)]
@@ -326,11 +326,9 @@ class _Change:
         """Writes a new file into the stage, through to the disk, with owner and mode of an old one."""
         path = self.stage / "new" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            _fill(handle, content, self.target / old)
-        finally:
-            os.close(handle)
+        path.write_bytes(content)
+        with path.open("rb") as stream:
+            _finish(stream.fileno(), self.target / old)
 
     def put(self, name: str) -> None:
         """Puts a prepared file in its place."""

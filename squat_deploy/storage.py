@@ -154,8 +154,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
         checked = _Document.model_validate_json(metadata).model_dump(by_alias=True, exclude_unset=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise FileFormatError(f"{path}: the description: {place or 'all of it'}: {first['msg']}") from error
+        place = ".".join(map(str, first["loc"])) or "all of it"
+        raise FileFormatError(f"{path}: the description does not fit the arrays: {place}: {first['msg']}") from error
     return checked, {key: array.astype(np.int64) for key, array in tensors.items()}
 
 

@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_at_once_leaves_no_folder(tmp_path: Path, monkeypatc
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ExportError, match="No space left on device; nothing was changed"):
         write_folder(tmp_path / "a" / "p", with_manifest(OLD))
     with pytest.raises(ExportError, match="No space left on device"):
@@ -295,7 +295,7 @@ def test_what_cannot_be_read_is_never_opened(tmp_path: Path) -> None:
     assert unreadable(tmp_path / "pipe") == "is a pipe, not a file"
     assert unreadable(tmp_path) == "is a folder, not a file"
     assert unreadable(Path("/dev/zero")) == "is a device, not a file"
-    assert unreadable(tmp_path / "no") == "no such file"
+    assert unreadable(tmp_path / "no") == "cannot be read: No such file or directory"
     assert unreadable(tmp_path / "file", 3) == "larger than 3 bytes"
     assert unreadable(tmp_path / "file", 6) is None
     assert kind_of(tmp_path / "file") == "a NumPy array" and kind_of(tmp_path / "no") is None

@@ -122,17 +122,41 @@ BAD: dict[str, tuple[Callable[[dict[str, Any], dict[str, np.ndarray]], object], 
     "table": (lambda d, t: t["1.table"].__isub__(1), "lif1: every neuron must have a table"),
     "initial": (lambda d, t: t["1.initial_state"].__iadd__(50), "lif1: the initial state must be a state"),
     "no digest": (lambda d, t: d.pop("digest"), "the file was altered"),
-    "infinite steps": (lambda d, t: d.update(steps=float("inf")), "the description: steps: Input should be a valid"),
-    "steps as text": (lambda d, t: d.update(steps="6"), "the description: steps: Input should be a valid integer"),
-    "a boolean as a size": (lambda d, t: d["input"].update(shape=[True, 16]), "the description: input.shape.0: Input"),
-    "a float as a size": (lambda d, t: d["input"].update(shape=[16.0]), "the description: input.shape.0: Input should"),
-    "a boolean as an end": (lambda d, t: d["input"].update(low=False), "the description: input.low: Input should be"),
-    "a boolean as a step": (lambda d, t: d["input"].update(step=True), "the description: input.step: Input should be"),
+    "infinite steps": (
+        lambda d, t: d.update(steps=float("inf")),
+        "does not fit the arrays: steps: Input should be a valid",
+    ),
+    "steps as text": (
+        lambda d, t: d.update(steps="6"),
+        "does not fit the arrays: steps: Input should be a valid",
+    ),
+    "a boolean as a size": (
+        lambda d, t: d["input"].update(shape=[True, 16]),
+        "does not fit the arrays: input.shape.0: Input",
+    ),
+    "a float as a size": (
+        lambda d, t: d["input"].update(shape=[16.0]),
+        "does not fit the arrays: input.shape.0: Input should",
+    ),
+    "a boolean as an end": (
+        lambda d, t: d["input"].update(low=False),
+        "does not fit the arrays: input.low: Input should be",
+    ),
+    "a boolean as a step": (
+        lambda d, t: d["input"].update(step=True),
+        "does not fit the arrays: input.step: Input should be",
+    ),
     "a boolean as a wire": (lambda d, t: d["layers"][1].update(takes=[False]), "layers.1.takes.0: Input should be a"),
-    "a number as a name": (lambda d, t: d.update(name=7), "the description: name: Input should be a valid string"),
-    "a field that nobody reads": (lambda d, t: d.update(gain=2), "the description: gain: Extra inputs are not"),
-    "half a character": (lambda d, t: d.update(name="\ud800"), "the description: all of it: Invalid JSON"),
-    "no input": (lambda d, t: d.pop("input"), "the description: input: Field required"),
+    "a number as a name": (
+        lambda d, t: d.update(name=7),
+        "does not fit the arrays: name: Input should be a valid string",
+    ),
+    "a field that nobody reads": (lambda d, t: d.update(gain=2), "arrays: gain: Extra inputs are not"),
+    "half a character": (
+        lambda d, t: d.update(name="\ud800"),
+        "fit the arrays: all of it: Invalid JSON",
+    ),
+    "no input": (lambda d, t: d.pop("input"), "arrays: input: Field required"),
     "no document": (lambda d, t: d.clear(), "schema None; this version reads 1"),
     "deep": (lambda d, t: d["certificate"].update(layers=nested(900)), "the description"),
     "an array of nobody": (lambda d, t: t.update(x=np.zeros(1, np.int8)), "holds arrays that no layer has: x"),
@@ -224,7 +248,7 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
     for name, message in (
         ("a.npz", "a zip archive, as torch files"),
         ("a.npy", "a NumPy array"),
-        ("no", "no such file"),
+        ("no", "No such file or directory"),
     ):
         with pytest.raises(FileFormatError, match=f"cannot be read as a network: .*{message}"):
             sd.load(tmp_path / name)

@@ -96,9 +96,8 @@ def test_events_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     np.savez(path, t=np.zeros(1))
     with pytest.raises(DatasetError, match="expected the arrays t, x, y, p, offsets"):
         read_nmnist(path)
-    others = {name: np.zeros(1, int) for name in ("unit", "offsets", "labels", "is_test")}
-    np.savez(path, t_half_ms=np.array([object()]), **others)
-    with pytest.raises(DatasetError, match="expected an array of numbers; got object"):
+    np.savez(path, t_half_ms=np.array([object()]))
+    with pytest.raises(DatasetError, match="plain arrays"):
         read_cochlea(path)
 
 

@@ -75,7 +75,7 @@ class Events:
         """
         chosen = np.flatnonzero(self.is_test == (split == "test"))
         if not len(chosen):
-            raise DatasetError(f"events: no recordings to {split} with" if split == "train" else "events: none to test")
+            raise DatasetError(f"events: no recordings to {split} with")
         size = math.prod(self.shape)
         frames = np.zeros((len(chosen), steps * size), dtype=np.uint8)
         for row, index in enumerate(chosen):
@@ -116,6 +116,8 @@ def _events(arrays: dict[str, NDArray[Any]], times: Any, addresses: Any, shape: 
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.int64]]:
+    if not path.exists():
+        raise DatasetError(f"{path}: no such file")
     found = {}
     for name, array in read_npz(path, names, DatasetError).items():
         if array.dtype.kind not in "biu" or array.ndim != 1:
