@@ -6,6 +6,7 @@ Exit codes: 0, all is well; 1, what the user can mend; 2, wrong usage; 70, a fau
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import json
 import math
@@ -59,7 +60,7 @@ class Answers(Console):
 
     def on_broken_pipe(self) -> None:
         """Not the end of the process, as by default, but an error like others."""
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def answer(document: Mapping[str, Any]) -> None:

@@ -97,9 +97,10 @@ def translated(kind: type[SquatError], what: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """One line."""
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()[:5])
+        faults = (f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()[:5])
+        return printable("; ".join(faults))
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(text.split())[:400]
+    return printable(" ".join(text.split())[:400])
 
 
 def printable(text: str) -> str:
