@@ -29,10 +29,24 @@ def read_yaml(path: Path, kind: type[Config]) -> Config:
             _check_events(path, text)
             _refuse_repeats(path, yaml.compose(text, _LOADER))
             document = yaml.load(text, _LOADER)  # a safe loader
-        return kind.model_validate(document)
+        found = kind.model_validate(document)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:5])
         raise ConfigError(f"{path}: {faults}") from error
+    _refuse_booleans(path, document, found.model_dump(), "")
+    return found
+
+
+def _refuse_booleans(path: Path, given: Any, taken: Any, place: str) -> None:
+    """What YAML calls yes or true is no number, though pydantic takes it as 1."""
+    if isinstance(given, bool) and not isinstance(taken, bool):
+        raise ConfigError(f"{path}: {place.lstrip('.')}: expected a number; got {str(given).lower()}")
+    if isinstance(given, dict) and isinstance(taken, dict):
+        for key in given.keys() & taken.keys():
+            _refuse_booleans(path, given[key], taken[key], f"{place}.{key}")
+    elif isinstance(given, list) and isinstance(taken, list | tuple):
+        for index, (one, other) in enumerate(zip(given, taken, strict=False)):
+            _refuse_booleans(path, one, other, f"{place}.{index}")
 
 
 def _check_events(path: Path, text: str) -> None:

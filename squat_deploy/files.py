@@ -78,6 +78,14 @@ def check_target(path: Path) -> None:
         raise ExportError(f"cannot write {path}: {os.strerror(errno.EACCES)}")
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those around it, where they are not there yet. Raises: ExportError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise ExportError(f"cannot make the folder {folder}: {_reason(error)}") from error
+
+
 def same_place(one: Path, other: Path) -> bool:
     """Whether two paths are one file, whatever they are spelled as; links and hard links count."""
     try:

@@ -18,7 +18,7 @@ import squat_deploy as sd
 from squat_deploy.arrays import read_npy, read_npz
 from squat_deploy.configs import read_yaml
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError, SquatError
-from squat_deploy.study.config import Cell, Training
+from squat_deploy.study.config import Cell, Study, Training
 from squat_deploy.study.running import read_cells, read_study, write_cell
 from squat_deploy.training.checkpoint import load_training, load_weights, model_metadata, save_model, save_training
 from squat_deploy.training.datasets import read_idx
@@ -289,6 +289,12 @@ def test_events_that_would_silently_become_others(tmp_path: Path) -> None:
         ("steps: !!python/name:os.system", "anchors, aliases and tags are not read"),
         ("steps: 3\nsteps: 4", "steps is given twice"),
         ("\ufeff\x00", "not a YAML file"),
+        ("epochs: yes", "epochs: expected a number; got true"),
+        ("sizes: [true, 10]", "sizes.0: expected a number; got true"),
+        ("sizes: [-5, 10]", "two or more, each 1 to 1048576"),
+        ("sizes: []", "two or more, each 1 to 1048576"),
+        ("sizes: [1000000, 1000000]", "a layer of more than 268435456 weights"),
+        ("seed: 99999999999999999999", "seed: Input should be less than"),
         ("--- 1\n--- 2", "not a YAML file"),
     ],
 )
@@ -351,3 +357,15 @@ def test_scalars_of_one_element_fit(tmp_path: Path) -> None:
         {name: value.reshape(1) if value.ndim == 0 else value for name, value in state.items()}, tmp_path / "m.pt"
     )
     load_weights(CONFIG.model(), tmp_path / "m.pt")
+
+
+def test_numbers_as_people_write_them_are_read(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("learning_rate: 1e-3\nepochs: 3\nflip: false\nbeta: 1\n")
+    found = read_yaml(tmp_path / "c.yaml", TrainConfig)
+    assert (found.learning_rate, found.epochs, found.flip, found.beta) == (0.001, 3, False, 1.0)
+
+
+def test_studies_are_bounded(tmp_path: Path) -> None:
+    grid = {"methods": ["QAT"], "bits": [2], "vary": {key: list(range(100)) for key in ("epochs", "batch", "steps")}}
+    with pytest.raises(ConfigError, match=r"a grid of 3000000 cells; at most 100000"):
+        Study.model_validate({"name": "large", "grids": [grid]}).cells()

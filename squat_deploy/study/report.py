@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from squat_deploy.errors import ConfigError, ExportError, printable
-from squat_deploy.files import check_target, same_place, write_file
+from squat_deploy.errors import ConfigError, printable
+from squat_deploy.files import check_target, make_folder, same_place, write_file
 from squat_deploy.study.claims import claims
 from squat_deploy.study.config import Cell
 from squat_deploy.study.estimates import Estimate, Result, Results, accuracies, grouped
@@ -60,10 +60,7 @@ def _write(files: Mapping[Path, bytes], stores: Sequence[Path]) -> None:
             if any(same_place(path, other) for other in read):
                 raise ConfigError(f"--out: {path} is what the report reads; name another file")
         check_target(path)
-    try:
-        next(iter(files)).parent.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise ExportError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+    make_folder(path.parent)
     for path, content in files.items():
         write_file(path, content)
 

@@ -13,8 +13,8 @@ from typing import Any
 from distributed import Client, Future, LocalCluster, as_completed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from squat_deploy.errors import ConfigError, ExportError, FileFormatError, ToolError, translated
-from squat_deploy.files import unreadable, write_file
+from squat_deploy.errors import ConfigError, FileFormatError, ToolError, translated
+from squat_deploy.files import make_folder, unreadable, write_file
 from squat_deploy.study.config import Cell, Study
 from squat_deploy.study.results import check_result
 from squat_deploy.study.tasks import cell_task, train_task
@@ -113,11 +113,8 @@ def _claim(store: Path, study: Study) -> None:
     known = read_study(store) if os.path.lexists(mark) else None
     if known is not None and known.name != study.name:
         raise ConfigError(f"{store} holds another study; choose another folder")
-    try:
-        for folder in ("cells", "models", "runs"):
-            (store / folder).mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{store}: cannot be made: {getattr(error, 'strerror', None) or error}") from error
+    for folder in ("cells", "models", "runs"):
+        make_folder(store / folder)
     if known != study:  # what is written could be what was read
         write_file(mark, (json.dumps(study.model_dump(mode="json"), indent=1) + "\n").encode())
 

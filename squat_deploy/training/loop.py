@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, FileFormatError, translated
+from squat_deploy.files import make_folder
 from squat_deploy.levels import MAX_BITS, Kind
 from squat_deploy.network import Encoding
 from squat_deploy.quantizers import StateQuantizer
@@ -50,6 +52,7 @@ Width = Annotated[int, AfterValidator(_width)]
 Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes", "shd", "dvs-gesture"]
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
+MAX_SIZE, MAX_WEIGHTS = 2**20, 2**28  # of a layer
 _EVALUATION_BATCH = 1000
 _LONG_RUN = 500  # batches
 _LOGIT_STEPS = 10  # spike counts of long sequences would saturate the softmax
@@ -123,7 +126,15 @@ class TrainConfig(BaseModel):
     flip: bool = True
     shift: int = Field(0, ge=0)
     clip: float = Field(0, ge=0)
-    seed: int = 0
+    seed: int = Field(0, ge=-(2**63), lt=2**63)
+
+    @model_validator(mode="after")
+    def _has_sizes(self) -> TrainConfig:
+        if len(self.sizes) < 2 or any(not 1 <= size <= MAX_SIZE for size in self.sizes):
+            raise ValueError(f"sizes: two or more, each 1 to {MAX_SIZE}; got {self.sizes[:9]}")
+        if any(a * b > MAX_WEIGHTS for a, b in pairwise(self.sizes)) or self.features * self.sizes[-1] > MAX_WEIGHTS:
+            raise ValueError(f"sizes: a layer of more than {MAX_WEIGHTS} weights")
+        return self
 
     @model_validator(mode="after")
     def _has_limits(self) -> TrainConfig:
@@ -391,8 +402,8 @@ def _begun(
 ) -> tuple[list[dict[str, float]], torch.optim.Optimizer]:
     """What a run in this folder has done so far, and its optimizer; the model goes on from there."""
     path = folder / CHECKPOINT
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(path):
+        make_folder(folder)
         return [], _optimizer(config, model)
     if not resume:
         raise ConfigError(f"{path} exists; go on with --resume, or choose another folder")
