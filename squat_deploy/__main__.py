@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -19,7 +20,8 @@ def main() -> None:
             if not isinstance(error, SystemExit):
                 interrupts.tell(as_json="--json" in sys.argv[1:])
             for stream in (sys.stdout, sys.stderr):
-                stream.flush()
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
             os._exit(interrupts.EXIT_CODE)  # packages whose import was cut off do not survive a tidy end
 
 

@@ -137,7 +137,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             check_paths(given)
             return command(*args, **kwargs)
-        except typer.Exit:
+        except (typer.Exit, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 (the last resort, so that --json is always one document)
             _explain(error, bool(given.get("as_json", False)))
@@ -186,6 +186,8 @@ def _explain(error: BaseException, as_json: bool) -> NoReturn:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         fail(f"options: {faults}", as_json)
     text = " ".join(str(error).split())
+    if isinstance(error, OSError):  # of the machine, not of this package
+        fail(f"{error.strerror or text}{f': {error.filename}' if error.filename else ''}", as_json)
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         fail(f"not enough memory for these sizes: {text}", as_json)
     fail(f"internal error, please report it: {type(error).__name__}: {text}", as_json, code=_INTERNAL)
@@ -225,11 +227,20 @@ def _code_of(call: Callable[[], Any], *, as_json: bool) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = _ran(call, as_json=as_json)
+    try:
+        with _writing():
+            sys.stdout.flush()
+    except OutputError as error:
+        told("error:", str(error))
+        return code or _USER
+    return code
+
+
+def _ran(call: Callable[[], Any], *, as_json: bool) -> int:
     try:
         try:
             code = call()
-            with _writing():
-                sys.stdout.flush()
             return code if isinstance(code, int) else 0
         except SystemExit as error:
             return error.code if isinstance(error.code, int) else _USER

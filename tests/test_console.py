@@ -168,6 +168,11 @@ def test_an_answer_that_reaches_nobody(as_json: bool, work: Path) -> None:
     assert (done.returncode, done.stderr.strip()) == (
         1, "error: cannot write to standard output: No space left on device",
     )  # fmt: skip
+    with Path("/dev/full").open("w") as full:
+        helped = subprocess.run(
+            [*COMMAND, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, check=False
+        )
+    assert (helped.returncode, helped.stderr.strip()) == (1, "error: No space left on device")
     closed = subprocess.run(
         ["sh", "-c", '"$@" >&-', "sh", *arguments], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, check=False
     )
@@ -221,6 +226,21 @@ def test_an_internal_error_is_one_document(work: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("squat_deploy.cli.load", fails)
     assert "AssertionError: [/] odd" in str(document("certify", "n.safetensors", code=70)["error"])
+
+
+def test_what_the_machine_refuses_is_no_internal_error(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases: dict[Exception, str] = {
+        PermissionError(13, "Permission denied", "/secret"): "Permission denied: /secret",
+        MemoryError("Unable to allocate 7 TiB"): "not enough memory for these sizes: Unable to allocate 7 TiB",
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"): "not enough memory",
+    }
+    for error, message in cases.items():
+
+        def fails(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("squat_deploy.cli.load", fails)
+        assert message in str(document("certify", "n.safetensors", code=1)["error"])
 
 
 def test_the_entry_point_imports_nothing_heavy() -> None:

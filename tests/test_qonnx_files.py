@@ -329,7 +329,7 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
     ),
     "metadata: a float as a size": (
         lambda m: describe(m, lambda d: d["layers"][0].update(inputs=16.0)),
-        "metadata: layers.0.SynapsesPlan.inputs: Input should be a valid integer",
+        "metadata: layers.0.synapses.inputs: Input should be a valid integer",
     ),
     "metadata: digest": (
         lambda m: describe(m, lambda d: d.update(digest="0" * 64)),

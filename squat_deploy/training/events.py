@@ -14,6 +14,7 @@ from squat_deploy.arrays import read_npz
 from squat_deploy.errors import DatasetError
 from squat_deploy.training.datasets import Samples, Split
 
+MAX_BYTES = 2**36  # of all frames
 MAX_TIME = 2**45  # microseconds, a year: products with it stay within 64 bits
 
 
@@ -77,6 +78,8 @@ class Events:
         if not len(chosen):
             raise DatasetError(f"events: no recordings to {split} with")
         size = math.prod(self.shape)
+        if (needed := len(chosen) * steps * size) > MAX_BYTES:
+            raise DatasetError(f"events: {steps} frames of {self.shape} take {needed} bytes in all; choose fewer steps")
         frames = np.zeros((len(chosen), steps * size), dtype=np.uint8)
         for row, index in enumerate(chosen):
             part = slice(self.offsets[index], self.offsets[index + 1])

@@ -116,7 +116,7 @@ class TrainConfig(BaseModel):
     upper_limit: float = Field(0.2, gt=0)
     limits: Literal["fixed", "calibrated", "fitted"] = "fixed"
     clipped: bool = False
-    steps: int = Field(10, ge=1)
+    steps: int = Field(10, ge=1, lt=2**16)
     epochs: int = Field(60, ge=1)
     float_epochs: int = Field(0, ge=0)
     float_state_epochs: int = Field(0, ge=0)
