@@ -44,23 +44,26 @@ def read_npz(path: Path, names: Sequence[str], kind: type[SquatError] = FileForm
             raise kind(f"{path}: more than {_MAX_MEMBERS} members, or two of one name")
         if missing := [name for name in names if f"{name}.npy" not in members]:
             raise kind(f"{what}: no {missing[0]} in it; expected the arrays {', '.join(names)}")
-        wanted = [members[f"{name}.npy"] for name in names]
         most = max(_SMALL, _PACKED * path.stat().st_size)
-        if (total := sum(member.file_size for member in wanted)) > most:
+        if (total := sum(member.file_size for member in members.values())) > most:
             raise kind(f"{path}: would unpack to {total} bytes; at most {most} of a file of this size")
-        return {name: _member(archive, member, kind, path) for name, member in zip(names, wanted, strict=True)}
+        found = {}
+        for member in members.values():  # those that nobody asked for too: a broken one is a broken file
+            _check_member(member, kind, path)
+            with archive.open(member) as stream:
+                if (name := member.filename.removesuffix(".npy")) in names:
+                    found[name] = _array(stream, member.file_size, kind, f"{path}: {member.filename}")
+                while stream.read(2**20):  # the checksum is looked at where the member ends
+                    pass
+        return {name: found[name] for name in names}
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kind: type[SquatError], path: Path) -> NDArray[Any]:
+def _check_member(member: zipfile.ZipInfo, kind: type[SquatError], path: Path) -> None:
     what = f"{path}: {member.filename}"
     if member.flag_bits & 1:
         raise kind(f"{what} is encrypted; save it without a password")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise kind(f"{what}: compression method {member.compress_type}; save it with numpy.savez_compressed")
-    with archive.open(member) as stream:
-        found = _array(stream, member.file_size, kind, what)
-        stream.read(1)  # the checksum is looked at where the member ends
-        return found
 
 
 def _check_file(path: Path, kind: type[SquatError]) -> None:
