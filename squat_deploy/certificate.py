@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import FailFast, Field, TypeAdapter
 
 from squat_deploy.errors import FileFormatError
+
+_Name = Annotated[str, Field(max_length=64)]
+_Sentence = Annotated[str, Field(max_length=1024)]
+Environment = Annotated[dict[_Name, _Sentence], Field(max_length=64)]
+Assumptions = Annotated[tuple[_Sentence, ...], Field(max_length=64), FailFast()]
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,16 @@ class LayerProof:
 
 @dataclass(frozen=True)
 class Certificate:
-    """One `LayerProof` a neuron layer, in order."""
+    """One `LayerProof` a neuron layer, in order, and what they take for granted.
+
+    Attributes:
+        environment: name and value of what was set where the model was lowered: versions, threads, precisions.
+        assumptions: everything that the proof takes for granted, in sentences.
+    """
 
     layers: tuple[LayerProof, ...] = field(default_factory=tuple)
+    environment: Environment = field(default_factory=dict, hash=False)
+    assumptions: Assumptions = ()
 
     @property
     def proven(self) -> bool:
@@ -70,15 +82,28 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; `from_dict` is its inverse."""
+        granted = {"environment": dict(self.environment), "assumptions": list(self.assumptions)}
+        return {**self.proofs(), **granted}
+
+    def proofs(self) -> dict[str, Any]:
+        """The layers alone: the same on every machine."""
         return {"proven": self.proven, "layers": [asdict(layer) for layer in self.layers]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Certificate:
-        """Raises FileFormatError where a field is missing, unknown or of the wrong type."""
+        """Raises FileFormatError where a field is missing, unknown or of the wrong type.
+
+        Files of before have no environment and no assumptions.
+        """
         try:
-            return cls(_ROWS.validate_json(json.dumps(data["layers"]), strict=True))
-        except (LookupError, TypeError, ValueError, RecursionError) as error:
+            environment = _ENVIRONMENT.validate_python(data.get("environment", {}))
+            assumptions = _ASSUMPTIONS.validate_python(data.get("assumptions", ()))
+            rows = _ROWS.validate_json(json.dumps(data["layers"]), strict=True)  # true is no number there
+            return cls(rows, environment, assumptions)
+        except (LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
             raise FileFormatError(f"certificate: not of this form: {error}") from error
 
 
 _ROWS = TypeAdapter(tuple[LayerProof, ...])
+_ENVIRONMENT: TypeAdapter[dict[str, str]] = TypeAdapter(Environment)
+_ASSUMPTIONS: TypeAdapter[tuple[str, ...]] = TypeAdapter(Assumptions)

@@ -29,6 +29,7 @@ from squat_deploy.network import InputSpec, Network
 from squat_deploy.readout import Readout
 from squat_deploy.report import (
     agreement_table,
+    assumption_lines,
     certificate_table,
     checked_table,
     cost_line,
@@ -332,10 +333,10 @@ def certify(
     if out is not None:
         write_file(out, (json.dumps(loaded.certificate.to_dict(), indent=2) + "\n").encode())
     if not loaded.certificate.proven and not as_json:
-        console.print(certificate_table(loaded.certificate))
+        console.print(certificate_table(loaded.certificate), *assumption_lines(loaded.certificate), sep="\n")
     if not loaded.certificate.proven:
         raise ConfigError(f"{network}: not proven in every layer")
-    _emit(_summary(loaded), as_json, certificate_table(loaded.certificate))
+    _emit(_summary(loaded), as_json, certificate_table(loaded.certificate), *assumption_lines(loaded.certificate))
 
 
 @app.command(name="simulate")

@@ -54,7 +54,7 @@ class Answers(Console):
         with _writing():
             for part in objects:
                 if isinstance(part, str):
-                    super().print(printable(part), soft_wrap=True, **options)
+                    super().print(printable(part), **{"soft_wrap": True, **options})
                 else:
                     super().print(part, **options)
 

@@ -94,10 +94,12 @@ class EventEncoder(_Encoder):
         """
         if times.shape != addresses.shape or times.ndim != 1:
             raise ConfigError(f"events: one time an address; got shapes {times.shape} and {addresses.shape}")
+        if times.dtype.kind not in "iu" or addresses.dtype.kind not in "iu":
+            raise ConfigError(f"events: times and addresses are integers; got {times.dtype} and {addresses.dtype}")
         if len(times) and (times.min() < 0 or addresses.min() < 0 or addresses.max() >= spec.size):
             raise ConfigError(f"events: times from 0, addresses 0..{spec.size - 1}")
-        window = times.astype(np.int64) // self.window
-        cells = (window * spec.size + addresses)[window < steps]
+        kept = times < steps * self.window  # first: later times may be too large to count with
+        cells = times[kept].astype(np.int64) // self.window * spec.size + addresses[kept].astype(np.int64)
         counts = np.bincount(cells, minlength=steps * spec.size)
         return np.minimum(counts, spec.high).astype(np.int64).reshape(steps, 1, *spec.shape)
 

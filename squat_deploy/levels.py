@@ -114,6 +114,12 @@ def check_levels(values: Sequence[float] | FloatArray, threshold: float) -> Floa
     if (gaps <= 0).any():
         at = int(np.argmax(gaps <= 0))
         raise ConfigError(f"levels: must ascend without repeats; got {table[at]!r} then {table[at + 1]!r} at {at}")
+    if (place := _blurred(table)) is not None:
+        a, b, c = table[place : place + 3]
+        raise ConfigError(
+            f"levels: {a:g} and {b:g} are so much closer than {b:g} and {c:g} that float32 cannot tell which "
+            "of the two is nearer: a rising membrane would fall to a lower level; use a base (multiplier) nearer to 1"
+        )
     if not table[-1] > np.float32(threshold):
         raise ConfigError(
             f"levels: a neuron fires only above its threshold {threshold}, but the highest level is {table[-1]}: "
@@ -187,11 +193,25 @@ def from_ordered(order: NDArray[np.int64]) -> FloatArray:
     return bits.astype(np.uint32).view(np.float32)
 
 
+def _blurred(levels: FloatArray) -> int | None:
+    """The first of three levels between which the float32 nearest-level rule may not be monotone, or None.
+
+    The rule takes the lowest level at the least distance, each distance rounded to float32. Below a level that cannot
+    go wrong: the lower of two is nearer, or as near. Above a level the one before it is farther by their gap, which
+    shows as long as the gap is more than the spacing of float32 at that distance: up to where the next level takes
+    over, midway, and beyond the last level up to `safe_magnitude`.
+    """
+    table = levels.astype(np.float64)
+    gaps, farthest = table[1:-1] - table[:-2], (table[1:-1] + table[2:]) / 2 - table[:-2]
+    spacing = np.spacing(np.nextafter(farthest.astype(np.float32), np.float32(np.inf)))
+    blurred = np.flatnonzero(gaps <= spacing)
+    return int(blurred[0]) if blurred.size else None
+
+
 def safe_magnitude(levels: FloatArray) -> float:
     """Largest |u| for which the float32 nearest-level rule is certain to be monotone, in membrane units.
 
-    Far outside the table the distances to neighbouring levels round to the same float32 and the rule falls back
-    to lower levels; a quarter of 2**23 times the outer gaps keeps clear of that.
+    Far above the table the distances to the last two levels round to the same float32 and the rule falls back to the
+    lower one; a quarter of 2**23 times their gap keeps clear of that. Far below, the lowest level is never farther.
     """
-    gap = float(min(levels[-1] - levels[-2], levels[1] - levels[0]))
-    return gap * 2.0**21
+    return float(levels[-1] - levels[-2]) * 2.0**21

@@ -59,6 +59,8 @@ class InputSpec:
             raise ConfigError(f"InputSpec: needs low < high within 16 bits; got {self.low} and {self.high}")
         if not (math.isfinite(self.step) and self.step > 0):
             raise ConfigError(f"InputSpec: step must be positive; got {self.step}")
+        if not 2.0**-126 <= self.step <= 2.0**100:
+            raise ConfigError(f"InputSpec: step must be an ordinary float32, 2**-126 to 2**100; got {self.step}")
         if self.encoding not in ("direct", "sequence"):
             raise ConfigError(f"InputSpec: encoding must be 'direct' or 'sequence'; got {self.encoding!r}")
 

@@ -281,6 +281,10 @@ def closure_levels(function: Callable[[Tensor], Tensor]) -> Tensor:
     levels = cells[0].cell_contents
     if not isinstance(levels, Tensor) or levels.ndim != 1 or levels.numel() > 2**MAX_BITS:
         raise ConfigError(f"state_quant: a level table has at most {2**MAX_BITS} levels; got {levels!r}")
+    if levels.dtype != torch.float32:
+        raise ConfigError(
+            f"state_quant: levels are float32; got {levels.dtype}; make it while torch's default is float32"
+        )
     return levels
 
 

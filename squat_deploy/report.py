@@ -46,6 +46,12 @@ def certificate_table(certificate: Certificate) -> Table:
     return table
 
 
+def assumption_lines(certificate: Certificate) -> list[str]:
+    """What the proof takes for granted, a sentence a line."""
+    lines = [escape(f"- {sentence}") for sentence in certificate.assumptions]
+    return ["takes for granted:", *lines] if lines else []
+
+
 _COLOURS = {"supported": "green", "proven": "green", "not proven": "yellow", "refused": "red"}
 
 

@@ -186,9 +186,7 @@ class _Neurons:
 
         def step(sums: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
             nonlocal row
-            address = row + sums
-            address -= np.int32(self.low)
-            code = lookup.take(address)
+            code = lookup.take(row + (sums - self.low).astype(np.int32, copy=False))
             row = code >> 1
             return _Lazy(row, first, self.span), (code & 1).astype(bool)  # type: ignore[return-value]
 

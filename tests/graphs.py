@@ -77,11 +77,9 @@ def check_form(network: sd.Network, inputs: np.ndarray, folder: Path, form: str)
 def compare(network: sd.Network, model: onnx.ModelProto, runner: object, inputs: np.ndarray, form: str) -> int:
     """Whole traces against the simulator; gives the number of values."""
     reference = sd.simulate(network, inputs, trace=True)
-    values, wrong, where = compare_traces(
-        reference, run_model(network, plan_layers(network), model, runner, inputs, form)
-    )
-    assert wrong == 0, f"{form} after qonnx's transformations differs first at {where}"
-    return values
+    tally = compare_traces(reference, run_model(network, plan_layers(network), model, runner, inputs, form))
+    assert tally.mismatches == 0, f"{form} after qonnx's transformations differs first at {tally.first}"
+    return tally.values
 
 
 def dtype_of(element: int) -> np.dtype:

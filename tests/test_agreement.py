@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
+from collections.abc import Callable
 from itertools import islice
 
 import numpy as np
@@ -11,12 +13,15 @@ import torch
 
 import squat_deploy as sd
 from squat_deploy import bundled
+from squat_deploy.agreement import trained
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.errors import ConfigError, ToolError
 from squat_deploy.training.datasets import available, fashion_mnist
 from squat_deploy.training.models import dense_lif_net
 from tests.conftest import need
 from tests.law import assert_agrees, assert_law, drawn_for, lowered
+from tests.test_lowering import leaky, linear
+from tests.test_models import awake
 
 CI_SEEDS = range(80)  # `make fuzz` draws any number
 
@@ -129,3 +134,125 @@ def test_every_folding_and_form(
 ) -> None:
     config = HlsConfig(form=form, pe={"lif1": pe, "lif2": min(pe, 4)})
     assert_agrees(sd.verify(small, None, rng.integers(0, 16, (9, 16)), executors=("numpy", "c++"), config=config))
+
+
+def test_classes_are_compared_in_every_batch(
+    small: sd.Network, small_model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """A wrong class in any batch but the last one shows too, with its place."""
+    read_out, calls = trained._read_out, []
+
+    def wrong_once(*args: object) -> np.ndarray:
+        calls.append(args)
+        return (read_out(*args) + (len(calls) == 2)) % 4
+
+    monkeypatch.setattr(trained, "_BATCH", 5)
+    monkeypatch.setattr(trained, "_read_out", wrong_once)
+    inputs = rng.integers(0, 16, (15, 16))
+    row = sd.verify(small, small_model, inputs, executors=("torch",)).rows[0]
+    assert len(calls) == 3 and row.mismatches == 5 and row.first is not None
+    assert row.first.startswith("sequence 5: class ")
+    traces = 15 * small.steps * 2 * (8 + 4)
+    assert row.values == traces + 15 * small.steps * 4 + 15  # what the model returns are its output spikes
+
+
+def compared(want: object, got: object) -> tuple[int, int, str | None]:
+    tally = sd.agreement.Tally()
+    tally.compare("x", np.asarray(want), np.asarray(got), "lif")
+    return tally.values, tally.mismatches, tally.first
+
+
+def test_one_comparison_for_all_executors() -> None:
+    """By value and shape; nothing broadcasts, nothing is cast."""
+    ones = np.ones((2, 3, 4), dtype=bool)
+    assert compared(ones, ones.astype(np.float32)) == (24, 0, None)
+    for other in (ones[:1], ones[:, :1], ones[..., :1], ones[0], np.ones(()), np.zeros(0)):
+        values, wrong, first = compared(ones, other)
+        assert (values, wrong) == (24, 24) and first == f"lif: x of shape {other.shape}, expected (2, 3, 4)"
+    odd = ones.astype(np.int64)
+    odd[1, 2, 3] = 2
+    assert compared(ones, odd) == (24, 1, "sequence 2 step 1 lif neuron 3: x 2, expected True")
+    half = ones * 0.5
+    assert compared(ones, half)[1] == 24
+    zeros = np.zeros((1, 1, 2), dtype=np.float32)
+    assert compared(zeros, -zeros)[1] == 0
+    assert compared(zeros, zeros * np.nan)[1] == 2 and compared(zeros * np.nan, zeros * np.nan)[1] == 2
+
+
+GRAPHS: dict[str, Callable[[dict[str, np.ndarray]], None]] = {
+    "a state far away": lambda out: out.update(layer1_state=out["layer1_state"].astype(np.int64) + 2**16),
+    "spikes of two": lambda out: out.update(layer2_spikes=out["layer2_spikes"].astype(np.int8) * 2),
+    "sums in halves": lambda out: out.update(layer1_sum=out["layer1_sum"] + 0.5),
+    "no numbers": lambda out: out.update(layer1_sum=out["layer1_sum"] * np.nan),
+    "fewer samples": lambda out: out.update({k: v[:, :1] if v.ndim == 3 else v[:1] for k, v in out.items()}),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_that_give_something_else(
+    name: str, small: sd.Network, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """What a cast, a wrap-around or a shape could hide."""
+    from squat_deploy.backends.qonnx import executors
+
+    made = executors.onnxruntime_runner
+    keys = ("scores", "classes", *(f"layer{i}_{what}" for i in (1, 2) for what in ("sum", "state", "spikes")))
+
+    def altered(model: object) -> Callable[..., dict[str, np.ndarray]]:
+        run = made(model)
+
+        def call(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            outputs = dict(zip(keys, run(inputs).values(), strict=True))
+            GRAPHS[name](outputs)
+            return outputs
+
+        return call
+
+    monkeypatch.setattr(executors, "onnxruntime_runner", altered)
+    monkeypatch.setattr(executors, "ENGINE_FORMS", {"onnxruntime": ("sequence",)})
+    row = sd.verify(
+        small, None, rng.integers(1, 16, (5, 16)), executors=("onnxruntime",), labels=np.zeros(5, int)
+    ).rows[0]
+    assert row.mismatches > 0 and row.values == 5 * (small.steps * 3 * 12 + 4 + 1)
+
+
+def named(model: torch.nn.Sequential, names: dict[str, str]) -> torch.nn.Sequential:
+    return torch.nn.Sequential(OrderedDict((names.get(name, name), module) for name, module in model.named_children()))
+
+
+def test_layers_of_other_names(small: sd.Network, small_model: torch.nn.Module) -> None:
+    """All others: by order, and that is said; some others: which is which nobody knows."""
+    inputs = np.ones((3, 16), int)
+    agreement = sd.verify(small, named(small_model, {"lif1": "a", "lif2": "b"}), inputs, executors=("torch",))
+    assert agreement.agrees
+    assert agreement.warnings == ("layers are matched by their order, not by name: a = lif1, b = lif2",)
+    with pytest.raises(ConfigError, match="neuron layers lif2, b, the network lif1, lif2: not the same"):
+        sd.verify(small, named(small_model, {"lif1": "lif2", "lif2": "b"}), inputs, executors=("torch",))
+
+
+def test_spikes_are_compared_by_what_they_are_worth(rng: np.random.Generator) -> None:
+    """Graded ones too, and not only whether they are there."""
+    model = awake(
+        torch.nn.Sequential(linear(), leaky(), linear(4, 3), leaky(graded_spikes_factor=0.5, reset_mechanism="none"))
+    )
+    network = sd.lower(model, sd.InputSpec((6,)), 5)
+    inputs = rng.integers(0, 2, (20, 6))
+    assert sd.verify(network, model, inputs, executors=("torch",)).agrees
+
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return torch.sigmoid(x) * (x > 0)
+
+    model[3].spike_grad = Odd()
+    row = sd.verify(network, model, inputs, executors=("torch",)).rows[0]
+    assert row.mismatches > 0 and "spike 0." in str(row.first)
+
+
+def test_a_testbench_that_compares_less_is_no_agreement(
+    small: sd.Network, monkeypatch: pytest.MonkeyPatch, compiler: None
+) -> None:
+    from squat_deploy.agreement import compiled
+
+    monkeypatch.setattr(compiled, "parse_testbench", lambda log: compiled.Outcome(100, 0, None, 1.0))
+    with pytest.raises(ToolError, match="compared 100 values, where 444 were asked for"):
+        sd.verify(small, None, np.ones((3, 16), int), executors=("c++",))

@@ -138,3 +138,20 @@ def test_wrong_intensities_are_refused(values: np.ndarray) -> None:
     for encoder in (RateEncoder(), LatencyEncoder()):
         with pytest.raises(ConfigError, match="intensities: "):
             encoder(values, 3)
+
+
+def test_events_long_after_the_sequence_are_dropped() -> None:
+    """Their times times the size of a frame would not fit 64 bits."""
+    spec = sd.InputSpec((300,), 0, 3, encoding="sequence")
+    times = np.array([0, 15, 2**63 - 1, 2**62], dtype=np.int64)
+    for kind in (np.int64, np.uint64):
+        frames = EventEncoder(window=10)(times.astype(kind), np.array([1, 2, 3, 4], dtype=kind), spec, 2)
+        assert np.argwhere(frames).tolist() == [[0, 0, 1], [1, 0, 2]]
+
+
+def test_events_and_intensities_are_numbers() -> None:
+    spec = sd.InputSpec((3,), 0, 3, encoding="sequence")
+    with pytest.raises(ConfigError, match="times and addresses are integers; got float64"):
+        EventEncoder(window=10)(np.array([np.nan]), np.array([1]), spec, 2)
+    with pytest.raises(ConfigError, match="every value must be a number; got NaN"):
+        SpikeEncoder(RateEncoder(bits=4, seed=1), 2)(torch.full((1, 3), torch.nan))

@@ -184,3 +184,52 @@ def test_only_snntorch_closures_are_accepted() -> None:
 
     with pytest.raises(ConfigError, match="expected a StateQuantizer or a closure"):
         StateQuantizer.from_snntorch(other_rule(torch.tensor([0.0, 2.0])))
+
+
+def _around(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Ascending membranes: runs of neighbouring floats at levels, midpoints and powers of two, and random ones."""
+    limit = np.float32(min(levels.safe_magnitude(table), 1e30))
+    places = np.concatenate([table, (table[1:] + table[:-1]) / 2, table[1:] * 0.999 + table[:-1] * 0.001])
+    places = np.concatenate([places, np.float32(2.0) ** np.arange(-40, 40)]).astype(np.float32)
+    orders = levels.to_ordered(places)[:, None] + np.arange(-40, 41)
+    values = np.concatenate([levels.from_ordered(orders.reshape(-1)), rng.uniform(-3, 3, 2000).astype(np.float32)])
+    return np.unique(values[np.abs(values) <= limit])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_table_that_is_accepted_ascends(seed: int) -> None:
+    """snnTorch's own rule on every kind of gap; nothing that falls is taken, and little that does not is refused."""
+    rng = np.random.default_rng(seed)
+    gaps = 2.0 ** rng.uniform(-26 if seed % 2 else -12, 0, rng.integers(1, 7))
+    table = np.unique((np.cumsum(np.r_[-rng.uniform(0, 1), gaps]) + 1).astype(np.float32))
+    table = np.r_[table, np.float32(table[-1] + rng.uniform(0.5, 2))].astype(np.float32)
+    values = _around(table, rng)
+    falls = bool((np.diff(levels.nearest(table, values)) < 0).any())
+    try:
+        levels.check_levels(table, 0.0)
+    except ConfigError as error:
+        assert "a rising membrane would fall to a lower level" in str(error)
+        assert falls or seed % 2
+    else:
+        assert not falls
+
+
+def test_tables_that_fall_are_drawn_and_refused() -> None:
+    """That the test above can fail: snnTorch makes such tables, and its rule falls on them."""
+    theirs = closure_levels(reference(2, False, False, multiplier=2e-8)).numpy()
+    values = np.array([2.4e-8, 0.547], dtype=np.float32)
+    assert (np.diff(levels.nearest(theirs, values)) < 0).any()
+    for multiplier in (2e-8, 1e-8, 3e-8):
+        with pytest.raises(ConfigError, match="use a base"):
+            StateQuantizer.from_snntorch(reference(2, False, False, multiplier=multiplier))
+    StateQuantizer.from_snntorch(reference(2, False, False, multiplier=1e-3))
+
+
+def test_closures_of_double_levels_are_refused() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        theirs = reference(3, True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with pytest.raises(ConfigError, match=r"levels are float32; got torch\.float64"):
+        StateQuantizer.from_snntorch(theirs)

@@ -11,6 +11,7 @@ import pytest
 import snntorch as snn
 import torch
 from brevitas.nn import QuantIdentity, QuantLinear
+from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
 from brevitas.quant.fixed_point import (
     Int8BiasPerTensorFixedPointInternalScaling,
     Int8WeightPerTensorFixedPoint,
@@ -316,6 +317,15 @@ def test_the_users_model_is_not_touched() -> None:
     sd.lower(model, SPEC, 5)
     assert model.training and torch.equal(model[1].mem, membrane)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_weights_that_brevitas_clamps_stay_the_users() -> None:
+    layer = linear(weight_quant=SignedBinaryWeightPerTensorConst, weight_bit_width=1, weight_scaling_const=0.125)
+    with torch.no_grad():
+        layer.weight.mul_(10)
+    before = layer.weight.clone()
+    sd.lower(nn.Sequential(layer, leaky()), SPEC, 5)
+    assert torch.equal(layer.weight, before) and layer.weight.abs().max() > 0.125
 
 
 def test_bias_on_the_grid_joins_the_sum() -> None:

@@ -432,8 +432,8 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
     ),
     "changed membranes": (
         Swapped,
-        "",
-        "lif1 (Leaky): neurons keep their own states; got another value as a state; "
+        "mem1 * 0.5",
+        "lif1 (Leaky): neurons keep their own states; got another value as a state (mul at {}); "
         "pass on what the same neurons returned one step before, zeros at first",
     ),
     "unequal steps": (
@@ -457,7 +457,7 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
         Broken,
         "",
         "{}: the model runs on its declared inputs; got RuntimeError: mat1 and mat2 shapes cannot be multiplied "
-        "(3x5 and 12x9); make model(inputs) work for inputs of the declared shape, in batches of any size",
+        "(7x5 and 12x9); make model(inputs) work for inputs of the declared shape, in batches of any size",
     ),
 }
 
@@ -472,8 +472,21 @@ def test_refusals(case: str) -> None:
     assert [str(fault) for fault in caught.value.faults] == [message.format(where)]
 
 
+@pytest.mark.parametrize("name", ["tutorial 3", "event frames", "recurrent"])
+def test_sequences_of_one_step(name: str) -> None:
+    """One frame in a sequence is no batch of frames."""
+    torch.manual_seed(3)
+    make, spec = MODELS[name]
+    model = awake(make())
+    network = sd.lower(model, spec, 1, allow_unproven=True)
+    assert sd.verify(network, model, drawn(spec)[:1], executors=("torch",)).agrees
+
+
 def test_other_steps_than_the_loop() -> None:
-    with pytest.raises(ConfigError, match=r"^the model runs 6 time steps in one call; steps=5 were asked for$"):
+    message = (
+        "the model runs 6 time steps in one call; steps=5 were asked for; if its forward loops over time, ask for "
+    )
+    with pytest.raises(ConfigError, match=f"^{message}steps=6$"):
         sd.lower(Looped().eval(), FLAT, 5)
 
 

@@ -59,9 +59,14 @@ def verify(
     started = time.perf_counter()
     reference = simulate(network, checked, trace=True)
     rows = [_numpy_row(network, reference, labels, time.perf_counter() - started)] if "numpy" in chosen else []
+    warnings: tuple[str, ...] = ()
     if "torch" in chosen:
+        from squat_deploy.lowering.environment import differences, read_environment
+
         assert model is not None
-        rows.insert(0, torch_row(network, model, checked, reference, labels))
+        row, told = torch_row(network, model, checked, reference, labels)
+        rows.insert(0, row)
+        warnings = (*differences(network.certificate, read_environment(model)), *told)
     if "c++" in chosen:
         try:
             rows.append(
@@ -81,7 +86,7 @@ def verify(
     for engine in (name for name in ("onnxruntime", "qonnx") if name in chosen):
         found, refused = graph_rows(network, checked, reference, labels, engine)
         rows, not_run = rows + found, not_run + refused
-    return Agreement(tuple(rows), tuple(not_run))
+    return Agreement(tuple(rows), tuple(not_run), warnings)
 
 
 def _choose(executors: Sequence[str] | None, model: nn.Module | None) -> tuple[list[str], list[str]]:

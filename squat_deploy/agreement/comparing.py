@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.agreement.returned import Returned, expected_of
+from squat_deploy.agreement.tally import Tally
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import IntArray, Network, Neuron
 from squat_deploy.simulator import LayerTrace, Result
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from squat_deploy.training.sequence import LayerTrace as ModelTrace
+    from squat_deploy.training.sequence import OwnRun
+
 T = TypeVar("T")
+_BYTES_A_VALUE = 32
 
 
 def check_labels(labels: NDArray[Any] | None, samples: int) -> None:
@@ -29,48 +38,118 @@ def accuracy_of(classes: IntArray, labels: NDArray[Any] | None) -> float | None:
     return None if labels is None else float((classes == np.asarray(labels)).mean())
 
 
-def compare_torch(
-    neuron: Neuron, layer: LayerTrace, window: slice, spikes: NDArray[Any], membranes: NDArray[Any]
-) -> tuple[int, str | None]:
-    """(differences, the first one) between one batch of the model and the NumPy trace."""
-    want = neuron.membranes[neuron.table, layer.states[:, window]]
-    wrong_state = membranes.reshape(want.shape) != want
-    wrong_spike = spikes.reshape(want.shape).astype(bool) != layer.spikes[:, window]
-    wrong = wrong_state | wrong_spike
-    if not wrong.any():
-        return 0, None
-    step, sample, index = (int(v) for v in np.argwhere(wrong)[0])
-    where = f"sequence {(window.start or 0) + sample} step {step} {neuron.name} neuron {index}"
-    return int(wrong_state.sum() + wrong_spike.sum()), where
+def bytes_a_sample(network: Network) -> int:
+    """What one sequence of a comparison takes: the traces of the model and of the network."""
+    sequence = network.input.encoding == "sequence"
+    width = sum(neuron.neurons for neuron in network.neurons) + (network.input.size if sequence else 0)
+    return _BYTES_A_VALUE * width * network.steps
+
+
+def compare_run(
+    tally: Tally, network: Network, layers: Sequence[LayerTrace], run: OwnRun, returned: Iterable[Returned], start: int
+) -> None:
+    """The traces of a trained model, and what it returned, against the NumPy trace of the same batch."""
+    for neuron, layer, trace in zip(network.neurons, layers, traces_of(network, run.traces), strict=True):
+        compare_torch(tally, neuron, layer, trace, start)
+    compare_returned(tally, network, layers, run, returned, start)
+
+
+def compare_torch(tally: Tally, neuron: Neuron, layer: LayerTrace, trace: ModelTrace, start: int = 0) -> None:
+    """One layer of the model: spikes by what they are worth, membranes as float32, second states one to one."""
+    membranes = _array(trace.membranes)
+    tally.compare("membrane", neuron.membranes[neuron.table, layer.states], membranes, neuron.name, start)
+    spikes = layer.spikes if trace.spike == 1 else layer.spikes * np.float32(trace.spike)
+    tally.compare("spike", spikes, _array(trace.spikes), neuron.name, start)
+    if trace.currents:
+        _compare_currents(tally, neuron, layer, _array(trace.currents), start)
+
+
+def _compare_currents(tally: Tally, neuron: Neuron, layer: LayerTrace, currents: NDArray[Any], start: int) -> None:
+    """The synaptic current of two-state neurons, which a network does not name.
+
+    Its state indices stand for pairs of a current and a membrane. So one index must always come with one current, and
+    two indices with the same membrane never with the same.
+    """
+    if currents.shape != layer.states.shape:
+        tally.compare("synaptic current", layer.states, currents, neuron.name, start)
+        return
+    keys = neuron.table * neuron.states + layer.states
+    found, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    values = currents.reshape(-1)[first]
+    tally.compare("synaptic current", values[place].reshape(keys.shape), currents, neuron.name, start)
+    table, state = np.divmod(found, neuron.states)
+    pairs = np.stack([table, neuron.membranes[table, state], values + 0.0], axis=1)
+    distinct = np.full(1, len(found)), np.full(1, len(np.unique(pairs, axis=0)))
+    tally.compare("number of states", *distinct, neuron.name, start)
+
+
+def compare_returned(
+    tally: Tally, network: Network, layers: Sequence[LayerTrace], run: OwnRun, returned: Iterable[Returned], start: int
+) -> None:
+    """What the model returned, where it is recognised."""
+    places = {name: index for index, name in enumerate(names_of(network, run.traces))} if run.traces else None
+    for said in returned:
+        index = _index_of(network, said.layer) if places is None else places.get(said.layer)
+        if index is None:
+            continue
+        neuron, layer = network.neurons[index], layers[index]
+        membranes = neuron.membranes[neuron.table, layer.states]
+        for call, result in enumerate(run.returned):
+            want = expected_of(said, layer.spikes, membranes, call)
+            got = said.found_in(result)
+            given = np.zeros(0) if got is None else _flat(got, want.ndim)
+            tally.compare(f"returned {said.part}", want.numpy(), given, neuron.name, start)
+
+
+def _index_of(network: Network, name: str) -> int | None:
+    return next((index for index, neuron in enumerate(network.neurons) if neuron.name == name), None)
+
+
+def _array(values: Sequence[Tensor]) -> NDArray[Any]:
+    """(T, B, N) of tensors (B, ...), one a step; an empty array where their shapes differ."""
+    import torch
+
+    if not values or len({value.shape for value in values}) > 1:
+        return np.zeros(0)
+    return _flat(torch.stack(list(values)), 3)
+
+
+def _flat(values: Tensor, axes: int) -> NDArray[Any]:
+    """As NumPy, the last axes as one; half precisions are widened, which changes no value."""
+    import torch
+
+    wide = (
+        values if values.dtype in (torch.float32, torch.float64) or not values.is_floating_point() else values.float()
+    )
+    return (wide.flatten(axes - 1) if wide.ndim >= axes else wide).cpu().numpy()
+
+
+def names_of(network: Network, traces: Mapping[str, Any]) -> list[str]:
+    """The model's names of the network's neuron layers, in their order. Raises: ConfigError, as `traces_of`."""
+    names = [neuron.name for neuron in network.neurons]
+    if len(set(names)) == len(names) and set(names) <= set(traces):
+        return names
+    if len(traces) != len(names) or (set(names) & set(traces) and len(set(names)) == len(names)):
+        got = f"neuron layers {', '.join(traces)}, the network {', '.join(names)}"
+        raise ConfigError(f"verify: the model has {got}: not the same")
+    return list(traces)
 
 
 def traces_of(network: Network, traces: Mapping[str, T]) -> list[T]:
-    """The traces of a model in the order of the network's neurons: by name, or by order where the names are others.
+    """The traces of a model in the order of the network's neurons: by name, or by order where all names are others.
 
     Raises: ConfigError where the model has other neuron layers.
     """
-    names = [neuron.name for neuron in network.neurons]
-    if len(set(names)) == len(names) and set(names) <= set(traces):
-        return [traces[name] for name in names]
-    if len(traces) != len(names):
-        got = f"neuron layers {', '.join(traces)}, the network {', '.join(names)}"
-        raise ConfigError(f"verify: the model has {got}: not the same")
-    return list(traces.values())
+    return [traces[name] for name in names_of(network, traces)]
 
 
-def compare_traces(reference: Result, result: Result) -> tuple[int, int, str | None]:
-    """(values compared, differences, the first one) of the first samples: sums, states, spikes, scores, classes."""
-    samples, wrong, first = len(result.scores), 0, None
-    values = result.scores.size + samples
+def compare_traces(reference: Result, result: Result, samples: int | None = None) -> Tally:
+    """Sums, states, spikes, scores and classes of the first `samples`, all by default."""
+    tally = Tally()
+    window = slice(samples)
     for want, got in zip(reference.trace or (), result.trace or (), strict=True):
         for key, what in (("sums", "synaptic sum"), ("states", "state"), ("spikes", "spike")):
-            differs = getattr(want, key)[:, :samples] != getattr(got, key)
-            values, wrong = values + differs.size, wrong + int(differs.sum())
-            if differs.any() and first is None:
-                step, sample, index = (int(v) for v in np.argwhere(differs)[0])
-                first = f"sequence {sample} step {step} {want.name} neuron {index}: {what}"
-    ends = {
-        "scores": int((reference.scores[:samples] != result.scores).sum()),
-        "classes": int((reference.classes[:samples] != result.classes).sum()),
-    }
-    return values, wrong + sum(ends.values()), first or next((what for what, n in ends.items() if n), None)
+            tally.compare(what, getattr(want, key)[:, window], getattr(got, key), want.name)
+    tally.compare("score", reference.scores[window], result.scores)
+    tally.compare("class", reference.classes[window], result.classes)
+    return tally

@@ -35,6 +35,9 @@ def cpp_row(
         log = toolchain.run(["./build-host/csim", "tb/data", "--time"], project, may_fail=True)
     outcome = parse_testbench(log)
     samples = len(reference.scores)
+    least = network.steps * samples * sum(2 * neuron.neurons for neuron in network.neurons) + reference.scores.size
+    if outcome.mismatches == 0 and outcome.values < least:
+        raise ToolError(f"the testbench compared {outcome.values:,} values, where {least:,} were asked for")
     accuracy = accuracy_of(reference.classes, labels) if outcome.mismatches == 0 else None
     return ExecutorRow(
         "c++",

@@ -35,9 +35,20 @@ def graph_rows(
             refused.append(f"{engine} {form}: {error}")
             continue
         seconds = time.perf_counter() - began
-        values, wrong, where = compare_traces(reference, result)
-        accuracy = accuracy_of(result.classes, None if labels is None else labels[:samples])
+        tally = compare_traces(reference, result, samples)
+        complete = labels is not None and len(result.classes) == samples
+        accuracy = accuracy_of(result.classes, labels[:samples] if complete and labels is not None else None)
         rows.append(
-            ExecutorRow(engine, samples, network.steps, values, wrong, where, accuracy, samples / seconds, form)
+            ExecutorRow(
+                engine,
+                samples,
+                network.steps,
+                tally.values,
+                tally.mismatches,
+                tally.first,
+                accuracy,
+                samples / seconds,
+                form,
+            )
         )
     return rows, refused

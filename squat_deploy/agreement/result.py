@@ -12,7 +12,8 @@ class ExecutorRow:
 
     Attributes:
         form: which of the emitted graphs was run ("step", "sequence", "finn"); empty where there is but one program.
-        values: how many values were compared with the NumPy trace.
+        values: how many values were compared with the NumPy trace, counted where they are; of that trace itself, how
+            many it has.
         mismatches: how many differ.
         first: where the first difference is.
         accuracy: share of correct classes, if labels were given.

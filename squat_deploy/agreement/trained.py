@@ -2,61 +2,85 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.agreement.comparing import accuracy_of, compare_torch, traces_of
+from squat_deploy.agreement.comparing import accuracy_of, bytes_a_sample, compare_run, names_of, traces_of
 from squat_deploy.agreement.result import ExecutorRow
-from squat_deploy.errors import ConfigError
+from squat_deploy.agreement.returned import Returned
+from squat_deploy.agreement.tally import Tally
+from squat_deploy.errors import ConfigError, LoweringError, SquatError
 from squat_deploy.network import IntArray, Network
 from squat_deploy.readout import Readout
-from squat_deploy.simulator import Result
+from squat_deploy.simulator import LayerTrace, Result
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from squat_deploy.training.sequence import LayerTrace as ModelTrace
+    from squat_deploy.training.sequence import OwnRun
 
 _BATCH = 500
+_BYTES = 2**28  # of a batch's traces, the model's and the network's
 
 
 def torch_row(
     network: Network, model: nn.Module, inputs: IntArray, reference: Result, labels: NDArray[Any] | None
-) -> ExecutorRow:
-    """The trained model in batches, on the CPU; membranes are compared as float32, bit for bit."""
+) -> tuple[ExecutorRow, tuple[str, ...]]:
+    """The trained model in batches, on the CPU, each on a copy of its own; the user's model stays as it is.
+
+    Every spike and every membrane is compared, what the model returns where it is recognised, and the class.
+
+    Returns: the row, and what a reader should know: where this model's layers have other names than the network's.
+    """
     import torch
 
-    from squat_deploy.training.copying import frozen_copy
-    from squat_deploy.training.sequence import run_model
+    from squat_deploy.training.copying import frozen_copy, undisturbed
 
-    model = frozen_copy(model)
-    direct = network.input.encoding == "direct"
-    real = torch.from_numpy((inputs * network.input.step).astype(np.float32))
-    samples = len(reference.scores)
-    mismatches, first, seconds = 0, None, 0.0
-    classes = np.zeros_like(reference.classes)
-    _check_widths(network, model, real[:1] if direct else real[:, :1], direct)
-    for start in range(0, samples, _BATCH):
-        window = slice(start, start + _BATCH)
-        began = time.perf_counter()
-        with torch.no_grad():
-            traces = run_model(model, real[window] if direct else real[:, window], network.steps, direct=direct)
-        seconds += time.perf_counter() - began
-        for neuron, layer, trace in zip(
-            network.neurons, reference.trace or (), traces_of(network, traces), strict=True
-        ):
-            spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
-            wrong, where = compare_torch(neuron, layer, window, spikes, membranes)
-            mismatches, first = mismatches + wrong, first or where
-        classes[window] = _read_out(network.readout, traces_of(network, traces)[-1])
-    wrong = int((classes[window] != reference.classes[window]).sum())
-    mismatches, first = mismatches + wrong, first or ("classes" if wrong else None)
-    values = samples + sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
+    with undisturbed():
+        model = frozen_copy(model)
+        direct = network.input.encoding == "direct"
+        real = torch.from_numpy((inputs * network.input.step).astype(np.float32))
+        looped, returned, warnings = _form(network, model, real[:1] if direct else real[:, :1])
+        samples, tally, seconds = len(reference.scores), Tally(), 0.0
+        classes = np.zeros_like(reference.classes)
+        size = max(1, min(_BATCH, _BYTES // bytes_a_sample(network)))
+        for start in range(0, samples, size):
+            window = slice(start, start + size)
+            values = real[window] if direct else real[:, window]
+            run, spent = _timed_run(model, values, network.steps, looped, direct)
+            seconds += spent
+            compare_run(tally, network, _part(reference.trace or (), window), run, returned, start)
+            classes[window] = _read_out(network.readout, traces_of(network, run.traces)[-1])
+    tally.compare("class", reference.classes, classes)
     accuracy = accuracy_of(classes, labels)
-    return ExecutorRow("torch", samples, network.steps, values, mismatches, first, accuracy, samples / seconds)
+    counts = tally.values, tally.mismatches, tally.first
+    rate = samples / seconds if seconds else None
+    return ExecutorRow("torch", samples, network.steps, *counts, accuracy, rate), warnings
+
+
+def _timed_run(model: nn.Module, values: Tensor, steps: int, looped: bool, direct: bool) -> tuple[OwnRun, float]:
+    import torch
+
+    from squat_deploy.training.sequence import own_run
+
+    fresh = copy.deepcopy(model)
+    began = time.perf_counter()
+    with torch.no_grad():
+        run = own_run(fresh, values, steps, looped=looped, direct=direct)
+    return run, time.perf_counter() - began
+
+
+def _part(layers: Sequence[LayerTrace], window: slice) -> list[LayerTrace]:
+    return [
+        LayerTrace(layer.name, layer.sums[:, window], layer.states[:, window], layer.spikes[:, window])
+        for layer in layers
+    ]
 
 
 def _read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
@@ -75,18 +99,32 @@ def _read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
     return classes.numpy()
 
 
-def _check_widths(network: Network, model: nn.Module, real: Any, direct: bool) -> None:
-    """Raises: ConfigError where this model cannot be the one that was lowered."""
-    import torch
+def _form(network: Network, model: nn.Module, real: Tensor) -> tuple[bool, Sequence[Returned], tuple[str, ...]]:
+    """Whether the model loops over time, what of its results is recognised, and layers that only the order matches.
 
-    from squat_deploy.training.sequence import run_model
+    Raises: ConfigError where this model cannot be the one that was lowered.
+    """
+    from squat_deploy.lowering.returned import returned_of
+    from squat_deploy.training.sequence import is_plain, loops_over_time
 
+    direct, steps = network.input.encoding == "direct", network.steps
     try:
-        with torch.no_grad():
-            traces = run_model(model, real, network.steps, direct=direct)
-    except RuntimeError as error:
+        looped = not is_plain(model) and loops_over_time(model, real, steps, direct=direct)
+        run, _ = _timed_run(model, real, steps, looped, direct)
+    except SquatError:
+        raise
+    except Exception as error:
         raise ConfigError(f"verify: this model does not take the network's inputs: {error}") from error
-    widths = [trace.spikes[0][0].numel() for trace in traces_of(network, traces)]
+    widths = [trace.spikes[0][0].numel() for trace in traces_of(network, run.traces)]
     expected = [neuron.neurons for neuron in network.neurons]
     if widths != expected:
         raise ConfigError(f"verify: the model has neuron layers of {widths}, the network of {expected}: not the same")
+    names = names_of(network, run.traces)
+    others = [
+        f"{name} = {neuron.name}" for name, neuron in zip(names, network.neurons, strict=True) if name != neuron.name
+    ]
+    warnings = (f"layers are matched by their order, not by name: {', '.join(others)}",) if others else ()
+    try:
+        return looped, returned_of(copy.deepcopy(model), network.input, steps, run), warnings
+    except LoweringError:
+        return looped, (), warnings

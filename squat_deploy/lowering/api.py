@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
+from dataclasses import replace
 
-import numpy as np
-import torch
 from torch import nn
 
-from squat_deploy.agreement import compare_torch, traces_of
 from squat_deploy.certificate import Certificate, LayerProof
-from squat_deploy.errors import ConfigError, Fault, InternalError, LoweringError, NotProvenError
+from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenError
+from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_environment
 from squat_deploy.lowering.extract import extract_layer
+from squat_deploy.lowering.program import Program
+from squat_deploy.lowering.selftest import of_libraries, self_test
 from squat_deploy.lowering.walk import PendingNeuron, Walk
-from squat_deploy.lowering.walking import walk_program
+from squat_deploy.lowering.walking import finished, program_of, walk_calls
 from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.readout import Readout
 from squat_deploy.rules import broken_readout, broken_rule
-from squat_deploy.simulator import simulate
-from squat_deploy.training.copying import frozen_copy
-from squat_deploy.training.sequence import run_model
+from squat_deploy.synapses import Conv2d
+from squat_deploy.training.copying import frozen_copy, undisturbed
 
 MAX_STEPS = 65_535
-_SELF_TEST_BATCHES = (1, 255)
-_SELF_TEST_STEPS = 8
 
 
 def lower(
@@ -38,6 +36,11 @@ def lower(
 ) -> Network:
     """Turns a trained model into a Network of integers that equals it on every input.
 
+    It equals sequences of `steps` steps that start at rest: a model of one step a call is called `steps` times and
+    keeps its states meanwhile; one that loops over time is called once, its neurons at rest before. Whoever calls a
+    model that does not reset itself has to reset it. Whole sequences of the model as it stands are compared at the end
+    (`selftest.py`); what else a proof takes for granted stands in the certificate.
+
     Args:
         model: `nn.Sequential` of QuantLinear, QuantConv2d, snn.Leaky(state_quant=...), Flatten, Dropout,
             BatchNorm1d and InputQuantizer; it is not changed.
@@ -50,43 +53,90 @@ def lower(
     Raises:
         LoweringError: the model cannot be lowered; lists every fault.
         NotProvenError: it can, but some layer is not proven, and `allow_unproven` is not set.
+        InternalError: a model of library modules only, and yet it differs.
+
+    Warns: SquatWarning where a second call of a model goes on from the states of the first.
+    """
+    environment = read_environment(model)
+    refuse_environment(environment)
+    with undisturbed():
+        pristine, program, walk = walked(model, spec, steps)
+        walk = finished(walk)
+        found = {} if walk.faults else extracted(walk)
+        if walk.faults:
+            raise LoweringError(tuple(walk.faults))
+        unproven = [proof for _, proof in found.values() if not proof.proven]
+        if unproven and not allow_unproven:
+            raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
+        network = built(walk, found, steps, readout, name)
+        network = replace(network, certificate=granted(network, pristine, environment))
+        self_test(network, pristine, program)
+    return network
+
+
+def walked(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, Program, Walk]:
+    """A copy of a model as it is before it runs, and the program and layers of another, whose calls were followed.
+
+    Raises: ConfigError for steps out of range or other than those of the model's loop; LoweringError where its calls
+    cannot be followed.
     """
     if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
     stale = stale_tables(model)
-    model = frozen_copy(model)
-    walk = walk_program(model, spec, steps)
+    pristine = frozen_copy(model)
+    followed = copy.deepcopy(pristine)
+    try:
+        program = program_of(followed, spec, steps)
+    except LoweringError as error:
+        raise LoweringError((*stale, *error.faults)) from error
+    walk = walk_calls(followed, program, spec)
     walk.faults += stale
-    found = _extract(walk) if not walk.faults else {}
-    if walk.faults:
-        raise LoweringError(tuple(walk.faults))
-    certificate = Certificate(tuple(proof for _, proof in found.values()))
-    if not certificate.proven and not allow_unproven:
-        unproven = (proof for proof in certificate.layers if not proof.proven)
-        raise NotProvenError(tuple(_unproven_fault(proof) for proof in unproven))
-    layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(walk.layers))
-    network = Network(spec, layers, steps, certificate, name, tuple(walk.wires), readout)
-    if (rule := broken_readout(readout, network.neurons[-1])) is not None:
-        hint = 'use reset_delay=True and neurons with one state, or readout="count"'
-        raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))
-    if (rule := broken_rule(network)) is not None:
-        raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))
-    if certificate.proven:
-        _self_test(network, model)
-    return network
+    return pristine, program, walk
 
 
-def _extract(walk: Walk) -> dict[int, tuple[Neuron, LayerProof]]:
-    """The table and the proof of every neuron layer by its position."""
+def extracted(walk: Walk) -> dict[int, tuple[Neuron, LayerProof]]:
+    """The table and the proof of every neuron layer by its position; what cannot be is added to the faults."""
     found: dict[int, tuple[Neuron, LayerProof]] = {}
     for index, layer in enumerate(walk.layers):
         if isinstance(layer, PendingNeuron):
-            result = extract_layer(layer)
+            try:
+                result = extract_layer(layer)
+            except LoweringError as error:
+                walk.faults += error.faults
+                continue
             if isinstance(result, Fault):
                 walk.faults.append(result)
             else:
                 found[index] = result
     return found
+
+
+def built(
+    walk: Walk,
+    found: dict[int, tuple[Neuron, LayerProof]],
+    steps: int,
+    readout: Readout = "count",
+    name: str = "network",
+) -> Network:
+    """The network of a finished walk. Raises: LoweringError where it breaks a rule of all networks."""
+    certificate = Certificate(tuple(proof for _, proof in found.values()))
+    layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(walk.layers))
+    network = Network(walk.spec, layers, steps, certificate, name, tuple(walk.wires), readout)
+    if (rule := broken_readout(readout, network.neurons[-1])) is not None:
+        hint = 'use reset_delay=True and neurons with one state, or readout="count"'
+        raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))
+    if (rule := broken_rule(network)) is not None:
+        raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))
+    return network
+
+
+def granted(network: Network, model: nn.Module, environment: dict[str, str]) -> Certificate:
+    """The certificate of a network, with all that it takes for granted."""
+    proofs = network.certificate.layers
+    convolutions = any(isinstance(layer, Conv2d) for layer in network.layers)
+    own_code = not of_libraries(model)
+    told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, own_code=own_code)
+    return Certificate(proofs, environment, told)
 
 
 def stale_tables(model: nn.Module) -> list[Fault]:
@@ -121,22 +171,3 @@ def _unproven_fault(proof: LayerProof) -> Fault:
         "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear, "
         "or pass allow_unproven=True (--allow-unproven)",
     )
-
-
-def _self_test(network: Network, model: nn.Module) -> None:
-    """Compares random inputs with the trained model, spikes and membranes: catches what no rule can foresee."""
-    rng = np.random.default_rng(0)
-    spec, short = network.input, dataclasses.replace(network, steps=min(network.steps, _SELF_TEST_STEPS))
-    direct = spec.encoding == "direct"
-    for batch in _SELF_TEST_BATCHES:
-        lead = (batch,) if direct else (short.steps, batch)
-        inputs = rng.integers(spec.low, spec.high + 1, lead + spec.shape)
-        with torch.no_grad():
-            real = torch.from_numpy((inputs * spec.step).astype(np.float32))
-            traces = run_model(model, real, short.steps, direct=direct)
-        result = simulate(short, inputs, trace=True)
-        for neuron, layer, trace in zip(network.neurons, result.trace or (), traces_of(network, traces), strict=True):
-            spikes, membranes = torch.stack(trace.spikes).numpy(), torch.stack(trace.membranes).numpy()
-            wrong, where = compare_torch(neuron, layer, slice(None), spikes, membranes)
-            if wrong:
-                raise InternalError(f"the integers differ from the trained model at {where}; please report this")

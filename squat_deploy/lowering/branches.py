@@ -12,10 +12,19 @@ from torch import nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.joins import Add, Concat, Pool2d, PoolKind
-from squat_deploy.lowering.current import EXACT_LIMIT, ROUNDING, Current
+from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.options import plain_function
 from squat_deploy.lowering.program import Call
+from squat_deploy.lowering.rounding import (
+    EXACT_LIMIT,
+    Floats,
+    addition_error,
+    average_error,
+    lowest_bit,
+    powers_of_two,
+    sums_exactly,
+)
 from squat_deploy.lowering.walk import Currents, Integers, Shape, Value, Walk, plain_name
-from squat_deploy.lowering.weights import lowest_bit, powers_of_two
 
 FunctionHandler = Callable[[Walk, Call, Sequence[Value]], Value | None]
 _POOL_OPTIONS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "count_include_pad", "divisor_override")
@@ -56,7 +65,11 @@ def _pool(walk: Walk, name: str, kind: PoolKind, given: Mapping[str, Any], value
         got, hint = "count_include_pad=False", "use count_include_pad=True or padding=0"
         walk.fault(name, "every window has one divisor", got, hint)
         return None
-    return _average(walk, name, layer, value, int(options.get("divisor_override", math.prod(kernel))))
+    divisor = int(options.get("divisor_override", math.prod(kernel)))
+    if not 1 <= divisor < EXACT_LIMIT:
+        walk.fault(name, f"the divisor of an average is 1 to {EXACT_LIMIT - 1}", divisor, "use divisor_override=None")
+        return None
+    return _average(walk, name, layer, value, divisor)
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:
@@ -66,47 +79,55 @@ def _pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _average(walk: Walk, name: str, layer: Pool2d, value: Value, divisor: int) -> Value | None:
-    result = _pooled(walk, layer, value, divisor)
-    if isinstance(result, Integers):
-        return result
-    if not value_on_grid(result) or divisor & (divisor - 1) or not _adds_exactly(walk, result):
-        got = f"a divisor of {divisor} and currents by the rule '{result.current.rule}'"
-        hint = "pool the spikes, or use power-of-two scales and windows of 2, 4, 8 ... inputs"
-        walk.fault(name, "averages of currents must be exact in float32", got, hint)
-        return None
-    return result
+    if isinstance(value, Integers) or (not divisor & (divisor - 1) and _pools_exactly(walk, layer, value)):
+        return _pooled(walk, layer, value, divisor)
+    got = f"a divisor of {divisor} and currents by the rule '{value.current.rule}'"
+    hint = "pool the spikes, or use power-of-two scales and windows of 2, 4, 8 ... inputs"
+    walk.fault(name, "averages of currents must be exact in float32", got, hint)
+    return None
 
 
 def _pooled(walk: Walk, layer: Pool2d, value: Value, divisor: int) -> Value:
     source = walk.add(layer, value.source)
     if isinstance(value, Integers):
-        exact = value.exact and divisor & (divisor - 1) == 0
-        return Integers(source, layer.output_shape, value.unit / divisor, exact)
+        error, largest = value.error, walk.largest_at(value.source)
+        if layer.kind == "sum":
+            error = average_error(math.prod(layer.kernel), divisor, largest, value.unit, value.error)
+        return Integers(source, layer.output_shape, value.unit / divisor, error)
     current = value.current.select(layer.first_inputs())
     if layer.kind == "sum":
         inside = layer.apply(np.ones((1, layer.input_sizes[0]), dtype=np.int64))[0]
         current = replace(current, unit=current.unit / divisor, bias=current.bias * inside / divisor)
+    else:  # any of the window may be the largest
+        current = replace(current, sum_error=layer.apply(value.current.sum_error[None])[0])
     return Currents(source, layer.output_shape, current)
 
 
-def value_on_grid(value: Currents) -> bool:
-    """Whether every current is exactly integer times power of two plus bias."""
-    return value.current.on_grid and powers_of_two(value.current.unit)
+def _pools_exactly(walk: Walk, layer: Pool2d, value: Currents) -> bool:
+    """Whether float32 sums of the currents of a window are exact in any order."""
+    current = value.current
+    if not current.on_grid or not powers_of_two(current.unit):
+        return False
+    grid = layer.windows(_grid(current)[None], np.inf).min(axis=(4, 5)).reshape(-1)
+    return sums_exactly(layer.apply(_magnitude(walk, value.source, current)[None])[0], grid)
 
 
-def _adds_exactly(walk: Walk, value: Currents) -> bool:
-    """Whether float32 sums of these magnitudes are exact in any order."""
-    low, high = walk.range_at(value.source)
-    largest = np.maximum(np.abs(low), np.abs(high)) * value.current.unit + np.abs(value.current.bias)
-    grid = np.minimum(value.current.unit, lowest_bit(value.current.bias))
-    return bool((largest / grid < EXACT_LIMIT).all())
+def _grid(current: Current) -> Floats:
+    """What every current `integer * unit + bias` is a multiple of, (N,); units are powers of two."""
+    return np.minimum(current.unit, lowest_bit(current.bias))
+
+
+def _magnitude(walk: Walk, source: int, current: Current) -> Floats:
+    """Largest magnitudes of sum and bias together, (N,)."""
+    low, high = walk.range_at(source)
+    return np.maximum(np.abs(low), np.abs(high)) * current.unit + np.abs(current.bias)
 
 
 def as_currents(walk: Walk, name: str, value: Value) -> Currents | None:
     """Integers as the currents that they are worth."""
     if isinstance(value, Currents):
         return value
-    if not value.exact or not powers_of_two(np.array([value.unit])):
+    if value.error or not powers_of_two(np.array([value.unit])):
         hint = "use windows of 2, 4, 8 ... inputs, or put synapses in between"
         walk.fault(name, "values that are no synaptic sums are multiples of a power of two", value.unit, hint)
         return None
@@ -148,13 +169,14 @@ def add_branches(walk: Walk, label: str, values: Sequence[Value]) -> Value | Non
 
 def _added(walk: Walk, source: int, unit: float, first: Current, second: Current) -> Current:
     """The current of a sum of branches, with the error of one more addition where that rounds."""
-    low, high = walk.range_at(source)
+    size = len(walk.range_at(source)[0])
     error = first.sum_error + second.sum_error
-    current = replace(Current.exact(low.size, unit), bias=first.bias + second.bias)
-    largest = np.maximum(np.abs(low), np.abs(high)) * unit + np.abs(current.bias)
-    if not error.any() and (largest / np.minimum(unit, lowest_bit(current.bias)) < EXACT_LIMIT).all():
+    current = replace(Current.exact(size, unit), bias=first.bias + second.bias)
+    magnitude = _magnitude(walk, source, current)
+    grid = np.minimum(_grid(first), _grid(second))
+    if not error.any() and sums_exactly(magnitude, grid):
         return current
-    return replace(current, rule="error bound", sum_error=error + 2 * ROUNDING * (largest + error))
+    return replace(current, rule="error bound", sum_error=addition_error(error, magnitude))
 
 
 def _is_linear(value: Currents) -> bool:
@@ -182,8 +204,8 @@ def _concat(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
     shape: Shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
     layer = Concat(_name(walk, "concat"), tuple(math.prod(size) for size in shapes))
     spikes = [value for value in values if isinstance(value, Integers)]
-    if len(spikes) == len(values) and len({(value.unit, value.exact) for value in spikes}) == 1:
-        return Integers(walk.add(layer, *source), shape, spikes[0].unit, spikes[0].exact)
+    if len(spikes) == len(values) and len({value.unit for value in spikes}) == 1:
+        return Integers(walk.add(layer, *source), shape, spikes[0].unit, max(value.error for value in spikes))
     branches = [as_currents(walk, call.label, value) for value in values]
     if None in branches:
         return None
@@ -202,7 +224,8 @@ def _concat(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
 def _reshape(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
     """The same values in the same order; only the batch axis must stay."""
     if call.shape is None or math.prod(call.shape) != math.prod(values[0].shape):
-        walk.fault(call.label, "a reshape keeps the batch axis", call.shape, "use x.flatten(1)")
+        got = "the batch in another axis" if call.shape is None else call.shape
+        walk.fault(call.label, "a reshape keeps the batch axis", got, "use x.flatten(1)")
         return None
     return replace(values[0], shape=call.shape)
 
@@ -216,7 +239,7 @@ def _function_average_pool(walk: Walk, call: Call, values: Sequence[Value]) -> V
 
 
 def _dropout(walk: Walk, call: Call, values: Sequence[Value]) -> Value | None:
-    if call.options.get("training", True):
+    if call.options.get("training", call.options.get("train", True)):
         hint = "use nn.Dropout, or F.dropout(..., training=self.training)"
         walk.fault(call.label, "dropout rests after training", "training=True", hint)
         return None
@@ -239,9 +262,8 @@ FUNCTIONS: dict[str, FunctionHandler] = {
     "dropout": _dropout,
     "dropout2d": _dropout,
 }
-_SAME = {"concat": "cat", "concatenate": "cat", "__add__": "add", "__radd__": "add", "__iadd__": "add", "add_": "add"}
 
 
 def function_handler(name: str) -> FunctionHandler | None:
     """The handler of a torch function by its name, or None."""
-    return FUNCTIONS.get(_SAME.get(name, name))
+    return FUNCTIONS.get(plain_function(name))

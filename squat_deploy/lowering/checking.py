@@ -7,14 +7,16 @@ from typing import Literal
 
 from torch import nn
 
+from squat_deploy.certificate import LayerProof
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.lowering.api import stale_tables
-from squat_deploy.lowering.extract import extract_layer
+from squat_deploy.lowering.api import built, extracted, walked
+from squat_deploy.lowering.environment import read_environment, refuse_environment
 from squat_deploy.lowering.program import Call, Program
-from squat_deploy.lowering.walk import PendingNeuron, Walk
-from squat_deploy.lowering.walking import program_of, walk_calls
-from squat_deploy.network import InputSpec
-from squat_deploy.training.copying import frozen_copy
+from squat_deploy.lowering.selftest import self_test
+from squat_deploy.lowering.walk import PendingNeuron, Walk, plain_name
+from squat_deploy.lowering.walking import finished
+from squat_deploy.network import InputSpec, Neuron
+from squat_deploy.training.copying import undisturbed
 
 Verdict = Literal["supported", "proven", "not proven", "refused"]
 
@@ -37,20 +39,37 @@ class CheckedLayer:
 def check(model: nn.Module, spec: InputSpec, steps: int) -> tuple[CheckedLayer, ...]:
     """Every layer of a model in the order in which they run, with what `lower` would say of it.
 
-    The model is not changed. Raises: ConfigError where its loop has another number of steps.
+    What is refused in no layer is also run against the model itself, as `lower` does. The model is not changed.
+    Raises: ConfigError where its loop has another number of steps.
     """
-    stale = stale_tables(model)
-    copy = frozen_copy(model)
-    try:
-        program = program_of(copy, spec, steps)
-    except LoweringError as error:
-        return _refused((*stale, *error.faults), set())
-    walk = walk_calls(copy, program, spec)
-    walk.faults += stale
-    rows = [
-        row for call in program.calls() if call.kind in ("module", "function") for row in _rows(walk, program, call)
-    ]
-    return (*rows, *_refused(walk.faults, {row.layer for row in rows}))
+    with undisturbed():
+        try:
+            refuse_environment(read_environment())
+            pristine, program, walk = walked(model, spec, steps)
+        except LoweringError as error:
+            return _refused(error.faults, set())
+        done = finished(walk)
+        before = len(walk.faults)
+        found = extracted(done)
+        proofs = {
+            id(x.module): found[i] for i, x in enumerate(done.layers) if i in found and isinstance(x, PendingNeuron)
+        }
+        calls = [call for call in program.calls() if call.kind in ("module", "function")]
+        rows = [row for call in calls for row in _rows(done, walk.faults[before:], proofs, program, call)]
+        if walk.faults:
+            return (*rows, *_refused(walk.faults, {row.layer for row in rows}))
+        try:
+            self_test(built(done, found, steps), pristine, program)
+        except LoweringError as error:
+            return _told_apart(rows, error.faults)
+    return tuple(rows)
+
+
+def _told_apart(rows: list[CheckedLayer], faults: tuple[Fault, ...]) -> tuple[CheckedLayer, ...]:
+    """The rows, those of refused layers replaced."""
+    named = {fault.layer: fault for fault in faults}
+    kept = [row for row in rows if plain_name(row.layer) not in named]
+    return (*kept, *_refused(faults, set()))
 
 
 def _refused(faults: tuple[Fault, ...] | list[Fault], told: set[str]) -> tuple[CheckedLayer, ...]:
@@ -61,24 +80,27 @@ def _refused(faults: tuple[Fault, ...] | list[Fault], told: set[str]) -> tuple[C
     )
 
 
-def _rows(walk: Walk, program: Program, call: Call) -> tuple[CheckedLayer, ...]:
+def _rows(
+    walk: Walk, later: list[Fault], proofs: dict[int, tuple[Neuron, LayerProof]], program: Program, call: Call
+) -> tuple[CheckedLayer, ...]:
+    """What becomes of one call; `later`: faults of extraction."""
     faults = [fault for fault in walk.faults if fault.layer == call.label]
     if faults:
         return _refused(faults, set())
-    pending = next((x for x in walk.layers if isinstance(x, PendingNeuron) and x.module is call.module), None)
-    if pending is None:
-        if any(call is neurons for neurons in program.neurons):
-            return (CheckedLayer(call.label, "supported", "not proven yet: a layer before it is refused"),)
+    if not any(call is neurons for neurons in program.neurons):
         return (CheckedLayer(call.label, "supported", "integers"),)
-    try:
-        result = extract_layer(pending)
-    except LoweringError as error:
-        return _refused(error.faults, set())
-    if isinstance(result, Fault):
-        return _refused([result], set())
-    neuron, proof = result
+    if id(call.module) in proofs:
+        return (_proven_row(call.label, *proofs[id(call.module)]),)
+    if faults := [fault for fault in later if fault.layer == plain_name(call.label)]:
+        return _refused(faults, set())
+    if any(isinstance(x, PendingNeuron) and x.module is call.module for x in walk.layers) or not walk.faults:
+        return (CheckedLayer(call.label, "supported", "left out: nothing that is returned comes from it"),)
+    return (CheckedLayer(call.label, "supported", "not proven yet: a layer before it is refused"),)
+
+
+def _proven_row(label: str, neuron: Neuron, proof: LayerProof) -> CheckedLayer:
     size = f"{neuron.states} states, {neuron.level_count} levels, {len(neuron.thresholds)} tables"
     if proof.proven:
-        return (CheckedLayer(call.label, "proven", f"{proof.rule}; {size}"),)
+        return CheckedLayer(label, "proven", f"{proof.rule}; {size}")
     why = f"{proof.rule}: {proof.at_risk} (state, sum) combinations could round across a decision; {size}"
-    return (CheckedLayer(call.label, "not proven", why, "use power-of-two weight scales or IntThenScaleLinear"),)
+    return CheckedLayer(label, "not proven", why, "use power-of-two weight scales or IntThenScaleLinear")

@@ -1,8 +1,7 @@
 """The input current of a neuron as the trained model computes it from the integer synaptic sum, and how surely.
 
 `Current.values` runs the trained float32 arithmetic on exact integers; `Current.error` bounds by how much the model's
-own float32 result can differ, whatever the batch size, thread count or BLAS (Higham, Accuracy and Stability of
-Numerical Algorithms, section 3.1: any order of summation).
+own float32 result can differ, by the rules of `rounding.py`.
 """
 
 from __future__ import annotations
@@ -16,13 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from squat_deploy.lowering.rounding import Floats, norm_error, scaled_error
 from squat_deploy.network import IntArray
 
-ROUNDING = 2.0**-24  # half a unit in the last place of float32, relative
-EXACT_LIMIT = 2**24  # integers up to here are exact in float32
-_BATCH_NORM_ROUNDINGS = 4  # multiply, add, and the two constants behind them; fused or not
-
-Floats = NDArray[np.float64]
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
@@ -95,26 +90,25 @@ class Current:
         """Bound of |the model's current - values|, shape (M,)."""
         error = np.full(sums.shape, self.sum_error[neuron])
         if self.scale is not None and self.sum_error[neuron]:  # one multiply and one add on an inexact sum
-            scale = abs(self.scale[neuron])
-            size = np.abs(sums * self.unit[neuron]) + error
-            error = error * scale + 3 * ROUNDING * (size * scale + abs(self.bias[neuron]))
+            size = np.abs(sums * self.unit[neuron])
+            error = scaled_error(error, size, self.scale[neuron], self.bias[neuron])
         if self.norm is None:
             return error
         norm = self._norm_of(neuron)
         mean, variance = float(norm.running_mean[0]), float(norm.running_var[0])  # type: ignore[index]
         slope = (1.0 if norm.weight is None else float(norm.weight[0])) / np.sqrt(variance + norm.eps)
         shift = 0.0 if norm.bias is None else float(norm.bias[0])
-        linear = self._linear(neuron, sums).astype(np.float64)
-        size = np.abs(linear * slope) + abs(mean * slope) + abs(shift)
-        return np.asarray(abs(slope) * error + _BATCH_NORM_ROUNDINGS * ROUNDING * size)
+        size = np.abs(self._linear(neuron, sums).astype(np.float64))
+        return norm_error(error, size, float(slope), mean, shift)
 
     def _linear(self, neuron: int, sums: IntArray) -> NDArray[np.float32]:
         signed = -sums if self.flipped is not None and self.flipped[neuron] else sums
-        if self.scale is None:
-            return (signed * self.unit[neuron] + self.bias[neuron]).astype(np.float32)
-        exact = (signed * self.unit[neuron]).astype(np.float32)
-        scaled = exact * np.float32(self.scale[neuron])
-        return scaled + np.float32(self.bias[neuron])
+        with np.errstate(over="ignore"):  # infinite currents are refused, as all that are too large
+            if self.scale is None:
+                return (signed * self.unit[neuron] + self.bias[neuron]).astype(np.float32)
+            exact = (signed * self.unit[neuron]).astype(np.float32)
+            scaled = exact * np.float32(self.scale[neuron])
+            return scaled + np.float32(self.bias[neuron])
 
     def _norm_of(self, neuron: int) -> nn.BatchNorm1d:
         """The trained norm restricted to one channel."""
@@ -129,12 +123,3 @@ class Current:
     def _channel(self, neuron: int) -> int:
         assert self.channel is not None
         return int(self.channel[neuron])
-
-
-def sum_error_bound(terms: int, magnitude: Floats) -> Floats:
-    """Error of a float32 sum of `terms` products in any order: n u / (1 - n u) times the sum of magnitudes.
-
-    One rounding a product is counted for the product and one for the weight itself (`fl(int * scale)`).
-    """
-    factor = (terms + 2) * ROUNDING
-    return magnitude * factor / (1 - factor)

@@ -129,7 +129,8 @@ def _range_fault(layer: PendingNeuron, limit: float) -> Fault | None:
     """The nearest-level rule is monotone only where |u| stays far below 2**23 gaps of the table."""
     levels = layer.quantizer.levels.numpy()
     threshold = float(torch.as_tensor(layer.module.threshold).detach().abs().max())
-    largest = limit * layer.gain + layer.state_count * float(np.abs(levels).max()) + 2 * threshold
+    kept = layer.leak * layer.state_count * float(np.abs(levels).max())
+    largest = limit * layer.gain + kept + 2 * threshold
     if largest < safe_magnitude(levels):
         return None
     return Fault(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from torch import Tensor, nn
+import numpy as np
+from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.options import read_options
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.quantizers import InputQuantizer
-from squat_deploy.training.neurons import kind_of
+from squat_deploy.training.neurons import NEURONS
+
+_FIRST = "every time step makes the same calls"
+_WHOLE = (slice(None), Ellipsis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,108 +24,138 @@ class Event:
     """One recorded call.
 
     Attributes:
-        function: name of the function, or "module", "state" (a further result of a neuron call), "input".
-        inputs: events, or tensors that were there before.
+        function: name of the function, or "module", "state" (a further result of a neuron call), "input", "zeros" and
+            "a constant" (what was there before).
+        inputs: the events whose values it took.
+        options: what else it was given, by name.
         shape: of the result, batch included.
         place: of a neuron call: the time step.
     """
 
     label: str
     function: str
-    inputs: tuple[Event | Tensor, ...]
+    inputs: tuple[Event, ...]
     options: dict[str, Any]
     shape: tuple[int, ...]
     module: nn.Module | None = None
     place: int = 0
 
+    def forget(self) -> None:
+        """Drops what it was made of, which no later step may ask for: long sequences would keep all of it."""
+        object.__setattr__(self, "inputs", ())
 
-def fold(
-    neurons: Sequence[Event],
-    states: dict[int, list[list[Tensor | None]]],
-    root: Event,
-    outputs: Sequence[Event],
-    *,
-    stepwise: bool,
-) -> Program:
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """One time step: what entered, its neuron calls in order, what the model returned (nothing before a loop's end)."""
+
+    root: Event
+    neurons: Sequence[Event]
+    outputs: Sequence[Event]
+
+
+def steps_of(root: Event, neurons: Sequence[Event], outputs: Sequence[Event]) -> list[Recorded]:
+    """The steps of a model that loops over time itself.
+
+    Raises: LoweringError where neurons do not run equally often.
+    """
+    counts = {id(event.module): event.place + 1 for event in neurons}
+    first = counts[id(neurons[0].module)] if neurons else 0
+    for event in neurons:
+        if counts[id(event.module)] != first:
+            got = f"{counts[id(event.module)]} calls, where {neurons[0].label} has {first}"
+            raise _once(event, got)
+    by_step = [[event for event in neurons if event.place == step] for step in range(first)]
+    return [Recorded(root, events, outputs if number == first - 1 else ()) for number, events in enumerate(by_step)]
+
+
+def _once(event: Event, got: str) -> LoweringError:
+    hint = "call every neuron module once a step; make a second one where two are needed"
+    return _fault(event.label, "every neuron runs once a time step", got, hint)
+
+
+def fold(steps: Iterable[Recorded], *, stepwise: bool) -> Program:
     """The program of one step.
 
     Args:
-        neurons: all neuron calls in order; states: spikes and states that each left behind, by id of the module.
-        root: what entered; outputs: what the model returned.
+        steps: may be recorded as they are asked for; none is kept.
         stepwise: whether the model itself takes its input apart into time steps.
 
     Raises: LoweringError where a step differs from the others, or looks further back than one step.
     """
-    if not neurons:
+    template: list[Call] = []
+    result: nn.Module | None = None
+    for number, step in enumerate(steps):
+        calls = _Step(number, step.root, stepwise).neurons(step.neurons)
+        if number > 1:
+            _check_same(template, calls, number, 1)
+        elif number == 1:
+            _check_same(calls, template, 0, 1)
+        if number < 2:
+            template = calls
+        last = _result(calls, step.outputs)
+        if result is not None and last is not result:
+            got = f"step {number} returns other spikes than the steps before"
+            raise _fault("output", _FIRST, got, "return the same spikes in every step")
+        result = last
+        for event in step.neurons:
+            event.forget()
+    if not template:
         return Program((), Call("input", "input"))
-    order = list({id(event.module): event for event in neurons})
-    counts = {module: len(states[module]) for module in order}
-    if len(set(counts.values())) != 1:
-        event = next(event for event in neurons if counts[id(event.module)] != counts[order[0]])
-        got = f"{counts[id(event.module)]} calls, where {neurons[0].label} has {counts[order[0]]}"
-        hint = "call every neuron module once a step; make a second one where two are needed"
-        raise _fault(event.label, "every neuron runs once a time step", got, hint)
-    by_step = [[event for event in neurons if event.place == step] for step in range(counts[order[0]])]
-    built = [_Step(number, root, states, stepwise).neurons(events) for number, events in enumerate(by_step)]
-    template = built[min(1, len(built) - 1)]
-    for number, calls in enumerate(built):
-        for ours, theirs in zip(template, calls, strict=True):
-            if not _same(ours, theirs):
-                got = f"step {number} computes something else than step {min(1, len(built) - 1)}"
-                raise _fault(
-                    ours.label, "every time step makes the same calls", got, "move what differs out of forward"
-                )
-    return Program(tuple(template), _result(template, outputs))
+    end = next((call for call in reversed(template) if call.module is result), template[-1])
+    return Program(tuple(template), end)
 
 
-def _result(template: list[Call], outputs: Sequence[Event]) -> Call:
+def _check_same(template: list[Call], calls: list[Call], number: int, other: int) -> None:
+    got = f"step {number} computes something else than step {other}"
+    known: Compared = {}
+    first = next(
+        (ours for ours, theirs in zip(template, calls, strict=False) if not same_call(ours, theirs, known)), None
+    )
+    if first is None and len(template) != len(calls):
+        first = max(template, calls, key=len)[min(len(template), len(calls))]
+    if first is not None:
+        raise _fault(first.label, _FIRST, got, "move what differs out of forward")
+
+
+def _result(calls: list[Call], outputs: Sequence[Event]) -> nn.Module | None:
     """The last neurons whose spikes or membranes are returned."""
+    modules = {id(call.module) for call in calls}
     seen: set[int] = set()
     found: set[int] = set()
-    open_ends: list[Event | Tensor] = list(outputs)
+    open_ends: list[Event] = list(outputs)
     while open_ends:
         event = open_ends.pop()
-        if isinstance(event, Tensor) or id(event) in seen:
+        if id(event) in seen:
             continue
         seen.add(id(event))
-        if event.function == "module" and any(call.module is event.module for call in template):
+        if event.function == "module" and id(event.module) in modules:
             found.add(id(event.module))
         else:
             open_ends += event.inputs
-    return next((call for call in reversed(template) if id(call.module) in found), template[-1])
+    return next((call.module for call in reversed(calls) if id(call.module) in found), None)
 
 
 class _Step:
     """Events of one time step as calls."""
 
-    def __init__(self, number: int, root: Event, states: dict[int, list[list[Tensor | None]]], stepwise: bool) -> None:
-        self.number, self.root, self.states, self.stepwise = number, root, states, stepwise
+    def __init__(self, number: int, root: Event, stepwise: bool) -> None:
+        self.number, self.root, self.stepwise = number, root, stepwise
         self.made: dict[int, Call] = {}
+        self.at = "input"  # the neurons whose current is followed
 
     def neurons(self, events: Sequence[Event]) -> list[Call]:
+        ran: set[int] = set()
         for event in events:
-            self._check_states(event)
+            if id(event.module) in ran:
+                raise _once(event, "several calls in one step")
+            ran.add(id(event.module))
+            self.at = event.label
             current = self._call(event.inputs[0])
             self.made[id(event)] = Call("module", event.label, (current,), event.module, shape=event.shape[1:])
         return [self.made[id(event)] for event in events]
 
-    def _check_states(self, event: Event) -> None:
-        """What is given as states (and last spikes) must be what the same neurons left one step before."""
-        assert event.module is not None
-        for part, given in zip(kind_of(event.module).given, event.inputs[1:], strict=False):
-            if isinstance(given, Tensor):
-                before = self.states[id(event.module)][self.number - 1][part] if self.number else None
-                fits = given is before or (self.number == 0 and not given.any())
-            else:
-                same = given.module is event.module and given.options.get("part", 0) == part
-                fits = same and given.function in ("state", "module") and given.place == self.number - 1
-            if not fits:
-                hint = "pass on what the same neurons returned one step before, zeros at first"
-                raise _fault(event.label, "neurons keep their own states", "another value as a state", hint)
-
-    def _call(self, event: Event | Tensor) -> Call:
-        if isinstance(event, Tensor):
-            return Call("function", "constant", function="a constant" if event.any() else "zeros")
+    def _call(self, event: Event) -> Call:
         if id(event) not in self.made:
             self.made[id(event)] = self._made(event)
         return self.made[id(event)]
@@ -134,19 +169,30 @@ class _Step:
             return Call("module", grid.label, (self._input(event),), grid.module)
         if event is self.root:
             raise _fault("input", "each step takes its own inputs, x[step]", "all steps at once", "take x[step] first")
+        if event.function == "input":
+            got, hint = "inputs of another step", "let neurons carry what a step leaves to the next"
+            raise _fault(self.at, "each step takes its own inputs", got, hint)
         if event.function == "state":
             hint = "feed the next layer with spikes"
             raise _fault(event.label, "layers take spikes", "a membrane", hint)
-        if event.module is not None and id(event.module) in self.states:
+        if isinstance(event.module, NEURONS):
             return self._late(event)
+        if event.function in ("zeros", "a constant"):
+            return Call("function", event.label, function=event.function)
         kind = "module" if event.module is not None else "function"
         inputs = tuple(self._call(given) for given in event.inputs)
-        return Call(kind, event.label, inputs, event.module, event.function, event.options, event.shape[1:])  # type: ignore[arg-type]
+        options = read_options(event.function, event.options)
+        shape = event.shape[1:] if event.shape[:1] == self._batch() else None
+        return Call(kind, event.label, inputs, event.module, event.function, options, shape)  # type: ignore[arg-type]
+
+    def _batch(self) -> tuple[int, ...]:
+        return self.root.shape[1:2] if self.stepwise else self.root.shape[:1]
 
     def _input(self, event: Event) -> Call:
         index = event.options["index"]
-        first = index[0] if isinstance(index, tuple) else index
-        if first != self.number or (isinstance(index, tuple) and any(part != slice(None) for part in index[1:])):
+        first, *rest = index if isinstance(index, tuple) else (index,)
+        counts = isinstance(first, int | np.integer) and not isinstance(first, bool) and first == self.number
+        if not counts or any(not any(part is whole or part == whole for whole in _WHOLE) for part in rest):
             got = f"x[{index}] in step {self.number}"
             hint = "declare inputs as (steps, batch, ...) and take x[step]"
             raise _fault(event.label, "each step takes its own inputs, x[step]", got, hint)
@@ -163,8 +209,7 @@ class _Step:
 def _grid_of(event: Event, root: Event) -> Event | None:
     """The input quantizer of all steps at once, behind which a step takes its own."""
     source = event.inputs[0]
-    whole = isinstance(source, Event) and isinstance(source.module, InputQuantizer) and source.inputs == (root,)
-    return source if whole and isinstance(source, Event) else None
+    return source if isinstance(source.module, InputQuantizer) and source.inputs == (root,) else None
 
 
 def _is_late(call: Call) -> bool:
@@ -172,20 +217,43 @@ def _is_late(call: Call) -> bool:
     return call.kind == "late" or (call.kind == "function" and bool(call.inputs) and all(map(_is_late, call.inputs)))
 
 
-def _same(ours: Call, theirs: Call) -> bool:
-    """Whether two steps compute the same; in the first one zeros stand for spikes of the step before."""
+Compared: TypeAlias = dict[tuple[int, int], bool]
+
+
+def same_call(ours: Call, theirs: Call, known: Compared) -> bool:
+    """Whether two steps compute the same; in the first one zeros stand for spikes of the step before.
+
+    Args:
+        known: what was found of other calls of these steps: branches meet again.
+    """
+    pair = id(ours), id(theirs)
+    if pair not in known:
+        known[pair] = _compared(ours, theirs, known)
+    return known[pair]
+
+
+def _compared(ours: Call, theirs: Call, known: Compared) -> bool:
     if theirs.function == "zeros" and _is_late(ours):
         return True
-    if (ours.kind, ours.label, ours.function, ours.module) != (
-        theirs.kind,
-        theirs.label,
-        theirs.function,
-        theirs.module,
-    ) or ours.options != theirs.options:
+    if (ours.kind, ours.label, ours.function, ours.shape) != (theirs.kind, theirs.label, theirs.function, theirs.shape):
+        return False
+    if not _same_module(ours.module, theirs.module) or ours.options != theirs.options:
         return False
     if len(ours.inputs) != len(theirs.inputs):
         return False
-    return all(_same(a, b) for a, b in zip(ours.inputs, theirs.inputs, strict=True))
+    return all(same_call(a, b, known) for a, b in zip(ours.inputs, theirs.inputs, strict=True))
+
+
+def _same_module(ours: nn.Module | None, theirs: nn.Module | None) -> bool:
+    """One module, or two of a kind that were made in forward and have nothing but options."""
+    if ours is theirs or ours is None or theirs is None:
+        return ours is theirs
+    if type(ours) is not type(theirs) or any(
+        module.state_dict() or isinstance(module, NEURONS) for module in (ours, theirs)
+    ):
+        return False
+    own, other = ({k: v for k, v in vars(module).items() if k[0] != "_"} for module in (ours, theirs))
+    return own == other
 
 
 def _fault(where: str, rule: str, got: str, hint: str) -> LoweringError:

@@ -22,6 +22,7 @@ from squat_deploy.errors import ConfigError
 from squat_deploy.joins import Add
 from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
 from squat_deploy.lowering.hints import hint_for
+from squat_deploy.lowering.options import module_faults
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.walk import Branches, Currents, Integers, PendingNeuron, Value, Walk, plain_name
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
@@ -46,10 +47,24 @@ def handle(walk: Walk, call: Call, module: nn.Module, value: Value | None) -> Va
         walk.fault(call.label, "every weight must be finite", got, "retrain or repair it")
         return None
     handler = HANDLERS.get(type(module))
+    if _is_training(module):
+        hint = "let model.eval() reach it, and do not call train() in forward"
+        walk.fault(call.label, "layers are in evaluation mode", "training mode", hint)
+        return None
     if handler is None:
         walk.fault(call.label, "this type cannot be lowered", type(module).__name__, hint_for(module))
         return None
-    return handler(walk, call.label, module, value)
+    faults = module_faults(module)
+    for rule, got, hint in faults:
+        walk.fault(call.label, rule, got, hint)
+    result = handler(walk, call.label, module, value)
+    return None if faults else result
+
+
+def _is_training(module: nn.Module) -> bool:
+    """Whether a layer that computes something else while training is not in evaluation mode."""
+    same = (nn.Flatten, nn.Identity, nn.MaxPool2d, nn.AvgPool2d, InputQuantizer)  # may be made in forward
+    return type(module) not in same and any(part.training for part in module.modules())
 
 
 def _finite(value: object) -> bool:
@@ -73,10 +88,11 @@ def _input_quantizer(walk: Walk, name: str, module: nn.Module, value: Value | No
 
 def _flatten(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, nn.Flatten)
-    if (module.start_dim, module.end_dim) != (1, -1):
-        walk.fault(
-            name, "Flatten keeps the batch axis and no other", (module.start_dim, module.end_dim), "use nn.Flatten()"
-        )
+    axes = 2 if value is None else len(value.shape) + 1
+    ends = tuple(axis + axes if axis < 0 else axis for axis in (module.start_dim, module.end_dim))
+    if ends != (1, axes - 1) and (value is not None or module.start_dim != 1):
+        got, hint = (module.start_dim, module.end_dim), "use nn.Flatten()"
+        walk.fault(name, "Flatten keeps the batch axis and no other", got, hint)
     return None if value is None else replace(value, shape=(math.prod(value.shape),))
 
 
@@ -167,6 +183,7 @@ def _pending(
         quantizer=quantizer,
         parameter_index=index,
         gain=_gain(module),
+        leak=_leak(module),
         branches=branches,
     )
 
@@ -174,6 +191,13 @@ def _pending(
 def _gain(module: Any) -> float:
     """Bound of how much membrane one unit of current makes."""
     return float((module.time_step / module.C).abs().max()) * 1.01 if isinstance(module, snn.Lapicque) else 1.0
+
+
+def _leak(module: Any) -> float:
+    """Bound of the share of a state that is left after a step; other neurons clamp it to 0..1."""
+    if not isinstance(module, snn.Lapicque):
+        return 1.0
+    return max(1.0, float((1 - module.time_step / (module.R * module.C)).abs().max()) * 1.01)
 
 
 def _with_recurrence(
@@ -230,10 +254,13 @@ def _state_quantizer(walk: Walk, name: str, module: nn.Module) -> StateQuantizer
 
 def _neuron_faults(module: Any, shape: tuple[int, ...] | None) -> list[tuple[str, str, str]]:
     faults = []
-    if module.inhibition:
-        faults.append(("each neuron decides alone", "inhibition=True", "train with inhibition=False"))
-    if isinstance(module, snn.Lapicque) and not bool((module.C > 0).all()):
-        faults.append(("the capacitance is positive", f"C down to {float(module.C.min()):g}", "use C > 0"))
+    if isinstance(module, snn.Lapicque):
+        values = {key: getattr(module, key) for key in ("R", "C", "time_step")}
+        faults += [
+            (f"{key} is positive", f"{key} down to {float(value.min()):g}", f"use {key} > 0")
+            for key, value in values.items()
+            if not bool((value > 0).all())
+        ]
     if isinstance(module, snn.RSynaptic) and not module.reset_delay:
         faults.append(
             ("reset_delay=False acts", "an RSynaptic, where snnTorch 1.0.0 ignores it", "use reset_delay=True")

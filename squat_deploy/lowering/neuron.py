@@ -166,8 +166,10 @@ def extract_machine(probe: NeuronProbe, limit: float) -> NeuronMachine:
     successor = np.tile(np.arange(len(boundaries[0]) + 1) % len(states), (len(states), 1))
     levels, after = (np.concatenate(parts) for parts in zip(*reached, strict=True))
     np.put_along_axis(successor, levels, after, axis=1)
-    if not alone:
-        fire = (probe.levels.size - 1) * (len(rest) - 1) + max(fire, 1)
+    if fire == probe.levels.size:
+        fire = successor.shape[1]  # never
+    elif fire and not alone:
+        fire += (probe.levels.size - 1) * (len(rest) - 1)
     return NeuronMachine(np.array([*states], dtype=np.float32), np.stack(boundaries), successor, fire, initial)
 
 
@@ -192,8 +194,11 @@ def _joint_boundaries(probe: NeuronProbe, states: FloatArray, limit: np.float32,
     if len(probe.kind.states) == 1:
         return membrane
     others = np.concatenate([_bisect(probe, states, limit, d) for d in range(len(probe.kind.states) - 1)], axis=1)
-    first = membrane[:, fire - 1 : fire] if fire else np.full((len(states), 1), -np.inf, dtype=np.float32)
-    below, above = membrane[:, : max(fire - 1, 0)], membrane[:, fire:]
+    if not 0 < fire <= membrane.shape[1]:  # always or never: padded at the end, to the same width
+        padding = np.full(others.shape, np.inf, dtype=np.float32)
+        return np.concatenate([np.sort(np.concatenate([others, membrane], axis=1), axis=1), padding], axis=1)
+    first = membrane[:, fire - 1 : fire]
+    below, above = membrane[:, : fire - 1], membrane[:, fire:]
     early, late = np.where(others < first, others, -np.inf), np.where(others < first, np.inf, others)
     front = np.sort(np.concatenate([early, below], axis=1), axis=1)
     back = np.sort(np.concatenate([late, above], axis=1), axis=1)

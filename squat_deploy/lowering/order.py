@@ -7,12 +7,10 @@ import torch
 
 from squat_deploy.certificate import AtRisk
 from squat_deploy.levels import FloatArray
-from squat_deploy.lowering.current import ROUNDING
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe
+from squat_deploy.lowering.rounding import order_error
 from squat_deploy.lowering.walk import PendingNeuron
 from squat_deploy.network import IntArray
-
-_ROUNDINGS = 8  # of the membrane update, in either order
 
 
 def order_risks(
@@ -52,7 +50,7 @@ def order_slack(layer: PendingNeuron, index: int, machine: NeuronMachine) -> flo
         return 0.0
     threshold = float(torch.as_tensor(layer.module.threshold).detach().abs().max())
     size = 2 * _largest(layer, index) + float(np.abs(machine.states).sum(axis=1).max()) + threshold
-    return _ROUNDINGS * ROUNDING * size
+    return order_error(size)
 
 
 def _largest(layer: PendingNeuron, index: int) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from squat_deploy.agreement.returned import Returned
 from squat_deploy.training.neurons import NEURONS
 from squat_deploy.training.sequence import leaves
 
@@ -39,10 +40,21 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Every neuron call of a step, in the order in which they run, and the value that leaves the model."""
+    """One time step.
+
+    Attributes:
+        neurons: every neuron call, in the order in which they run.
+        result: the value that leaves the model.
+        returned: what is recognised of what the model returns, where it was run to find out.
+        looped: whether one call of the model runs all time steps.
+        draws: whether random numbers were drawn meanwhile.
+    """
 
     neurons: tuple[Call, ...]
     result: Call
+    returned: tuple[Returned, ...] = ()
+    looped: bool = False
+    draws: bool = False
 
     def calls(self) -> Iterator[Call]:
         """All calls, each after what it takes."""

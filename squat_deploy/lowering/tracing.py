@@ -1,15 +1,16 @@
-"""The program of a model whose forward is Python: it is run once on a small example, and every call is recorded.
+"""The program of a model whose forward is Python: it is run on small examples, and every call is recorded.
 
 Models come in two forms: `forward` is one time step, with the membranes inside the neurons, or `forward` holds the
-loop over the time steps. The loop is folded: each step must make the same calls as the one before.
+loop over the time steps. Every step must make the same calls as the one before, in batches of every size, and a
+sequence must leave the model as it found it: what is not in the record must not be able to matter.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
+import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,193 +18,214 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.errors import Fault, LoweringError, SquatError
-from squat_deploy.lowering.folding import Event, fold
-from squat_deploy.lowering.program import Program, label_of
+from squat_deploy.agreement.returned import Returned
+from squat_deploy.errors import SquatError
+from squat_deploy.lowering.effects import Contents, kept_by, random_states
+from squat_deploy.lowering.folding import Event, Recorded, fold, same_call, steps_of
+from squat_deploy.lowering.program import Program
+from squat_deploy.lowering.recorder import (
+    Recorder,
+    Traced,
+    check_registered,
+    fault,
+    is_leaf,
+    is_library,
+    layers_of,
+    marked,
+    users_line,
+)
+from squat_deploy.lowering.returned import recognised
+from squat_deploy.lowering.sizes import Asked
 from squat_deploy.network import InputSpec
-from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
-from squat_deploy.training.ptq import QuantizedInput
+from squat_deploy.training.neurons import NEURONS, own_instances, reset_neurons
 from squat_deploy.training.sequence import loops_over_time
 
-_BATCH = 3
-_LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
-_LOOKS_AT_DATA = frozenset(
-    ["__bool__", "__int__", "__float__", "__index__", "__array__", "__contains__", "item", "tolist", "numpy", "nonzero"]
-)
-_ARGUMENTS = {
-    "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
-    "avg_pool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
-    "dropout": ("p", "training", "inplace"),
-    "dropout2d": ("p", "training", "inplace"),
-    "cat": ("dim",),
-}
-
-
-class _Traced(torch.Tensor):
-    """A tensor that knows which event made it."""
-
-    event: Event
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        given = dict(kwargs or {})
-        name = func.__self__.__name__ if func.__name__ == "__get__" else func.__name__  # type: ignore[attr-defined]
-        if name in _LOOKS_AT_DATA:
-            hint = "let spikes and membranes flow through the layers, and decide by none of them"
-            raise _fault(users_line(), "no control flow depends on the data", f"{name} of a tensor", hint)
-        if name == "__setitem__" and isinstance(args[0], _Traced):
-            raise _fault(users_line(), "no value is changed in place", "an assignment to elements", "use torch.where")
-        if name == "__iter__":
-            return iter([args[0][index] for index in range(len(args[0]))])
-        plain_args, plain_given = _plain(args), _plain(given)
-        with torch._C.DisableTorchFunctionSubclass():
-            result = func(*plain_args, **plain_given)
-        if not _has_tensor(result):
-            return result
-        marked = _wrap(result, name, args, given)
-        if name.endswith("_") and not name.endswith("__") and isinstance(args[0], _Traced):
-            args[0].event = marked.event
-        return marked
-
-
-def _fault(where: str, rule: str, got: str, hint: str) -> LoweringError:
-    return LoweringError((Fault(where, rule, got, hint),))
-
-
-def _plain(value: Any) -> Any:
-    """The same without a record."""
-    if isinstance(value, _Traced):
-        return value.as_subclass(torch.Tensor)
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return type(value)(_plain(part) for part in value) if type(value) in (tuple, list) else value
-
-
-def _has_tensor(value: Any) -> bool:
-    return isinstance(value, Tensor) or (isinstance(value, tuple | list) and any(map(_has_tensor, value)))
-
-
-def _wrap(result: Any, name: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
-    """Records a function call, one event a resulting tensor."""
-    tensors = [part for arg in (*args, *given.values()) for part in (arg if isinstance(arg, tuple | list) else [arg])]
-    inputs = tuple(part.event if isinstance(part, _Traced) else part for part in tensors if isinstance(part, Tensor))
-    base = name.strip("_").removesuffix("_")
-    base = {"select": "getitem"}.get(base, base)
-    options = dict(zip(_ARGUMENTS.get(base, ()), args[1:], strict=False)) | given
-    if base == "getitem":
-        options = {"index": args[1]}
-    numbers = [arg for arg in args[1:] if isinstance(arg, int | float) and not isinstance(arg, bool)]
-    label = f"{base} at {users_line()}"
-    function = base if base not in ("add", "radd", "iadd") or not numbers else f"{base} with a number"
-
-    def one(tensor: Any, index: int | None = None) -> Any:
-        if not isinstance(tensor, Tensor):
-            return tensor
-        chosen = options if index is None else {**options, "index": index}
-        return _marked(tensor, Event(label, function, inputs, chosen, tuple(tensor.shape)))
-
-    if type(result) in (tuple, list):
-        return type(result)(one(part, index) for index, part in enumerate(result))
-    return one(result)
-
-
-def _marked(tensor: Tensor, event: Event) -> _Traced:
-    traced = tensor.as_subclass(_Traced)
-    traced.event = event
-    return traced
-
-
-def users_line() -> str:
-    """File and line of the innermost frame that belongs to none of the libraries."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_back is not None:
-        name = frame.f_globals.get("__name__", "").split(".")[0]
-        if name not in (*_LIBRARIES, "contextlib", "functools"):
-            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "model"
+_BATCH = 7
+_OTHER_BATCHES = (1, 4)
+_MAX_BATCHES = 24
+_FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
 
 @dataclass
-class _Recorder:
-    """What was called while the model ran."""
+class _Run:
+    """A copy of a model, ready to be recorded with one size of batch."""
 
-    names: dict[int, str]
-    neurons: list[Event] = field(default_factory=list)
-    states: dict[int, list[list[Tensor | None]]] = field(
-        default_factory=dict
-    )  # by module: spikes and states of each call
-    inside: bool = False  # a library's module, whose own parts are no calls of the user
+    model: nn.Module
+    spec: InputSpec
+    steps: int
+    looped: bool
+    recorder: Recorder
+    returned: tuple[Returned, ...] = ()  # what is recognised of the first call's result
 
-    def call(self, original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
-        """In place of `nn.Module.__call__`: libraries' modules are calls, the user's own are looked into."""
-        if self.inside or not _is_leaf(module):
-            return original(module, *args, **given)
-        self.inside = True
-        try:
-            result = original(module, *_plain(args), **_plain(given))
-        finally:
-            self.inside = False
-        traced = [arg for arg in (*args, *given.values()) if isinstance(arg, Tensor)]
-        label = label_of(self.names.get(id(module), "module"), module)
-        inputs = tuple(arg.event if isinstance(arg, _Traced) else arg for arg in traced)
-        first = result[0] if isinstance(result, tuple) else result
-        if not isinstance(module, NEURONS):
-            event = Event(label, "module", inputs, {}, tuple(first.shape), module)
-            return _marked(first, event) if first is result else (_marked(first, event), *result[1:])
-        place = len(self.states.setdefault(id(module), []))
-        event = Event(label, "module", inputs, {}, tuple(first.shape), module, place)
-        self.neurons.append(event)
-        names = ("spk", *kind_of(module).states)
-        self.states[id(module)].append([module._buffers.get(name, first) for name in names])
-        if not isinstance(result, tuple):
-            return _marked(result, event)
-        states = [
-            _marked(part, Event(label, "state", (event,), {"part": number}, tuple(part.shape), module, place))
-            for number, part in enumerate(result[1:], start=1)
-        ]
-        return (_marked(first, event), *states)
+    @property
+    def direct(self) -> bool:
+        return self.spec.encoding == "direct"
+
+    def sequence(self) -> Program:
+        """Records one sequence from rest."""
+        batch = self.recorder.asked.batch
+        inputs = _example(self.spec, self.steps, batch)
+        reset_neurons(self.model)
+        self.recorder.neurons, self.recorder.places, self.recorder.left = [], {}, {}
+        with torch.no_grad(), own_instances(self.model), _recording(self.recorder):
+            steps = self._looped_steps(inputs) if self.looped else self._single_steps(inputs)
+            program = fold(steps, stepwise=self.looped and not self.direct)
+        self.recorder.check_end({id(module): module for module in self.model.modules()})
+        reset_neurons(self.model)
+        return program
+
+    def _looped_steps(self, inputs: Tensor) -> list[Recorded]:
+        root, result = self._called(inputs)
+        return steps_of(root, self.recorder.neurons, _traced_parts(result))
+
+    def _single_steps(self, inputs: Tensor) -> Iterator[Recorded]:
+        for step in range(self.steps):
+            self.recorder.neurons = []
+            root, result = self._called(inputs if self.direct else inputs[step])
+            yield Recorded(root, self.recorder.neurons, _traced_parts(result))
+
+    def _called(self, entry: Tensor) -> tuple[Event, Any]:
+        root = Event("input", "input", (), {}, tuple(entry.shape))
+        result = ran(lambda: self.model(marked(entry.clone(), root)))
+        if self.recorder.traces is not None:
+            names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
+            self.returned = recognised(result, names, self.recorder.traces)
+            self.recorder.traces = None
+        return root, result
 
 
-def _is_leaf(module: nn.Module) -> bool:
-    """A module of a library, or of a class made from one: a subclass may override anything."""
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput)
-    bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
-    return any(base not in containers for base in bases)
+def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
+    """Runs copies of a model in eval mode on small examples and returns what one of its time steps does.
+
+    Raises: LoweringError where it cannot be run, decides by its data or the size of its batch, does not repeat itself,
+        or changes something that is not in its record.
+    """
+    looped = _loops(model, spec, steps)
+    run = _prepared(model, spec, steps, looped, _BATCH)
+    program = _settled(run)
+    done, waiting = {_BATCH}, set(_OTHER_BATCHES) | run.recorder.asked.others
+    few = steps if looped else min(steps, _FEW_STEPS)
+    while waiting:
+        batch = min(waiting)
+        if len(done) == _MAX_BATCHES:
+            got = f"comparisons with more than {_MAX_BATCHES} sizes"
+            raise fault("model", "nothing depends on the size of the batch", got, "compare it with nothing in forward")
+        run = _prepared(model, spec, few, looped, batch)
+        _check_same(program, run.sequence(), f"a batch of {batch} does something else than one of {_BATCH}")
+        done.add(batch)
+        waiting = (waiting | run.recorder.asked.others) - done
+    return program
+
+
+def _settled(run: _Run) -> Program:
+    """The program of a sequence that leaves the model as the next one finds it. Raises: LoweringError for others."""
+    before, drawn = kept_by(run.model, is_leaf), random_states()
+    program = run.sequence()
+    program = replace(program, returned=run.returned, looped=run.looped, draws=random_states() != drawn)
+    after = kept_by(run.model, is_leaf)
+    if after == before:
+        return program
+    _check_same(program, run.sequence(), "a second sequence does something else than the first")
+    changed = [key for key, value in kept_by(run.model, is_leaf).items() if after.get(key, run) != value]
+    if changed:
+        got, hint = f"{changed[0]} changes with every sequence", "keep counters and records outside the model"
+        raise fault(_line_of(run, changed[0]), "a sequence leaves the model as it was", got, hint)
+    return program
+
+
+def _line_of(run: _Run, key: str) -> str:
+    """Where an attribute was set, if that was seen."""
+    path, _, name = key.rpartition(".")
+    modules = dict(run.model.named_modules())
+    seen = run.recorder.set_at.get((id(modules.get(path)), name))
+    return seen or ("model" if " " in key else f"model.{key}")
+
+
+def _check_same(program: Program, other: Program, got: str) -> None:
+    known: dict[tuple[int, int], bool] = {}
+    pairs = list(zip((*program.neurons, program.result), (*other.neurons, other.result), strict=False))
+    first = next((ours for ours, theirs in pairs if not same_call(ours, theirs, known)), None)
+    if len(program.neurons) != len(other.neurons) or first is not None:
+        label = "model" if first is None else first.label
+        hint = "let forward do the same in every batch and every sequence"
+        raise fault(label, "every batch and every sequence makes the same calls", got, hint)
+
+
+def _prepared(model: nn.Module, spec: InputSpec, steps: int, looped: bool, batch: int) -> _Run:
+    memo: dict[int, Any] = {}
+    copied = copy.deepcopy(model, memo)
+    originals = {id(memo[id(module)]): module for module in model.modules()}
+    names = {id(module): name for name, module in copied.named_modules()}
+    recorder = Recorder(names, originals, Asked(batch))
+    recorder.kept = {id(module): Contents(module) for module in layers_of(copied)}
+    return _Run(copied, spec, steps, looped, recorder)
+
+
+def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
+    lead = (batch,) if spec.encoding == "direct" else (steps, batch)
+    values = np.random.default_rng(0).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
+    return torch.from_numpy((values * spec.step).astype(np.float32))
+
+
+def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
+    """Whether one call runs all steps, tried on a copy: what a first call changes is seen in the recording.
+
+    Raises: as `loops_over_time`, or LoweringError for layers out of reach.
+    """
+    copied = copy.deepcopy(model)
+    names = {id(module): name for name, module in copied.named_modules()}
+    shapes: dict[int, tuple[int, ...]] = {}
+
+    def call(original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
+        if is_leaf(module):
+            check_registered(names, module)
+        if type(module) in NEURONS and args and isinstance(args[0], Tensor):
+            size = tuple(args[0].shape[1:])
+            if shapes.setdefault(id(module), size) != size:
+                got = f"one module for layers of {shapes[id(module)]} and {size} neurons, at {users_line()}"
+                where = f"{names[id(module)]} ({type(module).__name__})"
+                raise fault(where, "neurons keep their own membranes", got, "make a second one for the other layer")
+        return original(module, *args, **given)
+
+    inputs = _example(spec, steps, _BATCH)
+    with own_instances(copied), _calls_go_to(call):
+        return bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=spec.encoding == "direct")))
 
 
 @contextlib.contextmanager
-def _recording(recorder: _Recorder) -> Iterator[None]:
+def _calls_go_to(call: Callable[..., Any]) -> Iterator[None]:
     original = nn.Module.__call__
-    nn.Module.__call__ = lambda module, *args, **given: recorder.call(original, module, *args, **given)  # type: ignore[method-assign]
+    nn.Module.__call__ = lambda module, *args, **given: call(original, module, *args, **given)  # type: ignore[method-assign]
     try:
         yield
     finally:
         nn.Module.__call__ = original  # type: ignore[method-assign]
 
 
-def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
-    """Runs a model in eval mode on a small example and returns what one of its time steps does.
+@contextlib.contextmanager
+def _recording(recorder: Recorder) -> Iterator[None]:
+    """Calls, and where attributes are set; `inference_mode` would keep torch from counting changes in place."""
+    setter, mode = nn.Module.__setattr__, torch.inference_mode
+    entered, left = mode.__enter__, mode.__exit__
 
-    Raises: LoweringError where it cannot be run, decides by its data, or does not repeat itself.
-    """
-    direct = spec.encoding == "direct"
-    lead = (_BATCH,) if direct else (steps, _BATCH)
-    values = np.random.default_rng(0).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
-    inputs = torch.from_numpy((values * spec.step).astype(np.float32))
-    looped = _ran(lambda: loops_over_time(model, inputs, steps, direct=direct))
-    entry = inputs if direct or looped else inputs[0]
-    recorder = _Recorder({id(module): name for name, module in model.named_modules()})
-    root = Event("input", "input", (), {}, tuple(entry.shape))
-    reset_neurons(model)
-    with torch.no_grad(), _recording(recorder):
-        result = _ran(lambda: model(_marked(entry, root)))
-    return fold(recorder.neurons, recorder.states, root, _traced_parts(result), stepwise=looped and not direct)
+    def noting(module: nn.Module, name: str, value: Any) -> None:
+        if not recorder.inside and not is_leaf(module):
+            recorder.set_at[id(module), name] = users_line()
+        setter(module, name, value)
+
+    before, Recorder.active = Recorder.active, recorder
+    nn.Module.__setattr__ = noting  # type: ignore[method-assign,assignment]
+    mode.__enter__, mode.__exit__ = lambda self: None, lambda self, *_: None  # type: ignore[method-assign]
+    try:
+        with _calls_go_to(recorder.call):
+            yield
+    finally:
+        Recorder.active = before
+        nn.Module.__setattr__ = setter  # type: ignore[method-assign]
+        mode.__enter__, mode.__exit__ = entered, left  # type: ignore[method-assign]
 
 
-def _ran(call: Callable[[], Any]) -> Any:
+def ran(call: Callable[[], Any]) -> Any:
     """Whatever the user's code raises becomes a fault with its line."""
     try:
         return call()
@@ -212,16 +234,16 @@ def _ran(call: Callable[[], Any]) -> Any:
     except Exception as error:
         frame, where = error.__traceback__, "model"
         while frame is not None:
-            if frame.tb_frame.f_globals.get("__name__", "").split(".")[0] not in _LIBRARIES:
+            if not is_library(frame.tb_frame.f_globals.get("__name__", "")):
                 where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
             frame = frame.tb_next
         got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         hint = "make model(inputs) work for inputs of the declared shape, in batches of any size"
-        raise _fault(where, "the model runs on its declared inputs", got, hint) from error
+        raise fault(where, "the model runs on its declared inputs", got, hint) from error
 
 
 def _traced_parts(result: Any) -> list[Event]:
-    if isinstance(result, _Traced):
+    if isinstance(result, Traced):
         return [result.event]
     if isinstance(result, dict):
         result = tuple(result.values())

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from squat_deploy.errors import Fault
-from squat_deploy.joins import Join, Range
+from squat_deploy.joins import Join, Pool2d, Range
 from squat_deploy.lowering.current import Current
 from squat_deploy.network import INPUT, InputSpec, IntArray, range_of
 from squat_deploy.quantizers import StateQuantizer
@@ -24,13 +24,13 @@ class Integers:
 
     Attributes:
         source: position of the layer in `Walk.layers`, -1 for the input.
-        exact: whether each value is exactly that in float32; else rounded once.
+        error: by how much the model's own float32 values can be off, in model units; 0 where they are exact.
     """
 
     source: int
     shape: Shape
     unit: float
-    exact: bool = True
+    error: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,7 @@ class PendingNeuron:
         partial: range of every partial sum, the accumulator's.
         parameter_index: (N,) which of a parameter's values each neuron has, by the parameter's name.
         gain: bound of how much membrane one unit of current makes.
+        leak: bound of what a step keeps of a state.
         branches: of a recurrent neuron, the two currents that the trained model adds one after the other.
     """
 
@@ -85,6 +86,7 @@ class PendingNeuron:
     quantizer: StateQuantizer
     parameter_index: dict[str, IntArray]
     gain: float = 1.0
+    leak: float = 1.0
     branches: Branches | None = None
 
     @property
@@ -144,6 +146,10 @@ class Walk:
             self._ranges[source] = range_of(layer, [self.range_at(taken) for taken in self.wires[source]])
         return self._ranges[source]
 
+    def largest_at(self, source: int) -> int:
+        """Largest magnitude of any element of a layer."""
+        return max(int(np.abs(end).max()) for end in self.range_at(source))
+
     def partial_at(self, source: int) -> tuple[int, int]:
         """Range of every partial sum, in any order, of the values of a layer."""
         low, high = self.range_at(source)
@@ -152,6 +158,10 @@ class Walk:
             return own
         if isinstance(layer, Dense | Conv2d):
             return layer.partial_range(*self.range_at(self.wires[source][0]))
+        if isinstance(layer, Pool2d):
+            ends = self.range_at(self.wires[source][0])
+            least, most = layer.range(np.minimum(ends[0], 0), np.maximum(ends[1], 0))
+            own = min(own[0], int(least.min())), max(own[1], int(most.max()))
         parts = [self.partial_at(taken) for taken in self.wires[source]]
         return min(own[0], *(part[0] for part in parts)), max(own[1], *(part[1] for part in parts))
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import torch.nn.modules.module as torch_modules
 from torch import nn
 
+from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.branches import function_handler
 from squat_deploy.lowering.handlers import handle
-from squat_deploy.lowering.program import Call, Program, sequential_program
+from squat_deploy.lowering.options import function_faults, plain_function
+from squat_deploy.lowering.program import Call, Program, label_of, sequential_program
+from squat_deploy.lowering.recorder import is_leaf, is_library
+from squat_deploy.lowering.rounding import entry_error
 from squat_deploy.lowering.tracing import traced_program
 from squat_deploy.lowering.walk import Currents, Integers, PendingNeuron, Value, Walk
 from squat_deploy.network import INPUT, InputSpec
-from squat_deploy.training.neurons import spike_value
-from squat_deploy.training.sequence import is_plain
+from squat_deploy.training.neurons import NEURONS, spike_value
+from squat_deploy.training.sequence import is_plain, leaves
 
 
 def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
@@ -22,45 +27,99 @@ def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
 
     Raises: LoweringError where it cannot be run, or decides by its data.
     """
-    return sequential_program(model) if is_plain(model) else traced_program(model, spec, steps)
+    plain = is_plain(model) and all(is_leaf(module) for _, module in leaves(model))
+    if plain:
+        return sequential_program(model)
+    if faults := altered(model):
+        raise LoweringError(tuple(faults))
+    return traced_program(model, spec, steps)
 
 
-def walk_program(model: nn.Module, spec: InputSpec, steps: int) -> Walk:
-    """The layers of a model in eval mode, and all faults. Raises: as `program_of`."""
-    program = program_of(model, spec, steps)
-    walk = walk_calls(model, program, spec)
-    return walk if walk.faults or walk.end is None else _finished(walk, walk.end)
+def altered(model: nn.Module) -> list[Fault]:
+    """Everything that makes modules compute something else than their classes say."""
+    faults = []
+    every = torch_modules._global_forward_hooks or torch_modules._global_forward_pre_hooks
+    rule, hint = "forward hooks change what is computed", "remove the hooks before lowering"
+    if every:
+        faults.append(Fault("model", rule, "a hook of all modules", hint))
+    for name, module in model.named_modules():
+        label = label_of(name or "model", module)
+        if module._forward_hooks or module._forward_pre_hooks:
+            faults.append(Fault(label, rule, "a hook", hint))
+        faults += [
+            Fault(
+                label,
+                "a module computes what its class says",
+                f"its own {key}",
+                f"delete it, or make a class with another {key}",
+            )
+            for key in vars(module)
+            if callable(getattr(type(module), key, None))
+        ]
+        own = type(module).forward
+        if is_library(type(module).__module__) and not is_library(getattr(own, "__module__", None) or ""):
+            got, hint = (
+                f"{type(module).__name__}.forward of {own.__module__}",
+                "leave the libraries' classes as they are",
+            )
+            faults.append(Fault(label, "a module computes what its class says", got, hint))
+        faults += _altered_neuron(label, module)
+    return faults
+
+
+def _altered_neuron(label: str, module: nn.Module) -> list[Fault]:
+    """Neurons choose the function of their update when they are made."""
+    own = vars(module).get("state_function")
+    if type(module) not in NEURONS or own is None:
+        return []
+    name = getattr(own, "__name__", str(own))
+    if getattr(own, "__self__", None) is module and getattr(own, "__func__", None) is getattr(type(module), name, own):
+        return []
+    got, hint = f"its own state_function ({name})", "make the neuron anew with the options that it should have"
+    return [Fault(label, "a neuron computes what its class says", got, hint)]
 
 
 def walk_calls(model: nn.Module, program: Program, spec: InputSpec) -> Walk:
     """Every call given to its handler, in order; layers that nothing takes are still there."""
-    walk = Walk(spec)
-    for name, module in model.named_modules():
-        if module._forward_hooks or module._forward_pre_hooks:
-            label = f"{name or 'model'} ({type(module).__name__})"
-            walk.fault(label, "forward hooks change what is computed", "a hook", "remove the hooks before lowering")
+    walk = Walk(spec, faults=altered(model))
     values: dict[int, Value | None] = {}
     for call in program.calls():
         values[id(call)] = _value(walk, call, [values[id(source)] for source in call.inputs])
     end = values[id(program.result)]
     _check_end(walk, program, end)
+    if program.draws and not walk.faults:
+        hint = "encode inputs before they enter the model, and draw nothing in forward"
+        walk.fault("model", "nothing is random after training", "random numbers drawn in forward", hint)
     walk.end = None if end is None else end.source
     return walk
 
 
 def _value(walk: Walk, call: Call, taken: list[Value | None]) -> Value | None:
     if call.kind == "input":
-        return Integers(INPUT, walk.spec.shape, walk.spec.step)
+        spec = walk.spec
+        return Integers(INPUT, spec.shape, spec.step, entry_error(walk.largest_at(INPUT), spec.step))
     if call.kind == "late":
         assert call.module is not None and call.shape is not None
         return Integers(walk.late_source(call.module, math.prod(call.shape)), call.shape, spike_value(call.module))
     if call.kind == "module":
         assert call.module is not None
+        if len(taken) != 1:
+            walk.fault(call.label, "a layer takes one value", f"{len(taken)} values", "join them before it")
+            return None
         return handle(walk, call, call.module, taken[0])
+    if call.function in ("zeros", "a constant"):
+        rule, hint = "values come from inputs, spikes and layers", "make it the bias of a layer"
+        walk.fault(call.label, rule, call.function, hint)
+        return None
     handler = function_handler(call.function)
     if handler is None:
         hint = "use modules and functions of the support matrix, or move it behind the output"
         walk.fault(call.label, "this function cannot be lowered", call.function, hint)
+        return None
+    faults = function_faults(plain_function(call.function), call.options)
+    for rule, got, hint in faults:
+        walk.fault(call.label, rule, got, hint)
+    if faults:
         return None
     known = [value for value in taken if value is not None]
     return handler(walk, call, known) if len(known) == len(taken) else None
@@ -73,6 +132,11 @@ def _check_end(walk: Walk, program: Program, end: Value | None) -> None:
         walk.fault("model", "the last layer must spike", "synapses without neurons", "end with snn.Leaky")
     elif end is not None and not isinstance(walk.layers[end.source], PendingNeuron):
         walk.fault("model", "the last layer must spike", walk.layers[end.source].name, "end with snn.Leaky")
+
+
+def finished(walk: Walk) -> Walk:
+    """The layers of a network, once all are known and none is refused; else the walk as it is."""
+    return walk if walk.faults or walk.end is None else _finished(walk, walk.end)
 
 
 def _finished(walk: Walk, last: int) -> Walk:

@@ -14,7 +14,15 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.lowering.current import EXACT_LIMIT, Current, Floats, sum_error_bound
+from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.rounding import (
+    EXACT_LIMIT,
+    Floats,
+    lowest_bit,
+    powers_of_two,
+    sums_exactly,
+    synaptic_error,
+)
 from squat_deploy.lowering.walk import Currents, Integers, Value, Walk, plain_name
 from squat_deploy.network import MAX_NEURONS
 from squat_deploy.rules import MAX_VALUES
@@ -146,6 +154,8 @@ def _weight_faults(module: QuantLinear | QuantConv2d | QuantConv1d, zeros: Tenso
         faults.append(
             ("weights have 1 to 8 bits", f"{float(weight.bit_width):g} bits", "set weight_bit_width to 8 or less")
         )
+    elif not bool((scale > 0).all()):
+        faults.append(("weight scales are positive", f"{float(scale.min()):g}", "use a Brevitas integer quantizer"))
     elif not torch.equal(torch.round(ints) * scale, weight.value):
         faults.append(
             ("weights must be integer times scale in float32", "other values", "use a Brevitas integer quantizer")
@@ -187,10 +197,11 @@ def _scaled(
 ) -> tuple[Synapses, Current]:
     """Integer weights times a scale (out,); the float bias (out,) joins the integers where it lies on their grid."""
     unit = scale * value.unit
-    on_grid = powers_of_two(unit) and bool((bias == np.rint(bias / unit) * unit).all())
-    layer = make(weight, np.rint(bias / unit).astype(np.int64) if on_grid else np.zeros(len(bias), dtype=np.int64))
+    steps = np.rint(bias / unit)
+    on_grid = powers_of_two(unit) and bool((bias == steps * unit).all()) and bool((np.abs(steps) < EXACT_LIMIT).all())
+    layer = make(weight, (steps if on_grid else np.zeros_like(bias)).astype(np.int64))
     real_bias = np.zeros_like(bias) if on_grid else bias
-    error, rule = _sum_error(walk, layer, value, unit, real_bias)
+    error, rule = _sum_error(walk, layer, value, scale, real_bias)
     positions = layer.outputs // len(unit)  # neurons of a channel
     unit, real_bias, error = (np.repeat(values, positions) for values in (unit, real_bias, error))
     return layer, Current(rule, unit, real_bias, error)
@@ -200,28 +211,24 @@ def _int_then_scale(
     walk: Walk, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
 ) -> tuple[Synapses, Current]:
     layer = make(weight, np.zeros(len(bias), dtype=np.int64))
-    unit = np.full(len(bias), value.unit)
-    error, rule = _sum_error(walk, layer, value, unit, np.zeros_like(bias))
+    error, rule = _sum_error(walk, layer, value, np.ones_like(scale), np.zeros_like(bias))
     rule = "int-then-scale" if rule == "exact grid" else rule
-    return layer, Current(rule, unit, bias, error, scale=scale)
+    return layer, Current(rule, np.full(len(bias), value.unit), bias, error, scale=scale)
 
 
-def _sum_error(walk: Walk, layer: Synapses, value: Integers, unit: Floats, bias: Floats) -> tuple[Floats, str]:
+def _sum_error(walk: Walk, layer: Synapses, value: Integers, scale: Floats, bias: Floats) -> tuple[Floats, str]:
     """Bound of the float32 error of the model's own sum, (out,), and the rule behind it (exactness.md, section 4).
 
     The sum is exact in any order where all terms and the bias are multiples of one power of two and stay below 2**24
     of it.
     """
+    unit = scale * value.unit
     each = np.abs(layer.weight).reshape(len(layer.weight), -1).sum(axis=1)
-    largest = max(int(np.abs(end).max()) for end in walk.range_at(value.source))
-    terms = each * largest + np.abs(layer.bias)
-    magnitude = terms * unit + np.abs(bias)
-    if value.exact and powers_of_two(unit) and powers_of_two(np.array([value.unit])):
-        grid = np.minimum(unit, lowest_bit(bias))
-        if (magnitude / grid < EXACT_LIMIT).all():
-            return np.zeros_like(unit), "exact grid"
-    inputs = 1 if value.exact else 2  # roundings of what enters
-    return sum_error_bound(layer.weight[0].size + inputs, magnitude), "error bound"
+    magnitude = (each * walk.largest_at(value.source) + np.abs(layer.bias)) * unit + np.abs(bias)
+    powers = powers_of_two(unit) and powers_of_two(np.array([value.unit]))
+    if not value.error and powers and sums_exactly(magnitude, np.minimum(unit, lowest_bit(bias))):
+        return np.zeros_like(unit), "exact grid"
+    return synaptic_error(layer.weight[0].size, magnitude, each * scale * value.error), "error bound"
 
 
 @torch.no_grad()
@@ -229,24 +236,11 @@ def one_to_one(walk: Walk, name: str, weights: Tensor, value: Integers) -> Curre
     """Recurrent weights of each neuron to itself, one value or one a neuron: integers of one power of two."""
     real = np.broadcast_to(weights.detach().double().numpy(), (1, *value.shape)).reshape(-1)
     unit = float(min(lowest_bit(real).min(), 1.0))
-    integers = np.rint(real / unit).astype(np.int64)
-    if np.abs(integers).max() > MAX_WEIGHT or integers.size > MAX_ONE_TO_ONE:
+    steps = np.rint(real / unit)
+    if np.abs(steps).max() > MAX_WEIGHT or steps.size > MAX_ONE_TO_ONE:
         rule = f"V holds multiples of one power of two, up to {MAX_WEIGHT} of it, for at most {MAX_ONE_TO_ONE} neurons"
-        got = f"{np.abs(integers).max()} times {unit:g} for {integers.size} neurons"
+        got = f"{np.abs(steps).max():.0f} times {unit:g} for {steps.size} neurons"
         walk.fault(name, rule, got, "round V to a few bits, or use all_to_all=True with a QuantLinear")
         return None
-    layer = Dense(plain_name(name), np.diag(integers), np.zeros(integers.size, dtype=np.int64))
-    return Currents(walk.add(layer, value.source), value.shape, Current.exact(integers.size, unit))
-
-
-def powers_of_two(values: Floats) -> bool:
-    """Whether every number is one."""
-    return bool((np.frexp(values)[0] == 0.5).all())
-
-
-def lowest_bit(values: Floats) -> Floats:
-    """Value of the lowest set bit of each number (infinity for 0)."""
-    mantissa, exponent = np.frexp(values)
-    scaled = np.abs(mantissa * 2.0**53).astype(np.int64)
-    bit = np.where(scaled == 0, 0, scaled & -scaled).astype(np.float64)
-    return np.where(scaled == 0, np.inf, np.ldexp(bit, exponent - 53))
+    layer = Dense(plain_name(name), np.diag(steps.astype(np.int64)), np.zeros(steps.size, dtype=np.int64))
+    return Currents(walk.add(layer, value.source), value.shape, Current.exact(steps.size, unit))

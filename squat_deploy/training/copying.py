@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import random
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
@@ -17,12 +20,30 @@ def frozen_copy(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, _copied_already(model)).cpu().eval().requires_grad_(False)
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Random numbers go on afterwards as if nothing had been drawn meanwhile."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
 def warm_up(model: nn.Module) -> None:
-    """Some Brevitas quantizers change at their first use, so that they cannot be copied or compiled before it."""
+    """Some Brevitas quantizers change at their first use, so that they cannot be copied or compiled before it.
+
+    Some also clamp the weights in place then, as they do at every use; those stay the user's here.
+    """
     for module in model.modules():
         if isinstance(module, QuantWeightBiasInputOutputLayer):
             with torch.no_grad(), contextlib.suppress(Exception):
+                weight = module.weight.detach().clone()
                 module.quant_weight()
+                if not torch.equal(weight, module.weight):
+                    module.weight.copy_(weight)
 
 
 def _copied_already(model: nn.Module) -> dict[int, Any]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from squat_deploy.encoders import LatencyEncoder, RateEncoder
+from squat_deploy.errors import ConfigError
 
 
 class SpikeEncoder(nn.Module):
@@ -21,7 +22,12 @@ class SpikeEncoder(nn.Module):
         self.encoder, self.steps = encoder, steps
 
     def intensities(self, values: Tensor) -> Tensor:
-        """(B, *shape) float32 in 0..1 to integers 0..2^bits - 1, int64: what the FPGA takes."""
+        """(B, *shape) float32 in 0..1 to integers 0..2^bits - 1, int64: what the FPGA takes.
+
+        Raises: ConfigError on NaN, which is no integer.
+        """
+        if bool(values.isnan().any()):
+            raise ConfigError("intensities: every value must be a number; got NaN")
         highest = 2**self.encoder.bits - 1
         return torch.clamp(torch.round(values * highest), 0, highest).to(torch.int64)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import snntorch as snn
+from snntorch._neurons.neurons import SpikingNeuron
 from torch import nn
 
 
@@ -40,13 +43,16 @@ NEURONS = tuple(KINDS)
 
 
 def kind_of(module: nn.Module) -> NeuronKind:
-    """The kind of a neuron module. Raises: LookupError for other modules."""
-    return KINDS[type(module)]
+    """The kind of a neuron module, or of what it is a subclass of. Raises: LookupError for other modules."""
+    kind = next((KINDS[base] for base in type(module).__mro__ if base in KINDS), None)
+    if kind is None:
+        raise LookupError(f"{type(module).__name__} is no neuron that is known")
+    return kind
 
 
 def spike_value(module: nn.Module) -> float:
-    """What one spike is worth: 1, or the neuron's `graded_spikes_factor`."""
-    return float(module.graded_spikes_factor.detach().reshape(-1)[0])  # type: ignore[operator,union-attr]
+    """What one spike is worth: 1, or the neuron's `graded_spikes_factor`, as float32 holds it."""
+    return float(module.graded_spikes_factor.detach().reshape(-1)[0].float())  # type: ignore[operator,union-attr]
 
 
 def reset_neurons(model: nn.Module) -> None:
@@ -56,3 +62,17 @@ def reset_neurons(model: nn.Module) -> None:
             for name in ("spk", *kind_of(module).states):
                 if name in module._buffers:
                     setattr(module, name, getattr(module, name).new_zeros(0))
+
+
+@contextmanager
+def own_instances(model: nn.Module) -> Iterator[None]:
+    """Lets snnTorch's resets of a whole class reach the neurons of this model, a copy perhaps, and no others."""
+    own = [module for module in model.modules() if isinstance(module, SpikingNeuron)]
+    before = {kind: vars(kind)["instances"] for kind in (SpikingNeuron, *KINDS) if "instances" in vars(kind)}
+    for kind in before:
+        kind.instances = own  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for kind, instances in before.items():
+            kind.instances = instances  # type: ignore[attr-defined]

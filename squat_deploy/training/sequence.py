@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from squat_deploy.errors import ConfigError
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.layers import IntThenScaleLinear
-from squat_deploy.training.neurons import NEURONS, kind_of, reset_neurons
+from squat_deploy.training.neurons import NEURONS, kind_of, own_instances, reset_neurons, spike_value
 
 Step = Callable[[Tensor], Tensor]
 _ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
@@ -25,10 +25,38 @@ _COMPILED_LOOPS = 4096  # kinds of layers, shapes and quantizers that one proces
 
 @dataclass
 class LayerTrace:
-    """What one neuron layer did: `spikes` and the carried `membranes`, both lists of (B, N) tensors, one a step."""
+    """What one neuron layer did: lists of (B, N) tensors, one a step, all of them copies.
+
+    Attributes:
+        membranes: carried membranes.
+        currents: the other carried state of two-state neurons; empty for others.
+        spike: what one spike is worth.
+    """
 
     spikes: list[Tensor] = field(default_factory=list)
     membranes: list[Tensor] = field(default_factory=list)
+    currents: list[Tensor] = field(default_factory=list)
+    spike: float = 1.0
+
+    def add(self, module: nn.Module, result: Any) -> None:
+        """What these neurons have just done, and what they returned."""
+        *others, membrane = (getattr(module, state) for state in kind_of(module).states)
+        self.spikes.append(_spikes(result).detach().clone())
+        self.membranes.append(membrane.detach().clone())
+        self.currents += [other.detach().clone() for other in others]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnRun:
+    """A trained model, called as its user calls it.
+
+    Attributes:
+        traces: the trace of every neuron layer by name, in the order in which they first run; empty if not watched.
+        returned: what each call returned, one call where the model loops over time, else one a step.
+    """
+
+    traces: dict[str, LayerTrace]
+    returned: list[Any]
 
 
 def leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -48,11 +76,12 @@ def leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]
 
 def is_plain(model: nn.Module) -> bool:
     """Whether a model is an `nn.Sequential`, run module by module."""
-    return isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward
+    plain = isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward
+    return plain and "forward" not in vars(model)
 
 
 def run_model(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = True) -> dict[str, LayerTrace]:
-    """The trained model itself, step by step, without any shortcut.
+    """The trained model itself, step by step from rest, without any shortcut.
 
     Args:
         inputs: (B, ...) shown at every step when `direct`, else (T, B, ...).
@@ -62,47 +91,79 @@ def run_model(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = Tr
     looped = not is_plain(model) and loops_over_time(
         model, inputs[:, :1] if not direct else inputs[:1], steps, direct=direct
     )
-    reset_neurons(model)
-    with torch.backends.nnpack.flags(enabled=False), watched(model) as traces:
+    return own_run(model, inputs, steps, looped=looped, direct=direct).traces
+
+
+def own_run(
+    model: nn.Module,
+    inputs: Tensor,
+    steps: int,
+    *,
+    looped: bool,
+    direct: bool = True,
+    watch: bool = True,
+    at_rest: bool = True,
+) -> OwnRun:
+    """One sequence of the trained model, called plainly: `model(inputs)`, or `model(inputs[step])` a step.
+
+    Args:
+        looped: as `loops_over_time` says.
+        watch: keep the traces, by forward hooks.
+        at_rest: put the neurons to rest before; else they go on from where they are.
+    """
+    if at_rest:
+        reset_neurons(model)
+    given = inputs.clone()  # a model may change its inputs in place
+    with torch.backends.nnpack.flags(enabled=False), watched(model, watch=watch) as traces:
         if looped:
-            model(inputs)
-        for step in range(0 if looped else steps):
-            values = inputs if direct else inputs[step]
-            if not is_plain(model):
-                model(values)
-                continue
-            for _, module in leaves(model):
-                values = _spikes(module(values))
-    return traces
+            return OwnRun(traces, [copied(model(given))])
+        one_step = partial(_in_order, model) if is_plain(model) else model
+        return OwnRun(traces, [copied(one_step(given if direct else given[step])) for step in range(steps)])
+
+
+def _in_order(model: nn.Module, values: Tensor) -> Any:
+    """One step of an `nn.Sequential`; neurons in it may return their states too."""
+    result: Any = values
+    for _, module in leaves(model):
+        result = module(_spikes(result))
+    return result
+
+
+def copied(result: Any) -> Any:
+    """Tensors of what a model returned, as they are now; anything else in it as None."""
+    if isinstance(result, Tensor):
+        return result.detach().clone()
+    if isinstance(result, Mapping):
+        return {key: copied(part) for key, part in result.items()}
+    return tuple(map(copied, result)) if isinstance(result, tuple | list) else None
 
 
 @contextmanager
-def watched(model: nn.Module) -> Iterator[dict[str, LayerTrace]]:
-    """Keeps what every neuron module of a model does meanwhile; inner loops over time included."""
+def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, LayerTrace]]:
+    """Keeps copies of what every neuron module of a model does meanwhile; inner loops over time included."""
     traces: dict[str, LayerTrace] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _: Any, result: Any) -> None:
-            trace = traces.setdefault(name, LayerTrace())
-            trace.spikes.append(_spikes(result))
-            trace.membranes.append(module.mem)  # type: ignore[arg-type]
+            traces.setdefault(name, LayerTrace(spike=spike_value(module))).add(module, result)
 
         return hook
 
     handles = [
         module.register_forward_hook(keep(name))
         for name, module in model.named_modules()
-        if isinstance(module, NEURONS)
+        if watch and isinstance(module, NEURONS)
     ]
     try:
-        yield traces
+        with own_instances(model):
+            yield traces
     finally:
         for handle in handles:
             handle.remove()
 
 
 def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> bool:
-    """Whether one call of a model runs all time steps, or one of them.
+    """Whether one call of a model runs all time steps, or one of them. Copies of the model are run.
 
     Raises: ConfigError where it runs another number of steps; whatever the model raises.
     """
@@ -110,23 +171,50 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
     attempts = [first] if direct else [first, inputs] if steps == 1 else [inputs, first]
     failed: Exception | None = None
     for values in attempts:
-        reset_neurons(model)
-        try:
-            with torch.no_grad(), watched(model) as traces:
-                model(values)
-        except Exception as error:  # noqa: BLE001 (raised below, if no form fits)
-            failed = failed or error
-            continue
-        counts = {len(trace.spikes) for trace in traces.values()}
-        if steps in counts and values is inputs and (steps > 1 or not direct):
+        tried = _tried(model, values)
+        whole = values is inputs and not direct
+        most = max(tried.counts, default=0)
+        if tried.error is not None:
+            if whole and most >= steps > 1:
+                raise ConfigError(
+                    f"the model asks for more than the {steps} time steps that were given"
+                ) from tried.error
+            failed = failed or tried.error
+        elif steps in tried.counts and values is inputs and (steps > 1 or not direct):
             return True
-        if counts <= {1} and (direct or values is first):
+        elif tried.counts <= {1} and not whole and tried.batch in (None, len(first)):
             return False
-        if counts and max(counts) not in (1, steps):
-            raise ConfigError(f"the model runs {max(counts)} time steps in one call; steps={steps} were asked for")
+        elif most not in (0, 1, steps):
+            hint = f"if its forward loops over time, ask for steps={most}"
+            if whole and most == len(first):
+                hint = "that is how many samples it was given: time comes first, inputs are (steps, batch, ...)"
+            text = f"the model runs {most} time steps in one call; steps={steps} were asked for; {hint}"
+            failed = failed or ConfigError(text)
     if failed is not None:
         raise failed
     return False
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """How often one call of a model ran its neurons, on how many samples (None: differs), and what it raised."""
+
+    counts: set[int]
+    batch: int | None
+    error: Exception | None
+
+
+def _tried(model: nn.Module, values: Tensor) -> _Tried:
+    tried = copy.deepcopy(model)
+    reset_neurons(tried)
+    error: Exception | None = None
+    with torch.no_grad(), watched(tried) as traces:
+        try:
+            tried(values.clone())
+        except Exception as raised:  # noqa: BLE001 (the caller raises it, if no form fits)
+            error = raised
+    sizes = {spikes.shape[0] if spikes.ndim > 1 else 0 for trace in traces.values() for spikes in trace.spikes}
+    return _Tried({len(trace.spikes) for trace in traces.values()}, sizes.pop() if len(sizes) == 1 else None, error)
 
 
 def over_time(neuron: Step, currents: list[Tensor]) -> Tensor:

@@ -260,7 +260,7 @@ def _manifest(design: Design, config: HlsConfig, budget: Budget, files: dict[str
             "input": vars(network.input),
         },
         "config": config.model_dump(),
-        "certificate": network.certificate.to_dict(),
+        "certificate": network.certificate.proofs(),
         "layers": [_entry_of(part) for part in design.parts],
         "processes": [[node.number for node in process.nodes] for process in design.graph.processes],
         "estimate": {**asdict(budget.total), "fits": budget.fits, "part": budget.offer and budget.offer.name},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import FailFast, TypeAdapter, ValidationError
 
 from squat_deploy.backends.qonnx.plan import JoinPlan, LayerPlan, NeuronPlan, Plan
-from squat_deploy.certificate import LayerProof
+from squat_deploy.certificate import Assumptions, Environment, LayerProof
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
@@ -34,6 +34,7 @@ class Document:
         readout: how spikes or states become a class; the highest score wins, the lowest class on ties.
         layers: sizes, ranges, level tables of every layer, and what it takes.
         certificate: what has been proven of it, a neuron layer a row.
+        environment, assumptions: what that takes for granted; files of before have neither.
     """
 
     schema: int
@@ -47,6 +48,8 @@ class Document:
     readout: Readout
     layers: Annotated[tuple[LayerPlan, ...], FailFast()]
     certificate: Annotated[tuple[LayerProof, ...], FailFast()]
+    environment: Environment = field(default_factory=dict)
+    assumptions: Assumptions = ()
 
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""

@@ -95,4 +95,6 @@ def _document(network: Network, form: Form, batch: int | None, trace: bool) -> D
         readout=network.readout,
         layers=plan_layers(network),
         certificate=network.certificate.layers,
+        environment=network.certificate.environment,
+        assumptions=network.certificate.assumptions,
     )

@@ -81,13 +81,14 @@ def run_model(
         outputs = list(runner({name: inputs.astype(kind) for name, kind in entry}).values())
         rows = [outputs[2 + 3 * i : 5 + 3 * i] for i in range(len(neurons))]
         traces = tuple(_trace(plan, *row) for plan, row in zip(neurons, rows, strict=True))
-        return Result(outputs[0].astype(np.int64), traces, outputs[1].astype(np.int64))
+        return Result(outputs[0], traces, outputs[1])
     steps = list(_steps(network, plans, entry, runner, inputs))
     keys = ("sum", "state", "spikes")
     traces = tuple(
         _trace(plan, *(np.stack([step[key, plan.name] for step in steps]) for key in keys)) for plan in neurons
     )
-    return Result(scores_of(network.readout, traces[-1].spikes, traces[-1].states), traces)
+    last = traces[-1]
+    return Result(scores_of(network.readout, last.spikes.astype(bool), last.states.astype(np.int64)), traces)
 
 
 def _steps(
@@ -112,7 +113,8 @@ def _element_types(model: ModelProto) -> list[tuple[str, Any]]:
 
 
 def _trace(plan: NeuronPlan, sums: NDArray[Any], states: NDArray[Any], spikes: NDArray[Any]) -> LayerTrace:
-    return LayerTrace(plan.layer, sums.astype(np.int64), states.astype(np.uint16), spikes.astype(bool))
+    """What the graph gave, in its own types: a cast could hide what differs."""
+    return LayerTrace(plan.layer, sums, states, spikes)
 
 
 def _batch_size(plans: Sequence[Plan]) -> int:

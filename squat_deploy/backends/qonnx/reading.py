@@ -55,7 +55,7 @@ def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
     """Rebuilt from the arrays, and compared with everything else that the file says of them."""
     layers = tuple(layer_of_arrays(plan, arrays) for plan in document.layers)
     wires = tuple(plan.takes for plan in document.layers)
-    certificate = Certificate(document.certificate)
+    certificate = Certificate(document.certificate, document.environment, document.assumptions)
     network = Network(document.input, layers, document.steps, certificate, document.name, wires, document.readout)
     if (rule := broken_rule(network)) is not None:
         raise FileFormatError(rule)

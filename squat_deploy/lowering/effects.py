@@ -1,0 +1,195 @@
+"""What a model could change behind its record: contents of layers, its own attributes, random numbers.
+
+A record is right only if what it was made from stays. So the contents of every layer are compared at each of its calls,
+and what a model keeps in attributes, closures and globals before and after a whole sequence.
+"""
+
+from __future__ import annotations
+
+import random
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from squat_deploy.training.neurons import NEURONS, kind_of
+
+_MACHINERY = frozenset(vars(nn.Module()))  # what every module has, `training` among it
+_DEPTH = 5  # of containers in containers
+_SMALL = 2**18  # elements: what is larger is compared at its first and last call of a sequence
+_SCALARS = (bool, int, float, complex, str, bytes, type(None))
+
+
+class Contents:
+    """Parameters, buffers, flags and plain attributes of one layer, as they were before the model ran."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+        self.tensors = [(part, key, value.detach().clone()) for part, key, value in _tensors(layer)]
+        self.plain = _plain_attributes(layer)
+        self.compared: set[int] = set()
+
+    def changed(self, *, all_of_them: bool) -> str | None:
+        """The name of what is another than before, or None."""
+        now = {(part, key): value for part, key, value in _tensors(self.layer)}
+        before = {(part, key) for part, key, _ in self.tensors}
+        if now.keys() != before:
+            return sorted(key for _, key in now.keys() ^ before)[0]
+        for number, (part, key, value) in enumerate(self.tensors):
+            if value.numel() > _SMALL and number in self.compared and not all_of_them:
+                continue
+            self.compared.add(number)
+            if not equal_bits(value, now[part, key]):
+                return key
+        plain = _plain_attributes(self.layer)
+        if plain == self.plain:
+            return None
+        return next((key for (_, key), value in plain.items() if self.plain.get((_, key), self) != value), "a part")
+
+
+def _tensors(layer: nn.Module) -> Iterator[tuple[int, str, Tensor]]:
+    """Every parameter and buffer but the states of neurons, with the number of the part that holds it."""
+    for number, part in enumerate(layer.modules()):
+        states = ("spk", *kind_of(part).states) if isinstance(part, NEURONS) else ()
+        for held in (part._parameters, part._buffers):
+            for key, value in held.items():
+                if value is not None and key not in states:
+                    yield number, key, value
+
+
+def _plain_attributes(layer: nn.Module) -> dict[tuple[int, str], Any]:
+    """Numbers, texts and functions of a layer and its parts, and whether something hooks into them."""
+    found: dict[tuple[int, str], Any] = {}
+    for number, part in enumerate(layer.modules()):
+        found[number, "training"] = part.training
+        found[number, "a hook"] = len(part._forward_hooks) + len(part._forward_pre_hooks)
+        for key, value in part.__dict__.items():
+            if key not in _MACHINERY and (isinstance(value, _SCALARS) or callable(value)):
+                found[number, key] = value
+    return found
+
+
+def equal_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are of one type and shape and hold the same bits."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    pair = (value.detach().as_subclass(Tensor).contiguous().reshape(-1) for value in (one, other))
+    return torch.equal(*(value.view(torch.uint8) if value.numel() else value for value in pair))
+
+
+def kept_by(model: nn.Module, is_leaf: Callable[[nn.Module], bool]) -> dict[str, object]:
+    """What a model's own modules keep: attributes, those of their classes, and numbers that their methods see."""
+    found: dict[str, object] = {}
+    for name, module in _own_modules(model, is_leaf, ""):
+        found[f"{name}training"] = module.training
+        for key, value in module.__dict__.items():
+            if key not in _MACHINERY:
+                found[name + key] = digest(value)
+        for held in (module._parameters, module._buffers):
+            found |= {name + key: digest(value) for key, value in held.items()}
+        found |= _of_class(type(module))
+    return found
+
+
+def _own_modules(module: nn.Module, is_leaf: Callable[[nn.Module], bool], name: str) -> Iterator[tuple[str, nn.Module]]:
+    """The user's modules, with what stands before the names of their attributes."""
+    yield name, module
+    for key, child in module.named_children():
+        if not is_leaf(child):
+            yield from _own_modules(child, is_leaf, f"{name}{key}.")
+
+
+def _of_class(kind: type) -> dict[str, object]:
+    """Class attributes, and what methods see, as far as it holds no code."""
+    found: dict[str, object] = {}
+    done: set[int] = set()
+    for base in kind.__mro__:
+        if not _is_library(base):
+            for key, value in vars(base).items():
+                if isinstance(value, types.FunctionType):
+                    found |= _seen_by(value, done)
+                elif not key.startswith("__") and not _is_code(value):
+                    found[f"class {base.__name__}.{key}"] = digest(value)
+    return found
+
+
+def _seen_by(function: types.FunctionType, done: set[int]) -> dict[str, object]:
+    """Globals and closures of a function and of the user's functions that it names."""
+    if id(function) in done or _is_library(function):
+        return {}
+    done.add(id(function))
+    seen = {name: function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__}
+    found: dict[str, object] = {}
+    for name, value in (seen | _closure(function)).items():
+        if isinstance(value, types.FunctionType):
+            found |= _seen_by(value, done)
+        elif not _is_code(value):
+            found[f"global {name}"] = digest(value)
+    return found
+
+
+def _is_library(code: type | types.FunctionType) -> bool:
+    return code.__module__ is None or code.__module__.split(".")[0] in ("torch", "snntorch", "brevitas", "builtins")
+
+
+def _closure(function: types.FunctionType) -> dict[str, object]:
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in cells if name != "__class__"}
+
+
+def _is_code(value: object) -> bool:
+    return callable(value) or isinstance(
+        value, types.ModuleType | property | classmethod | staticmethod | type | nn.Module
+    )
+
+
+def digest(value: object, depth: int = _DEPTH) -> object:
+    """What can be compared with `==` later, when the value itself has changed; recorded values count as such only."""
+    if isinstance(value, _SCALARS) or depth == 0:
+        return value if isinstance(value, _SCALARS) else type(value).__name__
+    if isinstance(value, Tensor):
+        return "a recorded value" if hasattr(value, "event") else _bytes_of(value)
+    if isinstance(value, np.ndarray):
+        return value.shape, str(value.dtype), value.tobytes()
+    if isinstance(value, dict):
+        return tuple((digest(key, depth - 1), digest(part, depth - 1)) for key, part in list(value.items()))
+    if isinstance(value, list | tuple | deque):
+        return type(value).__name__, tuple(digest(part, depth - 1) for part in value)
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(map(repr, value)))
+    return _digest_of_object(value, depth)
+
+
+def _digest_of_object(value: object, depth: int) -> object:
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    if isinstance(value, nn.Module) or callable(value) or isinstance(value, types.ModuleType):
+        return id(value)
+    own = getattr(value, "__dict__", None)
+    if isinstance(own, dict):
+        return id(value), digest(own, depth - 1)
+    try:
+        return repr(value)  # counters of itertools show their number
+    except Exception:  # noqa: BLE001 (the user's own code)
+        return id(value)
+
+
+def _bytes_of(value: Tensor) -> object:
+    if value.layout != torch.strided:
+        return id(value)
+    whole = value.detach().cpu().contiguous().reshape(-1)
+    return tuple(value.shape), str(value.dtype), (whole.view(torch.uint8) if whole.numel() else whole).numpy().tobytes()
+
+
+def random_states() -> tuple[object, ...]:
+    """The state of every common source of random numbers, to compare."""
+    numpy = np.random.get_state(legacy=True)
+    return random.getstate(), repr(numpy[2:]), numpy[1].tobytes(), torch.get_rng_state().numpy().tobytes()  # type: ignore[index,union-attr]

@@ -1,0 +1,490 @@
+"""Recording what a model does while it runs: every function of recorded tensors, every call of a library's module.
+
+A record is a claim about values. It holds only as long as nothing changes them behind it, so each value remembers the
+version of its memory, each neuron the states that it left, each layer its contents; whatever is another when it is
+used is refused with the line of the user's file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.effects import Contents, equal_bits
+from squat_deploy.lowering.folding import Event
+from squat_deploy.lowering.options import bound, plain_function
+from squat_deploy.lowering.program import label_of
+from squat_deploy.lowering.sizes import Asked, batch_size
+from squat_deploy.training.neurons import NEURONS, kind_of, spike_value
+from squat_deploy.training.ptq import QuantizedInput
+from squat_deploy.training.sequence import LayerTrace
+
+_LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
+_SIZES = frozenset(["size", "shape"])
+_NO_DATA = frozenset(  # what a value is besides its numbers
+    """
+    dim ndim ndimension numel nelement stride dtype device is_contiguous requires_grad is_floating_point is_leaf
+    layout __len__ __repr__ __hash__ __dir__ is_complex is_signed _version grad_fn grad names has_names retains_grad
+    is_cuda is_cpu is_sparse is_quantized is_mkldnn is_nested is_meta is_inference is_same_size element_size itemsize
+    nbytes get_device storage_offset is_conj is_neg __format__ is_shared is_pinned
+    """.split()  # noqa: SIM905 (a list of this length is read as words)
+)
+_UNCHANGED = frozenset(["requires_grad_", "detach_", "retain_grad"])
+_ZEROS = frozenset(["zeros_like", "new_zeros"])  # of a recorded value: its size is all that they take of it
+_SPARSE = ("to_sparse", "to_sparse_coo", "to_sparse_csr", "to_sparse_csc", "to_sparse_bsr", "to_sparse_bsc")
+_SIZE_BY_DATA = frozenset(  # whose results have as many elements as the data wants
+    ["nonzero", "argwhere", "unique", "unique_consecutive", "masked_select", "bincount", "repeat_interleave", *_SPARSE]
+)
+_SAME_VALUE = frozenset(["detach", "clone", "contiguous"])
+_OPERATORS = "add sub mul truediv div floordiv mod pow and or xor lshift rshift"
+_OPERATORS_IN_PLACE = frozenset(f"__i{name}__" for name in _OPERATORS.split())
+_RENAMED = "no value is changed under another name"
+
+
+class Traced(torch.Tensor):
+    """A tensor that knows which event made it, and the version of its memory then."""
+
+    event: Event
+    seen: int
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if Recorder.active is None:  # a value that outlived its recording
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*plain(args), **plain(given))
+        return Recorder.active.function(func, args, given)
+
+
+def fault(where: str, rule: str, got: str, hint: str) -> LoweringError:
+    """An error of one fault."""
+    return LoweringError((Fault(where, rule, got, hint),))
+
+
+def plain(value: Any) -> Any:
+    """The same without a record."""
+    if isinstance(value, Traced):
+        return value.as_subclass(torch.Tensor)
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    return type(value)(plain(part) for part in value) if type(value) in (tuple, list) else value
+
+
+def marked(tensor: Tensor, event: Event) -> Traced:
+    """The same values with a record."""
+    traced = tensor.as_subclass(Traced)
+    traced.event, traced.seen = event, tensor._version
+    return traced
+
+
+def _has_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, tuple | list) and any(map(_has_tensor, value)))
+
+
+def is_library(name: str) -> bool:
+    """Whether a module of Python, by its name, is no code of the user's."""
+    return name.split(".")[0] in (*_LIBRARIES, "contextlib", "functools")
+
+
+def users_line() -> str:
+    """File and line of the innermost frame that belongs to none of the libraries."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_back is not None:
+        if not is_library(frame.f_globals.get("__name__", "")):
+            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "model"
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """A module of a library, or of a class made from one: a subclass may override anything."""
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput)
+    bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
+    return any(base not in containers for base in bases)
+
+
+def _decides(name: str) -> LoweringError:
+    hint = "let spikes and membranes flow through the layers, and decide by none of them"
+    return fault(users_line(), "no control flow depends on the data", f"{name} of a tensor", hint)
+
+
+def layers_of(model: nn.Module) -> Iterator[nn.Module]:
+    """Modules of libraries, without their parts."""
+    for module in model.children():
+        if is_leaf(module):
+            yield module
+        else:
+            yield from layers_of(module)
+
+
+def check_registered(names: Mapping[int, str], module: nn.Module) -> None:
+    """Raises: LoweringError for a layer with contents that is no module of the model: nobody copies or saves it."""
+    if id(module) not in names and (isinstance(module, NEURONS) or module.state_dict()):
+        got = f"a {type(module).__name__} that is not among model.modules()"
+        hint = "make it an attribute of the model, or put it into an nn.ModuleList (not a plain list, not a global)"
+        raise fault(users_line(), "layers are modules of the model", got, hint)
+
+
+@dataclass
+class Recorder:
+    """What was called while a copy of a model ran.
+
+    Attributes:
+        names: of the copy's modules, by id; originals: what the copy's modules are copies of, by id.
+        kept: the contents of each layer before; left: the states that neurons left, by id.
+        written: plain tensors into which recorded values were written, by their memory.
+        results: what layers without states gave, by id and size of what they took.
+        set_at: the last line that set an attribute of a module of the user's.
+        traces: what the neurons did, by name, while that is kept.
+        inside: within a library's module, whose own parts are no calls of the user.
+    """
+
+    names: dict[int, str]
+    originals: dict[int, nn.Module]
+    asked: Asked
+    kept: dict[int, Contents] = field(default_factory=dict)
+    neurons: list[Event] = field(default_factory=list)
+    places: dict[int, int] = field(default_factory=dict)
+    left: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    written: dict[int, Tensor] = field(default_factory=dict)
+    results: dict[tuple[int, tuple[int, ...]], Tensor] = field(default_factory=dict)
+    set_at: dict[tuple[int, str], str] = field(default_factory=dict)
+    traces: dict[str, LayerTrace] | None = field(default_factory=dict)
+    inside: bool = False
+
+    active: ClassVar[Recorder | None] = None
+
+    # Functions
+
+    def function(self, func: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
+        """In place of a function that is given recorded tensors."""
+        name = func.__name__
+        if name in ("__get__", "__set__"):
+            name = func.__self__.__name__ if name == "__get__" else f"{func.__self__.__name__}="  # type: ignore[attr-defined]
+        if name == "data":
+            func, name = Tensor.detach, "detach"  # the same alias, of which torch counts the changes
+        if name in _SIZES or name in _NO_DATA:
+            return self._without_data(func, name, args, given)
+        if name in _UNCHANGED:
+            return args[0]
+        if name == "__iter__":
+            return iter([args[0][index] for index in range(len(args[0]))])
+        self._check_form(name, args, given)
+        for value in _tensors(args, given):
+            self._check_fresh(value)
+        with torch._C.DisableTorchFunctionSubclass():
+            result = func(*plain(args), **plain(given))
+        self._note_written(name, args, given)
+        if name in _ZEROS:
+            return result
+        if result is None:
+            return None
+        if not _has_tensor(result):
+            raise _decides(name)
+        return self._recorded(func, name, args, given, result)
+
+    def _without_data(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], given: Mapping[str, Any]
+    ) -> Any:
+        with torch._C.DisableTorchFunctionSubclass():
+            result = func(*plain(args), **plain(given))
+        if name == "__len__" and result == self.asked.batch:
+            self.asked.try_usual()
+        if name not in _SIZES:
+            return result
+        sizes = [batch_size(self.asked) if size == self.asked.batch else size for size in _plain_sizes(result)]
+        return sizes[0] if isinstance(result, int) else torch.Size(sizes)
+
+    def _check_form(self, name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
+        """Refuses what never has a record."""
+        picks = name == "__getitem__" and _has_tensor(args[1] if isinstance(args[1], tuple | list) else (args[1],))
+        if picks or name in _SIZE_BY_DATA or (name == "where" and len(args) + len(given) == 1):
+            raise _decides(name)
+        if name.endswith("="):
+            got, hint = f"an assignment to .{name}".rstrip("="), "give the new value a name of its own"
+            raise fault(users_line(), "no value is changed in place", got, hint)
+        if name == "__setitem__" and isinstance(args[0], Traced):
+            raise fault(users_line(), "no value is changed in place", "an assignment to elements", "use torch.where")
+        self._check_called()
+
+    def _check_called(self) -> None:
+        """Refuses what a layer's own forward does where nobody called the layer."""
+        frame = sys._getframe(1)
+        while frame is not None and is_library(frame.f_globals.get("__name__", "")):
+            layer = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
+            if isinstance(layer, nn.Module) and is_leaf(layer):
+                got = f"{self.names.get(id(layer), type(layer).__name__)}.forward(...)"
+                raise fault(
+                    users_line(), "layers are called, so that hooks and records see them", got, "call the layer"
+                )
+            frame = frame.f_back  # type: ignore[assignment]
+
+    def _check_fresh(self, value: Tensor) -> None:
+        if isinstance(value, Traced) and value._version != value.seen:
+            got = f"the result of {value.event.label}, changed in place after that"
+            hint = "change it before other names are given to it, or make a new value: y = y + x"
+            raise fault(users_line(), _RENAMED, got, hint)
+
+    def _note_written(self, name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
+        """Plain tensors that have got recorded values: as constants they would be taken for something else."""
+        targets = [args[0]] if args and (_is_in_place(name) or name == "__setitem__") else []
+        outs = given.get("out")
+        for value in (*targets, *(outs if isinstance(outs, tuple | list) else [outs])):
+            if isinstance(value, Tensor) and not isinstance(value, Traced):
+                self.written[_memory(value)] = value
+
+    def _recorded(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], given: Mapping[str, Any], result: Any
+    ) -> Any:
+        """Records a function call, one event a resulting tensor."""
+        base, options = _named(func, name, args, given)
+        read = {key: value for key, value in given.items() if key != "out"}
+        inputs = tuple(self.event_of(value) for value in _tensors(args, read))
+        numbers = [arg for arg in args[1:] if isinstance(arg, int | float) and not isinstance(arg, bool)]
+        if base == "add" and numbers == [0] and not given and not _is_in_place(name):  # `sum` begins with 0
+            return marked(result, inputs[0])
+        function = f"{base} with a number" if base == "add" and numbers else base
+        label = f"{base} at {users_line()}"
+
+        def one(tensor: Any, index: int | None = None) -> Any:
+            if not isinstance(tensor, Tensor):
+                return tensor
+            chosen = options if index is None else {**options, "index": index}
+            return marked(tensor, Event(label, function, inputs, chosen, tuple(map(int, tensor.shape))))
+
+        if type(result) in (tuple, list):
+            return type(result)(one(part, index) for index, part in enumerate(result))
+        if isinstance(result, tuple):  # torch's named ones
+            return tuple(one(part, index) for index, part in enumerate(result))
+        new = one(result)
+        if _is_in_place(name) and isinstance(args[0], Traced):
+            args[0].event, args[0].seen = new.event, args[0]._version
+            return args[0]
+        return new
+
+    def event_of(self, value: Tensor) -> Event:
+        """What made a value; what was there before is constant, as it is now."""
+        if isinstance(value, Traced):
+            return value.event
+        if self.is_written(value):
+            got, hint = "a tensor into which others were written", "use the values themselves, or torch.stack of them"
+            raise fault(users_line(), "values are used as they were made", got, hint)
+        kind = "a constant" if value.any() else "zeros"
+        return Event(f"{kind} at {users_line()}", kind, (), {}, tuple(value.shape))
+
+    def is_written(self, value: Tensor) -> bool:
+        return bool(value.numel()) and _memory(value) in self.written
+
+    # Modules
+
+    def call(self, original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
+        """In place of `nn.Module.__call__`: libraries' modules are calls, the user's own are looked into."""
+        if self.inside or not is_leaf(module):
+            return original(module, *args, **given)
+        self._check_called()
+        check_registered(self.names, module)
+        label = label_of(self.names.get(id(module), "module"), module)
+        self._check_contents(label, module)
+        for value in _tensors(args, given):
+            self._check_fresh(value)
+        if isinstance(module, NEURONS):
+            return self._neuron_call(original, module, label, args, given)
+        result = self._result(original, module, args, given)
+        event = Event(
+            label,
+            "module",
+            tuple(map(self.event_of, _tensors(args, given))),
+            {},
+            _shape(result),
+            self._original(module),
+        )
+        if type(result) is tuple:
+            return tuple(marked(part, event) if isinstance(part, Tensor) else part for part in result)
+        if not isinstance(result, Tensor):
+            got = type(result).__name__
+            raise fault(label, "layers return plain tensors", got, "set return_quant_tensor=False")
+        _check_type(label, result)
+        return marked(result, event)
+
+    def _result(self, original: Callable[..., Any], module: nn.Module, args: Any, given: Any) -> Any:
+        """Of a layer without states: run once, since what it does is known by its contents and not by its numbers.
+
+        Unless the result is another name of what it took, as that of an `nn.Flatten` is.
+        """
+        values = _tensors(args, given)
+        if len(values) != 1 or id(module) not in self.kept:
+            return self._ran(original, module, args, given)
+        key = id(module), tuple(plain(values[0]).shape)
+        if key not in self.results:
+            result = self._ran(original, module, args, given)
+            if type(result) is not Tensor or _memory(result) == _memory(plain(values[0])):
+                return result
+            self.results[key] = result
+        return self.results[key].clone()
+
+    def _ran(self, original: Callable[..., Any], module: nn.Module, args: Any, given: Any) -> Any:
+        self.inside = True
+        try:
+            return original(module, *plain(args), **plain(given))
+        finally:
+            self.inside = False
+
+    def _original(self, module: nn.Module) -> nn.Module:
+        return self.originals.get(id(module), module)
+
+    def _check_contents(self, label: str, module: nn.Module, *, all_of_them: bool = False) -> None:
+        kept = self.kept.get(id(module))
+        if kept is not None and (name := kept.changed(all_of_them=all_of_them)) is not None:
+            got = f"{name} is another than before the first step, at {users_line()}"
+            hint = "set it before the sequence, outside forward, and leave it"
+            raise fault(label, "layers stay as they are while a sequence runs", got, hint)
+
+    def check_end(self, layers: Mapping[int, nn.Module]) -> None:
+        """The contents of all layers after the last call."""
+        for key in self.kept:
+            module = layers[key]
+            self._check_contents(label_of(self.names[key], module), module, all_of_them=True)
+
+    def _neuron_call(
+        self, original: Callable[..., Any], module: nn.Module, label: str, args: tuple[Any, ...], given: dict[str, Any]
+    ) -> Any:
+        names = list(inspect.signature(type(module).forward).parameters)[1:]
+        values = dict(zip(names, args, strict=False)) | given
+        current = values.get(names[0])
+        if not isinstance(current, Tensor):
+            raise fault(users_line(), "neurons take a current", type(current).__name__, "call them with a tensor")
+        place = self.places.get(id(module), 0)
+        shape = tuple(plain(current).shape)
+        event = Event(label, "module", (self.event_of(current),), {}, shape, self._original(module), place)
+        for name in _state_names(module):
+            explicit = values.get(name)
+            self._check_state(label, module, name, module._buffers[name] if explicit is None else explicit, place)
+        for name in _state_names(module):
+            module._buffers[name] = plain(module._buffers[name])
+        result = self._ran(original, module, args, given)
+        _check_type(label, result[0] if isinstance(result, tuple) else result)
+        if self.traces is not None:
+            self.traces.setdefault(self.names[id(module)], LayerTrace(spike=spike_value(module))).add(module, result)
+        self.places[id(module)] = place + 1
+        self.neurons.append(event)
+        return self._marked_states(module, event, result)
+
+    def _marked_states(self, module: nn.Module, event: Event, result: Any) -> Any:
+        """What a neuron call returned and left behind, as recorded values; kept as they are now."""
+        parts = ("spk", *kind_of(module).states)
+        self.left[id(module)] = {}
+        traced: dict[int, Traced] = {}
+        for name in _state_names(module):
+            tensor: Any = module._buffers[name]
+            module._buffers[name] = traced[id(tensor)] = _state(tensor, event, parts.index(name))
+            self.left[id(module)][name] = tensor.detach().clone()
+        if not isinstance(result, tuple):
+            return traced.get(id(result)) or marked(result, event)
+        return tuple(
+            traced[id(part)] if id(part) in traced else _state(part, event, number)
+            for number, part in enumerate(result)
+        )
+
+    def _check_state(self, label: str, module: nn.Module, name: str, value: Any, place: int) -> None:
+        """Neurons must find what they left one step before, zeros at first."""
+        rule, hint = (
+            "neurons keep their own states",
+            "pass on what the same neurons returned one step before, zeros at first",
+        )
+        if not isinstance(value, Tensor):
+            raise fault(label, rule, f"{name}={value!r}", hint)
+        if not isinstance(value, Traced):
+            if self.is_written(value) or (value.numel() and bool(value.any())):
+                raise fault(label, rule, f"another value as a state ({name}) at {users_line()}", hint)
+            if place:
+                raise fault(label, rule, f"{name} is zero again in step {place}, at {users_line()}", _RESET_HINT)
+            return
+        self._check_fresh(value)
+        event, part = value.event, ("spk", *kind_of(module).states).index(name)
+        while event.function in _SAME_VALUE:
+            event = event.inputs[0]
+        own = event.module is self._original(module) and event.function in ("state", "module")
+        left = self.left.get(id(module), {}).get(name)
+        same = own and event.options.get("part", 0) == part and event.place == place - 1
+        if same and left is not None and equal_bits(left, value):
+            return
+        made = "" if own else f" ({value.event.label})"
+        raise fault(label, rule, f"another value as a state{made}", hint)
+
+
+_RESET_HINT = (
+    "let states be as the step before left them: reset before a sequence, or hold the loop over time in forward and "
+    "reset before it"
+)
+
+
+def _check_type(label: str, result: Tensor) -> None:
+    if result.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        got = "autocast" if torch.is_autocast_enabled("cpu") else str(result.dtype)
+        hint = "leave autocast, half() and double() out of forward"
+        raise fault(label, "layers compute in float32", f"{got} at {users_line()}", hint)
+
+
+def _memory(value: Tensor) -> int:
+    return value.untyped_storage().data_ptr()
+
+
+def _plain_sizes(sizes: Any) -> list[int]:
+    return [int(size) for size in ([sizes] if isinstance(sizes, int) else sizes)]
+
+
+def _shape(result: Any) -> tuple[int, ...]:
+    first = result[0] if isinstance(result, tuple) else result
+    return tuple(first.shape) if isinstance(first, Tensor) else ()
+
+
+def _state(tensor: Tensor, event: Event, part: int) -> Traced:
+    if part == 0:
+        return marked(tensor, event)
+    return marked(
+        tensor, Event(event.label, "state", (event,), {"part": part}, tuple(tensor.shape), event.module, event.place)
+    )
+
+
+def _state_names(module: nn.Module) -> list[str]:
+    """Buffers that one step leaves to the next."""
+    kind = kind_of(module)
+    return [name for name in (*(["spk"] if kind.recurrent else []), *kind.states) if name in module._buffers]
+
+
+def _tensors(args: tuple[Any, ...], given: Mapping[str, Any]) -> list[Tensor]:
+    parts = [part for arg in (*args, *given.values()) for part in (arg if isinstance(arg, tuple | list) else [arg])]
+    return [part for part in parts if isinstance(part, Tensor)]
+
+
+def _is_in_place(name: str) -> bool:
+    return name in _OPERATORS_IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+
+
+def _named(
+    func: Callable[..., Any], name: str, args: tuple[Any, ...], given: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The plain name of a function and its arguments that are no tensors, by name."""
+    base = plain_function(name)
+    if base == "getitem":
+        return base, {"index": args[1]}
+    found = bound(func, base, args, given)
+    options = {key: value for key, value in found.items() if not _has_tensor(value)}
+    if given.get("out") is not None:
+        options["out"] = "a tensor"
+    along = options.get("dim", 0)
+    if base == "select" and along == 0:
+        return "getitem", {"index": options.get("index")}
+    if base == "unbind" and along != 0:
+        return f"unbind along axis {along}", options
+    return base, options

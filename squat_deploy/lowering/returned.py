@@ -1,0 +1,117 @@
+"""Recognising what a model returns: spikes or membranes of its neurons, by its recorded calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from squat_deploy.agreement.returned import Form, Part, Returned, of_sequential
+from squat_deploy.lowering.folding import Event
+from squat_deploy.network import InputSpec
+from squat_deploy.training.neurons import NEURONS, kind_of
+from squat_deploy.training.sequence import LayerTrace, OwnRun, is_plain
+
+_Single = tuple[nn.Module, Part, int]
+
+
+def returned_of(model: nn.Module, spec: InputSpec, steps: int, run: OwnRun) -> Sequence[Returned]:
+    """What is recognised of what a model returns; `run`: any run of it, watched. Raises: LoweringError, as `lower`."""
+    from squat_deploy.lowering.tracing import traced_program
+
+    if not is_plain(model):
+        return traced_program(model, spec, steps).returned
+    last = list(run.traces)[-1]
+    return of_sequential(run.returned[0], last, run.traces[last].spike)
+
+
+def recognised(result: Any, names: Mapping[int, str], traces: Mapping[str, LayerTrace]) -> tuple[Returned, ...]:
+    """Every tensor of a result, recorded and watched, that is spikes or membranes of one layer and nothing else.
+
+    Its recorded calls say what it is; that it is equal, here, says that they were read well.
+
+    Args: names: of modules, by id.
+    """
+    found = []
+    for path, tensor in _tensors(result):
+        event = getattr(tensor, "event", None)
+        if event is None or (read := _read(event)) is None:
+            continue
+        form, singles = read
+        module, part, _ = singles[0]
+        name = names.get(id(module), "")
+        if name not in traces or any(one[:2] != (module, part) for one in singles):
+            continue
+        steps, spike = tuple(step for *_, step in singles), traces[name].spike
+        if form in ("sum", "mean") and (part == "membranes" or (torch.tensor(spike).frexp()[0] != 0.5)):
+            continue  # such sums round
+        values = torch.stack(traces[name].spikes if part == "spikes" else traces[name].membranes)
+        fitting = [
+            said
+            for axis in ((0, 1) if form == "stack" else (0,))
+            if _equal((said := Returned(path, name, part, steps, form, axis, spike)).of(values), _plain(tensor))
+        ]
+        found += fitting if len(fitting) == 1 else []
+    return tuple(found)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.as_subclass(Tensor)
+
+
+def _equal(ours: Tensor, theirs: Tensor) -> bool:
+    return ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+
+
+def _tensors(result: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
+    if isinstance(result, Tensor):
+        yield path, result
+    elif isinstance(result, Mapping | tuple | list):
+        parts = result.items() if isinstance(result, Mapping) else enumerate(result)
+        for key, part in parts:
+            yield from _tensors(part, (*path, key))
+
+
+def _read(event: Event) -> tuple[Form, list[_Single]] | None:
+    """How an event is made of spikes or membranes, and of which."""
+    if (single := _single(event)) is not None:
+        return "one", [single]
+    if event.function in ("sum", "mean") and len(event.inputs) == 1:
+        inner = _read(event.inputs[0])
+        return ("sum" if event.function == "sum" else "mean", inner[1]) if inner and inner[0] == "stack" else None
+    if event.function == "stack":
+        singles = [_single(part) for part in event.inputs]
+        known = [single for single in singles if single is not None]
+        return ("stack", known) if known and len(known) == len(singles) else None
+    added = _added(event)
+    return ("sum", added) if added else None
+
+
+def _single(event: Event) -> _Single | None:
+    """One layer's spikes or membranes of one step."""
+    if not isinstance(event.module, NEURONS):
+        return None
+    if event.function == "module":
+        return event.module, "spikes", event.place
+    states = kind_of(event.module).states
+    last = event.function == "state" and event.options.get("part") == len(states)
+    return (event.module, "membranes", event.place) if last else None
+
+
+def _added(event: Event) -> list[_Single] | None:
+    """The spikes that a chain of additions adds up."""
+    found: list[_Single] = []
+    open_ends = [event]
+    while open_ends:
+        part = open_ends.pop()
+        if (single := _single(part)) is not None:
+            found.append(single)
+        elif part.function == "zeros":
+            continue
+        elif part.function == "add" and part.options.get("alpha", 1) == 1:
+            open_ends += part.inputs
+        else:
+            return None
+    return found

@@ -1,0 +1,114 @@
+"""The size of a batch as a number that notes what it is compared with: a model must not decide by it.
+
+A model is recorded with a few samples. `if x.size(0) == 255` would act in no recording, so each comparison of the batch
+size is asked for the batches in which it comes out otherwise; those are recorded too.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_BATCH = 4096  # batches beyond it are not asked for
+_USUAL = (2, 10, 16, 32, 50, 64, 100, 128, 200, 255, 256, 500, 512)
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+_ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod")
+
+
+@dataclass
+class Asked:
+    """Batch sizes in which some comparison comes out otherwise than in this recording."""
+
+    batch: int
+    others: set[int] = field(default_factory=set)
+
+    def note(self, of: Callable[[int], Any]) -> None:
+        """`of`: the result of one comparison by the size of the batch."""
+        now = _tried(of, self.batch)
+        other = next((batch for batch in range(1, MAX_BATCH + 1) if _tried(of, batch) != now), None)
+        if other is not None:
+            self.others.add(other)
+
+    def try_usual(self) -> None:
+        """For what cannot be followed: the sizes that people use."""
+        self.others |= set(_USUAL) - {self.batch}
+
+
+def _tried(of: Callable[[int], Any], batch: int) -> Any:
+    try:
+        return of(batch)
+    except ArithmeticError as error:
+        return type(error)
+
+
+class BatchSize(int):
+    """An int that was made of the size of a batch by `of`."""
+
+    asked: Asked
+    of: Callable[[int], int]
+
+    def __bool__(self) -> bool:
+        self.asked.note(lambda batch: bool(self.of(batch)))
+        return int.__bool__(self)
+
+    def __hash__(self) -> int:
+        self.asked.try_usual()
+        return int.__hash__(self)
+
+    def __int__(self) -> int:
+        self.asked.try_usual()
+        return int.__int__(self)
+
+    def __float__(self) -> float:
+        self.asked.try_usual()
+        return int.__float__(self)
+
+    def __truediv__(self, other: Any) -> Any:
+        self.asked.try_usual()
+        return int.__truediv__(self, other)
+
+
+def batch_size(asked: Asked, of: Callable[[int], int] = lambda batch: batch) -> BatchSize:
+    """The size of the batch that is being recorded, or a number made of it."""
+    made = BatchSize(of(asked.batch))
+    made.asked, made.of = asked, of
+    return made
+
+
+def _by_batch(value: Any) -> Callable[[int], Any]:
+    return value.of if isinstance(value, BatchSize) else lambda batch: value
+
+
+def _comparison(name: str) -> Callable[[BatchSize, Any], Any]:
+    function = getattr(operator, name)
+
+    def compared(self: BatchSize, other: Any) -> Any:
+        result = getattr(int, f"__{name}__")(self, other)
+        if result is not NotImplemented:
+            left, right = self.of, _by_batch(other)
+            self.asked.note(lambda batch: function(left(batch), right(batch)))
+        return result
+
+    return compared
+
+
+def _arithmetic(name: str, reflected: bool) -> Callable[[BatchSize, Any], Any]:
+    function = getattr(operator, name)
+
+    def computed(self: BatchSize, other: Any) -> Any:
+        result = getattr(int, f"__{'r' if reflected else ''}{name}__")(self, other)
+        if type(result) is not int:
+            return result
+        left, right = (_by_batch(other), self.of) if reflected else (self.of, _by_batch(other))
+        return batch_size(self.asked, lambda batch: function(left(batch), right(batch)))
+
+    return computed
+
+
+for _name in _COMPARISONS:
+    setattr(BatchSize, f"__{_name}__", _comparison(_name))
+for _name in _ARITHMETIC:
+    setattr(BatchSize, f"__{_name}__", _arithmetic(_name, reflected=False))
+    setattr(BatchSize, f"__r{_name}__", _arithmetic(_name, reflected=True))

@@ -1,0 +1,797 @@
+"""What a model does besides its calls: each effect is refused with the user's line, or lowered exactly."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import random
+import re
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+import torch.nn.functional as F
+from snntorch import utils
+from torch import nn
+
+import squat_deploy as sd
+from squat_deploy.errors import LoweringError
+from squat_deploy.training.neurons import reset_neurons
+from tests.test_models import conv, leaky, linear
+
+SPEC = sd.InputSpec((10,), 0, 1, encoding="sequence")
+STILL = sd.InputSpec((10,), 0, 1)
+PLANES = sd.InputSpec((1, 6, 6), 0, 1)
+STEPS = 14
+
+
+class Looped(nn.Module):
+    """A loop over the steps, with two layers; `effect` happens in the middle of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc1, self.lif1 = linear(10, 6), leaky()
+        self.fc2, self.lif2 = linear(6, 4), leaky()
+        with torch.no_grad():
+            self.fc1.weight.mul_(3)
+            self.fc2.weight.mul_(4)
+        self.count, self.kept = 0, [0]
+
+    def effect(self, step: int, x: torch.Tensor, current: torch.Tensor) -> torch.Tensor | None:
+        """What comes between the synapses and the neurons; a result takes the place of the current."""
+
+    def after(self, step: int, spikes: torch.Tensor) -> torch.Tensor | None:
+        """The same between the layers."""
+
+    def forward(self, x):
+        reset_neurons(self)
+        out = []
+        for step in range(x.size(0)):
+            current = self.fc1(x[step])
+            new = self.effect(step, x, current)
+            spikes = self.lif1(current if new is None else new)
+            new = self.after(step, spikes)
+            out.append(self.lif2(self.fc2(spikes if new is None else new)))
+        return torch.stack(out)
+
+
+class Called(Looped):
+    """The same, one time step a call."""
+
+    def forward(self, x):
+        current = self.fc1(x)
+        new = self.effect(self.lif1.mem.numel(), x, current)
+        spikes = self.lif1(current if new is None else new)
+        new = self.after(0, spikes)
+        return self.lif2(self.fc2(spikes if new is None else new))
+
+
+def user_call(model: nn.Module, inputs: np.ndarray, spec: sd.InputSpec, steps: int) -> np.ndarray:
+    """Spikes summed over time as a user would get them, by calling the model alone."""
+    real = torch.from_numpy((inputs * spec.step).astype(np.float32))
+    reset_neurons(model)
+    with torch.no_grad():
+        whole = model(real) if isinstance(model, Looped) and not isinstance(model, Called) else None
+        if whole is not None:
+            return whole.sum(0).numpy()
+        frames = [real] * steps if spec.encoding == "direct" else list(real)
+        return sum(model(frame) for frame in frames).numpy()
+
+
+def assert_exact_or_refused(
+    make: Callable[[], nn.Module], spec: sd.InputSpec, steps: int, batches: tuple[int, ...] = (1, 5, 40)
+) -> LoweringError | None:
+    """Either refused, or proven and equal to the model as its user calls it, in batches of several sizes."""
+    model = make().eval()
+    try:
+        network = sd.lower(model, spec, steps)
+    except LoweringError as error:
+        return error
+    assert network.certificate.proven
+    for batch in batches:
+        lead = (batch,) if spec.encoding == "direct" else (steps, batch)
+        inputs = np.random.default_rng(batch).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
+        assert sd.verify(network, model, inputs, executors=("torch", "numpy")).agrees
+        np.testing.assert_array_equal(sd.simulate(network, inputs).scores, user_call(model, inputs, spec, steps))
+    return None
+
+
+# Effects: a name, the form, and what `effect` or `after` does; a marked line is the one that the message must name.
+
+
+class Reset(Looped):
+    def effect(self, step, x, current):
+        if step == 10:
+            self.lif1.reset_mem()
+
+
+class InitLeaky(Looped):
+    def effect(self, step, x, current):
+        if step == 10:
+            self.lif1.init_leaky()
+
+
+class ResetAll(Looped):
+    def effect(self, step, x, current):
+        if step == 10:
+            utils.reset(self)
+
+
+class ResetClass(Looped):
+    def effect(self, step, x, current):
+        if step == 10:
+            snn.Leaky.reset_hidden()
+
+
+class ZeroState(Looped):
+    def effect(self, step, x, current):
+        if step == 10:
+            self.lif1.mem.zero_()
+
+
+class ScaleState(Looped):
+    def effect(self, step, x, current):
+        if step >= 10:
+            self.lif1.mem.mul_(0.5)
+
+
+class ClampState(Looped):
+    def effect(self, step, x, current):
+        self.lif1.mem = self.lif1.mem.clamp(max=0.5)
+
+
+class NewState(Looped):
+    def effect(self, step, x, current):
+        if step == 10:
+            self.lif1.mem = torch.ones(x.size(1), 6)
+
+
+class StateData(Looped):
+    def effect(self, step, x, current):
+        if step == 10:
+            self.lif1.mem.data.fill_(0)
+
+
+class StateElements(Looped):
+    def effect(self, step, x, current):
+        if step == 10:
+            self.lif1.mem[:, 0] = 0
+
+
+class View(Looped):
+    def effect(self, step, x, current):
+        if step >= 9:
+            current.view(-1).mul_(2)
+
+
+class FlattenAdd(Looped):
+    def effect(self, step, x, current):
+        current.flatten(1).add_(self.fc1(x[step]))
+
+
+class Data(Looped):
+    def effect(self, step, x, current):
+        if step >= 9:
+            current.data.mul_(2)
+
+
+class SetData(Looped):
+    def effect(self, step, x, current):
+        if step >= 9:
+            current.data = current.data * 2
+
+
+class Detached(Looped):
+    def effect(self, step, x, current):
+        if step >= 9:
+            current.detach().fill_(1.0)
+
+
+class NoGrad(Looped):
+    def effect(self, step, x, current):
+        with torch.no_grad():
+            current.unsqueeze(0).copy_(torch.ones(1))
+
+
+class Inference(Looped):
+    def effect(self, step, x, current):
+        if step >= 9:
+            with torch.inference_mode():
+                current.view(-1).mul_(2)
+
+
+class Elements(Looped):
+    def effect(self, step, x, current):
+        current[0] = 1.0
+
+
+class ElementsOfView(Looped):
+    def effect(self, step, x, current):
+        current.T[0] = 1.0
+
+
+class Out(Looped):
+    def effect(self, step, x, current):
+        torch.add(current, self.fc1(x[step]), out=current)
+
+
+class OutView(Looped):
+    def effect(self, step, x, current):
+        torch.mul(current, 2.0, out=current.view_as(current))
+
+
+class PlainBuffer(Looped):
+    def effect(self, step, x, current):
+        held = torch.zeros(x.size(1), 6)
+        held.copy_(current * 2)
+        return held
+
+
+class PlainElements(Looped):
+    def effect(self, step, x, current):
+        held = torch.zeros(x.size(1), 6)
+        held[:, 1:] = current[:, 1:]
+        return held
+
+
+class NextInputs(Looped):
+    def effect(self, step, x, current):
+        if step < 13:
+            x[step + 1].fill_(0)
+
+
+class Aliased(Looped):
+    def after(self, step, spikes):
+        other = spikes
+        other += self.lif1.beta
+
+
+class Threshold(Looped):
+    def effect(self, step, x, current):
+        self.lif1.threshold.fill_(1.0 if step < 9 else 0.3)
+
+
+class Beta(Looped):
+    def effect(self, step, x, current):
+        if step == 9:
+            self.lif1.beta = torch.tensor(0.5)
+
+
+class ThresholdArray(Looped):
+    def effect(self, step, x, current):
+        self.lif1.threshold.numpy()[...] = 1.0 if step < 9 else 0.3
+
+
+class Weights(Looped):
+    def effect(self, step, x, current):
+        if step == 9:
+            self.fc2.weight.data.mul_(2)
+
+
+class WeightsAndBack(Looped):
+    def effect(self, step, x, current):
+        self.fc2.weight.data.mul_(2.0 if step == 9 else 0.5 if step == 10 else 1.0)
+
+
+class SwappedWeights(Looped):
+    def effect(self, step, x, current):
+        if step == 9:
+            self.fc2.weight = nn.Parameter(-self.fc2.weight)
+
+
+class Option(Looped):
+    def effect(self, step, x, current):
+        self.lif1.reset_delay = step < 9
+
+
+class Quantizer(Looped):
+    def effect(self, step, x, current):
+        if step == 9:
+            self.lif1.state_quant = sd.quantizers.state_quant(2)
+
+
+class Training(Looped):
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def effect(self, step, x, current):
+        self.drop.train(step >= 9)
+        return self.drop(current)
+
+
+class TrainingAll(Looped):
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def effect(self, step, x, current):
+        self.train()
+        return self.drop(current)
+
+
+class AlwaysDrops(nn.Dropout):
+    pass
+
+
+class KeepsTraining(Looped):
+    """Monte-Carlo dropout: `eval` does not reach it."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        self.drop.training = True
+        return self
+
+    def effect(self, step, x, current):
+        return self.drop(current)
+
+
+class FreshDropout(Looped):
+    def effect(self, step, x, current):
+        return nn.Dropout(0.5)(current)
+
+
+class Hook(Looped):
+    def effect(self, step, x, current):
+        if step == 9:
+            self.fc2.register_forward_hook(lambda *given: given[2] * 2)
+
+
+class HookAndBack(Looped):
+    def effect(self, step, x, current):
+        handle = self.fc1.register_forward_hook(lambda *given: given[2] * 2)
+        twice = self.fc1(x[step])
+        handle.remove()
+        return twice
+
+
+class BatchEqual(Looped):
+    def effect(self, step, x, current):
+        return current + current if x.size(1) == 300 else current
+
+
+class BatchLarge(Looped):
+    def effect(self, step, x, current):
+        return current + self.fc1(x[step]) if x.shape[1] > 399 else current
+
+
+class BatchOdd(Looped):
+    def effect(self, step, x, current):
+        return current + self.fc1(x[step]) if x.shape[1] % 37 == 36 else current
+
+
+class BatchOfCurrent(Looped):
+    def effect(self, step, x, current):
+        return current + self.fc1(x[step]) if tuple(current.shape) == (64, 6) else current
+
+
+class BatchLength(Looped):
+    def effect(self, step, x, current):
+        return current + self.fc1(x[step]) if len(current) == 128 else current
+
+
+class BatchInt(Looped):
+    def effect(self, step, x, current):
+        return current + self.fc1(x[step]) if float(x.size(1)) == 64.0 else current
+
+
+class StepCounter(Looped):
+    def effect(self, step, x, current):
+        self.count += 1
+        return current + self.fc1(x[step]) if self.count > 60 else current
+
+
+class CallCounter(Called):
+    def effect(self, step, x, current):
+        self.count += 1
+        return current + self.fc1(x) if self.count > 12 else current
+
+
+class ListCounter(Called):
+    def effect(self, step, x, current):
+        self.kept.append(1)
+        return current + self.fc1(x) if len(self.kept) > 100 else current
+
+
+class DictCounter(Called):
+    def __init__(self):
+        super().__init__()
+        self.held = {"calls": np.zeros(1)}
+
+    def effect(self, step, x, current):
+        self.held["calls"] += 1
+        return current + self.fc1(x) if self.held["calls"] > 100 else current
+
+
+class ObjectCounter(Called):
+    def __init__(self):
+        super().__init__()
+        self.held = types.SimpleNamespace(calls=0)
+
+    def effect(self, step, x, current):
+        self.held.calls += 1
+        return current + self.fc1(x) if self.held.calls > 100 else current
+
+
+class Iterating(Called):
+    def __init__(self):
+        super().__init__()
+        self.numbers = itertools.count()
+
+    def effect(self, step, x, current):
+        return current + self.fc1(x) if next(self.numbers) > 100 else current
+
+
+class BufferCounter(Called):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def effect(self, step, x, current):
+        self.calls += 1
+        return current + self.fc1(x) if self.calls > 100 else current
+
+
+class ClassCounter(Called):
+    calls = 0
+
+    def effect(self, step, x, current):
+        ClassCounter.calls += 1
+        return current + self.fc1(x) if ClassCounter.calls > 100 else current
+
+
+CALLS = [0]
+
+
+class GlobalCounter(Called):
+    def effect(self, step, x, current):
+        CALLS[0] += 1
+        return current + self.fc1(x) if CALLS[0] > 100 else current
+
+
+def counted() -> int:
+    CALLS[0] += 1
+    return CALLS[0]
+
+
+class HelperCounter(Called):
+    def effect(self, step, x, current):
+        return current + self.fc1(x) if counted() > 1000 else current
+
+
+def closed(calls: list[int]) -> Callable[..., torch.Tensor]:
+    def effect(self, step, x, current):
+        calls[0] += 1
+        return current + self.fc1(x) if calls[0] > 1000 else current
+
+    return effect
+
+
+class ClosureCounter(Called):
+    effect = closed([0])
+
+
+class Random(Looped):
+    def effect(self, step, x, current):
+        return current + self.fc1(x[step]) if random.random() > 1.0 else current
+
+
+class RandomNumpy(Looped):
+    def effect(self, step, x, current):
+        return current + self.fc1(x[step]) if np.random.rand() > 1 else current
+
+
+class RandomTorch(Looped):
+    def effect(self, step, x, current):
+        return current + (torch.rand(6) > 2).float()
+
+
+class ResetEachCall(Called):
+    def effect(self, step, x, current):
+        self.lif1.reset_mem()
+
+
+class InitEachCall(Called):
+    def __init__(self):
+        super().__init__()
+        self.lif1 = leaky(False)
+
+    def forward(self, x):
+        mem = self.lif1.init_leaky()
+        spikes, mem = self.lif1(self.fc1(x), mem)
+        return self.lif2(self.fc2(spikes))
+
+
+class ZerosEachCall(InitEachCall):
+    def forward(self, x):
+        spikes, _ = self.lif1(self.fc1(x), torch.zeros(x.size(0), 6))
+        return self.lif2(self.fc2(spikes))
+
+
+class LastCurrent(Called):
+    """Takes the inputs of the call before."""
+
+    def effect(self, step, x, current):
+        last, self.last = getattr(self, "last", current), current
+        return last
+
+
+class DirectForward(Looped):
+    def effect(self, step, x, current):
+        return self.fc1.forward(x[step])
+
+
+class DirectNeuron(Looped):
+    def after(self, step, spikes):
+        return self.lif1.forward(spikes)
+
+
+class WeightsAlone(Looped):
+    def effect(self, step, x, current):
+        return F.linear(x[step], self.fc1.weight)
+
+
+class Compared(Looped):
+    def after(self, step, spikes):
+        return spikes + spikes if torch.equal(spikes, torch.ones_like(spikes)) else spikes
+
+
+class Counted(Looped):
+    def after(self, step, spikes):
+        return spikes + spikes if spikes.nonzero().size(0) == 0 else spikes
+
+
+class Masked(Looped):
+    def after(self, step, spikes):
+        return spikes + spikes if spikes[spikes > 0].numel() == 0 else spikes
+
+
+class Located(Looped):
+    def after(self, step, spikes):
+        return spikes + spikes if len(torch.where(spikes)[0]) == 0 else spikes
+
+
+class Autocast(Looped):
+    def effect(self, step, x, current):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.fc1(x[step])
+
+
+class Failing(Looped):
+    """Decides by what an exception says of the data."""
+
+    def after(self, step, spikes):
+        try:
+            torch.testing.assert_close(spikes, torch.zeros_like(spikes))
+        except AssertionError:
+            return spikes + spikes
+
+
+class Pointer(Looped):
+    def effect(self, step, x, current):
+        current.data_ptr()
+
+
+class Memory(Looped):
+    def effect(self, step, x, current):
+        current.untyped_storage()
+
+
+class Exchange(Looped):
+    def effect(self, step, x, current):
+        return torch.from_dlpack(current.__dlpack__())
+
+
+class MembraneOut(Looped):
+    def after(self, step, spikes):
+        return self.lif1.mem
+
+
+class BatchInTime(Looped):
+    """`unbind(1)` takes samples where steps are meant."""
+
+    def forward(self, x):
+        reset_neurons(self)
+        frames = x.unbind(1)
+        return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(frames[step])))) for step in range(x.size(0))])
+
+
+class TrueStep(Looped):
+    def forward(self, x):
+        reset_neurons(self)
+        steps = [x[0], x[True][0][1], *(x[step] for step in range(2, x.size(0)))]
+        return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(frame)))) for frame in steps])
+
+
+class Listed(Called):
+    """Layers in a plain list."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden = [linear(4, 4), leaky()]
+
+    def forward(self, x):
+        return self.hidden[1](self.hidden[0](super().forward(x)))
+
+
+OUTSIDE = (linear(4, 4), leaky())
+
+
+class Globals(Called):
+    """Layers of a notebook."""
+
+    def forward(self, x):
+        return OUTSIDE[1](OUTSIDE[0](super().forward(x)))
+
+
+def models_of(this: Any) -> Iterator[type[Looped]]:
+    """Every model of this file between two classes of it, in its order."""
+    kinds = [value for value in vars(this).values() if inspect.isclass(value) and issubclass(value, Looped)]
+    return iter([kind for kind in kinds if kind not in (Looped, Called)])
+
+
+@pytest.mark.parametrize("make", list(models_of(inspect.getmodule(user_call))), ids=lambda kind: kind.__name__)
+def test_effects_are_refused(make: type[Looped]) -> None:
+    """With a place in this file, or the name of the layer."""
+    error = assert_exact_or_refused(make, STILL if issubclass(make, Called) else SPEC, STEPS)
+    assert error is not None
+    text = str(error.faults[0])
+    assert re.search(r"test_effects\.py:\d+|\b(fc|lif)[12] \(|model\.|^model: ", text), text
+
+
+# What looks like an effect and is well understood: it goes on working, exactly.
+
+
+class ZeroBefore(Looped):
+    """States made, emptied and reset before the loop; records in a list of the model, new in every call."""
+
+    def forward(self, x):
+        self.lif1.reset_mem().zero_()
+        utils.reset(self)
+        snn.Leaky.reset_hidden()
+        self.lif1.threshold.fill_(1.0)
+        self.kept, self.count = [], 0
+        out = torch.zeros(x.size(0), x.size(1), 4)
+        for step in range(x.size(0)):
+            self.kept.append(self.lif1(self.fc1(x[step])))
+            self.count += 1
+            out[step] = self.lif2(self.fc2(self.kept[-1]))
+        return out
+
+
+class InPlaceSums(Looped):
+    """Sums in place, of currents and of spikes, under one name or before another is given."""
+
+    def effect(self, step, x, current):
+        current += self.fc1(x[step])
+        current.add_(self.fc1(x[step]))
+        return current.view(x.size(1), -1)
+
+
+class Sums(Looped):
+    """`sum` begins with 0."""
+
+    def effect(self, step, x, current):
+        return sum([current, self.fc1(x[step])])
+
+
+class Widening(Looped):
+    """Spikes are joined in place (SEW: y += h)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc3, self.lif3 = linear(6, 6), leaky()
+
+    def after(self, step, spikes):
+        more = self.lif3(self.fc3(spikes))
+        more += spikes
+        return more
+
+
+class Detaching(Looped):
+    """States given from hand to hand, detached and cloned, as for truncated gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif1 = leaky(False)
+
+    def forward(self, x):
+        reset_neurons(self)
+        mem, out = torch.zeros(x.size(1), 6), []
+        for frame in x:
+            spikes, mem = self.lif1(self.fc1(frame), mem.detach())
+            mem = mem.clone()
+            out.append(self.lif2(self.fc2(spikes)))
+        return torch.stack(out)
+
+
+class CachedZeros(Looped):
+    """States made anew where the size of the batch is another: compared, and yet no decision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif1, self.zeros = leaky(False), None
+
+    def forward(self, x):
+        reset_neurons(self)
+        if self.zeros is None or self.zeros.size(0) != x.size(1):
+            self.zeros = torch.zeros(x.size(1), 6)
+        assert x.size(1) > 0 and x[0].shape[0] == x.size(1)
+        mem, out = self.zeros, []
+        for step in range(x.size(0)):
+            spikes, mem = self.lif1(self.fc1(x[step]), mem)
+            out.append(self.lif2(self.fc2(spikes)))
+        return torch.stack(out)
+
+
+class Feeding(Called):
+    """Last spikes in an attribute that every sequence begins anew: no state of their own is left at the end."""
+
+    def forward(self, x):
+        spikes = self.lif1(self.fc1(x))
+        return self.lif2(self.fc2(torch.Tensor.add(spikes, other=spikes, alpha=1)))
+
+
+class InferenceMode(Looped):
+    @torch.inference_mode()
+    def forward(self, x):
+        return super().forward(x)
+
+
+class PoolInForward(nn.Module):
+    """Blocks in an `nn.Sequential`, a pooling made in forward, the same for all steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.lif1, self.fc, self.lif2 = conv(1, 4, 3), leaky(), linear(4, 3), leaky()
+        with torch.no_grad():
+            self.conv.weight.mul_(4)
+            self.fc.weight.mul_(6)
+
+    def forward(self, x):
+        spikes = self.lif1(self.conv(x))
+        return self.lif2(self.fc(nn.AvgPool2d(spikes.shape[2:])(spikes).flatten(1)))
+
+
+class Block(nn.Module):
+    def __init__(self, fan_in: int, fan_out: int) -> None:
+        super().__init__()
+        self.fc, self.lif = linear(fan_in, fan_out), leaky()
+        with torch.no_grad():
+            self.fc.weight.mul_(4)
+
+    def forward(self, x):
+        return self.lif(self.fc(x))
+
+
+def blocks() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(Block(10, 6), nn.Sequential(Block(6, 4)))
+
+
+WORKING: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec]] = {
+    **{
+        kind.__name__: (kind, SPEC)
+        for kind in (ZeroBefore, InPlaceSums, Sums, Widening, Detaching, CachedZeros, InferenceMode)
+    },
+    "a sum by name": (Feeding, STILL),
+    "pool made in forward": (PoolInForward, PLANES),
+    "blocks in a row": (blocks, STILL),
+}
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_what_is_well_understood_works(name: str) -> None:
+    make, spec = WORKING[name]
+    error = assert_exact_or_refused(make, spec, STEPS)
+    assert error is None, error
