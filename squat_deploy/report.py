@@ -48,7 +48,7 @@ def certificate_table(certificate: Certificate) -> Table:
 
 def assumption_lines(certificate: Certificate) -> list[str]:
     """What the proof takes for granted, a sentence a line."""
-    lines = [escape(f"- {sentence}") for sentence in certificate.assumptions]
+    lines = [printable(f"- {sentence}") for sentence in certificate.assumptions]
     return ["takes for granted:", *lines] if lines else []
 
 
