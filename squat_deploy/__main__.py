@@ -17,6 +17,7 @@ def main() -> None:
         except BaseException as error:
             if not interrupts.seen():
                 raise
+            interrupts.handled()
             if not isinstance(error, SystemExit):
                 interrupts.tell(as_json="--json" in sys.argv[1:])
             for stream in (sys.stdout, sys.stderr):

@@ -175,6 +175,7 @@ def _paths(name: str, value: Any) -> Iterator[Path]:
 def _explain(error: BaseException, as_json: bool) -> NoReturn:
     """Says what an error means to the user, and ends the command."""
     if isinstance(error, KeyboardInterrupt) or interrupts.seen():
+        interrupts.handled()
         fail(interrupts.MESSAGE, as_json, code=interrupts.EXIT_CODE)
     if isinstance(error, SquatError):
         fail(str(error), as_json, error)

@@ -15,6 +15,7 @@ from types import FrameType
 
 EXIT_CODE = 130
 MESSAGE = "interrupted; nothing half-written is left behind"
+_PATIENCE_S = 3.0
 _seen = False
 
 
@@ -25,9 +26,12 @@ def seen() -> bool:
 
 @contextmanager
 def noticed() -> Iterator[None]:
-    """Remembers every Ctrl-C of the block, beside raising KeyboardInterrupt; the outermost block counts."""
+    """Remembers every Ctrl-C of the block, beside raising KeyboardInterrupt; the outermost block counts.
+
+    Some imports swallow the exception, and the command would go on: it is raised again until somebody has `handled` it.
+    """
     global _seen
-    old = signal.getsignal(signal.SIGINT)
+    old, alarm = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGALRM)
     if threading.current_thread() is not threading.main_thread() or old is not signal.default_int_handler:
         yield
         return
@@ -36,12 +40,21 @@ def noticed() -> Iterator[None]:
     try:
         yield
     finally:
+        handled()
         signal.signal(signal.SIGINT, old)
+        signal.signal(signal.SIGALRM, alarm)
+
+
+def handled() -> None:
+    """The command ends now: nothing is raised any more."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _remember(_: int, __: FrameType | None) -> None:
     global _seen
     _seen = True
+    signal.signal(signal.SIGALRM, _remember)
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)  # long enough to tidy up
     raise KeyboardInterrupt
 
 

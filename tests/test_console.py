@@ -220,6 +220,21 @@ def test_an_interrupt_in_disguise(work: Path, monkeypatch: pytest.MonkeyPatch) -
     assert document("certify", "n.safetensors", code=130)["error"] == interrupts.MESSAGE
 
 
+def test_a_swallowed_interrupt_comes_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some imports do; the command would go on for hours."""
+
+    def swallowed(*_: object, **__: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(50)
+
+    monkeypatch.setattr("squat_deploy.cli.load", swallowed)
+    began, alarm = time.monotonic(), signal.getsignal(signal.SIGALRM)
+    assert document("certify", "n.safetensors", code=130)["error"] == interrupts.MESSAGE
+    assert time.monotonic() - began < 20
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0) and signal.getsignal(signal.SIGALRM) is alarm
+
+
 def test_an_internal_error_is_one_document(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise AssertionError("[/] odd")
