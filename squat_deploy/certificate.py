@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
@@ -97,8 +98,9 @@ class Certificate:
         try:
             environment = _ENVIRONMENT.validate_python(data.get("environment", {}))
             assumptions = _ASSUMPTIONS.validate_python(data.get("assumptions", ()))
-            return cls(_ROWS.validate_python(data["layers"]), environment, assumptions)
-        except (LookupError, AttributeError, TypeError, ValueError) as error:
+            rows = _ROWS.validate_json(json.dumps(data["layers"]), strict=True)  # true is no number there
+            return cls(rows, environment, assumptions)
+        except (LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
             raise FileFormatError(f"certificate: not of this form: {error}") from error
 
 

@@ -1,6 +1,7 @@
 """From PyTorch to an FPGA without changing a single bit.
 
-Every command prints for people, or one JSON document with --json, and exits 0 only when all is well.
+Every command prints for people, or one JSON document with --json, and exits 0 only when all is well; 1 for what the
+user can mend, 2 for wrong usage, 70 for a fault of this program, 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -8,26 +9,26 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from squat_deploy import bundled, toolchain
 from squat_deploy.activity import counted, warnings_of, warnings_on
 from squat_deploy.agreement import Agreement, check_labels, verify
+from squat_deploy.arrays import read_npy
 from squat_deploy.backends.hls import HlsConfig, emit_hls
-from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatError, SquatWarning
-from squat_deploy.files import write_file
+from squat_deploy.console import Answers, Commands, answer, check_paths, guarded, told
+from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
+from squat_deploy.files import check_target, write_file
 from squat_deploy.inputs import as_integers, doubts, grid_of, step_of
 from squat_deploy.levels import Kind
 from squat_deploy.network import Encoding, InputSpec, Network
@@ -49,8 +50,10 @@ from squat_deploy.storage import load, save
 if TYPE_CHECKING:
     from torch import nn
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console()
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
+console = Answers()
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors), or its graph (.onnx).")]
@@ -59,59 +62,12 @@ Real = Annotated[bool, typer.Option("--real", help="Inputs are real values: roun
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file of --out that is not of this model.")]
 LabelsFile = Annotated[Path | None, typer.Option(help="Classes as .npy, (B,).")]
 DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files, or .npz file of events.")]
-_MAX_ARRAY_BYTES = 2**32
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """One clear message and exit code 1 for every error that a user can cause; 130 for Ctrl-C."""
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        as_json = bool(kwargs.get("as_json", False))
-        try:
-            return command(*args, **kwargs)
-        except ModuleNotFoundError as error:
-            extra = (
-                "qonnx"
-                if str(error.name).split(".")[0] in ("onnx", "onnxruntime", "qonnx", "graphviz")
-                else "study"
-                if str(error.name).split(".")[0] in ("dask", "distributed", "matplotlib", "scipy")
-                else "train"
-            )
-            _fail(f"this command needs the package {error.name}: pip install 'squat_deploy[{extra}]'", as_json)
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            _fail(f"options: {faults}", as_json)
-        except SquatError as error:
-            _fail(str(error), as_json, error)
-        except typer.Exit:
-            raise
-        except KeyboardInterrupt:
-            _fail("interrupted; nothing half-written is left behind", as_json, code=130)
-        except Exception as error:  # noqa: BLE001 (the last resort, so that --json is always one document)
-            _fail(f"internal error, please report it: {type(error).__name__}: {error}", as_json, code=70)
-
-    return wrapper
-
-
-def _fail(message: str, as_json: bool, error: Exception | None = None, code: int = 1) -> NoReturn:
-    if as_json:
-        faults = [vars(fault) for fault in error.faults] if isinstance(error, LoweringError) else []
-        sys.stdout.write(json.dumps({"ok": False, "error": message, "faults": faults}) + "\n")
-    else:
-        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
+_MAX_RANDOM_VALUES = 2**26  # of inputs, or of what a network gives for them
 
 
 def _emit(document: dict[str, Any], as_json: bool, *tables: Table | str) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({"ok": True, **document}) + "\n")
+        answer({"ok": True, **document})
         return
     _warn(document.get("warnings", ()))
     for table in tables:
@@ -139,20 +95,12 @@ def _gathered() -> Iterator[list[str]]:
 def _warn(texts: Iterable[str]) -> None:
     """Prints what is exact and yet probably not what the user wants, on stderr."""
     for text in texts:
-        Console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(text)}", highlight=False, soft_wrap=True)
+        told("warning:", text, "bold yellow")
 
 
 def _array(path: Path) -> NDArray[Any]:
     """An .npy array, never unpickled."""
-    try:
-        if path.stat().st_size > _MAX_ARRAY_BYTES:
-            raise FileFormatError(f"{path}: larger than {_MAX_ARRAY_BYTES} bytes")
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileFormatError(f"{path}: not a NumPy array file: {error}") from error
-    if not isinstance(loaded, np.ndarray):
-        raise FileFormatError(f"{path}: expected one .npy array, got an archive")
-    return loaded
+    return read_npy(path)
 
 
 def _inputs(
@@ -165,6 +113,9 @@ def _inputs(
         raise ConfigError("--real is of inputs of your own: give --inputs")
     spec = network.input
     lead = (samples,) if spec.encoding == "direct" else (network.steps, samples)
+    widest = max(spec.size * (len(lead) == 1 or network.steps), network.outputs)
+    if samples * widest > _MAX_RANDOM_VALUES:
+        raise ConfigError(f"--samples: at most {_MAX_RANDOM_VALUES // widest} sequences of this network; got {samples}")
     return np.random.default_rng(seed).integers(spec.low, spec.high + 1, (*lead, *spec.shape)), [], []
 
 
@@ -184,7 +135,7 @@ def _grid(network: Network) -> dict[str, Any]:
 
 
 @app.command()
-@_guarded
+@guarded
 def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")] = Path("runs/fashion_mnist"),
     config: Annotated[Path | None, typer.Option(help="YAML file of a training; other options go before it.")] = None,
@@ -234,12 +185,12 @@ app.add_typer(study_app, name="study")
 
 
 @study_app.command(name="run")
-@_guarded
+@guarded
 def study_run(
     config: Annotated[Path, typer.Argument(help="YAML file of the study.")],
     out: Annotated[Path, typer.Option(help="Folder of its cells; those that are in it are not run again.")],
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, e.g. tcp://host:8786.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine, without --scheduler.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine, without --scheduler.")] = 2,
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -253,7 +204,7 @@ def study_run(
 
 
 @study_app.command(name="report")
-@_guarded
+@guarded
 def study_report(
     stores: Annotated[list[Path], typer.Argument(help="Folders of cells, a section each.")],
     out: Annotated[Path, typer.Option(help="Markdown file to write; its pictures go beside it.")],
@@ -282,7 +233,7 @@ Unproven = Annotated[bool, typer.Option("--allow-unproven", help="Carry layers t
 
 
 @app.command()
-@_guarded
+@guarded
 def lower(
     model: ModelArgument,
     steps: Annotated[int | None, typer.Option(help="Time steps of one sequence.")] = None,
@@ -324,8 +275,8 @@ def lower(
     network = replace(made, origin=replace(origin, model=made.origin.model, source=source))
     save(network, out)
     weights = _weights(model, checkpoint)
-    told = (_escaped(weights), _escaped(f"saved {out}"))
-    tables = (network_table(network), certificate_table(network.certificate), *told)
+    notes = (weights, f"saved {out}")
+    tables = (network_table(network), certificate_table(network.certificate), *notes)
     document = {"network": str(out), "weights": weights, "warnings": texts, **_summary(network)}
     _emit(document, as_json, *tables)
 
@@ -407,7 +358,7 @@ def _weights(model: str, checkpoint: Path | None) -> str:
 
 
 @app.command(name="quantize")
-@_guarded
+@guarded
 def quantize_command(
     model: Annotated[str, typer.Argument(help="A float snnTorch model as path/to/file.py:factory.")],
     steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
@@ -457,12 +408,12 @@ def quantize_command(
     weights = _weights(model, checkpoint)
     document: dict[str, Any] = {"network": str(out), "model": str(beside), "accuracy": accuracy, "trials": trials}
     document |= {"weights": weights, "warnings": texts, **_summary(network)}
-    told = [] if accuracy is None else [f"accuracy: {accuracy['float']:.2%} in float, {accuracy['quantized']:.2%} now"]
+    notes = [] if accuracy is None else [f"accuracy: {accuracy['float']:.2%} in float, {accuracy['quantized']:.2%} now"]
     search = [trials_table(trials)] if trials else []
-    told.insert(0, _escaped(weights))
-    tables: list[Table | str] = [network_table(network), certificate_table(network.certificate), *told]
+    notes.insert(0, weights)
+    tables: list[Table | str] = [network_table(network), certificate_table(network.certificate), *notes]
     saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
-    _emit(document, as_json, *search, *tables, _escaped(saved))
+    _emit(document, as_json, *search, *tables, saved)
 
 
 def _check_beside(path: Path, source: str, *, overwrite: bool, ask: bool) -> None:
@@ -478,7 +429,7 @@ def _check_beside(path: Path, source: str, *, overwrite: bool, ask: bool) -> Non
 
 
 @app.command(name="check")
-@_guarded
+@guarded
 def check_command(
     model: Annotated[str, typer.Argument(help="The torch model as path/to/file.py:factory.")],
     steps: Annotated[int, typer.Option(help="Time steps of one sequence.")],
@@ -504,12 +455,11 @@ def check_command(
     refused = any(row.verdict in bad for row in rows)
     if as_json:
         grid = {"input": {**vars(spec), "shape": list(spec.shape)}}
-        document = {"ok": not refused, "layers": [vars(row) for row in rows], "warnings": texts, **grid}
-        sys.stdout.write(json.dumps(document) + "\n")
+        answer({"ok": not refused, "layers": [vars(row) for row in rows], "warnings": texts, **grid})
     else:
         _warn(texts)
         console.print(checked_table(rows))
-        console.print(f"inputs: {spec.described}", highlight=False)
+        console.print(f"inputs: {spec.described}")
     if refused:
         raise typer.Exit(1)
 
@@ -533,7 +483,7 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 
 
 @app.command()
-@_guarded
+@guarded
 def certify(
     network: NetworkFile,
     out: Annotated[Path | None, typer.Option(help="Also save the certificate as JSON.")] = None,
@@ -554,7 +504,7 @@ def certify(
 
 
 @app.command(name="simulate")
-@_guarded
+@guarded
 def simulate_command(
     network: NetworkFile,
     inputs: InputsFile = None,
@@ -567,13 +517,13 @@ def simulate_command(
 ) -> None:
     """Run a network on integer inputs with the NumPy executor."""
     loaded = load(network)
-    data, told, texts = _inputs(loaded, inputs, samples, real)
+    data, notes, texts = _inputs(loaded, inputs, samples, real)
     result, counts = counted(loaded, data, trace=trace)
     described = f"{len(result.scores)} {'random' if inputs is None else 'given'} sequences"
     document: dict[str, Any] = {"classes": result.classes.tolist(), "scores": result.scores.tolist()}
     texts += doubts(loaded, data) if inputs is not None else ()
     texts += [*warnings_of(loaded), *warnings_on(loaded, counts, len(result.scores), f"the {described}")]
-    document |= {"inputs": described, "notes": told, "warnings": texts, **_grid(loaded)}
+    document |= {"inputs": described, "notes": notes, "warnings": texts, **_grid(loaded)}
     if labels is not None:
         classes = _array(labels)
         check_labels(classes, len(result.classes))
@@ -584,7 +534,7 @@ def simulate_command(
     for index, scores in enumerate(result.scores[:20].tolist()):
         table.add_row(str(index), str(result.classes[index]), " ".join(map(str, scores)))
     lines = [f"accuracy {document['accuracy']:.2%}"] if labels is not None else []
-    _emit(document, as_json, *told, table, *lines)
+    _emit(document, as_json, *notes, table, *lines)
 
 
 def _save_result(path: Path, scores: NDArray[Any], trace: tuple[Any, ...]) -> None:
@@ -599,7 +549,7 @@ def _save_result(path: Path, scores: NDArray[Any], trace: tuple[Any, ...]) -> No
 
 
 @app.command()
-@_guarded
+@guarded
 def hls(
     network: NetworkFile,
     out: Annotated[Path | None, typer.Option(help="Project folder; hls_out/NAME by default.")] = None,
@@ -616,14 +566,14 @@ def hls(
     loaded = load(network)
     config = HlsConfig(part=part, clock_ns=clock_ns, pe=_folding(pe), form=form, vectors=vectors)
     target = out or Path("hls_out") / (_stem(network) if _stem(network).isidentifier() else "network")
-    data, told, texts = (None, [], []) if inputs is None and not real else _inputs(loaded, inputs, 0, real)
+    data, notes, texts = (None, [], []) if inputs is None and not real else _inputs(loaded, inputs, 0, real)
     project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
     texts += doubts(loaded, data) if data is not None else ()
     _emit(
-        {"project": str(project), "estimate": estimate, "notes": told, "warnings": texts, **_grid(loaded)},
+        {"project": str(project), "estimate": estimate, "notes": notes, "warnings": texts, **_grid(loaded)},
         as_json,
-        *told,
+        *notes,
         estimate,
         inputs_line(loaded),
         f"wrote {project}; next: make -C {project} csim",
@@ -636,7 +586,7 @@ def _stem(network: Path) -> str:
 
 
 @app.command(name="qonnx")
-@_guarded
+@guarded
 def qonnx_command(
     network: NetworkFile,
     form: Annotated[
@@ -652,8 +602,10 @@ def qonnx_command(
     """Write a network as an ONNX graph of integers, which every command reads in its place."""
     from squat_deploy.backends.qonnx import description, emit_qonnx, write_model
 
-    loaded = load(network)
     target = out or Path(f"{_stem(network)}.{form}.onnx")
+    check_paths({"network": network, "out": target, "picture": picture})
+    check_target(target)  # before the picture is there
+    loaded = load(network)
     model = emit_qonnx(loaded, form=form, batch=batch, trace=trace)
     ports = description.ports(model)
     document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest, **_grid(loaded)}
@@ -688,7 +640,7 @@ def _folding(options: list[str] | None) -> int | dict[str, int]:
 
 
 @app.command(name="verify")
-@_guarded
+@guarded
 def verify_command(
     network: NetworkFile,
     model: Annotated[
@@ -719,12 +671,12 @@ def verify_command(
             from squat_deploy.lowering import load_model
 
             torch_model = load_model(model, checkpoint)
-    data, told, doubtful = _inputs(loaded, inputs, samples, real)
+    data, notes, doubtful = _inputs(loaded, inputs, samples, real)
     classes = None if labels is None else _array(labels)
     kind: Literal["given", "random"] = "random" if inputs is None else "given"
     found = verify(loaded, torch_model, data, labels=classes, executors=executor, inputs_are=kind)
     agreement = replace(found, warnings=(*found.warnings, *texts, *doubtful))
-    _finish(agreement, as_json, {"notes": told, **_grid(loaded)}, (*told, inputs_line(loaded)))
+    _finish(agreement, as_json, {"notes": notes, **_grid(loaded)}, (*notes, inputs_line(loaded)))
 
 
 def _finish(
@@ -732,23 +684,23 @@ def _finish(
 ) -> None:
     """Prints an agreement; exits 1 with the first difference if there is none."""
     if as_json:
-        sys.stdout.write(json.dumps({"ok": agreement.agrees, **(document or {}), **agreement.to_dict()}) + "\n")
+        answer({"ok": agreement.agrees, **(document or {}), **agreement.to_dict()})
     else:
         _warn(agreement.warnings)
         console.print(agreement_table(agreement))
         for line in lines:
-            console.print(_escaped(line), highlight=False)
+            console.print(line)
         for reason in agreement.not_run:
-            console.print(f"not run: {_escaped(reason)}", highlight=False)
+            console.print(f"not run: {reason}")
     if not agreement.agrees:
         if not as_json:
             first = next(row for row in agreement.rows if row.mismatches)
-            Console(stderr=True).print(f"[bold red]{first.label} differs first at[/] {_escaped(str(first.first))}")
+            told(f"{first.label} differs first at", str(first.first))
         raise typer.Exit(1)
 
 
 @app.command()
-@_guarded
+@guarded
 def doctor(as_json: Json = False) -> None:
     """List the tools and packages that are here, and what the others are for."""
     found = [(tool.name, tool.find(), tool.purpose, tool.required, tool.hint) for tool in toolchain.TOOLS]
@@ -764,8 +716,8 @@ def doctor(as_json: Json = False) -> None:
     ]
     table = Table("what", "found", "for", "how to get it")
     for name, path, purpose, required, hint in found + packages:
-        missing = "[red]missing[/]" if required else "[yellow]not here[/]"
-        table.add_row(name, path or missing, purpose, "" if path else _escaped(hint))
+        missing = Text("missing", style="red") if required else Text("not here", style="yellow")
+        table.add_row(name, path or missing, purpose, "" if path else hint)
     document = {"tools": {name: path for name, path, *_ in found + packages}}
     absent = [name for name, path, _, required, _ in found if required and not path]
     if absent:
@@ -776,7 +728,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-@_guarded
+@guarded
 def demo(
     out: Annotated[Path, typer.Option(help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
     data: DataFolder = None,
@@ -799,8 +751,3 @@ def demo(
         console.print(f"the whole test set is not here; using the bundled {len(labels)} images")
     agreement = verify(network, model, spec.quantize(real), labels=labels)
     _finish(agreement, as_json, {"project": str(project), **_summary(network)})
-
-
-def main() -> None:
-    """Entry point."""
-    app()

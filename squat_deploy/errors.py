@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 
 class SquatError(Exception):
@@ -74,3 +78,33 @@ class LoweringError(SquatError):
 
 class NotProvenError(LoweringError):
     """A model that can be lowered, but not proven to equal the integers on every input."""
+
+
+@contextmanager
+def translated(kind: type[SquatError], what: str) -> Iterator[None]:
+    """Around the reading of untrusted files: libraries raise any type for a bad one, and all mean the same to the user.
+
+    Raises: `kind` with `what` and the reason, in one line; errors of this package pass as they are.
+    """
+    try:
+        yield
+    except SquatError:
+        raise
+    except Exception as error:
+        raise kind(f"{what}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """One line."""
+    if isinstance(error, ValidationError):
+        faults = (f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()[:5])
+        return printable("; ".join(faults))
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return printable(" ".join(text.split())[:400])
+
+
+def printable(text: str) -> str:
+    """Text that no terminal takes for commands, and every encoding can write: what cannot be shown is escaped."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )

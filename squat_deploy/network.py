@@ -49,9 +49,13 @@ class InputSpec:
     encoding: Encoding = "direct"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(self.shape))
-        if not 1 <= len(self.shape) <= MAX_RANK or any(int(n) != n or not 1 <= n < 2**31 for n in self.shape):
-            raise ConfigError(f"InputSpec: shape must be 1 to {MAX_RANK} positive sizes; got {self.shape[:9]!r}")
+        shape = tuple(self.shape)
+        if not 1 <= len(shape) <= MAX_RANK or any(not _is_integer(n) or not 1 <= n < 2**31 for n in shape):
+            raise ConfigError(f"InputSpec: shape must be 1 to {MAX_RANK} positive sizes; got {shape[:9]!r}")
+        object.__setattr__(self, "shape", tuple(map(int, shape)))
+        if not (_is_integer(self.low) and _is_integer(self.high)) or isinstance(self.step, bool | str):
+            got = f"{self.low!r}, {self.high!r} and {self.step!r}"
+            raise ConfigError(f"InputSpec: low and high must be integers, and step a number; got {got}")
         if not self.low < self.high or self.low < -(2**15) or self.high >= 2**16:
             raise ConfigError(f"InputSpec: needs low < high within 16 bits; got {self.low} and {self.high}")
         if not (math.isfinite(self.step) and self.step > 0):
@@ -265,6 +269,11 @@ def arrays_of(layer: Layer) -> dict[str, IntArray]:
         "table": layer.table,
         "initial_state": np.array([layer.initial_state], dtype=np.int64),
     }
+
+
+def _is_integer(value: object) -> bool:
+    """True and 3.0 are equal to integers and are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _ends(size: int, low: int, high: int) -> Range:

@@ -1,4 +1,4 @@
-"""Tables for people."""
+"""Tables for people; to be printed without markup, since names are what their makers chose."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from squat_deploy.agreement import Agreement
 from squat_deploy.certificate import Certificate
+from squat_deploy.errors import printable
 from squat_deploy.joins import Add, Pool2d
 from squat_deploy.network import INPUT, Layer, Network, Neuron
 from squat_deploy.synapses import Conv2d, Dense
@@ -31,9 +32,9 @@ def certificate_table(certificate: Certificate) -> Table:
         table.add_column(name, justify="right", no_wrap=True)  # a number that is cut says something else
     for row in certificate.layers:
         table.add_row(
-            escape(row.layer),
-            "[green]yes[/]" if row.proven else "[red]NO[/]",
-            escape(row.rule),
+            printable(row.layer),
+            Text("yes", style="green") if row.proven else Text("NO", style="red"),
+            printable(row.rule),
             f"{row.sum_low}..{row.sum_high}",
             str(row.accumulator_bits),
             str(row.states),
@@ -41,17 +42,17 @@ def certificate_table(certificate: Certificate) -> Table:
             f"{row.enumerated:,}" if row.exhaustive else f"{row.enumerated:,}*",
             str(row.at_risk),
         )
-    notes = [escape(f"{row.layer}: {row.note}") for row in certificate.layers if row.note]
+    notes = [printable(f"{row.layer}: {row.note}") for row in certificate.layers if row.note]
     if not all(row.exhaustive for row in certificate.layers):
         notes.append("* both sides of every threshold, and a sample")
-    table.caption = "\n".join(notes) or None
+    table.caption = Text("\n".join(notes)) if notes else None
     table.caption_justify = "left"
     return table
 
 
 def assumption_lines(certificate: Certificate) -> list[str]:
     """What the proof takes for granted, a sentence a line."""
-    lines = [escape(f"- {sentence}") for sentence in certificate.assumptions]
+    lines = [printable(f"- {sentence}") for sentence in certificate.assumptions]
     return ["takes for granted:", *lines] if lines else []
 
 
@@ -65,7 +66,7 @@ def checked_table(rows: Sequence[CheckedLayer]) -> Table:
         table.add_column(name, overflow="fold")
     for row in rows:
         why = f"{row.why}; {row.hint}" if row.hint else row.why
-        table.add_row(escape(row.layer), f"[{_COLOURS[row.verdict]}]{row.verdict}[/]", escape(why))
+        table.add_row(printable(row.layer), Text(row.verdict, style=_COLOURS[row.verdict]), printable(why))
     return table
 
 
@@ -78,7 +79,7 @@ def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("kept")
     for row in trials:
         bits = (" ".join(f"{name}={n}" for name, n in row[key].items()) for key in ("weight_bits", "state_bits"))
-        table.add_row(*(escape(text) for text in bits), f"{row['score']:.2%}", "yes" if row["kept"] else "no")
+        table.add_row(*(printable(text) for text in bits), f"{row['score']:.2%}", "yes" if row["kept"] else "no")
     return table
 
 
@@ -94,7 +95,7 @@ def agreement_table(agreement: Agreement) -> Table:
             row.label,
             f"{row.samples:,}",
             f"{row.values:,}",
-            f"[green]{row.mismatches}[/]" if row.mismatches == 0 else f"[red]{row.mismatches:,}[/]",
+            Text(f"{row.mismatches:,}", style="red" if row.mismatches else "green"),
             "" if row.accuracy is None else f"{row.accuracy:.2%}",
             "" if row.samples_per_second is None else f"{row.samples_per_second:,.0f}",
         )
@@ -103,14 +104,14 @@ def agreement_table(agreement: Agreement) -> Table:
 
 def network_table(network: Network) -> Table:
     """A layer a row: what it takes, its sizes, and its tables."""
-    title = f"{escape(network.name)}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}"
+    title = f"{printable(network.name)}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}"
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("layer", "kind", "takes", "sizes", "values"):
         table.add_column(name)
     for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
         takes = ", ".join(_source(network, source, late=source >= index) for source in wire)
-        table.add_row(escape(layer.name), type(layer).__name__, escape(takes), *_sizes(layer))
-    table.caption, table.caption_justify = inputs_line(network), "left"
+        table.add_row(printable(layer.name), type(layer).__name__, printable(takes), *_sizes(layer))
+    table.caption, table.caption_justify = Text(inputs_line(network)), "left"
     return table
 
 
@@ -149,11 +150,11 @@ def _planes(layer: Conv2d | Pool2d) -> str:
 
 def ports_table(ports: Sequence[Port], title: str) -> Table:
     """Inputs and outputs of an ONNX graph."""
-    table = Table(title=escape(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(title=printable(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("", "tensor", "shape", "container", "datatype"):
         table.add_column(name)
     for port in ports:
-        table.add_row(port.direction, port.name, port.shape, port.container, port.datatype)
+        table.add_row(port.direction, printable(port.name), printable(port.shape), port.container, port.datatype)
     return table
 
 

@@ -15,12 +15,18 @@ MAX_PATCH_VALUES = 2**25  # what a sample of a convolution takes in memory
 MAX_VALUES = 2**20  # between synapses and neurons
 MAX_SUM = 2**47
 MAX_STATES = 1024
+MAX_INPUTS = 2**24  # of one sample and step
+MAX_NAME = 1024
 
 
 def broken_rule(network: Network) -> str | None:
     """The first rule that a network breaks, with the layer's name, or None."""
     if not network.layers or not isinstance(network.layers[-1], Neuron):
         return "the last layer must be neurons"
+    if rule := _broken_name(network):
+        return rule
+    if network.input.size > MAX_INPUTS:
+        return f"the input has {network.input.size} values; at most {MAX_INPUTS}"
     if not 1 <= network.steps < 2**16:
         return f"steps must be 1 to 65535; got {network.steps}"
     if [row.layer for row in network.certificate.layers] != [neuron.name for neuron in network.neurons]:
@@ -34,6 +40,16 @@ def broken_rule(network: Network) -> str | None:
         for rule in _rules(network, index):
             return f"{layer.name}: {rule}"
     return broken_readout(network.readout, network.neurons[-1])
+
+
+def _broken_name(network: Network) -> str | None:
+    """Names are text that files can hold."""
+    for name in (network.name, *(layer.name for layer in network.layers)):
+        if not isinstance(name, str) or len(name) > MAX_NAME:
+            return f"a name must be text of at most {MAX_NAME} characters; got {str(name)[:40]!a}"
+        if any("\ud800" <= c <= "\udfff" for c in name):
+            return f"a name must be text that UTF-8 can hold; got {name[:40]!a}"
+    return None
 
 
 def broken_readout(readout: str, output: Neuron) -> str | None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from squat_deploy.certificate import Certificate
-from squat_deploy.errors import ConfigError, FileFormatError
-from squat_deploy.files import write_file
+from squat_deploy.errors import ConfigError, ExportError, FileFormatError, translated
+from squat_deploy.files import kind_of, unreadable, write_file
 from squat_deploy.joins import Add, Concat, Pool2d
 from squat_deploy.network import (
     SCHEMA_VERSION,
@@ -34,10 +35,13 @@ from squat_deploy.synapses import Conv2d, Dense
 MAX_BYTES = 2**30
 _FORMAT = "squat_deploy.network"
 _INT_TYPES = (np.int8, np.int16, np.int32, np.int64)
+_INT_CODES = ("I8", "I16", "I32", "I64")  # as safetensors calls them
 
 
 def save(network: Network, path: str | Path) -> None:
-    """Writes the network to `path`, whole or not at all. Raises: ExportError."""
+    """Writes the network to `path`, whole or not at all. Raises: ExportError, also for what `load` would refuse."""
+    if (rule := broken_rule(network)) is not None:
+        raise ExportError(f"cannot save a network that cannot be loaded: {rule}")
     tensors = {
         f"{i}.{key}": _narrow(a) for i, layer in enumerate(network.layers) for key, a in arrays_of(layer).items()
     }
@@ -72,6 +76,41 @@ def _narrow(array: IntArray) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(array, dtype=fits)
 
 
+class _Strict(BaseModel):
+    """Numbers are numbers of the right type, and nothing is there that nobody reads."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _InputEntry(_Strict):
+    shape: tuple[int, ...]
+    low: int
+    high: int
+    step: float
+    encoding: str
+
+
+class _LayerEntry(_Strict):
+    kind: str
+    name: str
+    takes: tuple[int, ...] = ()
+
+
+class _Document(_Strict):
+    """The metadata of all schemas; what a file does not state is left out of the dump."""
+
+    format: str = _FORMAT
+    version: int = Field(alias="schema")
+    name: str
+    digest: str = ""
+    steps: int
+    readout: str = "count"
+    input: _InputEntry
+    layers: Annotated[list[_LayerEntry], FailFast()]
+    certificate: dict[str, Any]
+    origin: Any = None
+
+
 def load(path: str | Path) -> Network:
     """Reads a network, from its own file or from an ONNX graph (`.onnx`) of `emit_qonnx`, and checks all of it.
 
@@ -86,61 +125,75 @@ def load(path: str | Path) -> Network:
     try:
         network = _build(document, tensors)
         validate(network, path)
-    except (LookupError, ArithmeticError, AttributeError, TypeError, ValueError, ConfigError) as error:
+    except (LookupError, ArithmeticError, AttributeError, TypeError, ValueError, MemoryError, ConfigError) as error:
         raise FileFormatError(f"{path}: the description does not fit the arrays: {error!r}") from error
+    if tensors:
+        raise FileFormatError(f"{path}: holds arrays that no layer has: {', '.join(sorted(tensors)[:5])}")
     if network.digest != document.get("digest"):
         raise FileFormatError(f"{path}: its digest is not that of its content; the file was altered")
     return network
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FileFormatError(f"{path}: larger than {MAX_BYTES} bytes")
-        with safe_open(path, framework="numpy") as file:
-            metadata = (file.metadata() or {}).get(_FORMAT)
-            if metadata is None:
-                raise FileFormatError(f"{path}: a safetensors file, but not a squat_deploy network")
-            document = json.loads(metadata)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
-        raise FileFormatError(f"{path}: cannot be read as a network: {error}") from error
+    if (why := unreadable(path, MAX_BYTES)) is not None:
+        raise FileFormatError(f"{path}: cannot be read as a network: {why}")
+    if (kind := kind_of(path)) is not None:
+        raise FileFormatError(f"{path}: cannot be read as a network: it is {kind}; `lower` makes networks of models")
+    what = f"{path}: cannot be read as a network"
+    with translated(FileFormatError, what), safe_open(path, framework="numpy") as file:
+        metadata = (file.metadata() or {}).get(_FORMAT)
+        if metadata is None:
+            raise FileFormatError(f"{path}: a safetensors file, but not a squat_deploy network")
+        names = file.keys()
+        if others := {kind for name in names if (kind := file.get_slice(name).get_dtype()) not in _INT_CODES}:
+            raise FileFormatError(f"{path}: every array must hold signed integers; got {', '.join(others)}")
+        document = json.loads(metadata)
+        tensors = {name: file.get_tensor(name) for name in names}
     if not isinstance(document, dict) or document.get("schema") not in range(1, SCHEMA_VERSION + 1):
-        got = document.get("schema") if isinstance(document, dict) else document
-        raise FileFormatError(f"{path}: schema {got!r}; this version reads 1 to {SCHEMA_VERSION}")
-    if any(array.dtype.kind != "i" for array in tensors.values()):
-        raise FileFormatError(f"{path}: every array must hold signed integers")
-    return document, {key: array.astype(np.int64) for key, array in tensors.items()}
+        got = document.get("schema") if isinstance(document, dict) else type(document).__name__
+        raise FileFormatError(f"{path}: schema {str(got)[:40]}; this version reads 1 to {SCHEMA_VERSION}")
+    try:
+        checked = _Document.model_validate_json(metadata).model_dump(by_alias=True, exclude_unset=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "all of it"
+        raise FileFormatError(f"{path}: the description does not fit the arrays: {place}: {first['msg']}") from error
+    return checked, {key: array.astype(np.int64) for key, array in tensors.items()}
 
 
 def _build(document: dict[str, Any], tensors: dict[str, IntArray]) -> Network:
-    spec = InputSpec(**{**document["input"], "shape": tuple(document["input"]["shape"])})
+    """Takes the arrays of every layer out of `tensors`."""
+    spec = InputSpec(**document["input"])
     layers = tuple(_layer(entry, i, tensors) for i, entry in enumerate(document["layers"]))
     certificate = Certificate.from_dict(document["certificate"])
-    wires = tuple(tuple(map(int, entry.get("takes", [i - 1]))) for i, entry in enumerate(document["layers"]))
+    wires = tuple(entry.get("takes", (i - 1,)) for i, entry in enumerate(document["layers"]))
     readout = document.get("readout", "count")
-    origin, name = Origin.from_dict(document.get("origin")), str(document["name"])
-    return Network(spec, layers, int(document["steps"]), certificate, name, wires, readout, origin)
+    origin, name = Origin.from_dict(document.get("origin")), document["name"]
+    return Network(spec, layers, document["steps"], certificate, name, wires, readout, origin)
 
 
 def _layer(entry: dict[str, Any], index: int, tensors: dict[str, IntArray]) -> Layer:
-    name, kind = str(entry["name"]), entry["kind"]
+    name, kind = entry["name"], entry["kind"]
+
+    def taken(key: str) -> IntArray:
+        return tensors.pop(f"{index}.{key}")
+
     if kind == "Dense":
-        return Dense(name, tensors[f"{index}.weight"], tensors[f"{index}.bias"])
+        return Dense(name, taken("weight"), taken("bias"))
     if kind == "Conv2d":
-        return conv2d_of(name, tensors[f"{index}.weight"], tensors[f"{index}.bias"], tensors[f"{index}.geometry"])
+        return conv2d_of(name, taken("weight"), taken("bias"), taken("geometry"))
     if kind == "Pool2d":
-        return Pool2d.of(name, tensors[f"{index}.geometry"])
+        return Pool2d.of(name, taken("geometry"))
     if kind == "Add":
-        return Add(name, int(tensors[f"{index}.size"][0]), tuple(tensors[f"{index}.factors"].tolist()))
+        return Add(name, taken("size").item(), tuple(taken("factors").tolist()))
     if kind == "Concat":
-        return Concat(name, tuple(tensors[f"{index}.sizes"].tolist()))
+        return Concat(name, tuple(taken("sizes").tolist()))
     if kind != "Neuron":
         raise ValueError(f"layer kind {kind!r}")
-    arrays = {key: tensors[f"{index}.{key}"] for key in ("thresholds", "successor", "fire_level", "table")}
-    initial = int(tensors[f"{index}.initial_state"].reshape(-1)[0])
-    membranes = tensors[f"{index}.membrane_bits"].astype(np.int32).view(np.float32)
-    return Neuron(name, **arrays, initial_state=initial, membranes=membranes)
+    arrays = {key: taken(key) for key in ("thresholds", "successor", "fire_level", "table")}
+    bits = taken("membrane_bits")
+    membranes = bits.astype(np.int32).view(np.float32)
+    return Neuron(name, **arrays, initial_state=taken("initial_state").item(), membranes=membranes)
 
 
 def conv2d_of(name: str, weight: IntArray, bias: IntArray, geometry: IntArray) -> Conv2d:

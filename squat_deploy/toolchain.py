@@ -75,9 +75,11 @@ def run(arguments: Sequence[str], folder: Path, *, timeout_s: float = 3600, may_
     """
     shown = f"{' '.join(arguments)}  (in {folder})"
     try:
-        done = subprocess.run(arguments, cwd=folder, text=True, capture_output=True, timeout=timeout_s, check=False)
-    except FileNotFoundError as error:
-        raise ToolError(f"cannot run {shown}: {error.strerror}") from error
+        done = subprocess.run(
+            arguments, cwd=folder, text=True, errors="replace", capture_output=True, timeout=timeout_s, check=False
+        )
+    except (OSError, ValueError) as error:
+        raise ToolError(f"cannot run {shown}: {getattr(error, 'strerror', None) or error}") from error
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"no end after {timeout_s:.0f} s: {shown}") from error
     log = done.stdout + done.stderr

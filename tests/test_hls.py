@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -227,45 +227,55 @@ def test_an_interrupted_export_leaves_nothing(
 ) -> None:
     target = sd.emit_hls(small, tmp_path / "project", GOLDEN_CONFIG)
     before = {p: p.read_bytes() for p in target.rglob("*") if p.is_file()}
-    original = Path.write_bytes
-    for failure, caught in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "No space left"), ExportError)):
-        fails_at = iter([None, None, None, None, failure])
+    for place, name in ((Path, "write_bytes"), (os, "fsync"), (os, "replace")):
+        original = getattr(place, name)
+        for failure, caught in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "No space left"), ExportError)):
+            fails_at = iter([None, None, None, None, failure])
 
-        def failing(path: Path, content: bytes, fails_at: Iterator[BaseException | None] = fails_at) -> int:
-            if error := next(fails_at):
-                raise error
-            return original(path, content)
+            def failing(
+                *arguments: object,
+                fails_at: Iterator[BaseException | None] = fails_at,
+                original: Callable[..., object] = original,
+            ) -> object:
+                if error := next(fails_at, None):
+                    raise error
+                return original(*arguments)
 
-        monkeypatch.setattr(Path, "write_bytes", failing)
-        with pytest.raises(caught):
-            sd.emit_hls(small, target, sd.HlsConfig(pe=2))
-        assert [p.name for p in tmp_path.iterdir()] == ["project"]
-        assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
+            monkeypatch.setattr(place, name, failing)
+            with pytest.raises(caught):
+                sd.emit_hls(small, target, sd.HlsConfig(pe=2))
+            monkeypatch.undo()
+            assert [p.name for p in tmp_path.iterdir()] == ["project"]
+            assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
 
 
-def test_an_interrupted_swap_puts_the_old_project_back(
-    small: sd.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_user_keeps_in_a_project_stays(small: sd.Network, tmp_path: Path) -> None:
     target = sd.emit_hls(small, tmp_path / "project", GOLDEN_CONFIG)
-    rename = os.rename
-
-    def interrupted(source: Path, destination: Path) -> None:
-        if Path(destination) == target and ".old." not in str(source):
-            raise KeyboardInterrupt
-        rename(source, destination)
-
-    monkeypatch.setattr("os.rename", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    (target / "notes.txt").write_text("mine")
+    (target / "build").mkdir()
+    (target / "build" / "top.bit").write_text("bits")
+    sd.emit_hls(small, target, sd.HlsConfig(pe=2, vectors=2))
+    assert (target / "notes.txt").read_text() == "mine" and (target / "build" / "top.bit").read_text() == "bits"
+    assert json.loads((target / "manifest.json").read_text())["config"]["pe"] == 2
+    (target / "src" / "squat_top.cpp").write_text("// tuned by hand")
+    with pytest.raises(ExportError, match=r"would be lost: src/squat_top.cpp \(changed since it was written\); move"):
         sd.emit_hls(small, target, GOLDEN_CONFIG)
-    assert [p.name for p in tmp_path.iterdir()] == ["project"] and (target / "manifest.json").is_file()
+    assert (target / "src" / "squat_top.cpp").read_text() == "// tuned by hand"
+    (target / "src" / "squat_top.cpp").rename(target / "tuned.cpp")  # as the message says
+    sd.emit_hls(small, target, GOLDEN_CONFIG)
+    fresh = sd.emit_hls(small, tmp_path / "fresh", GOLDEN_CONFIG)
+    names = {p.relative_to(fresh) for p in fresh.rglob("*") if p.is_file()}
+    assert {p.relative_to(target) for p in target.rglob("*") if p.is_file()} - names == {
+        Path("notes.txt"), Path("build/top.bit"), Path("tuned.cpp"),
+    }  # fmt: skip
+    assert all((fresh / name).read_bytes() == (target / name).read_bytes() for name in names)
 
 
 def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(
-        ExportError, match=r"cannot write beside .*/file/x: Not a directory|cannot write beside .*File exists"
-    ):
-        sd.emit_hls(small, tmp_path / "file" / "x")
+    for target in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(ExportError, match=r"cannot write beside .*: Not a directory: .*/file is a file"):
+            sd.emit_hls(small, target)
 
 
 @pytest.mark.parametrize(

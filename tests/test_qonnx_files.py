@@ -319,6 +319,18 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
         lambda m: describe(m, lambda d: d.update(steps=0)),
         "metadata: steps must be 1 to 65535; got 0",
     ),
+    "metadata: a boolean as a number": (
+        lambda m: describe(m, lambda d: d.update(steps=True)),
+        "metadata: steps: Input should be a valid integer",
+    ),
+    "metadata: a boolean as a size": (
+        lambda m: describe(m, lambda d: d["input"].update(shape=[True, 16])),
+        "metadata: input.shape.0: Input should be a valid integer",
+    ),
+    "metadata: a float as a size": (
+        lambda m: describe(m, lambda d: d["layers"][0].update(inputs=16.0)),
+        "metadata: layers.0.synapses.inputs: Input should be a valid integer",
+    ),
     "metadata: digest": (
         lambda m: describe(m, lambda d: d.update(digest="0" * 64)),
         "its digest is not that of its content; the file was altered",

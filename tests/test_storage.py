@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 import squat_deploy as sd
 from squat_deploy.backends import hls
-from squat_deploy.errors import ExportError, FileFormatError
+from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import arrays_of
 from tests.conftest import ROOT
 from tests.drawing import draw
@@ -96,6 +96,13 @@ def descend(document: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
     tensors["1.thresholds"] = tensors["1.thresholds"][:, :, ::-1].copy()
 
 
+def nested(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 BAD: dict[str, tuple[Callable[[dict[str, Any], dict[str, np.ndarray]], object], str]] = {
     "weight changed": (lambda d, t: t["0.weight"].__setitem__((0, 0), 1 - t["0.weight"][0, 0]), "the file was altered"),
     "schema": (lambda d, t: d.update(schema=99), "schema 99; this version reads 1"),
@@ -115,7 +122,52 @@ BAD: dict[str, tuple[Callable[[dict[str, Any], dict[str, np.ndarray]], object], 
     "table": (lambda d, t: t["1.table"].__isub__(1), "lif1: every neuron must have a table"),
     "initial": (lambda d, t: t["1.initial_state"].__iadd__(50), "lif1: the initial state must be a state"),
     "no digest": (lambda d, t: d.pop("digest"), "the file was altered"),
-    "infinite steps": (lambda d, t: d.update(steps=float("inf")), "the description does not fit the arrays"),
+    "infinite steps": (
+        lambda d, t: d.update(steps=float("inf")),
+        "does not fit the arrays: steps: Input should be a valid",
+    ),
+    "steps as text": (
+        lambda d, t: d.update(steps="6"),
+        "does not fit the arrays: steps: Input should be a valid",
+    ),
+    "a boolean as a size": (
+        lambda d, t: d["input"].update(shape=[True, 16]),
+        "does not fit the arrays: input.shape.0: Input",
+    ),
+    "a float as a size": (
+        lambda d, t: d["input"].update(shape=[16.0]),
+        "does not fit the arrays: input.shape.0: Input should",
+    ),
+    "a boolean as an end": (
+        lambda d, t: d["input"].update(low=False),
+        "does not fit the arrays: input.low: Input should be",
+    ),
+    "a boolean as a step": (
+        lambda d, t: d["input"].update(step=True),
+        "does not fit the arrays: input.step: Input should be",
+    ),
+    "a boolean as a wire": (lambda d, t: d["layers"][1].update(takes=[False]), "layers.1.takes.0: Input should be a"),
+    "a number as a name": (
+        lambda d, t: d.update(name=7),
+        "does not fit the arrays: name: Input should be a valid string",
+    ),
+    "a field that nobody reads": (lambda d, t: d.update(gain=2), "arrays: gain: Extra inputs are not"),
+    "half a character": (
+        lambda d, t: d.update(name="\ud800"),
+        "fit the arrays: all of it: Invalid JSON",
+    ),
+    "no input": (lambda d, t: d.pop("input"), "arrays: input: Field required"),
+    "no document": (lambda d, t: d.clear(), "schema None; this version reads 1"),
+    "deep": (lambda d, t: d["certificate"].update(layers=nested(900)), "the description"),
+    "an array of nobody": (lambda d, t: t.update(x=np.zeros(1, np.int8)), "holds arrays that no layer has: x"),
+    "unsigned": (
+        lambda d, t: t.update({"1.table": t["1.table"].astype(np.uint8)}),
+        "must hold signed integers; got U8",
+    ),
+    "booleans": (lambda d, t: t.update({"1.table": t["1.table"] > 0}), "must hold signed integers; got BOOL"),
+    "proven in words": (lambda d, t: d["certificate"]["layers"][0].update(proven="yes"), "certificate: not of this"),
+    "two initial states": (lambda d, t: t.update({"1.initial_state": np.zeros(2, np.int8)}), "does not fit the arrays"),
+    "a large input": (lambda d, t: d["input"].update(shape=[2**30, 2**30]), "the input has"),
     "no initial state": (lambda d, t: t.update({"1.initial_state": np.zeros(0, np.int8)}), "does not fit the arrays"),
     "no tables": (lambda d, t: t.update({"1.thresholds": t["1.thresholds"][:0].copy()}), "threshold tables of shape"),
     "a row of the certificate": (lambda d, t: d["certificate"]["layers"].pop(), "one row a neuron layer, in order"),
@@ -147,6 +199,59 @@ def test_other_files(tmp_path: Path) -> None:
     save_file({"x": np.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(FileFormatError, match="a safetensors file, but not a squat_deploy network"):
         sd.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("code", ["F8_E4M3", "BF16", "F16", "F64", "U64", "BOOL"])
+def test_element_types_that_are_not_read(code: str, saved: Path) -> None:
+    """NumPy has no word for some of them."""
+    content = saved.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["0.weight"]["dtype"] = code
+    size = {"F16": 2, "BF16": 2, "F64": 8, "U64": 8}.get(code, 1)
+    shape, offsets = header["0.weight"]["shape"], header["0.weight"]["data_offsets"]
+    length = shape[0] * shape[1]
+    added = length * size - (offsets[1] - offsets[0])
+    for key, entry in header.items():
+        if key != "__metadata__" and entry["data_offsets"][0] >= offsets[1]:
+            entry["data_offsets"] = [place + added for place in entry["data_offsets"]]
+    data = content[end:]
+    header["0.weight"]["data_offsets"] = [offsets[0], offsets[0] + length * size]
+    data = data[: offsets[1]] + bytes(added) + data[offsets[1] :]
+    text = json.dumps(header).encode()
+    saved.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    with pytest.raises(FileFormatError, match=f"every array must hold signed integers; got {code}"):
+        sd.load(saved)
+
+
+@pytest.mark.parametrize("shape", [(True,), (16.0,), ("16",), (0,), (-1,), (2**31,), (), (1,) * 9])
+def test_sizes_of_inputs_are_integers(shape: tuple[Any, ...]) -> None:
+    with pytest.raises(ConfigError, match="InputSpec: shape must be 1 to 8 positive sizes"):
+        sd.InputSpec(shape)
+    assert sd.InputSpec((np.int64(16),)) == sd.InputSpec((16,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udcffb", "x" * 2000, 7])
+def test_names_that_no_file_can_hold(name: Any, small: sd.Network, tmp_path: Path) -> None:
+    layers = (dataclasses.replace(small.layers[0], name=name), *small.layers[1:])
+    for network in (dataclasses.replace(small, name=name), dataclasses.replace(small, layers=layers)):
+        with pytest.raises(ExportError, match="a name must be text"):
+            sd.save(network, tmp_path / "n.safetensors")
+        with pytest.raises(ExportError, match="a name must be text"):
+            sd.emit_qonnx(network, tmp_path / "n.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros(2))
+    np.save(tmp_path / "a.npy", np.zeros(2))
+    for name, message in (
+        ("a.npz", "a zip archive, as torch files"),
+        ("a.npy", "a NumPy array"),
+        ("no", "No such file or directory"),
+    ):
+        with pytest.raises(FileFormatError, match=f"cannot be read as a network: .*{message}"):
+            sd.load(tmp_path / name)
 
 
 def test_a_failed_save_keeps_the_old_file(saved: Path, small: sd.Network, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from itertools import product
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from squat_deploy.training.models import FLOAT_BITS
 
 Method = Literal["float", "PTQ", "QAT", "SQUAT", "QAT+SQUAT"]
 Levels = Kind | Literal["learned"]
+MAX_CELLS = 100_000  # of one grid
 TRAINS_WEIGHTS = ("QAT", "QAT+SQUAT")
 TRAINS_STATES = ("SQUAT", "QAT+SQUAT")
 
@@ -100,6 +102,9 @@ class Grid(_Frozen):
         """Raises: ConfigError for widths that a method does not have, and for fields that have no say here."""
         self._check()
         seeds = study.seeds if self.seeds is None else self.seeds
+        axes = (self.methods, self.bits, self.levels, self.weight_bits or (0,), seeds, *self.vary.values())
+        if (count := math.prod(map(len, axes))) > MAX_CELLS:
+            raise ConfigError(f"study: a grid of {count} cells; at most {MAX_CELLS}")
         for values in product(*self.vary.values()):
             variant = dict(zip(self.vary, values, strict=True))
             options = {**study.base, **self.change, **variant}

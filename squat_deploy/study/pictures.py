@@ -127,6 +127,6 @@ def _trained(results: Results) -> dict[str, Result]:
 def _svg(figure: Figure) -> bytes:
     """Bytes that depend on the figure alone."""
     stream = io.BytesIO()
-    with rc_context({"svg.hashsalt": "squat_deploy"}):
+    with rc_context({"svg.hashsalt": "squat_deploy", "text.parse_math": False}):  # names with $ are names
         figure.savefig(stream, format="svg", metadata={"Date": None})
     return stream.getvalue()

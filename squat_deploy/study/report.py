@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from squat_deploy.errors import ConfigError
-from squat_deploy.files import write_file
+from squat_deploy.errors import ConfigError, printable
+from squat_deploy.files import check_target, make_folder, same_place, write_file
 from squat_deploy.study.claims import claims
 from squat_deploy.study.config import Cell
 from squat_deploy.study.estimates import Estimate, Result, Results, accuracies, grouped
 from squat_deploy.study.measuring import spike_counts
 from squat_deploy.study.pictures import METHODS, pictures
-from squat_deploy.study.running import read_cells, read_study
+from squat_deploy.study.running import MARK, read_cells, read_study
 
 _CAPTIONS = {
     "accuracy": "Accuracy against bits",
@@ -26,10 +26,13 @@ _CONFIG_SHOWN = ("dataset", "net", "sizes", "steps", "beta", "epochs", "batch", 
 
 
 def write_report(stores: Sequence[Path], target: Path) -> None:
-    """One section a store; pictures (SVG) go beside the Markdown. Raises: ConfigError for an empty store."""
+    """One section a store; pictures (SVG) go beside the Markdown, all or none.
+
+    Raises: ConfigError for an empty store, one study twice, or a report over cells; FileFormatError; ExportError.
+    """
     lines = ["# Results", "", "Made by `squat-deploy study report` from stored cells; nothing here is typed by hand."]
     lines += ["Means and 95 % intervals (Student's t) over seeds; test accuracy after the last epoch.", ""]
-    target.parent.mkdir(parents=True, exist_ok=True)
+    files: dict[Path, bytes] = {}
     for store in stores:
         study, found = read_study(store), read_cells(store)
         name, wanted = study.name, {cell.digest for cell in study.cells()}
@@ -37,13 +40,29 @@ def write_report(stores: Sequence[Path], target: Path) -> None:
         if not results:
             raise ConfigError(f"{store}: no cells of the study in it; run it first")
         drawn = pictures(results)
-        for key, content in drawn.items():
-            write_file(target.parent / f"{target.stem}.{name}.{key}.svg", content)
+        places = {key: target.with_name(f"{target.stem}.{name}.{key}.svg") for key in drawn}
+        if any(path in files for path in places.values()):
+            raise ConfigError(f"{store}: a second store of the study {name}; report each study once")
+        files |= {path: drawn[key] for key, path in places.items()}
         stored = f"{len(results)} of the {len(wanted)} cells of this study are stored."
         if others := len(found) - len(results):
             stored += f" {others} other cells in the store belong to an earlier form of it and are left out."
-        lines += _section(name, stored, results, [(key, f"{target.stem}.{name}.{key}.svg") for key in drawn])
-    write_file(target, ("\n".join(lines) + "\n").encode())
+        lines += _section(name, stored, results, [(key, path.name) for key, path in places.items()])
+    files[target] = ("\n".join(lines) + "\n").encode()
+    _write(files, stores)
+
+
+def _write(files: Mapping[Path, bytes], stores: Sequence[Path]) -> None:
+    """Looks at every place before the first is written."""
+    for path in files:
+        for store in stores:
+            read = [store / MARK, *(store / folder / path.name for folder in ("cells", "models"))]
+            if any(same_place(path, other) for other in read):
+                raise ConfigError(f"--out: {path} is what the report reads; name another file")
+        check_target(path)
+    make_folder(path.parent)
+    for path, content in files.items():
+        write_file(path, content)
 
 
 def _section(name: str, stored: str, results: Results, drawn: Iterable[tuple[str, str]]) -> list[str]:
@@ -203,4 +222,9 @@ def _agreement(results: Sequence[Result]) -> str:
 
 def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     head, *body = rows
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
+    return [f"| {' | '.join(map(_cell, row))} |" for row in (head, ["---"] * len(head), *body)]
+
+
+def _cell(text: str) -> str:
+    """Names are text, and no columns."""
+    return printable(text).replace("|", "\\|").replace("\n", " ")

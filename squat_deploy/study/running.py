@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from typing import Any
 from distributed import Client, Future, LocalCluster, as_completed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from squat_deploy.errors import ConfigError, FileFormatError, ToolError
-from squat_deploy.files import write_file
+from squat_deploy.errors import ConfigError, FileFormatError, ToolError, translated
+from squat_deploy.files import make_folder, unreadable, write_file
 from squat_deploy.study.config import Cell, Study
+from squat_deploy.study.results import check_result
 from squat_deploy.study.tasks import cell_task, train_task
 
-_MARK = "study.json"
+MARK = "study.json"
+_MAX_BYTES = 2**26  # of one file
 
 
 def run_study(
@@ -83,11 +86,12 @@ def read_cells(store: Path) -> list[tuple[Cell, dict[str, Any]]]:
     """All results of a store. Raises: FileFormatError for a file that is not what its name says."""
     found = []
     for path in sorted((store / "cells").glob("*.json")):
-        try:
-            document = json.loads(path.read_text())
-            cell, result = Cell.model_validate(document["cell"]), dict(document["result"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise FileFormatError(f"{path}: not a cell of a study: {error}") from error
+        if (why := unreadable(path, _MAX_BYTES)) is not None:
+            raise FileFormatError(f"{path}: {why}")
+        with translated(FileFormatError, f"{path}: not a cell of a study"):
+            document = json.loads(path.read_bytes())
+            cell, result = Cell.model_validate(document["cell"]), document["result"]
+            check_result(cell, result)
         if cell.digest != path.stem:
             raise FileFormatError(f"{path}: its content has the digest {cell.digest}")
         found.append((cell, result))
@@ -96,21 +100,23 @@ def read_cells(store: Path) -> list[tuple[Cell, dict[str, Any]]]:
 
 def read_study(store: Path) -> Study:
     """The study that a store belongs to. Raises: FileFormatError."""
-    mark = store / _MARK
-    try:
+    mark = store / MARK
+    if (why := unreadable(mark, _MAX_BYTES)) is not None:
+        raise FileFormatError(f"{mark}: not the mark of a study: {why}")
+    with translated(FileFormatError, f"{mark}: not the mark of a study"):
         return Study.model_validate_json(mark.read_bytes())
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"{mark}: not the mark of a study: {error}") from error
 
 
 def _claim(store: Path, study: Study) -> None:
     """A store belongs to the study of its name; cells may be added to it."""
-    mark = store / _MARK
-    if mark.exists() and read_study(store).name != study.name:
+    mark = store / MARK
+    known = read_study(store) if os.path.lexists(mark) else None
+    if known is not None and known.name != study.name:
         raise ConfigError(f"{store} holds another study; choose another folder")
     for folder in ("cells", "models", "runs"):
-        (store / folder).mkdir(parents=True, exist_ok=True)
-    write_file(mark, (json.dumps(study.model_dump(mode="json"), indent=1) + "\n").encode())
+        make_folder(store / folder)
+    if known != study:  # what is written could be what was read
+        write_file(mark, (json.dumps(study.model_dump(mode="json"), indent=1) + "\n").encode())
 
 
 def _submitted(client: Client, cells: list[Cell], store: Path, place: str | None) -> dict[Future[Any], Cell | Path]:

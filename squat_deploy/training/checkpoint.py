@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import pickle  # for the name of an error; nothing is unpickled
+import re
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from squat_deploy.errors import FileFormatError
-from squat_deploy.files import write_file
+from squat_deploy.errors import FileFormatError, translated
+from squat_deploy.files import kind_of, unreadable, write_file
 
 _FORMAT = "squat_deploy.checkpoint"
 
@@ -27,11 +30,12 @@ def save_model(model: nn.Module, path: Path, metadata: dict[str, Any] | None = N
 
 def model_metadata(path: Path) -> dict[str, Any]:
     """What `save_model` wrote beside the weights. Raises: FileFormatError."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            found = json.loads((file.metadata() or {})[_FORMAT])
-    except (OSError, SafetensorError, LookupError, ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: not a model of this project's training: {error}") from error
+    _check_file(path)
+    with (
+        translated(FileFormatError, f"{path}: not a model of this project's training"),
+        safe_open(path, framework="numpy") as file,
+    ):
+        found = json.loads((file.metadata() or {})[_FORMAT])
     if not isinstance(found, dict):
         raise FileFormatError(f"{path}: not a model of this project's training")
     return found
@@ -42,28 +46,61 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
     Raises: FileFormatError for a file that is missing, broken, or made for another model.
     """
-    try:
-        if path.suffix == ".safetensors":
-            tensors: dict[str, Any] = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(tensors, dict):
-            raise FileFormatError(f"{path}: holds {type(tensors).__name__}, not a state dict")
-        tensors = tensors.get("state_dict", tensors)
+    _check_file(path)
+    kind = kind_of(path) or ""
+    if kind and "torch" not in kind:
+        raise FileFormatError(
+            f"{path}: cannot be loaded into this model: it is {kind}; give safetensors or a torch file"
+        )
+    with translated(FileFormatError, f"{path}: cannot be loaded into this model"):
+        tensors = _tensors(path, _torch_file(path) if kind else load_file(path))
         model.load_state_dict({key: _shaped(model, key, value) for key, value in tensors.items()})
-    except FileFormatError:
-        raise
-    except Exception as error:  # torch raises many types for a bad file; all mean the same to the user
-        reasons = " ".join(line.strip() for line in str(error).splitlines()[:4])
-        raise FileFormatError(f"{path}: cannot be loaded into this model: {reasons}") from error
+
+
+def _check_file(path: Path) -> None:
+    if (why := unreadable(path)) is not None:
+        raise FileFormatError(f"{path}: {why}")
+
+
+def _torch_file(path: Path) -> Any:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:  # torch packs nothing; what is packed could become anything
+            if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+                raise FileFormatError(f"{path}: a packed archive, which torch.save does not write")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # its text tells people to load whatever is in the file
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"holds Python objects ({named[1]})" if named else "is broken, or holds Python objects"
+        raise FileFormatError(
+            f"{path}: {what}, which are never loaded; where it was made, save model.state_dict() instead"
+        ) from error
+
+
+def _tensors(path: Path, found: Any) -> dict[str, Any]:
+    """The state dict in a file: the file itself, or its entry "state_dict"."""
+    if isinstance(found, Mapping):
+        found = found.get("state_dict", found)
+    if not isinstance(found, Mapping):
+        raise FileFormatError(f"{path}: holds {type(found).__name__}, not a state dict")
+    for key, value in found.items():
+        if not isinstance(value, Tensor) and not str(key).endswith("_extra_state"):
+            inner = f"; that may be one: save file[{key!r}] alone" if isinstance(value, Mapping) else ""
+            raise FileFormatError(f"{path}: not a state dict: {key!r} is {type(value).__name__}, not a tensor{inner}")
+        if isinstance(value, Tensor) and (value.is_complex() or value.is_quantized or value.layout != torch.strided):
+            raise FileFormatError(
+                f"{path}: {key}: complex, quantized or sparse tensors are not read; got {value.dtype}"
+            )
+    return dict(found)
 
 
 def _shaped(model: nn.Module, key: str, value: Any) -> Any:
-    """snnTorch's scalars are stored with shape (1,) by some writers."""
+    """snnTorch's scalars are stored with shape (1,) by some writers; no other shapes are one."""
     own = model.state_dict().get(key)
-    if own is None or not isinstance(value, Tensor) or own.numel() != value.numel():
+    if own is None or not isinstance(value, Tensor):
         return value
-    return value.reshape(own.shape)
+    sizes, wanted = ([n for n in tensor.shape if n != 1] for tensor in (value, own))
+    return value.reshape(own.shape) if sizes == wanted else value
 
 
 def save_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
@@ -84,18 +121,20 @@ def load_training(
 
     Returns: the progress, and the optimizer. Raises: FileFormatError.
     """
-    try:
+    _check_file(path)
+    with translated(FileFormatError, f"{path}: not a checkpoint of this training run"):
         with safe_open(path, framework="pt") as file:
-            progress = json.loads(file.metadata()[_FORMAT])
+            progress = dict(json.loads(file.metadata()[_FORMAT]))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model.")})
         optimizer, states = make(model), dict[int, dict[str, Tensor]]()
+        shapes = [value.shape for group in optimizer.param_groups for value in group["params"]]
         for key, value in tensors.items():
             if key.startswith("optimizer."):
                 _, index, name = key.split(".", 2)
+                if value.ndim and value.shape != shapes[int(index)]:
+                    raise ValueError(f"{key} has shape {tuple(value.shape)}")
                 states.setdefault(int(index), {})[name] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
         torch.set_rng_state(tensors["random"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise FileFormatError(f"{path}: not a checkpoint of this training run: {error}") from error
-    return dict(progress), optimizer
+    return progress, optimizer

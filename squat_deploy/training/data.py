@@ -37,6 +37,17 @@ def read_data(config: TrainConfig, place: Path | None = None, *, download: bool 
 
     Raises: DatasetError.
     """
+    training, test = _splits(config, place, download=download)
+    for samples in (training, test):
+        low, high = int(samples.labels.min()), int(samples.labels.max())
+        if low < 0 or high >= config.sizes[-1]:
+            raise DatasetError(
+                f"{config.dataset}: labels {low}..{high}, but the network has {config.sizes[-1]} classes"
+            )
+    return training, test
+
+
+def _splits(config: TrainConfig, place: Path | None, *, download: bool) -> tuple[Samples, Samples]:
     if config.dataset == "fashion-mnist":
         return (
             fashion_mnist("train", place, download=download).samples(),

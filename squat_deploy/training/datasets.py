@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.errors import DatasetError
-from squat_deploy.files import write_file
+from squat_deploy.files import unreadable, write_file
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FOLDER_VARIABLE = "SQUAT_FASHION_MNIST"
@@ -33,6 +33,7 @@ _CONTENT = {  # sha256 of the unpacked bytes: packagers compress them anew
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 _MAX_BYTES = 2**27
+_MAX_RANK = 8
 
 Split = Literal["train", "test"]
 
@@ -111,6 +112,8 @@ def _content(place: Path, name: str, download: bool) -> bytes:
             f"or put the four IDX files into a folder and name it (--data DIR, or {FOLDER_VARIABLE}=DIR); "
             "or let this program fetch them (--data DIR --download)"
         )
+    if (why := unreadable(path, _MAX_BYTES)) is not None:
+        raise DatasetError(f"{path}: {why}")
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
@@ -143,6 +146,8 @@ def read_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * content[3]:
         raise DatasetError(f"{name}: not an IDX file of unsigned bytes")
     rank = content[3]
+    if rank > _MAX_RANK:
+        raise DatasetError(f"{name}: {rank} dimensions; at most {_MAX_RANK}")
     shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
     values = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank)
     expected = int(np.prod(shape, dtype=object)) if shape else 0

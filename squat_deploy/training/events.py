@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.arrays import read_npz
 from squat_deploy.errors import DatasetError
 from squat_deploy.training.datasets import Samples, Split
+
+MAX_BYTES = 2**36  # of all frames
+MAX_TIME = 2**45  # microseconds, a year: products with it stay within 64 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,8 @@ class Events:
 
     def __post_init__(self) -> None:
         ends, size = self.offsets, math.prod(self.shape)
+        if any(array.ndim != 1 for array in (ends, self.labels, self.is_test, self.times, self.addresses)):
+            raise DatasetError("events: times, addresses, offsets, labels and is_test must have one dimension")
         count = len(self.labels)
         if len(ends) != count + 1 or len(self.is_test) != count or len(self.times) != len(self.addresses):
             raise DatasetError("events: as many labels as recordings, and as many times as addresses, are needed")
@@ -44,6 +49,8 @@ class Events:
             raise DatasetError("events: offsets must ascend from 0 to the number of events")
         if len(self.times) and (self.times.min() < 0 or self.addresses.min() < 0 or self.addresses.max() >= size):
             raise DatasetError(f"events: a time below 0, or an address outside {self.shape}")
+        if len(self.times) and self.times.max() > MAX_TIME:
+            raise DatasetError(f"events: a time beyond {MAX_TIME} microseconds")
 
     def pooled(self, pixels: int) -> Events:
         """Squares of so many pixels a side as one; recordings of a single dimension stay as they are.
@@ -68,7 +75,11 @@ class Events:
         Returns: inputs (N, steps, *shape) uint8.
         """
         chosen = np.flatnonzero(self.is_test == (split == "test"))
+        if not len(chosen):
+            raise DatasetError(f"events: no recordings to {split} with")
         size = math.prod(self.shape)
+        if (needed := len(chosen) * steps * size) > MAX_BYTES:
+            raise DatasetError(f"events: {steps} frames of {self.shape} take {needed} bytes in all; choose fewer steps")
         frames = np.zeros((len(chosen), steps * size), dtype=np.uint8)
         for row, index in enumerate(chosen):
             part = slice(self.offsets[index], self.offsets[index + 1])
@@ -85,6 +96,11 @@ def read_nmnist(path: str | Path) -> Events:
     Raises: DatasetError.
     """
     arrays = _arrays(Path(path), ("t", "x", "y", "p", "offsets", "labels", "is_test"))
+    for name, size in (("p", 2), ("y", 34), ("x", 34)):  # each by itself: a large x would be a pixel of the next row
+        if len(arrays[name]) and (arrays[name].min() < 0 or arrays[name].max() >= size):
+            raise DatasetError(f"{path}: {name} must be 0 to {size - 1}")
+    if not len(arrays["t"]) == len(arrays["x"]) == len(arrays["y"]) == len(arrays["p"]):
+        raise DatasetError(f"{path}: t, x, y and p must have one length")
     addresses = (arrays["p"] * 34 + arrays["y"]) * 34 + arrays["x"]
     return _events(arrays, arrays["t"], addresses, (2, 34, 34))
 
@@ -103,12 +119,13 @@ def _events(arrays: dict[str, NDArray[Any]], times: Any, addresses: Any, shape: 
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.int64]]:
-    if not path.is_file():
+    if not path.exists():
         raise DatasetError(f"{path}: no such file")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name].astype(np.int64) for name in names}
-    except KeyError as error:
-        raise DatasetError(f"{path}: {error}; expected the arrays {', '.join(names)}") from error
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path}: not an .npz file of plain arrays: {error}") from error
+    found = {}
+    for name, array in read_npz(path, names, DatasetError).items():
+        if array.dtype.kind not in "biu" or array.ndim != 1:
+            raise DatasetError(f"{path}: {name} must be integers (N,); got {array.dtype} of shape {array.shape}")
+        if len(array) and (array.min() < -MAX_TIME or array.max() > MAX_TIME):
+            raise DatasetError(f"{path}: {name}: a value beyond {MAX_TIME}")
+        found[name] = array.astype(np.int64)
+    return found

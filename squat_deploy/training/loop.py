@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.errors import ConfigError, FileFormatError, translated
+from squat_deploy.files import make_folder
 from squat_deploy.levels import MAX_BITS, Kind
 from squat_deploy.network import Encoding
 from squat_deploy.quantizers import StateQuantizer
@@ -49,6 +52,7 @@ Width = Annotated[int, AfterValidator(_width)]
 Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes", "shd", "dvs-gesture"]
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
+MAX_SIZE, MAX_WEIGHTS = 2**20, 2**28  # of a layer
 _EVALUATION_BATCH = 1000
 _LONG_RUN = 500  # batches
 _LOGIT_STEPS = 10  # spike counts of long sequences would saturate the softmax
@@ -112,7 +116,7 @@ class TrainConfig(BaseModel):
     upper_limit: float = Field(0.2, gt=0)
     limits: Literal["fixed", "calibrated", "fitted"] = "fixed"
     clipped: bool = False
-    steps: int = Field(10, ge=1)
+    steps: int = Field(10, ge=1, lt=2**16)
     epochs: int = Field(60, ge=1)
     float_epochs: int = Field(0, ge=0)
     float_state_epochs: int = Field(0, ge=0)
@@ -122,7 +126,15 @@ class TrainConfig(BaseModel):
     flip: bool = True
     shift: int = Field(0, ge=0)
     clip: float = Field(0, ge=0)
-    seed: int = 0
+    seed: int = Field(0, ge=-(2**63), lt=2**63)
+
+    @model_validator(mode="after")
+    def _has_sizes(self) -> TrainConfig:
+        if len(self.sizes) < 2 or any(not 1 <= size <= MAX_SIZE for size in self.sizes):
+            raise ValueError(f"sizes: two or more, each 1 to {MAX_SIZE}; got {self.sizes[:9]}")
+        if any(a * b > MAX_WEIGHTS for a, b in pairwise(self.sizes)) or self.features * self.sizes[-1] > MAX_WEIGHTS:
+            raise ValueError(f"sizes: a layer of more than {MAX_WEIGHTS} weights")
+        return self
 
     @model_validator(mode="after")
     def _has_limits(self) -> TrainConfig:
@@ -360,8 +372,13 @@ def evaluate(
 
 def trained_model(path: Path) -> tuple[nn.Sequential, TrainConfig]:
     """A model that `train` wrote, in eval mode, and how it was trained. Raises: FileFormatError."""
-    config = TrainConfig.model_validate(model_metadata(path).get("config"))
-    model = config.model()
+    stated, size = model_metadata(path).get("config"), path.stat().st_size
+    with translated(FileFormatError, f"{path}: not a model of this project's training"):
+        config = TrainConfig.model_validate(stated)
+        layers = [*pairwise(config.sizes), (config.features, config.sizes[-1])]
+        if any(inputs * outputs > size for inputs, outputs in layers):
+            raise ValueError("it states layers that are larger than the file")
+        model = config.model()
     load_weights(model, path)
     return model.eval(), config
 
@@ -385,18 +402,23 @@ def _begun(
 ) -> tuple[list[dict[str, float]], torch.optim.Optimizer]:
     """What a run in this folder has done so far, and its optimizer; the model goes on from there."""
     path = folder / CHECKPOINT
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(path):
+        make_folder(folder)
         return [], _optimizer(config, model)
     if not resume:
         raise ConfigError(f"{path} exists; go on with --resume, or choose another folder")
     progress, optimizer = load_training(path, model, partial(_optimizer, config))
-    if TrainConfig.model_validate(progress["config"]) != config:
+    with translated(FileFormatError, f"{path}: not a checkpoint of this training run"):
+        same, history = TrainConfig.model_validate(progress["config"]) == config, progress["history"]
+    if not same:
         raise ConfigError(f"{path} was written with other options; resume with the same, or choose another folder")
-    history: Any = progress["history"]
-    if not isinstance(history, list):
-        raise FileFormatError(f"{path}: no history in it")
+    if not isinstance(history, list) or not all(map(_is_row, history)) or len(history) > config.epochs:
+        raise FileFormatError(f"{path}: no history of {config.epochs} epochs or fewer in it")
     return history, optimizer
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, dict) and all(type(row.get(key)) in (int, float) for key in ("epoch", "loss", "accuracy"))
 
 
 def _optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.errors import DatasetError
+from squat_deploy.errors import DatasetError, translated
 from squat_deploy.training.events import Events
 
 Columns = tuple[NDArray[Any], NDArray[Any]]  # times in microseconds, addresses
+_MAX_RECORDINGS = 10**6
 _SHD = "SHD/shd_train.h5 and SHD/shd_test.h5 (https://zenkelab.org/datasets)"
 _GESTURE = (
     "DVSGesture/ibmGestureTrain/user*/*.npy and DVSGesture/ibmGestureTest/user*/*.npy (tonic.datasets.DVSGesture)"
@@ -84,9 +85,11 @@ def _gathered(
 ) -> Events:
     """Both splits of a tonic data set, one recording after the other."""
     times, addresses, labels, is_test = [], [], [], []
-    try:
+    with translated(DatasetError, f"{place}: not in the published layout"):
         for train in (True, False):
             recordings = split(train)
+            if len(recordings) > _MAX_RECORDINGS:
+                raise ValueError(f"{len(recordings)} recordings; at most {_MAX_RECORDINGS}")
             for index in range(len(recordings)):
                 event, label = recordings[index]
                 moments, places = columns(event)
@@ -94,8 +97,6 @@ def _gathered(
                 addresses.append(places.astype(np.int64))
                 labels.append(int(label))
                 is_test.append(not train)
-    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
-        raise DatasetError(f"{place}: not in the published layout: {error}") from error
     if not times:
         raise DatasetError(f"{place}: no recordings in it")
     offsets = np.cumsum([0, *map(len, times)])

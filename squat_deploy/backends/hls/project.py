@@ -21,7 +21,7 @@ from squat_deploy.backends.hls.golden import default_stimulus, golden_data
 from squat_deploy.backends.hls.graph import ENTRY
 from squat_deploy.backends.hls.schedule import LOOP_OVERHEAD_CYCLES, Schedule, estimate, event_counts
 from squat_deploy.encoders import END_OF_EVENTS, LFSR_TAPS, AnyEncoder, EventEncoder, frames_of, takes_intensities
-from squat_deploy.files import MANIFEST, write_folder
+from squat_deploy.files import DIGESTS, GENERATOR, MANIFEST, write_folder
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import Network, Neuron, int_bits
 from squat_deploy.readout import OF_MEMBRANES, SCORES
@@ -41,11 +41,15 @@ def emit_hls(
 ) -> Path:
     """Writes the HLS project of a network to `out_dir`, whole or not at all, and returns it.
 
+    Into a project that was exported before, what the user keeps there stays; generated files that are as they were
+    written are replaced or removed.
+
     Args:
         stimulus: integer inputs of the golden data, as for `simulate`; random ones of the network's digest if None.
 
     Raises:
-        ExportError: an impossible folding or form, a folder that is not ours, or a failing disk.
+        ExportError: an impossible folding or form, a folder that is not ours or in which something of the user's would
+            be lost, or a failing disk.
         ConfigError: a stimulus or an option out of range.
     """
     target = Path(out_dir)
@@ -246,7 +250,7 @@ def _manifest(design: Design, config: HlsConfig, budget: Budget, files: dict[str
 
     network = design.network
     document = {
-        "generator": "squat_deploy",
+        "generator": GENERATOR,
         "schema": 2,
         "version": __version__,
         "network": {
@@ -260,7 +264,7 @@ def _manifest(design: Design, config: HlsConfig, budget: Budget, files: dict[str
         "layers": [_entry_of(part) for part in design.parts],
         "processes": [[node.number for node in process.nodes] for process in design.graph.processes],
         "estimate": {**asdict(budget.total), "fits": budget.fits, "part": budget.offer and budget.offer.name},
-        "sha256": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
+        DIGESTS: {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
     }
     return json.dumps(document, indent=2) + "\n"
 

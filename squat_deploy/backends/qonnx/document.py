@@ -75,6 +75,7 @@ class Document:
                 got = data.get("schema") if isinstance(data, dict) else type(data).__name__
                 raise FileFormatError(f"metadata: schema {str(got)[:40]}; this version reads {SCHEMA_VERSION}")
             document = _ADAPTER.validate_python(data)
+            _ADAPTER.validate_json(text, strict=True)  # nor is true a number, or 3.0 an integer
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))

@@ -9,8 +9,8 @@ from onnx import GraphProto, ModelProto, TensorProto
 
 from squat_deploy import toolchain
 from squat_deploy.backends.qonnx.description import datatypes, sizes
-from squat_deploy.errors import ConfigError
-from squat_deploy.files import write_file
+from squat_deploy.errors import ConfigError, ToolError, translated
+from squat_deploy.files import check_target, write_file
 
 FORMATS = ("svg", "pdf", "png")
 _COLOURS = {"MatMulInteger": "#cfe2f3", "MatMul": "#cfe2f3", "ConvInteger": "#cfe2f3", "Gather": "#fff2cc"}
@@ -27,7 +27,10 @@ def draw(model: ModelProto, path: Path) -> None:
         raise ConfigError(f"picture: {path} must end in {', '.join(f'.{name}' for name in FORMATS)}")
     toolchain.require("dot")
     scans = [a.g for node in model.graph.node if node.op_type == "Scan" for a in node.attribute if a.name == "body"]
-    write_file(path, _dot(scans[0] if scans else model.graph).pipe(format=ending))
+    check_target(path)
+    with translated(ToolError, "dot failed"):
+        picture = _dot(scans[0] if scans else model.graph).pipe(format=ending)
+    write_file(path, picture)
 
 
 def _dot(graph: GraphProto) -> graphviz.Digraph:
