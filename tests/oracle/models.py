@@ -1,0 +1,391 @@
+"""Random models in the forms in which users write them, of stock torch, snnTorch and Brevitas alone."""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import snntorch as snn
+import torch
+from brevitas.nn import QuantLinear
+from snntorch import utils
+from torch import Tensor, nn
+
+from tests.oracle import parts
+from tests.oracle.parts import Draw, Function, Shape
+from tests.oracle.tricks import HARMLESS, Clock, draw_trick
+
+warnings.filterwarnings("ignore", module="snntorch")
+STEPS = (2, 3, 4, 5, 6, 8, 9, 10, 12)
+LONG = (17, 25, 33, 100)
+ADDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "+": lambda a, b: a + b,
+    "add": torch.add,
+    "method": lambda a, b: a.add(b),
+    "add_": lambda a, b: a.add_(b),
+    "iadd": lambda a, b: a.__iadd__(b),
+    "alpha=1": lambda a, b: torch.add(a, b, alpha=1),
+}
+ALPHAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "alpha=2": lambda a, b: torch.add(a, b, alpha=2),
+    "add_ alpha=0.5": lambda a, b: a.add_(b, alpha=0.5),
+    "alpha=-1": lambda a, b: a.add(b, alpha=-1),
+    "alpha=0.3": lambda a, b: torch.add(a, b, alpha=0.3),
+    "out": lambda a, b: torch.add(a, b, out=torch.empty_like(a)),
+    "sub": lambda a, b: a - b,
+    "sum": lambda a, b: torch.stack([a, b]).sum(0),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, what enters it, and how it is called.
+
+    Attributes:
+        loops: one call runs all time steps; else one call is one step.
+        returns: "spikes" of a step or stacked, "pair" (with membranes), "dict", "late" (batch first), or "count".
+        plain: it must be proven.
+        tricks: what it does out of the way.
+    """
+
+    seed: int
+    model: nn.Module
+    shape: Shape
+    low: int
+    high: int
+    step: float
+    encoding: str
+    steps: int
+    loops: bool
+    returns: str
+    plain: bool
+    tricks: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def direct(self) -> bool:
+        return self.encoding == "direct"
+
+    def __str__(self) -> str:
+        entry = f"input {self.shape} {self.low}..{self.high} * {self.step!r} {self.encoding}, {self.steps} steps"
+        form = f"{'loop' if self.loops else 'step'} {self.returns}{' plain' if self.plain else ''} {self.tricks or ''}"
+        return "\n    ".join([f"seed {self.seed}: {form}", entry, *self.notes])
+
+
+class Stage(nn.Module):
+    """Synapses and what follows them up to neurons, and what follows these.
+
+    Attributes:
+        current: modules one after another; `second` of another branch, whose current is added to it by `add`.
+        after: modules behind the neurons; `skip` says how their spikes join the stage's input.
+    """
+
+    def __init__(self, current: list[nn.Module], neuron: nn.Module) -> None:
+        super().__init__()
+        self.current, self.neuron = nn.ModuleList(current), neuron
+        self.second, self.after = nn.ModuleList(), nn.ModuleList()
+        self.add: Callable[[Tensor, Tensor], Tensor] = ADDS["+"]
+        self.skip = ""
+
+    def current_of(self, x: Tensor) -> Tensor:
+        value = run(self.current, x)
+        return self.add(value, run(self.second, x)) if len(self.second) else value
+
+    def behind(self, x: Tensor, spikes: Tensor) -> Tensor:
+        if self.skip == "add":
+            spikes = spikes + x
+        elif self.skip == "iadd":
+            spikes += x
+        elif self.skip == "cat":
+            spikes = torch.cat([x, spikes], dim=1)
+        return run(self.after, spikes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One time step of neurons that keep their states."""
+        spikes = self.neuron(self.current_of(x))
+        return self.behind(x, spikes[0] if isinstance(spikes, tuple) else spikes)
+
+
+def run(modules: Iterable[nn.Module], x: Tensor) -> Tensor:
+    for module in modules:
+        x = module(x)
+    return x
+
+
+class Steps(nn.Module):
+    """One time step a call, the states in the neurons."""
+
+    def __init__(self, stages: list[Stage], returns: str, clock: Clock) -> None:
+        super().__init__()
+        self.stages, self.returns, self.clock = nn.ModuleList(stages), returns, clock
+
+    def forward(self, x: Tensor) -> Any:
+        self.clock.step += 1
+        *hidden, last = self.stages
+        x = run(hidden, x)
+        result = last.neuron(last.current_of(x))
+        if self.returns == "dict":
+            return {"spikes": result}
+        return result
+
+
+class Loop(nn.Module):
+    """All time steps in one call: x[step], a fixed number, or the input's own steps.
+
+    Attributes:
+        take: how a step gets its input; at: by `init` states are made, hidden ones reset.
+        feedback: synapses from the last layer's spikes of the step before to the first layer's current.
+    """
+
+    def __init__(self, stages: list[Stage], clock: Clock, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.stages, self.clock = nn.ModuleList(stages), clock
+        self.direct, self.steps = options["direct"], options["steps"]
+        self.take, self.init, self.returns = options["take"], options["init"], options["returns"]
+        self.hidden, self.shapes = options["hidden"], options["shapes"]
+        self.feedback: nn.Module | None = options["feedback"]
+
+    def _inputs(self, x: Tensor) -> Iterable[Tensor]:
+        if self.direct:
+            return (x for _ in range(self.steps))
+        if self.take == "iter":
+            return x
+        if self.take == "unbind":
+            return x.unbind(0)
+        count = self.steps if self.take == "fixed" else x.size(0) if self.take == "size" else len(x)
+        return (x[step] for step in range(count))
+
+    def _states(self, stage: Stage, shape: Shape, batch: int) -> list[Tensor]:
+        kind = type(stage.neuron).__name__
+        if self.init == "init":
+            made = getattr(stage.neuron, f"init_{kind.lower()}")()
+        elif self.init == "reset":
+            made = stage.neuron.reset_mem()
+        else:
+            count = {"Leaky": 1, "Lapicque": 1, "Synaptic": 2, "RLeaky": 2, "RSynaptic": 3}[kind]
+            made = tuple(torch.zeros(batch, *shape) for _ in range(count))
+        return list(made) if isinstance(made, tuple) else [made]
+
+    def _reset(self) -> None:
+        if self.init == "utils":
+            utils.reset(self)
+            return
+        for stage in self.stages:
+            stage.neuron.reset_mem()
+
+    def forward(self, x: Tensor) -> Any:
+        batch = x.shape[0 if self.direct else 1]
+        if self.hidden:
+            self._reset()
+            states: list[list[Tensor]] = [[] for _ in self.stages]
+        else:
+            states = [self._states(*pair, batch) for pair in zip(self.stages, self.shapes, strict=True)]
+        last, recorded, membranes = torch.zeros(batch, *self.shapes[-1]), [], []
+        for step, values in enumerate(self._inputs(x)):
+            self.clock.step = step
+            for index, stage in enumerate(self.stages):
+                current = stage.current_of(values)
+                if index == 0 and self.feedback is not None:
+                    current = current + self.feedback(last)
+                result = stage.neuron(current, *states[index])
+                spikes, *carried = result if isinstance(result, tuple) else (result,)
+                if not self.hidden:
+                    states[index] = [spikes, *carried] if type(stage.neuron).__name__.startswith("R") else carried
+                values = stage.behind(values, spikes) if index + 1 < len(self.stages) else spikes
+            last = values
+            recorded.append(last)
+            membranes.append(carried[-1] if carried else last)
+        return self._returned(recorded, membranes)
+
+    def _returned(self, spikes: list[Tensor], membranes: list[Tensor]) -> Any:
+        if self.returns == "count":
+            return sum(spikes)
+        if self.returns == "late":
+            return torch.stack(spikes, dim=1)
+        if self.returns == "pair":
+            return torch.stack(spikes), torch.stack(membranes)
+        return {"spikes": torch.stack(spikes)} if self.returns == "dict" else torch.stack(spikes)
+
+
+def draw(seed: int) -> Case:
+    """Everything about one model follows from the seed; every fourth is plain."""
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    dice = Draw(rng, plain=seed % 4 == 0)
+    form = dice.pick("sequential", "sequential", "steps", "loop", "loop", "hidden loop")
+    tricky = form != "sequential" and dice.chance(0.35)
+    shape, low, high, step = _entry(dice)
+    steps = dice.pick(*STEPS) if rng.random() < 0.9 or form == "sequential" else dice.pick(*LONG)
+    direct, hidden = rng.random() < 0.5, form != "loop"
+    stages, shapes = _stages(dice, form, shape, hidden, 1.5 / (step * max(abs(low), high)))
+    clock, returns, tricks = Clock(), "spikes", ()
+    if tricky:
+        tricks = (_insert(dice, stages, clock, steps),)
+    if form == "sequential":
+        model: nn.Module = _sequential(dice, stages)
+        returns = "pair" if stages[-1].neuron.output else "spikes"
+    elif form == "steps":
+        returns = "pair" if stages[-1].neuron.output else dice.pick("spikes", "spikes", "dict")
+        model = Steps(stages, returns, clock)
+    else:
+        returns = dice.pick("spikes", "spikes", "pair", "dict", "late", "count")
+        options: dict[str, Any] = {"direct": direct, "steps": steps, "returns": returns, "hidden": hidden}
+        options |= {"take": dice.pick("fixed", "size", "len", "iter", "unbind"), "shapes": shapes}
+        options["init"] = dice.pick("reset", "utils") if hidden else dice.pick("init", "reset", "zeros")
+        options["feedback"] = _feedback(dice, shapes, stages) if rng.random() < 0.25 else None
+        dice.note(f"loop: take {options['take']}, init {options['init']}, feedback {options['feedback'] is not None}")
+        model = Loop(stages, clock, options)
+    encoding = "direct" if direct else "sequence"
+    notes = (form, *dice.notes)
+    loops = "loop" in form
+    return Case(
+        seed, model.eval(), shape, low, high, step, encoding, steps, loops, returns, dice.plain, tricks, notes
+    )  # fmt: skip
+
+
+def _entry(dice: Draw) -> tuple[Shape, int, int, float]:
+    """Shape, range and step of the input."""
+    low, high = dice.pick((0, 1), (0, 1), (0, 3), (-2, 2), (0, 15), (-8, 7), (0, 255))
+    step = 1.0 if (low, high) == (0, 1) else 2.0 ** -dice.rng.randint(0, 8)
+    if dice.chance(0.25):
+        step = dice.pick(0.1, 1 / 255, 1 / 15, 0.3, 1 / 3, 2.0**-20, 1000.0, 0.7)
+    if dice.chance(0.05):
+        low, high = dice.pick((1, 3), (-3, -1), (-128, 127), (5, 9))
+    shape: Shape = dice.pick((dice.rng.randint(1, 20),), (2, 6, 6), (1, 7, 5), (2, 9), (3, 4, 4))
+    if dice.chance(0.04):
+        shape = (1, 16, 16)
+    return shape, low, high, step
+
+
+def _stages(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> tuple[list[Stage], list[Shape]]:
+    """One to three stages; the last is fully connected."""
+    stages, shapes = [], []
+    for _ in range(dice.rng.randint(0, 2)):
+        stage, made, shape = _stage(dice, form, shape, hidden, gain)
+        stages.append(stage)
+        shapes.append(made)
+        gain = 2.0
+    classes = dice.rng.randint(1, 4)
+    current: list[nn.Module] = [_flat(dice, form)] if len(shape) > 1 else []
+    if dice.chance(0.1):
+        current.append(nn.Dropout(0.5))
+    normed, back = dice.rng.random() < 0.15, dice.rng.random() < 0.2
+    current.append(parts.dense(dice, math.prod(shape), classes, gain, exact=back))
+    if normed:
+        current.append(parts.norm(dice, (classes,)))
+    output = hidden and form != "hidden loop" and dice.rng.random() < 0.25
+    stages.append(Stage(current, parts.neuron(dice, (classes,), hidden, back and not normed, output)))
+    shapes.append((classes,))
+    return stages, shapes
+
+
+def _flat(dice: Draw, form: str) -> nn.Module:
+    if form == "sequential" or dice.rng.random() < 0.4:
+        return nn.Flatten()
+    how = dice.pick("flatten", "view", "reshape", "torch")
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
+        "flatten": lambda x: x.flatten(1),
+        "view": lambda x: x.reshape(x.size(0), -1).view(x.size(0), -1),
+        "reshape": lambda x: x.reshape(x.shape[0], -1),
+        "torch": lambda x: torch.flatten(x, start_dim=1),
+    }
+    return Function(functions[how])
+
+
+def _stage(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> tuple[Stage, Shape, Shape]:
+    """A stage, the shape of its neurons, and of what it gives."""
+    planes, free = len(shape) == 3, form != "sequential"
+    current: list[nn.Module] = []
+    if planes and min(shape[1:]) >= 3 and dice.chance(0.12):  # of what enters or of spikes, before any synapses
+        current.append(parts.pool(dice, shape, not free))
+        shape_in = _through(current, shape)
+    else:
+        shape_in = shape
+    branches = free and len(shape) > 1 and dice.rng.random() < 0.3
+    channels = shape[0] if branches else None
+    back = dice.rng.random() < 0.25
+    if branches:
+        current, shape_in = [], shape
+    if len(shape) > 1:
+        current.append(parts.convolution(dice, shape_in, gain, channels))
+        back = back and branches
+    else:
+        current.append(parts.dense(dice, shape[0], dice.rng.randint(2, 8), gain, exact=back or form == "loop"))
+    made = _through(current, shape)
+    if dice.rng.random() < 0.2 and not branches and not back:
+        current.append(parts.norm(dice, made))
+    elif planes and min(made[1:]) >= 2 and dice.rng.random() < 0.25 and not branches:
+        current.append(parts.pool(dice, made, not free))
+        made = _through(current, shape)
+    stage = Stage(current, parts.neuron(dice, made, hidden, back))
+    if branches:
+        _branch(dice, stage, shape, gain)
+    given = _behind(dice, stage, made, free)
+    return stage, made, given
+
+
+def _through(modules: list[nn.Module], shape: Shape) -> Shape:
+    with torch.no_grad():
+        for module in modules:
+            module.eval()
+        return tuple(run(modules, torch.zeros(1, *shape)).shape[1:])
+
+
+def _branch(dice: Draw, stage: Stage, shape: Shape, gain: float) -> None:
+    """Currents of a second branch, or spikes joined with what entered."""
+    how = dice.pick("current", "current", "add", *([] if dice.plain else ["cat", "iadd"]))
+    if how == "current":
+        stage.second = nn.ModuleList([parts.convolution(dice, shape, gain, shape[0])])
+        adds = ADDS | (ALPHAS if dice.chance(0.4) else {})
+        name = dice.pick(*adds)
+        stage.add = adds[name]
+        dice.note(f"a second branch of currents, joined by {name}")
+        return
+    stage.skip = how
+    dice.note(f"spikes and input joined by {how}")
+
+
+def _behind(dice: Draw, stage: Stage, made: Shape, free: bool) -> Shape:
+    shape = (2 * made[0], *made[1:]) if stage.skip == "cat" else made
+    if len(shape) == 3 and min(shape[1:]) >= 2 and dice.rng.random() < 0.25:
+        stage.after.append(parts.pool(dice, shape, not free))
+    return _through(list(stage.after), shape)
+
+
+def _feedback(dice: Draw, shapes: list[Shape], stages: list[Stage]) -> nn.Module | None:
+    """Synapses from the last spikes to the first neurons; norms and further branches do not go with it."""
+    first = stages[0].current[-1]
+    if len(shapes[0]) > 1 or not isinstance(first, QuantLinear) or (dice.plain and len(stages) == 1):
+        return None
+    return parts.dense(dice, shapes[-1][0], shapes[0][0], exact=True)
+
+
+def _sequential(dice: Draw, stages: list[Stage]) -> nn.Sequential:
+    """Flat, or an `nn.Sequential` a stage."""
+    blocks = [nn.Sequential(*stage.current, stage.neuron, *stage.after) for stage in stages]
+    return nn.Sequential(*blocks) if dice.rng.random() < 0.3 else nn.Sequential(*(m for block in blocks for m in block))
+
+
+def _insert(dice: Draw, stages: list[Stage], clock: Clock, steps: int) -> str:
+    """One trick, on the current of one stage, in front of its synapses, or behind its neurons."""
+    stage = dice.rng.choice(stages)
+    synapses = next(m for m in stage.current if hasattr(m, "weight_quant"))
+    trick = draw_trick(dice.rng, clock, steps, synapses, stage.neuron)
+    where = dice.pick("current", "current", "front", "behind")
+    if where == "behind" and stage is not stages[-1]:
+        stage.after.append(trick)
+    elif where == "front" or trick.target[0] is synapses:
+        stage.current.insert(0, trick)
+    else:
+        stage.current.append(trick)
+    label = "harmless " if trick.name in HARMLESS else ""
+    return f"{label}{trick.name} {where} from {trick.when}{' once' if trick.once else ''}"
+
+
+def neurons_of(model: nn.Module) -> list[tuple[str, Any]]:
+    """Names and neuron modules, in the order in which they are registered."""
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, snn.SpikingNeuron)]
