@@ -19,7 +19,7 @@ from tests.oracle.aimed import aim_thresholds, inputs_for
 from tests.oracle.loop import Record, play
 from tests.oracle.models import Case, draw
 
-_SAMPLES = 24
+_SAMPLES = 20
 _MANY = 255  # a batch in which BLAS takes another way
 
 
@@ -56,7 +56,7 @@ def judge(seed: int) -> Verdict:
         except Exception as error:  # noqa: BLE001
             return Verdict(seed, "broken", f"drawing: {type(error).__name__}: {error}", 0, (), False, "")
         rng = random.Random(seed)
-        kind, rule, values = _outcome(case, _aimed(case, rng), rng)
+        kind, rule, values = outcome(case, _aimed(case, rng), rng)
     return Verdict(seed, kind, rule, values, case.tricks, case.plain, str(case))
 
 
@@ -70,7 +70,8 @@ def _aimed(case: Case, rng: random.Random) -> NDArray[np.int64] | None:
         return None
 
 
-def _outcome(case: Case, aimed: NDArray[np.int64] | None, rng: random.Random) -> tuple[str, str, int]:
+def outcome(case: Case, aimed: NDArray[np.int64] | None, rng: random.Random) -> tuple[str, str, int]:
+    """(kind, rule, values) of a verdict."""
     given = copy.deepcopy(case.model)
     try:
         spec = sd.InputSpec(case.shape, case.low, case.high, case.step, case.encoding)  # type: ignore[arg-type]

@@ -256,8 +256,8 @@ def _entry(dice: Draw) -> tuple[Shape, int, int, float]:
     if dice.chance(0.05):
         low, high = dice.pick((1, 3), (-3, -1), (-128, 127), (5, 9))
     shape: Shape = dice.pick((dice.rng.randint(1, 20),), (2, 6, 6), (1, 7, 5), (2, 9), (3, 4, 4))
-    if dice.chance(0.04):
-        shape = (1, 16, 16)
+    if dice.chance(0.06):
+        shape = dice.pick((1, 16, 16), (1, 12, 12), (2, 8, 8))
     return shape, low, high, step
 
 
@@ -269,11 +269,11 @@ def _stages(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> t
         stages.append(stage)
         shapes.append(made)
         gain = 2.0
-    classes = dice.rng.randint(1, 4)
+    classes = dice.rng.randint(1, 3)
     current: list[nn.Module] = [_flat(dice, form)] if len(shape) > 1 else []
     if dice.chance(0.1):
         current.append(nn.Dropout(0.5))
-    normed, back = dice.rng.random() < 0.15, dice.rng.random() < 0.2
+    normed, back = dice.chance(0.2), dice.rng.random() < 0.2
     current.append(parts.dense(dice, math.prod(shape), classes, gain, exact=back))
     if normed:
         current.append(parts.norm(dice, (classes,)))
@@ -300,7 +300,8 @@ def _stage(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> tu
     """A stage, the shape of its neurons, and of what it gives."""
     planes, free = len(shape) == 3, form != "sequential"
     current: list[nn.Module] = []
-    if planes and min(shape[1:]) >= 3 and dice.chance(0.12):  # of what enters or of spikes, before any synapses
+    large = planes and min(shape[1:]) >= 8
+    if planes and min(shape[1:]) >= 3 and dice.chance(0.7 if large else 0.12):  # of what enters or of spikes, before any synapses
         current.append(parts.pool(dice, shape, not free))
         shape_in = _through(current, shape)
     else:
@@ -314,9 +315,9 @@ def _stage(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> tu
         current.append(parts.convolution(dice, shape_in, gain, channels))
         back = back and branches
     else:
-        current.append(parts.dense(dice, shape[0], dice.rng.randint(2, 8), gain, exact=back or form == "loop"))
+        current.append(parts.dense(dice, shape[0], dice.rng.randint(2, 6), gain, exact=back or form == "loop"))
     made = _through(current, shape)
-    if dice.rng.random() < 0.2 and not branches and not back:
+    if dice.chance(0.25) and not branches and not back:
         current.append(parts.norm(dice, made))
     elif planes and min(made[1:]) >= 2 and dice.rng.random() < 0.25 and not branches:
         current.append(parts.pool(dice, made, not free))

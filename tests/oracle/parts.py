@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -85,7 +86,6 @@ def _quantizer(draw: Draw, exact: bool) -> dict[str, Any]:
         options["bias_quant"] = draw.pick(
             fixed_point.Int8BiasPerTensorFixedPointInternalScaling,
             scaled_int.Int8BiasPerTensorFloatInternalScaling,
-            scaled_int.Int8Bias,
         )
     return options
 
@@ -98,6 +98,8 @@ def _filled(draw: Draw, module: Any, gain: float) -> nn.Module:
         draw.note("tiny or huge weights")
     with torch.no_grad():
         module.weight.normal_(0.3 * size, size)
+        with contextlib.suppress(Exception):
+            module.quant_weight()  # Brevitas' binary quantizer clamps the weights themselves at its first use
         if module.bias is not None:
             module.bias.copy_(torch.randint(-4, 5, module.bias.shape) / 8)
             if draw.chance(0.5):
@@ -131,7 +133,7 @@ def convolution(draw: Draw, shape: Shape, gain: float = 2.0, channels: int | Non
         sizes["padding_mode"] = draw.pick("circular", "replicate")
     if kernel > 1 and 2 * kernel <= min(shape[1:]) and draw.chance(0.15) and not channels:
         sizes["dilation"] = 2
-    outputs = channels or draw.rng.randint(1, 4)
+    outputs = channels or draw.rng.randint(1, 3)
     if outputs % shape[0] == 0 and draw.chance(0.2):
         sizes["groups"] = shape[0]
     options = _quantizer(draw, channels is not None)
@@ -232,7 +234,7 @@ def neuron(draw: Draw, shape: Shape, hidden: bool, recurrent: bool = True, outpu
 
 
 def _rate(draw: Draw, shape: Shape, kinds: int = 0) -> float | Tensor:
-    if draw.chance(0.25) and not kinds:
+    if draw.chance(0.15) and not kinds:
         size = draw.pick((shape[0], *[1] * (len(shape) - 1)), shape)
         return torch.rand(size) if draw.rng.random() < 0.5 else 0.5 + 0.5 * torch.rand(size)
     return draw.pick(0.0, 0.5, 0.8, 0.9, 0.95, 0.9375, 1.0) if not draw.chance(0.15) else draw.rng.random()
