@@ -20,22 +20,49 @@ from tests.oracle.models import Case, neurons_of
 
 Ints = NDArray[np.int64]
 _TRIES = 12
+_CANDIDATES = 60  # of each kind of input, for the one that float32 rounds most
 _MAX_SIZE = 300  # inputs of a sample for which rows of weights are worked out
 
 
 def aim_thresholds(case: Case, rng: random.Random) -> Ints | None:
     """Moves the threshold of some neurons so that a current of theirs lies where a level ends, give or take an ulp.
 
-    Returns: the input that makes this current.
+    Returns: the input that makes this current: of many, the one whose current float32 rounds most.
     """
-    lead = (1,) if case.direct else (case.steps, 1)
-    integers = np.random.default_rng(case.seed).integers(case.low, case.high + 1, (*lead, *case.shape))
+    integers = _candidates(case)
+    worst = _worst(case, integers)
+    integers = integers.take([worst], axis=0 if case.direct else 1)
     moved = False
     for name, neuron in neurons_of(case.model):
         if neuron.threshold.numel() == 1 and rng.random() < 0.7:
             currents = first_currents(case, integers).get(name)
             moved |= currents is not None and _move(neuron, currents.flatten().tolist(), rng)
     return integers if moved else None
+
+
+def _candidates(case: Case) -> Ints:
+    """Random inputs of all densities, constant ones, and ones that begin late."""
+    numbers = np.random.default_rng(case.seed)
+    shape = case.shape if case.direct else (case.steps, *case.shape)
+    zero = min(max(0, case.low), case.high)
+    samples = []
+    for share in np.linspace(0.05, 1, _CANDIDATES):
+        drawn = numbers.integers(case.low, case.high + 1, shape)
+        samples.append(np.where(numbers.random(shape) < share, drawn, zero))
+    for share in numbers.random(_CANDIDATES):
+        constant = int(numbers.integers(case.low, case.high + 1))
+        place = np.arange(int(np.prod(case.shape))).reshape(case.shape) / np.prod(case.shape)
+        samples.append(np.broadcast_to(np.where(place < share, constant, zero), shape))
+    return np.stack(samples, axis=0 if case.direct else 1).astype(np.int64)
+
+
+def _worst(case: Case, integers: Ints) -> int:
+    """The sample whose first current differs most, relatively, between float32 and float64."""
+    single, double = (first_currents(case, integers, kind) for kind in (torch.float32, torch.float64))
+    name = next(iter(single))
+    exact = double[name].flatten(1)
+    error = (single[name].flatten(1) - exact).abs() / exact.abs().clamp(min=1e-30)
+    return int(error.amax(dim=1).argmax())
 
 
 def _move(neuron: Any, currents: list[float], rng: random.Random) -> bool:

@@ -62,7 +62,7 @@ def judge(seed: int) -> Verdict:
 
 def _aimed(case: Case, rng: random.Random) -> NDArray[np.int64] | None:
     """Thresholds moved to currents, where the model runs at all."""
-    if case.plain or rng.random() < 0.5:
+    if case.plain or rng.random() < (0.15 if case.notes[0].startswith("edge") else 0.5):
         return None
     try:
         return aim_thresholds(case, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,9 +80,11 @@ def _spikes_in(case: Case, result: Any) -> Tensor:
 
 
 @torch.no_grad()
-def first_currents(case: Case, integers: NDArray[np.int64]) -> dict[str, Tensor]:
+def first_currents(
+    case: Case, integers: NDArray[np.int64], kind: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
     """The current that every neuron module gets in the first step, by name."""
-    model = copy.deepcopy(case.model).eval()
+    model = copy.deepcopy(case.model).eval().to(kind)
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
@@ -92,7 +95,8 @@ def first_currents(case: Case, integers: NDArray[np.int64]) -> dict[str, Tensor]
 
     for name, module in neurons_of(model):
         module.register_forward_pre_hook(keep(name))
-    inputs = real_inputs(case, integers)
-    model(inputs if case.loops or case.direct else inputs[0])
+    inputs = real_inputs(case, integers).to(kind)
+    with contextlib.suppress(RuntimeError):  # state quantizers are float32: the first current is there already
+        model(inputs if case.loops or case.direct else inputs[0])
     return found
 

@@ -16,10 +16,12 @@ from snntorch import utils
 from torch import Tensor, nn
 
 from tests.oracle import parts
+from tests.oracle.edges import FAMILIES
 from tests.oracle.parts import Draw, Function, Shape
 from tests.oracle.tricks import HARMLESS, Clock, draw_trick
 
 warnings.filterwarnings("ignore", module="snntorch")
+IN_A_ROW = ("sequential", "wrapped loop")  # forms that are an `nn.Sequential`
 STEPS = (2, 3, 4, 5, 6, 8, 9, 10, 12)
 LONG = (17, 25, 33, 100)
 ADDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -137,7 +139,7 @@ class Loop(nn.Module):
     """All time steps in one call: x[step], a fixed number, or the input's own steps.
 
     Attributes:
-        take: how a step gets its input; at: by `init` states are made, hidden ones reset.
+        take: how a step gets its input; "hoisted" computes the first current once. `init` makes states, or resets them.
         feedback: synapses from the last layer's spikes of the step before to the first layer's current.
     """
 
@@ -184,11 +186,12 @@ class Loop(nn.Module):
             states: list[list[Tensor]] = [[] for _ in self.stages]
         else:
             states = [self._states(*pair, batch) for pair in zip(self.stages, self.shapes, strict=True)]
+        hoisted = self.stages[0].current_of(x) if self.take == "hoisted" else None
         last, recorded, membranes = torch.zeros(batch, *self.shapes[-1]), [], []
         for step, values in enumerate(self._inputs(x)):
             self.clock.step = step
             for index, stage in enumerate(self.stages):
-                current = stage.current_of(values)
+                current = stage.current_of(values) if index or hoisted is None else hoisted
                 if index == 0 and self.feedback is not None:
                     current = current + self.feedback(last)
                 result = stage.neuron(current, *states[index])
@@ -211,13 +214,32 @@ class Loop(nn.Module):
         return {"spikes": torch.stack(spikes)} if self.returns == "dict" else torch.stack(spikes)
 
 
+class Wrapped(nn.Module):
+    """A loop over an `nn.Sequential` whose neurons keep their states, as in the tutorials."""
+
+    def __init__(self, net: nn.Sequential, direct: bool, steps: int, returns: str) -> None:
+        super().__init__()
+        self.net, self.direct, self.steps, self.returns = net, direct, steps, returns
+
+    def forward(self, x: Tensor) -> Any:
+        utils.reset(self.net)
+        recorded = []
+        for step in range(self.steps):
+            result = self.net(x if self.direct else x[step])
+            recorded.append(result[0] if isinstance(result, tuple) else result)
+        spikes = torch.stack(recorded)
+        return spikes.sum(dim=0) if self.returns == "count" else spikes
+
+
 def draw(seed: int) -> Case:
-    """Everything about one model follows from the seed; every fourth is plain."""
+    """Everything about one model follows from the seed; of eight two are plain, and two at an edge of float32."""
     rng = random.Random(seed)
     torch.manual_seed(seed)
+    if seed % 4 == 3:
+        return _at_an_edge(seed, rng)
     dice = Draw(rng, plain=seed % 4 == 0)
-    form = dice.pick("sequential", "sequential", "steps", "loop", "loop", "hidden loop")
-    tricky = form != "sequential" and dice.chance(0.35)
+    form = dice.pick("sequential", "sequential", "steps", "loop", "loop", "hidden loop", "wrapped loop")
+    tricky = form not in IN_A_ROW and dice.chance(0.35)
     shape, low, high, step = _entry(dice)
     steps = dice.pick(*STEPS) if rng.random() < 0.9 or form == "sequential" else dice.pick(*LONG)
     direct, hidden = rng.random() < 0.5, form != "loop"
@@ -228,6 +250,9 @@ def draw(seed: int) -> Case:
     if form == "sequential":
         model: nn.Module = _sequential(dice, stages)
         returns = "pair" if stages[-1].neuron.output else "spikes"
+    elif form == "wrapped loop":
+        returns = dice.pick("spikes", "count")
+        model = Wrapped(_sequential(dice, stages), direct, steps, returns)
     elif form == "steps":
         returns = "pair" if stages[-1].neuron.output else dice.pick("spikes", "spikes", "dict")
         model = Steps(stages, returns, clock)
@@ -235,6 +260,8 @@ def draw(seed: int) -> Case:
         returns = dice.pick("spikes", "spikes", "pair", "dict", "late", "count")
         options: dict[str, Any] = {"direct": direct, "steps": steps, "returns": returns, "hidden": hidden}
         options |= {"take": dice.pick("fixed", "size", "len", "iter", "unbind"), "shapes": shapes}
+        if direct and dice.chance(0.3):
+            options["take"] = "hoisted"
         options["init"] = dice.pick("reset", "utils") if hidden else dice.pick("init", "reset", "zeros")
         options["feedback"] = _feedback(dice, shapes, stages) if rng.random() < 0.25 else None
         dice.note(f"loop: take {options['take']}, init {options['init']}, feedback {options['feedback'] is not None}")
@@ -245,6 +272,30 @@ def draw(seed: int) -> Case:
     return Case(
         seed, model.eval(), shape, low, high, step, encoding, steps, loops, returns, dice.plain, tricks, notes
     )  # fmt: skip
+
+
+def _at_an_edge(seed: int, rng: random.Random) -> Case:
+    """A model of one of the families of `edges`."""
+    dice = Draw(rng, plain=False)
+    name = dice.pick(*FAMILIES)
+    edge = FAMILIES[name](dice)
+    steps, encoding = dice.pick(3, 4, 9), dice.pick("direct", "sequence")
+    model: nn.Module = nn.Sequential(*edge.modules)
+    if edge.second is not None or not all(type(m).__module__.split(".")[0] != "tests" for m in edge.modules):
+        *current, neuron = edge.modules
+        stage = Stage(current, neuron)
+        if edge.second is not None:
+            stage.second = nn.ModuleList([edge.second])
+            alpha = edge.alpha
+            adds: list[Callable[[Tensor, Tensor], Tensor]] = [
+                lambda a, b: torch.add(a, b, alpha=alpha),
+                lambda a, b: a.add_(b, alpha=alpha),
+            ]
+            stage.add = dice.pick(*adds)
+        model = Steps([stage], "spikes", Clock())
+    shape, low, high, step = edge.entry
+    notes = (f"edge: {name}", *dice.notes)
+    return Case(seed, model.eval(), shape, low, high, step, encoding, steps, False, "spikes", False, (), notes)
 
 
 def _entry(dice: Draw) -> tuple[Shape, int, int, float]:
@@ -273,7 +324,7 @@ def _stages(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> t
     current: list[nn.Module] = [_flat(dice, form)] if len(shape) > 1 else []
     if dice.chance(0.1):
         current.append(nn.Dropout(0.5))
-    normed, back = dice.chance(0.2), dice.rng.random() < 0.2
+    normed, back = dice.chance(0.2), dice.rng.random() < 0.3
     current.append(parts.dense(dice, math.prod(shape), classes, gain, exact=back))
     if normed:
         current.append(parts.norm(dice, (classes,)))
@@ -284,7 +335,7 @@ def _stages(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> t
 
 
 def _flat(dice: Draw, form: str) -> nn.Module:
-    if form == "sequential" or dice.rng.random() < 0.4:
+    if form in IN_A_ROW or dice.rng.random() < 0.4:
         return nn.Flatten()
     how = dice.pick("flatten", "view", "reshape", "torch")
     functions: dict[str, Callable[[Tensor], Tensor]] = {
@@ -298,7 +349,7 @@ def _flat(dice: Draw, form: str) -> nn.Module:
 
 def _stage(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> tuple[Stage, Shape, Shape]:
     """A stage, the shape of its neurons, and of what it gives."""
-    planes, free = len(shape) == 3, form != "sequential"
+    planes, free = len(shape) == 3, form not in IN_A_ROW
     current: list[nn.Module] = []
     large = planes and min(shape[1:]) >= 8
     if planes and min(shape[1:]) >= 3 and dice.chance(0.7 if large else 0.12):  # of what enters or of spikes, before any synapses
@@ -308,7 +359,7 @@ def _stage(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> tu
         shape_in = shape
     branches = free and len(shape) > 1 and dice.rng.random() < 0.3
     channels = shape[0] if branches else None
-    back = dice.rng.random() < 0.25
+    back = dice.rng.random() < 0.4
     if branches:
         current, shape_in = [], shape
     if len(shape) > 1:
@@ -366,7 +417,10 @@ def _feedback(dice: Draw, shapes: list[Shape], stages: list[Stage]) -> nn.Module
 
 
 def _sequential(dice: Draw, stages: list[Stage]) -> nn.Sequential:
-    """Flat, or an `nn.Sequential` a stage."""
+    """Flat, an `nn.Sequential` a stage, or blocks of the user's own."""
+    if dice.chance(0.1) and not stages[-1].neuron.output:
+        dice.note("blocks")
+        return nn.Sequential(*stages)
     blocks = [nn.Sequential(*stage.current, stage.neuron, *stage.after) for stage in stages]
     return nn.Sequential(*blocks) if dice.rng.random() < 0.3 else nn.Sequential(*(m for block in blocks for m in block))
 
