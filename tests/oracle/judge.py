@@ -55,7 +55,7 @@ def judge(seed: int) -> Verdict:
             case = draw(seed)
         except Exception as error:  # noqa: BLE001
             return Verdict(seed, "broken", f"drawing: {type(error).__name__}: {error}", 0, (), False, "")
-        rng = random.Random(seed)
+        rng = random.Random(f"judge {seed}")  # other dice than those of the model
         kind, rule, values = outcome(case, _aimed(case, rng), rng)
     return Verdict(seed, kind, rule, values, case.tricks, case.plain, str(case))
 
@@ -108,9 +108,7 @@ def _rule_of(error: Exception) -> str:
     return re.sub(r"[0-9][0-9.e+-]*", "#", faults[0].rule if faults else str(error).splitlines()[0])
 
 
-def _batches(
-    case: Case, network: Any, aimed: NDArray[np.int64] | None, rng: random.Random
-) -> list[NDArray[np.int64]]:
+def _batches(case: Case, network: Any, aimed: NDArray[np.int64] | None, rng: random.Random) -> list[NDArray[np.int64]]:
     """All samples together, two of them alone, and sometimes many."""
     axis = 0 if case.direct else 1
     inputs = inputs_for(case, network, rng, _SAMPLES)

@@ -80,9 +80,7 @@ def _spikes_in(case: Case, result: Any) -> Tensor:
 
 
 @torch.no_grad()
-def first_currents(
-    case: Case, integers: NDArray[np.int64], kind: torch.dtype = torch.float32
-) -> dict[str, Tensor]:
+def first_currents(case: Case, integers: NDArray[np.int64], kind: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """The current that every neuron module gets in the first step, by name."""
     model = copy.deepcopy(case.model).eval().to(kind)
     found: dict[str, Tensor] = {}
@@ -99,4 +97,3 @@ def first_currents(
     with contextlib.suppress(RuntimeError):  # state quantizers are float32: the first current is there already
         model(inputs if case.loops or case.direct else inputs[0])
     return found
-

@@ -352,7 +352,9 @@ def _stage(dice: Draw, form: str, shape: Shape, hidden: bool, gain: float) -> tu
     planes, free = len(shape) == 3, form not in IN_A_ROW
     current: list[nn.Module] = []
     large = planes and min(shape[1:]) >= 8
-    if planes and min(shape[1:]) >= 3 and dice.chance(0.7 if large else 0.12):  # of what enters or of spikes, before any synapses
+    if (
+        planes and min(shape[1:]) >= 3 and dice.chance(0.7 if large else 0.12)
+    ):  # of what enters or of spikes, before any synapses
         current.append(parts.pool(dice, shape, not free))
         shape_in = _through(current, shape)
     else:
