@@ -1,4 +1,4 @@
-"""Inputs that are no accident: sums on both sides of thresholds of the network, and thresholds at currents of the model.
+"""Inputs that are no accident: sums on both sides of the network's thresholds, and thresholds at the model's currents.
 
 Of the network under test only its arrays are read: weights, wires and threshold tables.
 """

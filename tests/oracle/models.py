@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tests.oracle import parts
 from tests.oracle.edges import FAMILIES
 from tests.oracle.parts import Draw, Function, Shape
-from tests.oracle.tricks import HARMLESS, Clock, draw_trick
+from tests.oracle.tricks import HARMLESS, NOW, Clock, draw_trick
 
 warnings.filterwarnings("ignore", module="snntorch")
 IN_A_ROW = ("sequential", "wrapped loop")  # forms that are an `nn.Sequential`
@@ -121,12 +121,13 @@ def run(modules: Iterable[nn.Module], x: Tensor) -> Tensor:
 class Steps(nn.Module):
     """One time step a call, the states in the neurons."""
 
-    def __init__(self, stages: list[Stage], returns: str, clock: Clock) -> None:
+    def __init__(self, stages: list[Stage], returns: str, clock: Clock | None = None) -> None:
         super().__init__()
         self.stages, self.returns, self.clock = nn.ModuleList(stages), returns, clock
 
     def forward(self, x: Tensor) -> Any:
-        self.clock.step += 1
+        if self.clock is not None:
+            self.clock.step += 1
         *hidden, last = self.stages
         x = run(hidden, x)
         result = last.neuron(last.current_of(x))
@@ -143,9 +144,9 @@ class Loop(nn.Module):
         feedback: synapses from the last layer's spikes of the step before to the first layer's current.
     """
 
-    def __init__(self, stages: list[Stage], clock: Clock, options: dict[str, Any]) -> None:
+    def __init__(self, stages: list[Stage], options: dict[str, Any]) -> None:
         super().__init__()
-        self.stages, self.clock = nn.ModuleList(stages), clock
+        self.stages = nn.ModuleList(stages)
         self.direct, self.steps = options["direct"], options["steps"]
         self.take, self.init, self.returns = options["take"], options["init"], options["returns"]
         self.hidden, self.shapes = options["hidden"], options["shapes"]
@@ -189,7 +190,7 @@ class Loop(nn.Module):
         hoisted = self.stages[0].current_of(x) if self.take == "hoisted" else None
         last, recorded, membranes = torch.zeros(batch, *self.shapes[-1]), [], []
         for step, values in enumerate(self._inputs(x)):
-            self.clock.step = step
+            NOW.step = step
             for index, stage in enumerate(self.stages):
                 current = stage.current_of(values) if index or hoisted is None else hoisted
                 if index == 0 and self.feedback is not None:
@@ -244,9 +245,11 @@ def draw(seed: int) -> Case:
     steps = dice.pick(*STEPS) if rng.random() < 0.9 or form == "sequential" else dice.pick(*LONG)
     direct, hidden = rng.random() < 0.5, form != "loop"
     stages, shapes = _stages(dice, form, shape, hidden, 1.5 / (step * max(abs(low), high)))
-    clock, returns, tricks = Clock(), "spikes", ()
+    clock, returns, tricks = Clock() if form == "steps" and rng.random() < 0.4 else None, "spikes", ()
     if tricky:
-        tricks = (_insert(dice, stages, clock, steps),)
+        tricks = (_insert(dice, stages, clock, 1 if form == "steps" and clock is None else steps),)
+    else:
+        clock = None
     if form == "sequential":
         model: nn.Module = _sequential(dice, stages)
         returns = "pair" if stages[-1].neuron.output else "spikes"
@@ -265,7 +268,7 @@ def draw(seed: int) -> Case:
         options["init"] = dice.pick("reset", "utils") if hidden else dice.pick("init", "reset", "zeros")
         options["feedback"] = _feedback(dice, shapes, stages) if rng.random() < 0.25 else None
         dice.note(f"loop: take {options['take']}, init {options['init']}, feedback {options['feedback'] is not None}")
-        model = Loop(stages, clock, options)
+        model = Loop(stages, options)
     encoding = "direct" if direct else "sequence"
     notes = (form, *dice.notes)
     loops = "loop" in form
@@ -292,7 +295,7 @@ def _at_an_edge(seed: int, rng: random.Random) -> Case:
                 lambda a, b: a.add_(b, alpha=alpha),
             ]
             stage.add = dice.pick(*adds)
-        model = Steps([stage], "spikes", Clock())
+        model = Steps([stage], "spikes")
     shape, low, high, step = edge.entry
     notes = (f"edge: {name}", *dice.notes)
     return Case(seed, model.eval(), shape, low, high, step, encoding, steps, False, "spikes", False, (), notes)
@@ -427,7 +430,7 @@ def _sequential(dice: Draw, stages: list[Stage]) -> nn.Sequential:
     return nn.Sequential(*blocks) if dice.rng.random() < 0.3 else nn.Sequential(*(m for block in blocks for m in block))
 
 
-def _insert(dice: Draw, stages: list[Stage], clock: Clock, steps: int) -> str:
+def _insert(dice: Draw, stages: list[Stage], clock: Clock | None, steps: int) -> str:
     """One trick, on the current of one stage, in front of its synapses, or behind its neurons."""
     stage = dice.rng.choice(stages)
     synapses = next(m for m in stage.current if hasattr(m, "weight_quant"))
@@ -435,7 +438,7 @@ def _insert(dice: Draw, stages: list[Stage], clock: Clock, steps: int) -> str:
     where = dice.pick("current", "current", "front", "behind")
     if where == "behind" and stage is not stages[-1]:
         stage.after.append(trick)
-    elif where == "front" or trick.target[0] is synapses:
+    elif where == "front" or trick.held.target is synapses:
         stage.current.insert(0, trick)
     else:
         stage.current.append(trick)

@@ -51,14 +51,14 @@ def _tricked(name: str, since: int, hidden: bool) -> models.Case:
         neuron = snn.Leaky(beta=0.75, threshold=0.5, init_hidden=hidden, state_quant=quantizer)
         neuron.drawn_table = told
         stages.append(models.Stage([synapses], neuron))
-    clock, first = tricks.Clock(), stages[0]
+    first = stages[0]
     act = (tricks.VALUES | tricks.NEURONS | tricks.SYNAPSES)[name]
     target = first.neuron if name in tricks.NEURONS else first.current[0] if name in tricks.SYNAPSES else None
-    trick = tricks.Trick(name, act, clock, since, False, target)
+    trick = tricks.Trick(name, act, None, since, False, target)
     first.current.insert(0 if target is first.current[0] else 1, trick)
     options = {"direct": False, "steps": 11, "take": "size", "init": "reset", "returns": "spikes"}
     options |= {"hidden": hidden, "shapes": [(5,), (3,)], "feedback": None}
-    model = models.Loop(stages, clock, options).eval()
+    model = models.Loop(stages, options).eval()
     return models.Case(0, model, (6,), 0, 3, 0.5, "sequence", 11, True, "spikes", False, (name,), ())
 
 

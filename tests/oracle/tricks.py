@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 
 class Clock:
-    """The time step, as a model that counts for itself knows it."""
+    """The time step, as a model knows that counts for itself."""
 
     def __init__(self) -> None:
         self.step = -1
+
+
+NOW = Clock()  # of loops: outside the models, which keep nothing of it
 
 
 def _set(values: Tensor) -> Tensor:
@@ -143,36 +146,45 @@ SYNAPSES: dict[str, Callable[[Any], Any]] = {
     "bias.add_": lambda synapses: None if synapses.bias is None else synapses.bias.data.add_(0.5),
     "weight.copy_": lambda synapses: synapses.weight.data.copy_(synapses.weight.data.flip(0)),
 }
-HARMLESS = frozenset(
-    ["clone", "contiguous", "squeeze", "dropout eval", "batch view", "alpha zero", "iadd", "einsum", "stack sum", "double"]
-)  # fmt: skip
+HARMLESS = frozenset(["clone", "contiguous", "squeeze", "dropout eval", "batch view", "alpha zero", "einsum", "double"])
+
+
+class Held:
+    """Keeps a module of elsewhere in the model, which is so no part of the one that keeps it."""
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
 
 
 class Trick(nn.Module):
     """Does something to what passes, at some time steps.
 
     Attributes:
+        clock: of a model that counts its own calls; None in loops.
         when: from this step on, or at it alone where `once`.
     """
 
-    def __init__(self, name: str, act: Callable[[Any], Any], clock: Clock, when: int, once: bool, target: Any) -> None:
+    def __init__(
+        self, name: str, act: Callable[[Any], Any], clock: Clock | None, when: int, once: bool, target: Any
+    ) -> None:
         super().__init__()
         self.name, self.act, self.clock, self.when, self.once = name, act, clock, when, once
-        self.target = [target]  # a list: no module of this one
+        self.held = Held(target)
 
     def forward(self, x: Tensor) -> Tensor:
-        acts = self.clock.step == self.when if self.once else self.clock.step >= self.when
-        if not acts:
+        step = (self.clock or NOW).step
+        if (self.when or self.once) and (step != self.when if self.once else step < self.when):
             return x
-        if self.target[0] is None:
+        if self.held.target is None:
             return self.act(x)
-        self.act(self.target[0])
+        self.act(self.held.target)
         return x
 
 
-def draw_trick(rng: random.Random, clock: Clock, steps: int, synapses: nn.Module, neuron: nn.Module) -> Trick:
-    """At every step, from some step on, or once."""
-    when, once = (0, False) if rng.random() < 0.5 else (rng.randint(0, steps - 1), rng.random() < 0.5)
+def draw_trick(rng: random.Random, clock: Clock | None, steps: int, synapses: nn.Module, neuron: nn.Module) -> Trick:
+    """At every step, from some step on, or once; at every step where the model knows of one step only."""
+    always = rng.random() < 0.5 or steps == 1
+    when, once = (0, False) if always else (rng.randint(0, steps - 1), rng.random() < 0.5)
     kind = rng.random()
     if kind < 0.6:
         return _trick(rng, VALUES, clock, when, once, None)
@@ -181,6 +193,6 @@ def draw_trick(rng: random.Random, clock: Clock, steps: int, synapses: nn.Module
     return _trick(rng, SYNAPSES, clock, when, once, synapses)
 
 
-def _trick(rng: random.Random, acts: dict[str, Any], clock: Clock, when: int, once: bool, target: Any) -> Trick:
+def _trick(rng: random.Random, acts: dict[str, Any], clock: Clock | None, when: int, once: bool, target: Any) -> Trick:
     name = rng.choice(sorted(acts))
     return Trick(name, acts[name], clock, when, once, target)
