@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,26 +19,18 @@ from snntorch.functional.quant import state_quant
 import squat_deploy as sd
 from tests.oracle import aimed, judge, loop, models, parts, tricks
 from tests.oracle.fuzz import histogram
-from tests.oracle.judge import Verdict
 
-CHUNKS, SIZE = 12, 20
-_SEEN: dict[int, list[Verdict]] = {}
-
-
-def chunk(number: int) -> list[Verdict]:
-    """Verdicts on the seeds of one chunk; workers of a parallel run share none."""
-    if number not in _SEEN:
-        _SEEN[number] = [judge.judge(seed) for seed in range(number * SIZE, (number + 1) * SIZE)]
-    return _SEEN[number]
+CHUNKS, SIZE = 10, 20
+FLOOR = 0.35  # of each chunk must be proven; of 200 about half are
 
 
 @pytest.mark.parametrize("number", range(CHUNKS))
 def test_what_is_proven_is_equal_and_what_is_plain_is_proven(number):
-    verdicts = chunk(number)
+    verdicts = [judge.judge(seed) for seed in range(number * SIZE, (number + 1) * SIZE)]
     wrong = [f"{verdict.kind}: {verdict.rule}\n{verdict.text}" for verdict in verdicts if verdict.wrong]
     assert not wrong, "\n".join(wrong)
     proven = sum(verdict.kind == "equal" for verdict in verdicts)
-    assert proven >= 0.35 * len(verdicts), f"too many are refused:\n{histogram(verdicts)}"
+    assert proven >= FLOOR * len(verdicts), f"too many are refused:\n{histogram(verdicts)}"
 
 
 def _tricked(name: str, since: int, hidden: bool) -> models.Case:
@@ -62,12 +55,13 @@ def _tricked(name: str, since: int, hidden: bool) -> models.Case:
     return models.Case(0, model, (6,), 0, 3, 0.5, "sequence", 11, True, "spikes", False, (name,), ())
 
 
-@pytest.mark.parametrize("since", [0, 9])
 @pytest.mark.parametrize("group", range(6))
-def test_whatever_a_forward_does_is_equal_or_refused(group, since):
+def test_whatever_a_forward_does_is_equal_or_refused(group):
+    """From the first step on, or from one on that short tests do not reach."""
     names = sorted([*tricks.VALUES, *tricks.NEURONS, *tricks.SYNAPSES])[group::6]
     wrong, refused = [], 0
-    for name in names:
+    for place, name in enumerate(names):
+        since = 0 if (place + group) % 3 == 0 else 9
         case = _tricked(name, since, hidden=name in tricks.NEURONS or group % 2 == 1)
         kind, rule, _ = judge.outcome(case, None, random.Random(0))
         refused += kind == "refused"
@@ -90,9 +84,9 @@ def _lowered(case: models.Case) -> sd.Network:
 def test_aimed_inputs_find_thresholds_that_are_one_off():
     """The comparison can fail: a threshold that the model can reach, moved by one, shows in most networks."""
     found = tried = 0
-    for seed in range(0, 96, 4):
+    for seed in range(0, 400, 4):
         case = models.draw(seed)
-        if "shape" not in case.notes and len(case.shape) > 1:
+        if len(case.shape) > 1 or case.loops or len(models.neurons_of(case.model)) > 1:
             continue
         network = _lowered(case)
         moved = _moved(network, random.Random(seed))
@@ -100,7 +94,7 @@ def test_aimed_inputs_find_thresholds_that_are_one_off():
         tried += 1
         found += bool(judge.compare(moved, loop.play(case, inputs), inputs)[0])
     assert tried >= 4
-    assert found >= 0.7 * tried, f"{found} of {tried}"
+    assert found >= 0.6 * tried, f"{found} of {tried}"
 
 
 def _moved(network: sd.Network, rng: random.Random) -> sd.Network:
@@ -117,3 +111,36 @@ def _moved(network: sd.Network, rng: random.Random) -> sd.Network:
     layers = list(network.layers)
     layers[index] = dataclasses.replace(neuron, thresholds=thresholds)
     return dataclasses.replace(network, layers=tuple(layers))
+
+
+@pytest.mark.parametrize("name", ["models", "parts", "tricks", "edges", "loop", "aimed"])
+def test_the_oracle_shares_nothing_with_the_product(name):
+    text = (Path(__file__).parent / f"{name}.py").read_text()
+    assert "squat_deploy" not in text
+
+
+def test_a_seed_draws_the_same_model_again():
+    for seed in (1, 4, 7, 10):
+        first, second = models.draw(seed), models.draw(seed)
+        assert str(first) == str(second)
+        tensors = zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in tensors)
+
+
+def test_a_wanted_sum_is_hit():
+    numbers, hits = random.Random(0), 0
+    for _ in range(20):
+        row = np.array([numbers.randint(-7, 7) for _ in range(12)])
+        target = int(row @ np.array([numbers.randint(0, 3) for _ in range(12)]))
+        values = aimed.solved(row, target, 0, 3, numbers)
+        hits += values is not None
+        assert values is None or (row @ values == target and values.min() >= 0 and values.max() <= 3)
+    assert hits >= 18
+
+
+def test_differences_are_reported_and_fail():
+    """What the fuzzer's exit code hangs on."""
+    refused = judge.Verdict(1, "refused", "a rule", 0, (), False, "")
+    assert not refused.wrong and dataclasses.replace(refused, plain=True).wrong
+    assert dataclasses.replace(refused, kind="differs").wrong and dataclasses.replace(refused, kind="broken").wrong
+    assert histogram([refused, refused]).split() == ["2", "a", "rule"]
