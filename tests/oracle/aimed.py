@@ -165,7 +165,7 @@ def _sample(case: Case, neuron: Any, rows: tuple[Ints, Ints], rng: random.Random
         paths: dict[int, list[int]] = {state: [] for state in range(neuron.states)}
     else:
         paths = _paths(neuron, machine, lowest, highest, case.steps - 1)
-    state = rng.choice(sorted(paths))
+    state = rng.choice(sorted(paths)) if rng.random() < 0.6 else neuron.initial_state
     thresholds = neuron.thresholds[machine, state]
     thresholds = thresholds[(thresholds > lowest) & (thresholds <= highest)]
     if not thresholds.size:
