@@ -203,7 +203,7 @@ def table(draw: Draw, threshold: float, bits: int | None = None) -> tuple[Callab
 
 def neuron(draw: Draw, shape: Shape, hidden: bool, recurrent: bool = True, output: bool = False) -> Any:
     """Any neuron whose states are quantized, with any reset, delay, parameters of its own, learnable or not."""
-    recurrent = recurrent or draw.chance(0.1)
+    recurrent = (recurrent and not draw.plain) or draw.chance(0.1)  # currents added one after the other may round
     kinds = ["Leaky"] * 5 + ["Lapicque", "Synaptic"] + (["RLeaky", "RLeaky", "RSynaptic"] if recurrent else [])
     kind = "Leaky" if draw.plain and draw.rng.random() < 0.7 else draw.pick(*kinds)
     two = "Synaptic" in kind
