@@ -245,11 +245,10 @@ def draw(seed: int) -> Case:
     steps = dice.pick(*STEPS) if rng.random() < 0.9 or form == "sequential" else dice.pick(*LONG)
     direct, hidden = rng.random() < 0.5, form != "loop"
     stages, shapes = _stages(dice, form, shape, hidden, 1.5 / (step * max(abs(low), high)))
-    clock, returns, tricks = Clock() if form == "steps" and rng.random() < 0.4 else None, "spikes", ()
+    clock, tricks = Clock() if form == "steps" and rng.random() < 0.4 else None, ()
     if tricky:
         tricks = (_insert(dice, stages, clock, 1 if form == "steps" and clock is None else steps),)
-    else:
-        clock = None
+    counting = clock if tricky else None
     if form == "sequential":
         model: nn.Module = _sequential(dice, stages)
         returns = "pair" if stages[-1].neuron.output else "spikes"
@@ -258,23 +257,24 @@ def draw(seed: int) -> Case:
         model = Wrapped(_sequential(dice, stages), direct, steps, returns)
     elif form == "steps":
         returns = "pair" if stages[-1].neuron.output else dice.pick("spikes", "spikes", "dict")
-        model = Steps(stages, returns, clock)
+        model = Steps(stages, returns, counting)
     else:
-        returns = dice.pick("spikes", "spikes", "pair", "dict", "late", "count")
-        options: dict[str, Any] = {"direct": direct, "steps": steps, "returns": returns, "hidden": hidden}
-        options |= {"take": dice.pick("fixed", "size", "len", "iter", "unbind"), "shapes": shapes}
-        if direct and dice.chance(0.3):
-            options["take"] = "hoisted"
-        options["init"] = dice.pick("reset", "utils") if hidden else dice.pick("init", "reset", "zeros")
-        options["feedback"] = _feedback(dice, shapes, stages) if rng.random() < 0.25 else None
-        dice.note(f"loop: take {options['take']}, init {options['init']}, feedback {options['feedback'] is not None}")
-        model = Loop(stages, options)
-    encoding = "direct" if direct else "sequence"
-    notes = (form, *dice.notes)
-    loops = "loop" in form
-    return Case(
-        seed, model.eval(), shape, low, high, step, encoding, steps, loops, returns, dice.plain, tricks, notes
-    )  # fmt: skip
+        model = _looped(dice, stages, shapes, {"direct": direct, "steps": steps, "hidden": hidden})
+        returns = model.returns
+    entry = (shape, low, high, step, "direct" if direct else "sequence", steps)
+    return Case(seed, model.eval(), *entry, "loop" in form, returns, dice.plain, tricks, (form, *dice.notes))
+
+
+def _looped(dice: Draw, stages: list[Stage], shapes: list[Shape], options: dict[str, Any]) -> Loop:
+    """The stages in a loop over time, in one of the ways in which people write it."""
+    options["returns"] = dice.pick("spikes", "spikes", "pair", "dict", "late", "count")
+    options |= {"take": dice.pick("fixed", "size", "len", "iter", "unbind"), "shapes": shapes}
+    if options["direct"] and dice.chance(0.3):
+        options["take"] = "hoisted"
+    options["init"] = dice.pick("reset", "utils") if options["hidden"] else dice.pick("init", "reset", "zeros")
+    options["feedback"] = _feedback(dice, shapes, stages) if dice.rng.random() < 0.25 else None
+    dice.note(f"loop: take {options['take']}, init {options['init']}, feedback {options['feedback'] is not None}")
+    return Loop(stages, options)
 
 
 def _at_an_edge(seed: int, rng: random.Random) -> Case:
