@@ -37,8 +37,10 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 # Random networks over every option until COUNT of them are proven; all executors must agree on every value.
+# Then COUNT random models of stock parts against a plain loop of stock snnTorch and Brevitas.
 fuzz: $(VENV)/ready
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.oracle.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
 
 bench: $(VENV)/ready
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.run
