@@ -172,13 +172,19 @@ def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
 
     Raises: as `loops_over_time`, or LoweringError for layers out of reach.
     """
-    tried, copied = _Reached(), copy.deepcopy(model)
+    tried, copied, direct = _Reached(), copy.deepcopy(model), spec.encoding == "direct"
     inputs = _example(spec, steps, _apart(steps))
     try:
         with _calls_go_to(tried.call):
-            return bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=spec.encoding == "direct")))
+            looped = bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=direct)))
     except SquatError as error:
         raise _of_encoding(error, model, spec, steps) from error
+    if looped and direct and not _runs_on(copy.deepcopy(model), inputs, steps, batch_axis=0):
+        hint = "return spikes (batch, neurons) of every step"
+        found = fault("model", "every value has a batch axis", "neurons that have none", hint)
+        if (told := _of_encoding(found, model, spec, steps)) is not found:
+            raise told
+    return looped
 
 
 def _apart(steps: int) -> int:
