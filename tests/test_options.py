@@ -150,6 +150,7 @@ SHAPES: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], int, str | None]
         "a pooling returns values alone; got return_indices=True; use return_indices=False",
     ),
     "average": (lambda x: flat(F.avg_pool2d(x, 2)), 32, None),
+    "average, stride of torch's own": (lambda x: flat(F.avg_pool2d(x, 2, stride=None)), 32, None),
     "average, no padding counted": (
         lambda x: flat(F.avg_pool2d(x, 2, 2, 1, False, False)),
         50,
