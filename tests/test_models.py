@@ -391,6 +391,33 @@ class Always(Looped):
         return torch.stack(out)
 
 
+class Rated(Looped):
+    """Makes its own spikes before the loop."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        frames = snn.spikegen.rate(x, num_steps=STEPS)
+        for step in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(frames[step]), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class BatchFirst(SpikesIn):
+    """Takes (batch, steps, ...), as many data sets give it."""
+
+    steps = STEPS
+
+    def forward(self, spk_in):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for step in range(self.steps):
+            spk1, mem1 = self.lif1(self.fc1(spk_in[:, step]), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
 class Broken(Looped):
     """Expects other inputs."""
 
@@ -453,6 +480,13 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
         "dropout at {}: dropout rests after training; got training=True; "
         "use nn.Dropout, or F.dropout(..., training=self.training)",
     ),
+    "spikes drawn in forward": (
+        Rated,
+        "spikegen.rate",
+        "bernoulli at {}: nothing in forward is random; got bernoulli; encode before the model: "
+        "squat_deploy.encoders has rate and latency coding, or give it the spikes of all steps, "
+        'InputSpec(encoding="sequence")',
+    ),
     "code that fails": (
         Broken,
         "",
@@ -470,6 +504,22 @@ def test_refusals(case: str) -> None:
     with pytest.raises(LoweringError) as caught:
         sd.lower(make().eval(), FLAT, STEPS)
     assert [str(fault) for fault in caught.value.faults] == [message.format(where)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "rule"),
+    [
+        (STEPS, "each step takes its own inputs, x[step]"),
+        (7, "each step takes its own inputs, x[step]"),  # as many as there are samples
+        (9, "time comes first"),  # more: it fails on frames that have time first
+    ],
+)
+def test_batches_before_time_are_said(steps: int, rule: str) -> None:
+    model = BatchFirst().eval()
+    model.steps = steps
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(model, sd.InputSpec((12,), encoding="sequence"), steps)
+    assert caught.value.faults[0].rule == rule and "(steps, batch, ...)" in caught.value.faults[0].hint
 
 
 @pytest.mark.parametrize("name", ["tutorial 3", "event frames", "recurrent"])

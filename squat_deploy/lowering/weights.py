@@ -156,6 +156,10 @@ def _weight_faults(module: QuantLinear | QuantConv2d | QuantConv1d, zeros: Tenso
         )
     elif not bool((scale > 0).all()):
         faults.append(("weight scales are positive", f"{float(scale.min()):g}", "use a Brevitas integer quantizer"))
+    elif not bool(weight.value.isfinite().all()):
+        got = f"NaN or infinity, at {float(weight.bit_width):g} bits and a scale up to {float(scale.max()):g}"
+        hint = "use weight_bit_width of 2 to 8, or SignedBinaryWeightPerTensorConst for 1 bit"
+        faults.append(("quantized weights are finite", got, hint))
     elif not torch.equal(torch.round(ints) * scale, weight.value):
         faults.append(
             ("weights must be integer times scale in float32", "other values", "use a Brevitas integer quantizer")
