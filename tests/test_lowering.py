@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
+from brevitas.core.function_wrapper import StochasticRoundSte
 from brevitas.nn import QuantIdentity, QuantLinear
 from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
 from brevitas.quant.fixed_point import (
@@ -61,6 +62,11 @@ def half_of(name: str) -> snn.Leaky:
     neuron = leaky()
     setattr(neuron, name, getattr(neuron, name).half())
     return neuron
+
+
+class RandomRounding(Int8WeightPerTensorFixedPoint):
+    float_to_int_impl = StochasticRoundSte
+    deterministic_inference = False
 
 
 class OwnLinear(nn.Linear):
@@ -271,6 +277,11 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         "0 (QuantLinear): quantized weights are finite; got NaN or infinity, at 1 bits and a scale up to inf; "
         "use weight_bit_width of 2 to 8, or SignedBinaryWeightPerTensorConst for 1 bit",
     ),
+    "weights drawn at random": (
+        lambda: [linear(weight_quant=RandomRounding), leaky()],
+        "0 (QuantLinear): weights are the same at every call; got a quantizer that rounds at random; "
+        "set deterministic_inference=True in it",
+    ),
     "two norms": (
         lambda: [linear(), nn.BatchNorm1d(4).eval(), nn.BatchNorm1d(4).eval(), leaky()],
         "2 (BatchNorm1d): one batch norm folds into a linear layer; got a second one; keep one, "
@@ -338,6 +349,14 @@ def test_parametrizations_are_removed_as_the_hint_says() -> None:
     layer = nn.utils.parametrizations.orthogonal(linear())
     nn.utils.parametrize.remove_parametrizations(layer, "weight")
     assert sd.lower(nn.Sequential(layer, leaky()), SPEC, 5).certificate.proven
+
+
+def test_rounding_that_is_random_in_training_only_is_lowered() -> None:
+    class Rounding(RandomRounding):
+        deterministic_inference = True
+
+    model = nn.Sequential(linear(weight_quant=Rounding), leaky()).eval()
+    assert sd.lower(model, SPEC, 5).certificate.proven
 
 
 def test_lazy_layers_that_were_called_are_refused_as_what_they_became() -> None:
