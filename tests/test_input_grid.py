@@ -162,7 +162,9 @@ def test_steps_as_people_write_them(text: str) -> None:
     assert step_of(text) == 2.0**-8
 
 
-@pytest.mark.parametrize("text", ["", "x", "1/0", "-1/4", "0", "nan", "inf", "2^", "1/256/2"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1/0", "-1/4", "0", "nan", "inf", "2^", "1/256/2", "1e999999999", "1e-999999999"]
+)
 def test_steps_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^--step: "):
         step_of(text)
