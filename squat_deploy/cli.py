@@ -382,7 +382,10 @@ def quantize_command(
     from squat_deploy.training.ptq import Recipe, calibrated, input_spec, quantize, search_bits
 
     source = _source(model)
-    beside = out.with_name(f"{out.stem}.model.safetensors")
+    beside = out.parent / f"{out.stem}.model.safetensors"
+    given = {"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint}
+    check_paths({**given, "out": beside})
+    check_target(out)
     _check_target(out, source, overwrite=overwrite, ask=not as_json)
     _check_beside(beside, source, overwrite=overwrite, ask=not as_json)
     if budget is not None and labels is None:
