@@ -120,6 +120,25 @@ def test_recurrent_weights_of_all_sizes_are_refused(values: tuple[float, float])
         sd.lower(nn.Sequential(layer, neuron), sd.InputSpec((2,)), 4)
 
 
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_recurrent_weights_take_what_a_spike_is_worth(factor: float) -> None:
+    neuron = snn.RLeaky(
+        beta=0.7, V=torch.tensor([0.25, -0.5, 0.75]), all_to_all=False, state_quant=state_quant(3), init_hidden=True
+    )
+    neuron.graded_spikes_factor.data.fill_(factor)
+    torch.manual_seed(0)
+    model = nn.Sequential(QuantLinear(6, 3, bias=False, **FIXED), neuron).eval()
+    with torch.no_grad():
+        model[0].weight.mul_(4)
+    network = sd.lower(model, sd.InputSpec((6,)), 6)
+    inputs = np.random.default_rng(0).integers(0, 2, (40, 6))
+    assert sd.simulate(network, inputs).scores.any()
+    assert_agrees(sd.verify(network, model, inputs, executors=["torch", "numpy"]))
+    neuron.graded_spikes_factor.data.fill_(0.7)
+    with pytest.raises(LoweringError, match=r"spikes times V are exact; got graded_spikes_factor 0\.7"):
+        sd.lower(model, sd.InputSpec((6,)), 6)
+
+
 @pytest.mark.parametrize(("name", "value"), [("time_step", -1.0), ("R", -2.0), ("C", 0.0)])
 def test_lapicque_of_odd_parameters_is_refused(name: str, value: float) -> None:
     neuron = snn.Lapicque(R=2, C=3, time_step=1, state_quant=state_quant(3), init_hidden=True)

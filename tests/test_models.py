@@ -12,7 +12,7 @@ import snntorch as snn
 import torch
 import torch.nn.functional as F
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
-from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint, Int8WeightPerTensorFixedPoint
 from torch import nn
 
 import squat_deploy as sd
@@ -167,6 +167,57 @@ def pooled_currents() -> nn.Sequential:
         first, nn.AvgPool2d(2, padding=1), leaky(), second, nn.AvgPool2d(2, stride=1), leaky(beta=torch.rand(3, 1, 1)),
         nn.Flatten(), linear(12, 3), leaky(),
     )  # fmt: skip
+
+
+class Viewed(nn.Module):
+    """A pooling over neurons that a view puts side by side, or a norm that tells apart what shares its weights."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form, self.lif = form, leaky()
+        self.fc = conv(1, 4, 7) if form == "sign" else linear(12, 16, bias=form == "bias")
+        self.norm = nn.BatchNorm1d(16)
+        self.norm.running_var.data.uniform_(0.2, 3)
+        if form == "bias":
+            self.fc.bias.data = torch.arange(16.0) / 64 + 2.0**-9
+        if form == "scale":
+            options = {"bias": False, "weight_quant": Int8WeightPerChannelFixedPoint}
+            self.fc = QuantLinear(12, 16, **options)
+            self.fc.weight.data *= 2.0 ** torch.arange(16).reshape(-1, 1).remainder(4)
+        if form == "sign":
+            self.norm = nn.BatchNorm1d(64)
+            self.norm.weight.data = torch.arange(64.0).remainder(2) * 2 - 1
+
+    def forward(self, x):
+        current = self.fc(x)
+        if self.form == "sign":
+            return self.lif(self.norm(current.flatten(1)))
+        current = self.norm(current) if self.form == "norm" else current
+        return self.lif(F.max_pool2d(current.view(-1, 1, 4, 4), 2).flatten(1))
+
+
+@pytest.mark.parametrize("form", ["bias", "norm", "scale", "sign"])
+def test_what_is_not_alike_is_not_taken_together(form: str) -> None:
+    """The largest current belongs to the largest sum only among equal functions; a channel has one sign."""
+    torch.manual_seed(3)
+    model = Viewed(form).eval()
+    spec, rule = FLAT, "all currents of a window are the same function of their sums"
+    if form == "sign":
+        spec, rule = PLANES, "the slopes of one channel have one sign"
+    with pytest.raises(LoweringError, match=rule):
+        sd.lower(model, spec, STEPS, allow_unproven=True)
+
+
+def test_an_average_at_the_border_shares_a_bias_out_unevenly() -> None:
+    layer = conv(1, 4, 3, bias=True)
+    layer.bias.data = torch.tensor([0.0625, -0.3125, 0.15625, 1.0]) + 2.0**-9
+    for padding, alike in ((0, True), (1, False)):
+        model = nn.Sequential(layer, nn.AvgPool2d(2, padding=padding), nn.MaxPool2d(2), leaky()).eval()
+        if alike:
+            assert sd.lower(model, PLANES, STEPS).certificate.proven
+        else:
+            with pytest.raises(LoweringError, match="all currents of a window are the same function of their sums"):
+                sd.lower(model, PLANES, STEPS)
 
 
 def one_dimension() -> nn.Sequential:

@@ -60,7 +60,7 @@ def _pool(walk: Walk, name: str, kind: PoolKind, given: Mapping[str, Any], value
         walk.fault(name, "the windows of a pooling fit its inputs", error, "change the kernel, padding or input")
         return None
     if kind == "max":
-        return _pooled(walk, layer, value, 1)
+        return _pooled(walk, name, layer, value, 1)
     if padding != (0, 0) and options.get("count_include_pad", True) is False:
         got, hint = "count_include_pad=False", "use count_include_pad=True or padding=0"
         walk.fault(name, "every window has one divisor", got, hint)
@@ -80,14 +80,18 @@ def _pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 def _average(walk: Walk, name: str, layer: Pool2d, value: Value, divisor: int) -> Value | None:
     if isinstance(value, Integers) or (not divisor & (divisor - 1) and _pools_exactly(walk, layer, value)):
-        return _pooled(walk, layer, value, divisor)
+        return _pooled(walk, name, layer, value, divisor)
     got = f"a divisor of {divisor} and currents by the rule '{value.current.rule}'"
     hint = "pool the spikes, or use power-of-two scales and windows of 2, 4, 8 ... inputs"
     walk.fault(name, "averages of currents must be exact in float32", got, hint)
     return None
 
 
-def _pooled(walk: Walk, layer: Pool2d, value: Value, divisor: int) -> Value:
+def _pooled(walk: Walk, name: str, layer: Pool2d, value: Value, divisor: int) -> Value | None:
+    if isinstance(value, Currents) and not _is_uniform(layer, value.current):
+        got, hint = "others in one window, as behind a view or padding", "pool channels of a convolution, or spikes"
+        walk.fault(name, "all currents of a window are the same function of their sums", got, hint)
+        return None
     source = walk.add(layer, value.source)
     if isinstance(value, Integers):
         error, largest = value.error, walk.largest_at(value.source)
@@ -101,6 +105,13 @@ def _pooled(walk: Walk, layer: Pool2d, value: Value, divisor: int) -> Value:
     else:  # any of the window may be the largest
         current = replace(current, sum_error=layer.apply(value.current.sum_error[None])[0])
     return Currents(source, layer.output_shape, current)
+
+
+def _is_uniform(layer: Pool2d, current: Current) -> bool:
+    """Whether equal sums make equal currents wherever one window looks: only then does it pool sums."""
+    parts = (current.unit, current.bias, current.scale, current.channel)
+    seen = [layer.windows(part.astype(np.float64)[None], np.nan) for part in parts if part is not None]
+    return all(bool((np.nanmin(part, axis=(4, 5)) == np.nanmax(part, axis=(4, 5))).all()) for part in seen)
 
 
 def _pools_exactly(walk: Walk, layer: Pool2d, value: Currents) -> bool:

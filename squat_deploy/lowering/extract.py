@@ -67,10 +67,11 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
 
 
 def _groups(layer: PendingNeuron) -> list[list[int]]:
-    """Neurons that share one table: equal currents and equal parameters."""
+    """Neurons that share one table: equal currents, of branches too, and equal parameters."""
+    currents = (layer.current, *(layer.branches.currents if layer.branches else ()))
     groups: dict[Hashable, list[int]] = {}
     for index in range(layer.neurons):
-        key = (layer.current.key(index), _parameters(layer, index))
+        key = (*(current.key(index) for current in currents), _parameters(layer, index))
         groups.setdefault(key, []).append(index)
     return list(groups.values())
 

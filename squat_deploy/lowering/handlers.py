@@ -140,7 +140,12 @@ def _flipped(walk: Walk, name: str, value: Currents) -> Value | None:
         hint = "put the batch norm directly behind the synapses, or keep its weights positive"
         walk.fault(name, "slopes are positive behind a pooling or a sum", "a negative weight", hint)
         return None
-    sign = np.where(flipped.reshape(len(layer.bias), -1)[:, 0], -1, 1)
+    channels = flipped.reshape(len(layer.bias), -1)  # which share their weights
+    if (channels != channels[:, :1]).any():
+        hint = "put the batch norm before the nn.Flatten, or keep its weights positive"
+        walk.fault(name, "the slopes of one channel have one sign", "negative ones among them", hint)
+        return None
+    sign = np.where(channels[:, 0], -1, 1)
     weight = layer.weight * sign.reshape(-1, *[1] * (layer.weight.ndim - 1))
     negated = replace(layer, weight=weight, bias=layer.bias * sign)
     return replace(value, source=walk.add(negated, *walk.wires[value.source]))

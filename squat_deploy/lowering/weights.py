@@ -254,5 +254,9 @@ def one_to_one(walk: Walk, name: str, weights: Tensor, value: Integers) -> Curre
         got = f"{np.abs(steps).max():.0f} times {unit:g} for {steps.size} neurons"
         walk.fault(name, rule, got, "round V to a few bits, or use all_to_all=True with a QuantLinear")
         return None
+    if not powers_of_two(np.array([value.unit])):
+        hint = "use a power of two, or all_to_all=True with a QuantLinear"
+        walk.fault(name, "spikes times V are exact", f"graded_spikes_factor {value.unit:g}", hint)
+        return None
     layer = Dense(plain_name(name), np.diag(steps.astype(np.int64)), np.zeros(steps.size, dtype=np.int64))
-    return Currents(walk.add(layer, value.source), value.shape, Current.exact(steps.size, unit))
+    return Currents(walk.add(layer, value.source), value.shape, Current.exact(steps.size, unit * value.unit))
