@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import random
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -378,6 +380,60 @@ def test_the_users_model_and_everything_around_it_stay_as_they_are() -> None:
     assert not any(module._forward_hooks for module in model.modules())
     assert all(a is b for a, b in zip(snn.SpikingNeuron.instances, known, strict=True))
     assert other.mem.any()
+
+
+def test_two_threads_lower_at_once_and_a_third_goes_on_meanwhile() -> None:
+    """What recording exchanges in torch and snnTorch is there again afterwards, and is never another thread's."""
+    own = nn.Module.__call__, nn.Module.__setattr__, torch.inference_mode.__enter__, torch.inference_mode.__exit__
+    known, ready, other = list(snn.SpikingNeuron.instances), threading.Event(), nn.Linear(3, 2)
+    models = [awake(Loop()), awake(Loop())]
+
+    def goes_on() -> int:
+        calls = 0
+        while not ready.is_set():
+            with torch.inference_mode():
+                calls += other(torch.ones(1, 3)).is_inference()
+            calls -= torch.is_inference_mode_enabled()
+        return calls
+
+    with ThreadPoolExecutor(3) as pool:
+        third = pool.submit(goes_on)
+        try:
+            proven = list(pool.map(lambda model: sd.lower(model, FRAMES, 25).certificate.proven, models))
+        finally:
+            ready.set()
+        assert proven == [True, True] and third.result() > 0
+    assert own == (
+        nn.Module.__call__, nn.Module.__setattr__, torch.inference_mode.__enter__, torch.inference_mode.__exit__
+    )  # fmt: skip
+    new = [neuron for neuron in snn.SpikingNeuron.instances if neuron not in known]
+    assert {id(neuron) for neuron in new} >= {id(model.lif1) for model in models}
+
+
+def test_lowering_in_inference_mode() -> None:
+    with torch.inference_mode():
+        assert sd.lower(awake(Loop()), FRAMES, 25).certificate.proven
+        assert torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, ValueError])
+def test_what_recording_exchanges_is_back_after_an_error(raised: type[BaseException]) -> None:
+    own = nn.Module.__call__, nn.Module.__setattr__, torch.inference_mode.__enter__, torch.inference_mode.__exit__
+    known = snn.SpikingNeuron.instances
+
+    class Breaks(Loop):
+        def forward(self, x):
+            result = super().forward(x)
+            if hasattr(result, "event"):
+                raise raised
+            return result
+
+    with pytest.raises(KeyboardInterrupt if raised is KeyboardInterrupt else LoweringError):
+        sd.lower(awake(Breaks()), FRAMES, 25)
+    assert own == (
+        nn.Module.__call__, nn.Module.__setattr__, torch.inference_mode.__enter__, torch.inference_mode.__exit__
+    )  # fmt: skip
+    assert snn.SpikingNeuron.instances is known
 
 
 def test_two_states_are_compared_one_to_one() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -67,9 +66,10 @@ def torch_row(
 def _timed_run(model: nn.Module, values: Tensor, steps: int, looped: bool, direct: bool) -> tuple[OwnRun, float]:
     import torch
 
+    from squat_deploy.training.copying import deep_copy
     from squat_deploy.training.sequence import own_run
 
-    fresh = copy.deepcopy(model)
+    fresh = deep_copy(model)
     began = time.perf_counter()
     with torch.no_grad():
         run = own_run(fresh, values, steps, looped=looped, direct=direct)
@@ -105,11 +105,12 @@ def _form(network: Network, model: nn.Module, real: Tensor) -> tuple[bool, Seque
     Raises: ConfigError where this model cannot be the one that was lowered.
     """
     from squat_deploy.lowering.returned import returned_of
+    from squat_deploy.training.copying import deep_copy
     from squat_deploy.training.sequence import is_plain, loops_over_time
 
     direct, steps = network.input.encoding == "direct", network.steps
     try:
-        looped = not is_plain(model) and loops_over_time(copy.deepcopy(model), real, steps, direct=direct)
+        looped = not is_plain(model) and loops_over_time(deep_copy(model), real, steps, direct=direct)
         run, _ = _timed_run(model, real, steps, looped, direct)
     except SquatError:
         raise
@@ -125,6 +126,6 @@ def _form(network: Network, model: nn.Module, real: Tensor) -> tuple[bool, Seque
     ]
     warnings = (f"layers are matched by their order, not by name: {', '.join(others)}",) if others else ()
     try:
-        return looped, returned_of(copy.deepcopy(model), network.input, steps, run), warnings
+        return looped, returned_of(deep_copy(model), network.input, steps, run), warnings
     except LoweringError:
         return looped, (), warnings

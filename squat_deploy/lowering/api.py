@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from dataclasses import replace
 
@@ -25,7 +24,7 @@ from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.readout import Readout
 from squat_deploy.rules import broken_readout, broken_rule
 from squat_deploy.synapses import Conv2d
-from squat_deploy.training.copying import frozen_copy, undisturbed
+from squat_deploy.training.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.training.identity import digest_of_frozen
 
 MAX_STEPS = 65_535
@@ -100,7 +99,7 @@ def walked(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, Pr
     refuse_unmade(model)
     stale = stale_tables(model)
     pristine = frozen_copy(model)
-    followed = copy.deepcopy(pristine)
+    followed = deep_copy(pristine)
     try:
         program = program_of(followed, spec, steps)
     except LoweringError as error:

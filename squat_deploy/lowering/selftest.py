@@ -6,7 +6,6 @@ sequence, and all spikes, membranes and recognised results are compared with the
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -22,6 +21,7 @@ from squat_deploy.errors import Fault, InternalError, LoweringError, SquatError,
 from squat_deploy.lowering.program import Program
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.simulator import simulate
+from squat_deploy.training.copying import deep_copy
 from squat_deploy.training.sequence import OwnRun, is_plain, own_run
 
 LARGE, SMALL = 255, 2
@@ -49,7 +49,7 @@ def self_test(network: Network, model: nn.Module, program: Program) -> None:
     tested = _Tested(network, model, program.looped)
     own_code = not of_libraries(model)
     for inputs in batches(network, own_code=own_code):
-        used = copy.deepcopy(model)
+        used = deep_copy(model)
         run = tested.run(used, inputs)
         said = of_sequential(run.returned[0], *tested.last(run)) if is_plain(model) else program.returned
         tested.check(inputs, run, said)
@@ -125,7 +125,7 @@ class _Tested:
 
     def repeat(self, used: nn.Module, inputs: NDArray[np.int64], run: OwnRun, returned: Sequence[Returned]) -> None:
         """The same without a hook in it, and again: what a call leaves behind must be gone once neurons are at rest."""
-        plain, tally = self.run(copy.deepcopy(self.model), inputs, watch=False), Tally()
+        plain, tally = self.run(deep_copy(self.model), inputs, watch=False), Tally()
         if self.network.certificate.proven:
             layers = simulate(self.network, inputs, trace=True).trace or ()
             compare_returned(tally, self.network, layers, plain, returned, 0)
@@ -159,7 +159,7 @@ class _Tested:
 
     def _forgets(self, inputs: NDArray[np.int64], run: OwnRun) -> bool:
         """Whether a model of one step a call does in every step what it does in a first one."""
-        model, steps = copy.deepcopy(self.model), self.network.steps
+        model, steps = deep_copy(self.model), self.network.steps
         real = self._real(inputs)
         for step in range(1, min(steps, 8)):
             values = real if self.direct else real[step : step + 1]

@@ -8,7 +8,7 @@ sequence must leave the model as it found it: what is not in the record must not
 from __future__ import annotations
 
 import contextlib
-import copy
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from squat_deploy.lowering.recorder import (
 from squat_deploy.lowering.returned import recognised
 from squat_deploy.lowering.sizes import Asked
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.training.copying import deep_copy
 from squat_deploy.training.neurons import NEURONS, own_instances, reset_neurons
 from squat_deploy.training.sequence import loops_over_time, watched
 
@@ -153,7 +154,7 @@ def _check_same(program: Program, other: Program, got: str) -> None:
 
 def _prepared(model: nn.Module, spec: InputSpec, steps: int, looped: bool, batch: int) -> _Run:
     memo: dict[int, Any] = {}
-    copied = copy.deepcopy(model, memo)
+    copied = deep_copy(model, memo)
     originals = {id(memo[id(module)]): module for module in model.modules()}
     names = {id(module): name for name, module in copied.named_modules()}
     recorder = Recorder(names, originals, Asked(batch))
@@ -172,14 +173,14 @@ def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
 
     Raises: as `loops_over_time`, or LoweringError for layers out of reach.
     """
-    tried, copied, direct = _Reached(), copy.deepcopy(model), spec.encoding == "direct"
+    tried, copied, direct = _Reached(), deep_copy(model), spec.encoding == "direct"
     inputs = _example(spec, steps, _apart(steps))
     try:
         with _calls_go_to(tried.call):
             looped = bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=direct)))
     except SquatError as error:
         raise _of_encoding(error, model, spec, steps) from error
-    if looped and direct and not _runs_on(copy.deepcopy(model), inputs, steps, batch_axis=0):
+    if looped and direct and not _runs_on(deep_copy(model), inputs, steps, batch_axis=0):
         hint = "return spikes (batch, neurons) of every step"
         found = fault("model", "every value has a batch axis", "neurons that have none", hint)
         if (told := _of_encoding(found, model, spec, steps)) is not found:
@@ -197,7 +198,7 @@ def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: in
     other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
     shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
     inputs = _example(replace(spec, encoding=other), steps, _apart(steps))
-    if not _runs_on(copy.deepcopy(model), inputs, steps, batch_axis=int(other == "sequence")):
+    if not _runs_on(deep_copy(model), inputs, steps, batch_axis=int(other == "sequence")):
         return _of_batch_first(error, model, spec, steps)
     got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
     hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
@@ -209,7 +210,7 @@ def _of_batch_first(error: SquatError, model: nn.Module, spec: InputSpec, steps:
     if spec.encoding == "direct" or not isinstance(error, LoweringError):
         return error
     inputs = _example(spec, steps, _apart(steps)).transpose(0, 1)
-    if not _runs_on(copy.deepcopy(model), inputs, steps, batch_axis=0):
+    if not _runs_on(deep_copy(model), inputs, steps, batch_axis=0):
         return error
     got = f"(batch, steps, ...), and on (steps, batch, ...) it says: {_first_line(error)}"
     return fault("model", "time comes first", got, "let forward take x[step] of (steps, batch, ...)")
@@ -261,11 +262,17 @@ class _Reached:
             raise fault(where, "neurons keep their own membranes", got, "make a second one for the other layer")
 
 
+def _here(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """`ours` in this thread, `theirs` in every other: what is recorded is no business of theirs."""
+    this = threading.get_ident()
+    return lambda *args, **given: (ours if threading.get_ident() == this else theirs)(*args, **given)
+
+
 @contextlib.contextmanager
 def _calls_go_to(call: Callable[..., Any]) -> Iterator[None]:
     original = nn.Module.__call__
-    nn.Module.__call__ = lambda module, *args, **given: call(original, module, *args, **given)  # type: ignore[method-assign]
     try:
+        nn.Module.__call__ = _here(lambda *args, **given: call(original, *args, **given), original)  # type: ignore[method-assign]
         yield
     finally:
         nn.Module.__call__ = original  # type: ignore[method-assign]
@@ -274,7 +281,7 @@ def _calls_go_to(call: Callable[..., Any]) -> Iterator[None]:
 @contextlib.contextmanager
 def _recording(recorder: Recorder) -> Iterator[None]:
     """Calls, and where attributes are set; `inference_mode` would keep torch from counting changes in place."""
-    setter, mode = nn.Module.__setattr__, torch.inference_mode
+    setter, mode, before = nn.Module.__setattr__, torch.inference_mode, Recorder.active
     entered, left = mode.__enter__, mode.__exit__
 
     def noting(module: nn.Module, name: str, value: Any) -> None:
@@ -282,10 +289,11 @@ def _recording(recorder: Recorder) -> Iterator[None]:
             recorder.set_at[id(module), name] = users_line()
         setter(module, name, value)
 
-    before, Recorder.active = Recorder.active, recorder
-    nn.Module.__setattr__ = noting  # type: ignore[method-assign,assignment]
-    mode.__enter__, mode.__exit__ = lambda self: None, lambda self, *_: None  # type: ignore[method-assign]
     try:
+        Recorder.active = recorder
+        nn.Module.__setattr__ = _here(noting, setter)  # type: ignore[method-assign]
+        mode.__enter__ = _here(lambda _: None, entered)  # type: ignore[method-assign]
+        mode.__exit__ = _here(lambda *_: None, left)  # type: ignore[method-assign]
         with _calls_go_to(recorder.call):
             yield
     finally:

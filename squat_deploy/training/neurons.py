@@ -69,9 +69,9 @@ def own_instances(model: nn.Module) -> Iterator[None]:
     """Lets snnTorch's resets of a whole class reach the neurons of this model, a copy perhaps, and no others."""
     own = [module for module in model.modules() if isinstance(module, SpikingNeuron)]
     before = {kind: vars(kind)["instances"] for kind in (SpikingNeuron, *KINDS) if "instances" in vars(kind)}
-    for kind in before:
-        kind.instances = own  # type: ignore[attr-defined]
     try:
+        for kind in before:
+            kind.instances = own  # type: ignore[attr-defined]
         yield
     finally:
         for kind, instances in before.items():
