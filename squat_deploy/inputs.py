@@ -64,11 +64,6 @@ def step_of(text: str) -> float:
     return step
 
 
-def is_power_of_two(step: float) -> bool:
-    """Whether multiples of a step are exact in float32."""
-    return math.frexp(step)[0] == 0.5
-
-
 def as_integers(spec: InputSpec, data: NDArray[Any], *, real: bool) -> tuple[NDArray[Any], list[str], list[str]]:
     """The integers of the user's data, what was done to them, and what is doubtful of it.
 

@@ -220,9 +220,9 @@ class Network:
         if source not in self._ranges:
             layer = self.layers[source]
             if source == INPUT:
-                found = _ends(self.input.size, self.input.low, self.input.high)
+                found = constant_range(self.input.size, self.input.low, self.input.high)
             elif isinstance(layer, Neuron):
-                found = _ends(layer.neurons, 0, 1)
+                found = constant_range(layer.neurons, 0, 1)
             else:
                 found = range_of(layer, self.taken(source))
             self._ranges[source] = found
@@ -276,7 +276,8 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _ends(size: int, low: int, high: int) -> Range:
+def constant_range(size: int, low: int, high: int) -> Range:
+    """One range for every element, (size,) each."""
     return np.full(size, low, dtype=np.int64), np.full(size, high, dtype=np.int64)
 
 

@@ -17,6 +17,7 @@ MAX_SUM = 2**47
 MAX_STATES = 1024
 MAX_INPUTS = 2**24  # of one sample and step
 MAX_NAME = 1024
+MAX_STEPS = 2**16 - 1  # of one sequence
 
 
 def broken_rule(network: Network) -> str | None:
@@ -27,8 +28,8 @@ def broken_rule(network: Network) -> str | None:
         return rule
     if network.input.size > MAX_INPUTS:
         return f"the input has {network.input.size} values; at most {MAX_INPUTS}"
-    if not 1 <= network.steps < 2**16:
-        return f"steps must be 1 to 65535; got {network.steps}"
+    if not 1 <= network.steps <= MAX_STEPS:
+        return f"steps must be 1 to {MAX_STEPS}; got {network.steps}"
     if [row.layer for row in network.certificate.layers] != [neuron.name for neuron in network.neurons]:
         return "the certificate must have one row a neuron layer, in order"
     for row in network.certificate.layers:

@@ -301,7 +301,9 @@ def test_the_largest_error_of_a_window_is_that_of_its_maximum():
     source = walk.add(Dense("fc", np.eye(4, dtype=np.int64), np.zeros(4, dtype=np.int64)), -1)
     errors = np.array([3.0, 1.0, 2.0, 0.5])
     current = Current("error bound", np.ones(4), np.zeros(4), errors)
-    pooled = _pooled(walk, Pool2d("pool", "max", (1, 2, 2), (2, 2), (2, 2)), Currents(source, (1, 2, 2), current), 1)
+    pooled = _pooled(
+        walk, "pool", Pool2d("pool", "max", (1, 2, 2), (2, 2), (2, 2)), Currents(source, (1, 2, 2), current), 1
+    )
     assert pooled.current.sum_error.tolist() == [3.0]
 
 

@@ -22,12 +22,10 @@ from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.origin import Origin
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.readout import Readout
-from squat_deploy.rules import broken_readout, broken_rule
+from squat_deploy.rules import MAX_STEPS, broken_readout, broken_rule
 from squat_deploy.synapses import Conv2d
 from squat_deploy.training.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.training.identity import digest_of_frozen
-
-MAX_STEPS = 65_535
 
 
 def lower(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from squat_deploy.agreement.returned import Form, Part, Returned, of_sequential
 from squat_deploy.lowering.folding import Event
+from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import InputSpec
 from squat_deploy.training.neurons import NEURONS, kind_of
 from squat_deploy.training.sequence import LayerTrace, OwnRun, is_plain
@@ -45,7 +47,7 @@ def recognised(result: Any, names: Mapping[int, str], traces: Mapping[str, Layer
         if name not in traces or any(one[:2] != (module, part) for one in singles):
             continue
         steps, spike = tuple(step for *_, step in singles), traces[name].spike
-        if form in ("sum", "mean") and (part == "membranes" or (torch.tensor(spike).frexp()[0] != 0.5)):
+        if form in ("sum", "mean") and (part == "membranes" or not powers_of_two(np.array([spike]))):
             continue  # such sums round
         values = torch.stack(traces[name].spikes if part == "spikes" else traces[name].membranes)
         fitting = [

@@ -19,6 +19,7 @@ from squat_deploy.agreement.returned import Returned, of_sequential
 from squat_deploy.agreement.tally import Tally
 from squat_deploy.errors import Fault, InternalError, LoweringError, SquatError, SquatWarning
 from squat_deploy.lowering.program import Program
+from squat_deploy.lowering.recorder import is_library
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.simulator import simulate
 from squat_deploy.training.copying import deep_copy
@@ -29,7 +30,6 @@ _BYTES = 2**27  # of the traces of a batch, the model's and the network's
 _STEPS_OF_ALL = 2048  # steps times samples of the large batch
 _LONG = 256  # steps beyond which there is one small batch
 _RULE = "the network equals what the model itself does"
-_LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _EFFECTS = (
     "its forward does what the record of its calls does not show: values changed in place, code that depends on the "
     "batch size, on chance or on the number of calls; keep to calls of modules and functions, and all states in neurons"
@@ -194,4 +194,4 @@ def same(run: OwnRun, other: OwnRun) -> bool:
 
 def of_libraries(model: nn.Module) -> bool:
     """Whether nothing of it is the user's code."""
-    return all(type(module).__module__.split(".")[0] in _LIBRARIES for module in model.modules())
+    return all(is_library(type(module).__module__) for module in model.modules())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +10,8 @@ from torch import nn
 from squat_deploy.errors import Fault
 from squat_deploy.joins import Join, Pool2d, Range
 from squat_deploy.lowering.current import Current
-from squat_deploy.network import INPUT, InputSpec, IntArray, range_of
+from squat_deploy.lowering.rounding import powers_of_two
+from squat_deploy.network import INPUT, InputSpec, IntArray, constant_range, range_of
 from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.synapses import Conv2d, Dense, Synapses
 from squat_deploy.training.neurons import kind_of
@@ -137,12 +137,12 @@ class Walk:
     def range_at(self, source: int) -> Range:
         """(lowest, highest) value of every element of a layer."""
         if source == INPUT:
-            return _constant(self.spec.size, self.spec.low, self.spec.high)
+            return constant_range(self.spec.size, self.spec.low, self.spec.high)
         if source < INPUT:
-            return _constant(self.late_sizes[-2 - source], 0, 1)
+            return constant_range(self.late_sizes[-2 - source], 0, 1)
         layer = self.layers[source]
         if isinstance(layer, PendingNeuron):
-            return _constant(layer.neurons, 0, 1)
+            return constant_range(layer.neurons, 0, 1)
         if source not in self._ranges:
             self._ranges[source] = range_of(layer, [self.range_at(taken) for taken in self.wires[source]])
         return self._ranges[source]
@@ -173,7 +173,7 @@ class Walk:
 
     def odd_step(self, index: int) -> float | None:
         """The step of the inputs, if it is no power of two and the layer sees them without neurons between."""
-        if math.frexp(self.spec.step)[0] == 0.5:
+        if powers_of_two(np.array([self.spec.step])):
             return None
         seen, open_ends = set[int](), [*self.wires[index]]
         while open_ends:
@@ -184,10 +184,6 @@ class Walk:
                 seen.add(source)
                 open_ends += self.wires[source]
         return None
-
-
-def _constant(size: int, low: int, high: int) -> Range:
-    return np.full(size, low, dtype=np.int64), np.full(size, high, dtype=np.int64)
 
 
 def plain_name(label: str) -> str:
