@@ -795,3 +795,45 @@ def test_what_is_well_understood_works(name: str) -> None:
     make, spec = WORKING[name]
     error = assert_exact_or_refused(make, spec, STEPS)
     assert error is None, error
+
+
+BY_SIZE: dict[str, Callable[[Any], Any]] = {
+    "a float": lambda n: n > 700.5,
+    "a negative": lambda n: -n < -700,
+    "a power": lambda n: n**2 > 490_000,
+    "a reflected power": lambda n: 2**n > 2**700,
+    "a shift": lambda n: n >> 9,
+    "bits": lambda n: n & 1024,
+    "a double complement": lambda n: ~~n > 700,
+    "a product with a float": lambda n: n * 0.5 > 130,
+    "a quotient": lambda n: n / 2 > 130,
+    "a reflected quotient": lambda n: 1000 / n < 4,
+    "divmod": lambda n: divmod(n, 256)[0],
+    "text": lambda n: str(n) == "255",
+    "an f-string": lambda n: f"{n}" == "255",
+    "an absolute value": lambda n: abs(n) > 700,
+}
+
+
+@pytest.mark.parametrize("how", BY_SIZE)
+def test_a_model_that_decides_by_the_size_of_its_batch(how: str) -> None:
+    class Decides(Called):
+        def forward(self, x):
+            current = self.fc1(x)
+            return self.lif2(self.fc2(self.lif1(current + current if BY_SIZE[how](x.size(0)) else current)))
+
+    with pytest.raises(LoweringError, match="every batch and every sequence makes the same calls"):
+        sd.lower(Decides().eval(), STILL, 3)
+
+
+def test_what_is_made_of_a_batch_size_is_what_an_int_makes() -> None:
+    from squat_deploy.lowering.sizes import Asked, batch_size
+
+    ways: list[Callable[[Any], Any]] = [
+        *BY_SIZE.values(), lambda n: pow(n, 2, 5), lambda n: [0] * n, lambda n: 1 << n, lambda n: n ^ 3,
+        lambda n: (+n, -n, ~n, abs(n), round(n), int(n), float(n), hash(n)), lambda n: n**-1, lambda n: divmod(50, n),
+        lambda n: n - 1.5, lambda n: 3 | n, lambda n: 7 % n, lambda n: 7 // n, lambda n: range(n)[-1],
+        lambda n: bool(n - 7),
+    ]  # fmt: skip
+    for way in ways:
+        assert way(batch_size(Asked(7))) == way(7)

@@ -1,7 +1,8 @@
 """The size of a batch as a number that notes what it is compared with: a model must not decide by it.
 
 A model is recorded with a few samples. `if x.size(0) == 255` would act in no recording, so each comparison of the batch
-size is asked for the batches in which it comes out otherwise; those are recorded too.
+size is asked for the batches in which it comes out otherwise; those are recorded too. Only a float in front of it,
+`0.5 * x.size(0)`, computes with it and asks nobody.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Any
 MAX_BATCH = 4096  # batches beyond it are not asked for
 _USUAL = (2, 10, 16, 32, 50, 64, 100, 128, 200, 255, 256, 500, 512)
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-_ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod")
+_ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod", "pow", "lshift", "rshift", "and", "or", "xor")
+_UNARY = ("neg", "pos", "abs", "invert")
+_UNFOLLOWED = ("hash", "int", "float", "round", "truediv", "rtruediv", "divmod", "rdivmod", "str", "format")
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Asked:
 def _tried(of: Callable[[int], Any], batch: int) -> Any:
     try:
         return of(batch)
-    except ArithmeticError as error:
+    except (ArithmeticError, ValueError) as error:
         return type(error)
 
 
@@ -53,22 +56,6 @@ class BatchSize(int):
         self.asked.note(lambda batch: bool(self.of(batch)))
         return int.__bool__(self)
 
-    def __hash__(self) -> int:
-        self.asked.try_usual()
-        return int.__hash__(self)
-
-    def __int__(self) -> int:
-        self.asked.try_usual()
-        return int.__int__(self)
-
-    def __float__(self) -> float:
-        self.asked.try_usual()
-        return int.__float__(self)
-
-    def __truediv__(self, other: Any) -> Any:
-        self.asked.try_usual()
-        return int.__truediv__(self, other)
-
 
 def batch_size(asked: Asked, of: Callable[[int], int] = lambda batch: batch) -> BatchSize:
     """The size of the batch that is being recorded, or a number made of it."""
@@ -81,12 +68,17 @@ def _by_batch(value: Any) -> Callable[[int], Any]:
     return value.of if isinstance(value, BatchSize) else lambda batch: value
 
 
+def _function(name: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = getattr(operator, f"{name}_" if name in ("and", "or") else name)
+    return found
+
+
 def _comparison(name: str) -> Callable[[BatchSize, Any], Any]:
-    function = getattr(operator, name)
+    function = _function(name)
 
     def compared(self: BatchSize, other: Any) -> Any:
         result = getattr(int, f"__{name}__")(self, other)
-        if result is not NotImplemented:
+        if result is not NotImplemented or isinstance(other, float):  # a float compares itself then
             left, right = self.of, _by_batch(other)
             self.asked.note(lambda batch: function(left(batch), right(batch)))
         return result
@@ -95,11 +87,13 @@ def _comparison(name: str) -> Callable[[BatchSize, Any], Any]:
 
 
 def _arithmetic(name: str, reflected: bool) -> Callable[[BatchSize, Any], Any]:
-    function = getattr(operator, name)
+    function = _function(name)
 
-    def computed(self: BatchSize, other: Any) -> Any:
-        result = getattr(int, f"__{'r' if reflected else ''}{name}__")(self, other)
-        if type(result) is not int:
+    def computed(self: BatchSize, other: Any, *more: Any) -> Any:
+        result = getattr(int, f"__{'r' if reflected else ''}{name}__")(self, other, *more)
+        if type(result) is not int or more:  # a float, or one that computes itself then
+            if result is not NotImplemented or isinstance(other, float):
+                self.asked.try_usual()
             return result
         left, right = (_by_batch(other), self.of) if reflected else (self.of, _by_batch(other))
         return batch_size(self.asked, lambda batch: function(left(batch), right(batch)))
@@ -107,8 +101,25 @@ def _arithmetic(name: str, reflected: bool) -> Callable[[BatchSize, Any], Any]:
     return computed
 
 
+def _unary(name: str) -> Callable[[BatchSize], BatchSize]:
+    function = _function(name)
+    return lambda self: batch_size(self.asked, lambda batch: function(self.of(batch)))
+
+
+def _unfollowed(name: str) -> Callable[..., Any]:
+    def asking(self: BatchSize, *args: Any) -> Any:
+        self.asked.try_usual()
+        return getattr(int, f"__{name}__")(self, *args)
+
+    return asking
+
+
 for _name in _COMPARISONS:
     setattr(BatchSize, f"__{_name}__", _comparison(_name))
 for _name in _ARITHMETIC:
     setattr(BatchSize, f"__{_name}__", _arithmetic(_name, reflected=False))
     setattr(BatchSize, f"__r{_name}__", _arithmetic(_name, reflected=True))
+for _name in _UNARY:
+    setattr(BatchSize, f"__{_name}__", _unary(_name))
+for _name in _UNFOLLOWED:
+    setattr(BatchSize, f"__{_name}__", _unfollowed(_name))
