@@ -815,6 +815,26 @@ BY_SIZE: dict[str, Callable[[Any], Any]] = {
 }
 
 
+BY_COUNT: dict[str, Callable[[torch.Tensor], Any]] = {
+    "numel": lambda x: x.numel() > 7000,
+    "nelement": lambda x: x.nelement() == 7000,
+    "nbytes": lambda x: x.nbytes > 28_000,
+    "stride": lambda x: x.unsqueeze(0).stride(0) > 7000,
+    "strides": lambda x: x.unsqueeze(0).stride()[0] > 7000,
+}
+
+
+@pytest.mark.parametrize("how", BY_COUNT)
+def test_a_model_that_decides_by_how_many_values_there_are(how: str) -> None:
+    class Decides(Called):
+        def forward(self, x):
+            current = self.fc1(x)
+            return self.lif2(self.fc2(self.lif1(current + current if BY_COUNT[how](x) else current)))
+
+    with pytest.raises(LoweringError, match="every batch and every sequence makes the same calls"):
+        sd.lower(Decides().eval(), STILL, 3)
+
+
 @pytest.mark.parametrize("how", BY_SIZE)
 def test_a_model_that_decides_by_the_size_of_its_batch(how: str) -> None:
     class Decides(Called):

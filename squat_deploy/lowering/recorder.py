@@ -30,6 +30,7 @@ from squat_deploy.training.sequence import LayerTrace
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])
+_COUNTS = frozenset(["numel", "nelement", "nbytes", "stride"])  # multiples of the size of a batch
 _NO_DATA = frozenset(  # what a value is besides its numbers
     """
     dim ndim ndimension numel nelement stride dtype device is_contiguous requires_grad is_floating_point is_leaf
@@ -201,10 +202,16 @@ class Recorder:
             result = func(*plain(args), **plain(given))
         if name == "__len__" and result == self.asked.batch:
             self.asked.try_usual()
+        if name in _COUNTS:
+            return tuple(map(self._counted, result)) if isinstance(result, tuple) else self._counted(result)
         if name not in _SIZES:
             return result
         sizes = [batch_size(self.asked) if size == self.asked.batch else size for size in _plain_sizes(result)]
         return sizes[0] if isinstance(result, int) else torch.Size(sizes)
+
+    def _counted(self, count: int) -> int:
+        each, rest = divmod(count, self.asked.batch)
+        return count if rest else batch_size(self.asked, lambda batch: each * batch)
 
     def _check_form(self, name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
         """Refuses what never has a record."""
