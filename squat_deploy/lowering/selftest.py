@@ -22,6 +22,7 @@ from squat_deploy.errors import Fault, InternalError, LoweringError, SquatError,
 from squat_deploy.lowering.program import Program
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.simulator import simulate
+from squat_deploy.training.neurons import NEURONS, own_surrogate
 from squat_deploy.training.sequence import OwnRun, is_plain, own_run
 
 LARGE, SMALL = 255, 2
@@ -194,4 +195,8 @@ def same(run: OwnRun, other: OwnRun) -> bool:
 
 def of_libraries(model: nn.Module) -> bool:
     """Whether nothing of it is the user's code."""
-    return all(type(module).__module__.split(".")[0] in _LIBRARIES for module in model.modules())
+    return all(
+        type(module).__module__.split(".")[0] in _LIBRARIES
+        and not (isinstance(module, NEURONS) and own_surrogate(module))
+        for module in model.modules()
+    )

@@ -15,6 +15,11 @@ MAX_BATCH = 4096  # batches beyond it are not asked for
 _USUAL = (2, 10, 16, 32, 50, 64, 100, 128, 200, 255, 256, 500, 512)
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 _ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod")
+_OTHERS = frozenset(  # whose results note nothing: all that ints can do besides, but for how they are made and copied
+    name
+    for name, function in vars(int).items()
+    if callable(function) and name not in ("__new__", "__getattribute__", "__getnewargs__", "__sizeof__", "from_bytes")
+) - {f"__{part}{name}__" for name in (*_COMPARISONS, *_ARITHMETIC, "bool") for part in ("", "r")}
 
 
 @dataclass
@@ -52,22 +57,6 @@ class BatchSize(int):
     def __bool__(self) -> bool:
         self.asked.note(lambda batch: bool(self.of(batch)))
         return int.__bool__(self)
-
-    def __hash__(self) -> int:
-        self.asked.try_usual()
-        return int.__hash__(self)
-
-    def __int__(self) -> int:
-        self.asked.try_usual()
-        return int.__int__(self)
-
-    def __float__(self) -> float:
-        self.asked.try_usual()
-        return int.__float__(self)
-
-    def __truediv__(self, other: Any) -> Any:
-        self.asked.try_usual()
-        return int.__truediv__(self, other)
 
 
 def batch_size(asked: Asked, of: Callable[[int], int] = lambda batch: batch) -> BatchSize:
@@ -107,6 +96,18 @@ def _arithmetic(name: str, reflected: bool) -> Callable[[BatchSize, Any], Any]:
     return computed
 
 
+def _other(name: str) -> Callable[..., Any]:
+    function = getattr(int, name)
+
+    def tried(self: BatchSize, *args: Any) -> Any:
+        self.asked.try_usual()
+        return function(self, *args)
+
+    return tried
+
+
+for _name in _OTHERS:
+    setattr(BatchSize, _name, _other(_name))
 for _name in _COMPARISONS:
     setattr(BatchSize, f"__{_name}__", _comparison(_name))
 for _name in _ARITHMETIC:
