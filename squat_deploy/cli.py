@@ -382,7 +382,10 @@ def quantize_command(
     from squat_deploy.training.ptq import Recipe, calibrated, input_spec, quantize, search_bits
 
     source = _source(model)
-    beside = out.with_name(f"{out.stem}.model.safetensors")
+    beside = out.parent / f"{out.stem}.model.safetensors"
+    given = {"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint}
+    check_paths({**given, "out": beside})
+    check_target(out)
     _check_target(out, source, overwrite=overwrite, ask=not as_json)
     _check_beside(beside, source, overwrite=overwrite, ask=not as_json)
     if budget is not None and labels is None:
@@ -741,12 +744,13 @@ def demo(
     model, spec = bundled.model(), bundled.input_spec()
     network = lower_model(model, spec, bundled.STEPS, name="fashion_mnist")
     real, labels = bundled.images()
+    # a folder that the user names is read or refused
+    whole = fashion_mnist("test", data) if data is not None or available(data) else None
     project = emit_hls(network, out, stimulus=spec.quantize(real[:16]))
     if not as_json:
         console.print(network_table(network), certificate_table(network.certificate), f"wrote {project}")
-    if available(data):
-        test = fashion_mnist("test", data)
-        real, labels = test.real(), test.labels
+    if whole is not None:
+        real, labels = whole.real(), whole.labels
     elif not as_json:
         console.print(f"the whole test set is not here; using the bundled {len(labels)} images")
     agreement = verify(network, model, spec.quantize(real), labels=labels)

@@ -28,6 +28,7 @@ DIGESTS = "sha256"  # in a manifest: {path of a generated file: sha256 of what w
 _MAX_MANIFEST_BYTES = 2**26
 _STAGE = ".squat-export"  # in a folder that is being written: the new files, and the old ones that they replace
 _JOURNAL = "journal.json"  # in the stage; takes the place of the manifest while files change
+_BEFORE = "manifest.before"  # in the stage; the old manifest, ready for an undo on a full disk
 _LAST = ("Makefile",)  # taken away first and put in place last: nothing is made of a half-written project
 _TEMPORARY = re.compile(r"\.squat-\w{8}\.tmp")
 _KINDS = {
@@ -235,14 +236,13 @@ def _write_locked(target: Path, files: Mapping[str, bytes]) -> None:
     stale = [name for name in owned if name not in files and _lies(target, name)]
     _check_places(target, files, stale, owned)
     stage.mkdir(mode=0o700)
-    change = _Change(target, stage, (target / MANIFEST).read_bytes() if owned else None)
+    change = _Change(target, stage, bool(owned))
     late = [name for name in files if name in _LAST]
     others = [name for name in files if name not in (*late, MANIFEST)]
     try:
         for name, content in files.items():
             change.prepare(name, content, name)
-        change.prepare(_JOURNAL, _journal(files, owned), MANIFEST)
-        change.put_manifest(_JOURNAL)
+        change.begin(_journal(files, owned))
         for name in (*late, *stale):
             change.take_away(name)
         for name in (*others, *late):
@@ -326,7 +326,8 @@ class _Change:
 
     target: Path
     stage: Path
-    manifest: bytes | None  # the old one
+    known: bool  # whether there is an old manifest
+    begun: bool = False  # whether the manifest may say "incomplete"
     fresh: list[str] = field(default_factory=list)  # files that no old one stood in place of
     made: list[Path] = field(default_factory=list)
 
@@ -337,6 +338,14 @@ class _Change:
         path.write_bytes(content)
         with path.open("rb") as stream:
             _finish(stream.fileno(), self.target / old)
+
+    def begin(self, journal: bytes) -> None:
+        """The manifest says "incomplete" from here on; going back to the old one takes no more space."""
+        if self.known:
+            self.prepare(_BEFORE, (self.target / MANIFEST).read_bytes(), MANIFEST)
+        self.prepare(_JOURNAL, journal, MANIFEST)
+        self.begun = True
+        self.put_manifest(_JOURNAL)
 
     def put(self, name: str) -> None:
         """Puts a prepared file in its place."""
@@ -373,10 +382,10 @@ class _Change:
         for path in sorted(old.rglob("*")):
             if path.is_file():
                 os.replace(path, self.target / path.relative_to(old))
-        if self.manifest is None:
+        if self.begun and self.known:
+            self.put_manifest(_BEFORE)
+        elif self.begun:
             (self.target / MANIFEST).unlink(missing_ok=True)
-        else:
-            write_file(self.target / MANIFEST, self.manifest)
         for folder in reversed(self.made):
             with contextlib.suppress(OSError):
                 folder.rmdir()

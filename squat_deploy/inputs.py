@@ -55,7 +55,8 @@ def step_of(text: str) -> float:
     """A step as people write it: 0.125, 1/256, 2^-8, 2**-8. Raises: ConfigError."""
     power = re.fullmatch(r"\s*2(?:\^|\*\*)([+-]?\d{1,2})\s*", text)
     try:
-        step = 2.0 ** int(power[1]) if power else float(Fraction(text))
+        # Fraction multiplies an exponent out, however large; with a slash there is none
+        step = 2.0 ** int(power[1]) if power else float(Fraction(text) if "/" in text else text)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise ConfigError(f"--step: expected a number like 1/256, 2^-8 or 0.125; got {text!r}") from error
     if not (math.isfinite(step) and step > 0):

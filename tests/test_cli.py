@@ -214,11 +214,18 @@ def test_doctor() -> None:
     assert "torch" in document("doctor")["tools"]  # type: ignore[operator]
 
 
-def test_demo_without_the_whole_set(work: Path, compiler: None) -> None:
-    result = document("demo", "--data", "nowhere")
+def test_demo_without_the_whole_set(work: Path, compiler: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUAT_FASHION_MNIST", "nowhere")
+    result = document("demo")
     assert result["proven"] is True and result["agrees"] is True
     assert {row["samples"] for row in result["executors"]} == {256, 16}  # type: ignore[union-attr, index]
     assert (work / "hls_out" / "fashion_mnist" / "manifest.json").is_file()
+
+
+def test_demo_on_data_that_are_not_there(work: Path) -> None:
+    """A folder that was named is never passed over in silence, nor is anything written before that is known."""
+    assert "no t10k-images-idx3-ubyte in nowhere" in str(document("demo", "--data", "nowhere", code=1)["error"])
+    assert not (work / "hls_out").exists()
 
 
 FLOAT_MODEL = """

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -109,7 +110,7 @@ def test_what_breaks_the_proof_is_refused_with_what_to_set(name: str) -> None:
 
 
 def test_verify_warns_of_another_environment(small: sd.Network, small_model: nn.Module) -> None:
-    inputs = torch.zeros(1, 16, dtype=torch.int64).numpy()
+    inputs = np.random.default_rng(0).integers(0, 16, (8, 16))
     assert sd.verify(small, small_model, inputs, executors=("torch",)).warnings == ()
     threads = torch.get_num_threads()
     with set_to(torch.get_num_threads, torch.set_num_threads, threads + 1):

@@ -270,6 +270,32 @@ def test_a_failing_disk_leaves_everything_as_it_was(
         assert tree(place) == {**with_manifest(NEW), "src/mine.h": b"mine"}
 
 
+@pytest.mark.parametrize("room", range(13))
+def test_a_disk_that_stays_full_leaves_everything_as_it_was(
+    room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going back needs no space: from one fsync or new folder on, none of them succeeds."""
+    place, left = tmp_path / "p", room
+    write_folder(place, with_manifest(OLD))
+    before = tree(place)
+
+    def filling(inner: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(*args: object, **options: object) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise OSError(28, "No space left on device")
+            inner(*args, **options)
+
+        return wrapped
+
+    for name in ("fsync", "mkdir"):
+        monkeypatch.setattr(os, name, filling(getattr(os, name)))
+    with pytest.raises(ExportError, match="p: No space left on device; nothing was changed"):
+        write_folder(place, with_manifest(NEW))
+    assert tree(place) == before and not (place / "deep").exists()
+
+
 def test_a_disk_that_is_full_at_once_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")

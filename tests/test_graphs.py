@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import squat_deploy as sd
-from squat_deploy.errors import FileFormatError
+from squat_deploy.errors import ExportError, FileFormatError
 from squat_deploy.joins import Pool2d
 from squat_deploy.network import INPUT, Neuron
 from squat_deploy.rules import broken_rule
 from squat_deploy.synapses import Conv2d, Dense
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.graphs import check_every_form
+from tests.test_storage import altered
 
 
 def value_of(layer: object, taken: list[np.ndarray]) -> np.ndarray:
@@ -93,7 +94,10 @@ def test_wires_are_part_of_the_digest_and_of_the_rules(tmp_path: Path) -> None:
     assert "before it has run; only spikes may come late" in str(broken_rule(early))
     beyond = dataclasses.replace(network, wires=((99,), *network.wires[1:]))
     assert str(broken_rule(beyond)).endswith("takes layer 99, which is none")
-    sd.save(beyond, tmp_path / "x.safetensors")
+    with pytest.raises(ExportError, match="takes layer 99, which is none"):
+        sd.save(beyond, tmp_path / "x.safetensors")
+    sd.save(network, tmp_path / "x.safetensors")
+    altered(tmp_path / "x.safetensors", lambda document, _: document["layers"][0].update(takes=[99]))
     with pytest.raises(FileFormatError, match="takes layer 99, which is none"):
         sd.load(tmp_path / "x.safetensors")
 

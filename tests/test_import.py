@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import snntorch as snn
 import torch
@@ -113,6 +114,22 @@ def test_same_network_as_the_torch_model(name: str, dynamo: bool, tmp_path: Path
     if network.certificate.proven:
         assert_agrees(sd.verify(network, trained, inputs, executors=("torch", "numpy")))
         assert_agrees(sd.verify(network, imported_model(weights, config)[0], inputs, executors=("torch", "numpy")))
+
+
+def test_vanished_weights_and_an_ordinary_bias(tmp_path: Path) -> None:
+    """The bias is no multiple of such weights that a register could hold, so it makes tables of its own."""
+    torch.manual_seed(3)
+    path = export(linear(6, 4, bias=True), (6,), tmp_path / "weights.onnx", True)
+    graph = onnx.load(path)
+    (quant,) = (node for node in graph.graph.node if node.op_type == "Quant")
+    scale = next(tensor for tensor in graph.graph.initializer if tensor.name == quant.input[1])
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32(1e-45), scale.name))
+    onnx.save(graph, path)
+    config = write(tmp_path / "n.yaml", "steps: 3\ninput: {high: 1}\nneuron: {beta: 0.5, state_bits: 2}")
+    network = sd.import_qonnx(path, config)
+    assert network.certificate.proven and not network.layers[0].bias.any() and len(network.neurons[0].thresholds) > 1
+    inputs = np.random.default_rng(0).integers(0, 2, (40, 6))
+    assert_agrees(sd.verify(network, imported_model(path, config)[0], inputs, executors=("torch", "numpy")))
 
 
 @pytest.fixture

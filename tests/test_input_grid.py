@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -162,7 +163,9 @@ def test_steps_as_people_write_them(text: str) -> None:
     assert step_of(text) == 2.0**-8
 
 
-@pytest.mark.parametrize("text", ["", "x", "1/0", "-1/4", "0", "nan", "inf", "2^", "1/256/2"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1/0", "-1/4", "0", "nan", "inf", "2^", "1/256/2", "1e999999999", "1e-999999999"]
+)
 def test_steps_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^--step: "):
         step_of(text)
@@ -515,6 +518,36 @@ def test_files_in_the_way(work: Path) -> None:
     assert not (work / "new.safetensors").exists() and (work / "new.model.safetensors").read_text() == "mine"
     sd.save(sd.Network(made.input, made.layers, made.steps, made.certificate), work / "network.safetensors")
     assert "a network that names no model" in invoke(*given, code=1)
+
+
+def test_the_second_file_of_quantize_is_none_that_it_reads(work: Path) -> None:
+    """Not even with --overwrite: a float checkpoint may well be called NAME.model.safetensors."""
+    np.save("x.npy", pixels() / np.float32(255))
+    shutil.copy("x.npy", "net.model.safetensors")
+    quantized = ("quantize", "float.py:factory", "--steps", 3, "--out", "net.safetensors", "--overwrite")
+    for option in (
+        ("--checkpoint", "net.model.safetensors", "--calibration", "x.npy"),
+        ("--calibration", "net.model.safetensors"),
+    ):
+        text = invoke(*quantized, *option, code=1)
+        assert f"net.model.safetensors is also what {option[0]} reads" in text
+    assert Path("net.model.safetensors").read_bytes() == Path("x.npy").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--steps", 0), "steps must be 1 to 65535; got 0"),
+        (("--steps", 99_999_999), "steps must be 1 to 65535; got 99999999"),
+        (("--steps", 3, "--out", ""), "it is a folder; name a file"),
+        (("--steps", 3, "--out", "/"), "it is a folder; name a file"),
+        (("--steps", 3, "--labels", "y.npy"), "labels must be integers; got float64"),
+    ],
+)
+def test_what_quantize_cannot_do_is_said(options: tuple[object, ...], message: str, work: Path) -> None:
+    np.save("x.npy", pixels() / np.float32(255))
+    np.save("y.npy", np.full(len(pixels()), np.nan))
+    assert message in invoke("quantize", "float.py:factory", "--calibration", "x.npy", *options, code=1)
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
+from brevitas.core.function_wrapper import StochasticRoundSte
 from brevitas.nn import QuantIdentity, QuantLinear
 from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
 from brevitas.quant.fixed_point import (
@@ -55,6 +56,21 @@ def hooked() -> snn.Leaky:
     neuron = leaky()
     neuron.register_forward_hook(lambda *_: None)
     return neuron
+
+
+def half_of(name: str) -> snn.Leaky:
+    neuron = leaky()
+    setattr(neuron, name, getattr(neuron, name).half())
+    return neuron
+
+
+class RandomRounding(Int8WeightPerTensorFixedPoint):
+    float_to_int_impl = StochasticRoundSte
+    deterministic_inference = False
+
+
+class OwnLinear(nn.Linear):
+    """A subclass of a float layer."""
 
 
 def with_nan() -> QuantLinear:
@@ -252,6 +268,45 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         lambda: [linear().double(), leaky()],
         "0 (QuantLinear): weights are trained in float32; got torch.float64; call model.float() before training",
     ),
+    "half precision of a factor": (
+        lambda: [linear(), half_of("graded_spikes_factor")],
+        "1 (Leaky): graded_spikes_factor is float32; got torch.float16; call model.float() before training",
+    ),
+    "one bit without a zero": (
+        lambda: [linear(weight_quant=Int8WeightPerTensorFloat, weight_bit_width=1), leaky()],
+        "0 (QuantLinear): quantized weights are finite; got NaN or infinity, at 1 bits and a scale up to inf; "
+        "use weight_bit_width of 2 to 8, or SignedBinaryWeightPerTensorConst for 1 bit",
+    ),
+    "weights drawn at random": (
+        lambda: [linear(weight_quant=RandomRounding), leaky()],
+        "0 (QuantLinear): weights are the same at every call; got a quantizer that rounds at random; "
+        "set deterministic_inference=True in it",
+    ),
+    "two norms": (
+        lambda: [linear(), nn.BatchNorm1d(4).eval(), nn.BatchNorm1d(4).eval(), leaky()],
+        "2 (BatchNorm1d): one batch norm folds into a linear layer; got a second one; keep one, "
+        "with the product of both",
+    ),
+    "weights that are made later": (
+        lambda: [nn.LazyLinear(4, bias=False), leaky()],
+        "0 (LazyLinear): layers have their weights; got weight, which is made at the first call; "
+        "call model(inputs) once, or load a checkpoint",
+    ),
+    "a parametrization": (
+        lambda: [nn.utils.parametrizations.orthogonal(linear()), leaky()],
+        "0 (ParametrizedQuantLinear): this type cannot be lowered; got ParametrizedQuantLinear; "
+        "first call torch.nn.utils.parametrize.remove_parametrizations(layer, name)",
+    ),
+    "a library's type with a private base": (
+        lambda: [linear(), nn.LPPool1d(1, 2), leaky()],
+        "1 (LPPool1d): this type cannot be lowered; got LPPool1d; use what docs/support.md lists: QuantLinear, "
+        "QuantConv2d, BatchNorm2d, pooling, Flatten, snn.Leaky and others",
+    ),
+    "a subclass of what cannot be lowered": (
+        lambda: [OwnLinear(6, 4), leaky()],
+        "0 (OwnLinear): this type cannot be lowered; got OwnLinear; a subclass may compute anything; "
+        "use brevitas.nn.QuantLinear, so that the weights are integers",
+    ),
     "odd surrogate": (
         lambda: [linear(), leaky(spike_grad=lambda x: x * 0 + 0.5, state_quant=state_quant(1))],
         "1: spikes are a step at the threshold; got [0.5, 0.5] for the levels; "
@@ -288,6 +343,27 @@ def test_refusals(case: str) -> None:
     with pytest.raises(LoweringError) as caught:
         sd.lower(nn.Sequential(*make()), SPEC, 5)
     assert [str(fault) for fault in caught.value.faults] == [message]
+
+
+def test_parametrizations_are_removed_as_the_hint_says() -> None:
+    layer = nn.utils.parametrizations.orthogonal(linear())
+    nn.utils.parametrize.remove_parametrizations(layer, "weight")
+    assert sd.lower(nn.Sequential(layer, leaky()), SPEC, 5).certificate.proven
+
+
+def test_rounding_that_is_random_in_training_only_is_lowered() -> None:
+    class Rounding(RandomRounding):
+        deterministic_inference = True
+
+    model = nn.Sequential(linear(weight_quant=Rounding), leaky()).eval()
+    assert sd.lower(model, SPEC, 5).certificate.proven
+
+
+def test_lazy_layers_that_were_called_are_refused_as_what_they_became() -> None:
+    model = nn.Sequential(nn.LazyLinear(4, bias=False), leaky())
+    model(torch.ones(2, 6))
+    with pytest.raises(LoweringError, match=r"0 \(Linear\): this type cannot be lowered; got Linear"):
+        sd.lower(model, SPEC, 5)
 
 
 def test_all_faults_at_once() -> None:

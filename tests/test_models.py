@@ -391,6 +391,57 @@ class Always(Looped):
         return torch.stack(out)
 
 
+class Rated(Looped):
+    """Makes its own spikes before the loop."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        frames = snn.spikegen.rate(x, num_steps=STEPS)
+        for step in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(frames[step]), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class OneForAll(Looped):
+    """One neuron module for layers of two sizes."""
+
+    def forward(self, x):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif1.init_leaky(), []
+        for _ in range(STEPS):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif1(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
+class Folded(SpikesIn):
+    """All steps in one batch before the loop."""
+
+    def forward(self, spk_in):
+        steps, batch = spk_in.shape[:2]
+        currents, mem1, out = self.fc1(spk_in.flatten(0, 1)).view(steps, batch, -1), self.lif1.init_leaky(), []
+        for step in range(steps):
+            spk1, mem1 = self.lif1(currents[step], mem1)
+            out.append(spk1)
+        return torch.stack(out)
+
+
+class BatchFirst(SpikesIn):
+    """Takes (batch, steps, ...), as many data sets give it."""
+
+    steps = STEPS
+
+    def forward(self, spk_in):
+        mem1, mem2, out = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+        for step in range(self.steps):
+            spk1, mem1 = self.lif1(self.fc1(spk_in[:, step]), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out.append(spk2)
+        return torch.stack(out)
+
+
 class Broken(Looped):
     """Expects other inputs."""
 
@@ -453,6 +504,19 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
         "dropout at {}: dropout rests after training; got training=True; "
         "use nn.Dropout, or F.dropout(..., training=self.training)",
     ),
+    "one neuron for two layers": (
+        OneForAll,
+        "self.fc2(spk1)",
+        "lif1 (Leaky): neurons keep their own membranes; got one module for layers of (9,) and (4,) neurons, at {}; "
+        "make a second one for the other layer",
+    ),
+    "spikes drawn in forward": (
+        Rated,
+        "spikegen.rate",
+        "bernoulli at {}: nothing in forward is random; got bernoulli; encode before the model: "
+        "squat_deploy.encoders has rate and latency coding, or give it the spikes of all steps, "
+        'InputSpec(encoding="sequence")',
+    ),
     "code that fails": (
         Broken,
         "",
@@ -470,6 +534,30 @@ def test_refusals(case: str) -> None:
     with pytest.raises(LoweringError) as caught:
         sd.lower(make().eval(), FLAT, STEPS)
     assert [str(fault) for fault in caught.value.faults] == [message.format(where)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "rule"),
+    [
+        (STEPS, "each step takes its own inputs, x[step]"),
+        (7, "each step takes its own inputs, x[step]"),  # as many as there are samples
+        (9, "time comes first"),  # more: it fails on frames that have time first
+    ],
+)
+def test_batches_before_time_are_said(steps: int, rule: str) -> None:
+    model = BatchFirst().eval()
+    model.steps = steps
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(model, sd.InputSpec((12,), encoding="sequence"), steps)
+    assert caught.value.faults[0].rule == rule and "(steps, batch, ...)" in caught.value.faults[0].hint
+
+
+def test_time_folded_into_the_batch_is_refused() -> None:
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(Folded().eval(), sd.InputSpec((12,), encoding="sequence"), STEPS)
+    assert [str(fault) for fault in caught.value.faults] == [
+        "input: each step takes its own inputs, x[step]; got all steps at once; take x[step] first"
+    ]
 
 
 @pytest.mark.parametrize("name", ["tutorial 3", "event frames", "recurrent"])

@@ -11,7 +11,7 @@ import pytest
 import snntorch as snn
 import torch
 import torch.nn.functional as F
-from brevitas.nn import QuantLinear
+from brevitas.nn import QuantIdentity, QuantLinear, QuantReLU
 from brevitas.quant import Int8ActPerTensorFloat
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
@@ -150,6 +150,7 @@ SHAPES: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], int, str | None]
         "a pooling returns values alone; got return_indices=True; use return_indices=False",
     ),
     "average": (lambda x: flat(F.avg_pool2d(x, 2)), 32, None),
+    "average, stride of torch's own": (lambda x: flat(F.avg_pool2d(x, 2, stride=None)), 32, None),
     "average, no padding counted": (
         lambda x: flat(F.avg_pool2d(x, 2, 2, 1, False, False)),
         50,
@@ -279,6 +280,26 @@ def test_quantized_tensors(option: str) -> None:
         )
     with pytest.raises(LoweringError, match=option):
         sd.lower(nn.Sequential(layer, leaky()).eval(), STILL, STEPS)
+
+
+@pytest.mark.parametrize(
+    ("module", "hint"),
+    [(QuantIdentity, "use squat_deploy.quantizers.InputQuantizer at the front"), (QuantReLU, "remove it: neurons")],
+)
+def test_activations_that_return_quantized_tensors(module: type[nn.Module], hint: str) -> None:
+    """The hint is that for the module, whose other form could not be lowered either."""
+
+    class Net(Called):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quantized = module(return_quant_tensor=True)
+
+        def effect(self, step, x, current):
+            return self.quantized(current).value
+
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(Net().eval(), STILL, STEPS)
+    assert caught.value.faults[0].hint.startswith(hint)
 
 
 def test_hooks_of_all_modules() -> None:

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.errors import FileFormatError, LoweringError
+from squat_deploy.errors import ExportError, FileFormatError, LoweringError
 from squat_deploy.quantizers import StateQuantizer, state_quant
 from squat_deploy.readout import READOUTS, scores_of
 from squat_deploy.training.models import dense_lif_net, recurrent_lif_net
 from tests.law import ROWS, assert_agrees
+from tests.test_storage import altered
 
 SPEC = sd.InputSpec((16,), 0, 15, 2.0**-4)
 
@@ -124,7 +125,10 @@ def test_classes_with_tables_of_their_own_are_refused(model: nn.Sequential) -> N
 
 
 def test_unknown_readouts_in_files_are_refused(model: nn.Sequential, tmp_path: Path) -> None:
-    network = dataclasses.replace(sd.lower(model, SPEC, 3), readout="mean")
+    network, rule = sd.lower(model, SPEC, 3), "readout must be one of count, first, highest-membrane, last-membrane"
+    with pytest.raises(ExportError, match=rule):
+        sd.save(dataclasses.replace(network, readout="mean"), tmp_path / "n.safetensors")
     sd.save(network, tmp_path / "n.safetensors")
-    with pytest.raises(FileFormatError, match="readout must be one of count, first, highest-membrane, last-membrane"):
+    altered(tmp_path / "n.safetensors", lambda document, _: document.update(readout="mean"))
+    with pytest.raises(FileFormatError, match=rule):
         sd.load(tmp_path / "n.safetensors")

@@ -92,30 +92,35 @@ def test_average_of_counts_beyond_two_to_the_24():
     assert share(result, exact, average_error(289, 1, 65535, 1.0, 0.0)) <= 1
 
 
-def _linear(weights: torch.Tensor, values: torch.Tensor, batch: int) -> float:
-    return float(F.linear(values.expand(batch, -1), weights[None])[0, 0])
+Run = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int], float]
 
 
-def _conv(weights: torch.Tensor, values: torch.Tensor, batch: int) -> float:
+def _linear(weights: torch.Tensor, values: torch.Tensor, bias: torch.Tensor, batch: int) -> float:
+    return float(F.linear(values.expand(batch, -1), weights[None], bias)[0, 0])
+
+
+def _conv(weights: torch.Tensor, values: torch.Tensor, bias: torch.Tensor, batch: int) -> float:
     planes = values.reshape(1, 1, 1, -1).expand(batch, -1, -1, -1)
-    return float(F.conv2d(planes, weights.reshape(1, 1, 1, -1))[0, 0, 0, 0])
+    return float(F.conv2d(planes, weights.reshape(1, 1, 1, -1), bias)[0, 0, 0, 0])
 
 
-def _one_by_one(weights: torch.Tensor, values: torch.Tensor, batch: int) -> float:
-    return float(np.cumsum((weights * values).numpy(), dtype=np.float32)[-1])
+def _one_by_one(weights: torch.Tensor, values: torch.Tensor, bias: torch.Tensor, batch: int) -> float:
+    return float(np.cumsum(np.r_[bias.numpy(), (weights * values).numpy()], dtype=np.float32)[-1])
 
 
 @pytest.mark.parametrize("run", [_linear, _conv, _one_by_one])
 @pytest.mark.parametrize(("terms", "floor"), [(2, 0.2), (8, 0.1), (100, 0.01)])
-def test_synaptic_sums(run: Callable[..., float], terms: int, floor: float):
+def test_synaptic_sums(run: Run, terms: int, floor: float):
+    """Weights and inputs off every grid, with a bias and without, in small batches and large ones."""
     rng, worst = np.random.default_rng(terms), 0.0
     for trial in range(60):
         scale, step = np.float32(rng.uniform(0.01, 1)), float(rng.choice(STEPS))
+        bias = np.array([rng.uniform(0, 2) * (trial % 2)], dtype=np.float32)
         weights = rng.integers(1, 8, terms) if trial % 2 else np.full(terms, rng.integers(1, 8))
         integers = rng.integers(1, 16, terms) if trial % 3 else np.full(terms, 7)
-        real = (weights.astype(np.float32) * scale, (integers * step).astype(np.float32))
-        result = run(*map(torch.from_numpy, real), batch=(1, 300)[trial % 2])
-        exact = Fraction(float(scale)) * Fraction(step) * int(weights @ integers)
+        real = (weights.astype(np.float32) * scale, (integers * step).astype(np.float32), bias)
+        result = run(*map(torch.from_numpy, real), (1, 300)[trial % 2])
+        exact = Fraction(float(scale)) * Fraction(step) * int(weights @ integers) + Fraction(float(bias[0]))
         entered = np.array([weights.sum() * float(scale) * entry_error(int(integers.max()), step)])
         magnitude = np.array([float(exact)])
         worst = max(worst, share(result, exact, float(synaptic_error(terms, magnitude, entered)[0])))

@@ -11,6 +11,8 @@ from squat_deploy.errors import ConfigError
 from squat_deploy.network import Network, Neuron, int_bits
 from squat_deploy.synapses import Dense
 
+GRID = "the grid is 16 integers 0..15, each worth 0.0625, the same at every step"
+
 
 def random_network(seed: int, levels: int, tables: int, encoding: str) -> Network:
     """Arbitrary machines, also such as no trained neuron would have."""
@@ -107,9 +109,17 @@ def test_int_bits(low: int, high: int, bits: int) -> None:
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (np.zeros((2, 16)), "inputs: expected integers; got float64; InputSpec.quantize makes them of real values"),
+        (
+            np.zeros((2, 16)),
+            f"inputs: expected integers; got float64; {GRID}; "
+            "InputSpec.quantize (--real on the command line) makes them of real values",
+        ),
         (np.zeros((2, 15), int), "inputs: expected shape (batch, 16); got (2, 15)"),
-        (np.full((2, 16), 16), "inputs: must lie in 0..15; got 16..16"),
+        (
+            np.full((2, 16), 16),
+            f"inputs: must lie in 0..15; got 16..16; {GRID}; "
+            "give real inputs, in the model's units, to InputSpec.quantize (--real on the command line)",
+        ),
     ],
 )
 def test_bad_inputs(small: sd.Network, inputs: np.ndarray, message: str) -> None:

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from squat_deploy.activity import warnings_of
 from squat_deploy.certificate import Certificate, LayerProof
@@ -14,7 +15,7 @@ from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenErro
 from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_changes, refuse_environment
 from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
-from squat_deploy.lowering.program import Program
+from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import finished, program_of, walk_calls
@@ -97,6 +98,7 @@ def walked(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, Pr
     """
     if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
+    refuse_unmade(model)
     stale = stale_tables(model)
     pristine = frozen_copy(model)
     followed = copy.deepcopy(pristine)
@@ -152,6 +154,19 @@ def granted(network: Network, model: nn.Module, environment: dict[str, str]) -> 
     own_code = not of_libraries(model)
     told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, own_code=own_code)
     return Certificate(proofs, environment, told)
+
+
+def refuse_unmade(model: nn.Module) -> None:
+    """Raises: LoweringError for lazy modules that have seen no input, and so have no weights yet."""
+    rule, hint = "layers have their weights", "call model(inputs) once, or load a checkpoint"
+    faults = [
+        Fault(label_of(name or "model", module), rule, f"{key}, which is made at the first call", hint)
+        for name, module in model.named_modules()
+        for key, value in (*module._parameters.items(), *module._buffers.items())
+        if is_lazy(value)
+    ]
+    if faults:
+        raise LoweringError(tuple(faults))
 
 
 def stale_tables(model: nn.Module) -> list[Fault]:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.hints import RANDOM, function_hint
 from squat_deploy.lowering.options import read_options
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.quantizers import InputQuantizer
@@ -115,6 +116,9 @@ def _check_same(template: list[Call], calls: list[Call], number: int, other: int
     if first is None and len(template) != len(calls):
         first = max(template, calls, key=len)[min(len(template), len(calls))]
     if first is not None:
+        drawn = next((call for call in Program((first,), first).calls() if call.function in RANDOM), None)
+        if drawn is not None:
+            raise _fault(drawn.label, "nothing in forward is random", drawn.function, function_hint(drawn.function))
         raise _fault(first.label, _FIRST, got, "move what differs out of forward")
 
 

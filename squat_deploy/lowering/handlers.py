@@ -118,7 +118,11 @@ def _batch_norm(walk: Walk, name: str, module: nn.Module, value: Value | None) -
     if value is None:
         return None
     axes = (3,) if isinstance(module, nn.BatchNorm2d) else (1, 2)
-    if len(value.shape) not in axes or module.num_features != value.shape[0] or value.current.norm is not None:
+    if value.current.norm is not None:
+        got, hint = "a second one", "keep one, with the product of both"
+        walk.fault(name, "one batch norm folds into a linear layer", got, hint)
+        return None
+    if len(value.shape) not in axes or module.num_features != value.shape[0]:
         hint = "make the sizes match"
         walk.fault(name, "one batch norm of the same size after a linear", module.num_features, hint)
         return None
@@ -266,7 +270,10 @@ def _neuron_faults(module: Any, shape: tuple[int, ...] | None) -> list[tuple[str
             ("reset_delay=False acts", "an RSynaptic, where snnTorch 1.0.0 ignores it", "use reset_delay=True")
         )
     factor = module.graded_spikes_factor
-    if factor.numel() != 1 or not bool((factor > 0).all()) or factor.dtype not in (torch.float32, torch.int64):
+    if factor.dtype not in (torch.float32, torch.int64):
+        got = str(factor.dtype)
+        faults.append(("graded_spikes_factor is float32", got, "call model.float() before training"))
+    elif factor.numel() != 1 or not bool((factor > 0).all()):
         got = f"graded_spikes_factor {factor.detach().tolist()}"
         faults.append(("spikes are 0 or one positive value", got, "fold it into the next weights"))
     for label in kind_of(module).parameters:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 HINTS = {
     "Linear": "use brevitas.nn.QuantLinear, so that the weights are integers",
     "Conv1d": "use brevitas.nn.QuantConv1d, so that the weights are integers",
     "Conv2d": "use brevitas.nn.QuantConv2d, so that the weights are integers",
     "QuantIdentity": "use squat_deploy.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
+    "ConvTranspose1d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
+    "ConvTranspose2d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
+    "GroupNorm": "its result depends on the whole sample; use BatchNorm2d after a QuantConv2d",
+    "InstanceNorm2d": "its result depends on the whole sample; use BatchNorm2d after a QuantConv2d",
+    "ZeroPad2d": "give the convolution after it the padding",
+    "Softmax": "leave it out: the class is that of the highest score, before it as after it",
     "LayerNorm": "its result depends on the whole layer; use BatchNorm1d after a QuantLinear",
     "ReLU": "remove it: neurons are the only non-linearity",
     "QuantReLU": "remove it: neurons are the only non-linearity",
@@ -27,6 +34,18 @@ HINTS = {
     "DeltaLeaky": "use snn.Leaky: it ignores state_quant",
     "AssociativeLeaky": "use snn.Leaky: it takes no state_quant",
 }
+
+RANDOM = frozenset(["bernoulli", "poisson", "rand_like", "randn_like", "randint_like", "normal", "multinomial"])
+
+
+def function_hint(name: str) -> str:
+    """What to do instead of a function that cannot be lowered."""
+    if name in RANDOM:
+        return (
+            "encode before the model: squat_deploy.encoders has rate and latency coding, or give it the spikes of all "
+            'steps, InputSpec(encoding="sequence")'
+        )
+    return "use modules and functions of the support matrix, or move it behind the output"
 
 
 def unproven_hint(odd_step: float | None) -> str:
@@ -45,7 +64,17 @@ def hint_for(module: nn.Module) -> str:
     kind = type(module)
     if kind.__name__ in HINTS:
         return HINTS[kind.__name__]
-    for base in kind.__mro__[1:]:
-        if base.__module__.split(".")[0] in ("torch", "snntorch", "brevitas") and base is not nn.Module:
-            return f"a subclass may compute anything; use {base.__name__} itself if it can be lowered"
-    return "use nn.Sequential of QuantLinear, BatchNorm1d, Dropout, Flatten and snn.Leaky"
+    if parametrize.is_parametrized(module):
+        return "first call torch.nn.utils.parametrize.remove_parametrizations(layer, name)"
+    if not _of_library(kind):
+        for base in kind.__mro__[1:]:
+            if _of_library(base) and base is not nn.Module:
+                instead = HINTS.get(base.__name__, f"use {base.__name__} itself if it can be lowered")
+                return f"a subclass may compute anything; {instead}"
+    return (
+        "use what docs/support.md lists: QuantLinear, QuantConv2d, BatchNorm2d, pooling, Flatten, snn.Leaky and others"
+    )
+
+
+def _of_library(kind: type) -> bool:
+    return kind.__module__.split(".")[0] in ("torch", "snntorch", "brevitas")

@@ -188,6 +188,7 @@ def _bound_to(schema: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> d
         return None
     found |= {argument.name: value for argument, value in zip(free, values, strict=False)}
     kinds = {argument.name: str(argument.type) for argument in schema.arguments}
+    found = {key: value for key, value in found.items() if value is not None or kinds.get(key) != "List[int]"}  # as []
     fits = all(key in kinds and _fits(kinds[key], value) for key, value in found.items())
     return found if fits else None
 

@@ -21,6 +21,7 @@ from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.effects import Contents, equal_bits
 from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.guard import Guard, modes_of_others, settings
+from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import Asked, batch_size
@@ -366,8 +367,8 @@ class Recorder:
         if type(result) is tuple:
             return tuple(marked(part, event) if isinstance(part, Tensor) else part for part in result)
         if not isinstance(result, Tensor):
-            got = type(result).__name__
-            raise fault(label, "layers return plain tensors", got, "set return_quant_tensor=False")
+            hint = HINTS.get(type(module).__name__, "set return_quant_tensor=False")
+            raise fault(label, "layers return plain tensors", type(result).__name__, hint)
         _check_type(label, result)
         return marked(result, event)
 

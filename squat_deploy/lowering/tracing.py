@@ -211,10 +211,21 @@ def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: in
     shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
     inputs = _example(replace(spec, encoding=other), steps, _apart(steps))
     if not _runs_on(copy.deepcopy(model), inputs, steps, batch_axis=int(other == "sequence")):
-        return error
+        return _of_batch_first(error, model, spec, steps)
     got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
     hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
     return fault("model", "inputs are of the encoding that the model takes", got, hint)
+
+
+def _of_batch_first(error: SquatError, model: nn.Module, spec: InputSpec, steps: int) -> SquatError:
+    """The same error, or that the model takes the batch before time, where it runs on that."""
+    if spec.encoding == "direct" or not isinstance(error, LoweringError):
+        return error
+    inputs = _example(spec, steps, _apart(steps)).transpose(0, 1)
+    if not _runs_on(copy.deepcopy(model), inputs, steps, batch_axis=0):
+        return error
+    got = f"(batch, steps, ...), and on (steps, batch, ...) it says: {_first_line(error)}"
+    return fault("model", "time comes first", got, "let forward take x[step] of (steps, batch, ...)")
 
 
 def _runs_on(model: nn.Module, inputs: Tensor, steps: int, *, batch_axis: int) -> bool:

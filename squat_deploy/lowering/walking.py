@@ -13,6 +13,7 @@ from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.branches import function_handler
 from squat_deploy.lowering.effects import is_users
 from squat_deploy.lowering.handlers import handle
+from squat_deploy.lowering.hints import function_hint
 from squat_deploy.lowering.options import function_faults, plain_function
 from squat_deploy.lowering.program import Call, Program, label_of, sequential_program
 from squat_deploy.lowering.recorder import is_leaf, is_library
@@ -134,8 +135,7 @@ def _value(walk: Walk, call: Call, taken: list[Value | None]) -> Value | None:
         return None
     handler = function_handler(call.function)
     if handler is None:
-        hint = "use modules and functions of the support matrix, or move it behind the output"
-        walk.fault(call.label, "this function cannot be lowered", call.function, hint)
+        walk.fault(call.label, "this function cannot be lowered", call.function, function_hint(call.function))
         return None
     faults = function_faults(plain_function(call.function), call.options)
     for rule, got, hint in faults:

@@ -71,6 +71,7 @@ def quant_conv(walk: Walk, name: str, module: nn.Module, value: Value | None) ->
     return _quantized(walk, name, module, value, make, (shape[0], *shape[3 - axes :]))
 
 
+_DRAWS = 8  # how often weights that could be random are quantized anew
 Quantized: TypeAlias = QuantLinear | QuantConv2d | QuantConv1d | FixedLinear | FixedConv2d
 Maker: TypeAlias = Callable[[IntArray, IntArray], Synapses]
 
@@ -145,21 +146,7 @@ def _weight_faults(module: QuantLinear | QuantConv2d | QuantConv1d, zeros: Tenso
                 "use a per-tensor or per-channel quantizer",
             )
         ]
-    ints, scale = weight.value / weight.scale, weight.scale.detach()
-    if bool((weight.zero_point != 0).any()):
-        faults.append(
-            ("weights must be symmetric", "a zero point that is not 0", "use a signed quantizer, not ShiftedUint8")
-        )
-    elif float(weight.bit_width) > 8:
-        faults.append(
-            ("weights have 1 to 8 bits", f"{float(weight.bit_width):g} bits", "set weight_bit_width to 8 or less")
-        )
-    elif not bool((scale > 0).all()):
-        faults.append(("weight scales are positive", f"{float(scale.min()):g}", "use a Brevitas integer quantizer"))
-    elif not torch.equal(torch.round(ints) * scale, weight.value):
-        faults.append(
-            ("weights must be integer times scale in float32", "other values", "use a Brevitas integer quantizer")
-        )
+    faults += _value_faults(module, weight)
     try:
         with torch.no_grad():
             if zeros is not None:
@@ -168,6 +155,31 @@ def _weight_faults(module: QuantLinear | QuantConv2d | QuantConv1d, zeros: Tenso
         hint = "use bias_quant=Int8BiasPerTensorFixedPointInternalScaling, which needs no input scale"
         faults.append(("must run on a plain tensor of spikes", str(error).split("\n")[0], hint))
     return faults
+
+
+def _value_faults(
+    module: QuantLinear | QuantConv2d | QuantConv1d, weight: IntQuantTensor
+) -> list[tuple[str, str, str]]:
+    """What keeps quantized weights from being the same small integers times a scale at every call."""
+    value, scale, bits = weight.value, weight.scale.detach(), float(weight.bit_width)
+    if bool((weight.zero_point != 0).any()):
+        hint = "use a signed quantizer, not ShiftedUint8"
+        return [("weights must be symmetric", "a zero point that is not 0", hint)]
+    if bits > 8:
+        return [("weights have 1 to 8 bits", f"{bits:g} bits", "set weight_bit_width to 8 or less")]
+    if not bool((scale > 0).all()):
+        return [("weight scales are positive", f"{float(scale.min()):g}", "use a Brevitas integer quantizer")]
+    if not bool(value.isfinite().all()):
+        got = f"NaN or infinity, at {bits:g} bits and a scale up to {float(scale.max()):g}"
+        hint = "use weight_bit_width of 2 to 8, or SignedBinaryWeightPerTensorConst for 1 bit"
+        return [("quantized weights are finite", got, hint)]
+    if any(not torch.equal(module.quant_weight().value, value) for _ in range(_DRAWS)):
+        got, hint = "a quantizer that rounds at random", "set deterministic_inference=True in it"
+        return [("weights are the same at every call", got, hint)]
+    if not torch.equal(torch.round(value / weight.scale) * scale, value):
+        rule, hint = "weights must be integer times scale in float32", "use a Brevitas integer quantizer"
+        return [(rule, "other values", hint)]
+    return []
 
 
 @torch.no_grad()

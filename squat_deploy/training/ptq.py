@@ -33,6 +33,7 @@ Bits = int | Mapping[str, int]
 Levels = Kind | Literal["fitted"]
 Limits = Literal["calibrated"] | tuple[float, float]
 _SHOWN = 256  # calibration inputs on which neurons are watched
+_MAX_STEPS = 65_535  # of a network
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
@@ -104,6 +105,7 @@ def _made(
     encoding: Literal["direct", "sequence"] = "direct",
 ) -> nn.Module:
     """What `quantize` makes."""
+    _check_steps(steps)
     if not bool(torch.isfinite(calibration_data).all()):
         raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
     copied, calibration_data = frozen_copy(model), calibration_data.cpu()
@@ -127,6 +129,11 @@ def _made(
         del module.state_quant
         module.state_quant = quantizer
     return _with_input_grid(copied, calibration_data, input_bits)
+
+
+def _check_steps(steps: int) -> None:
+    if not isinstance(steps, int) or not 1 <= steps <= _MAX_STEPS:
+        raise ConfigError(f"quantize: steps must be 1 to {_MAX_STEPS}; got {steps}")
 
 
 def _warn_of_silence(model: nn.Module, data: Tensor, steps: int, *, direct: bool) -> None:
@@ -231,11 +238,14 @@ def calibrated(
     axis = 0 if encoding == "direct" else 1
     if inputs.dtype.kind not in "fiub" or inputs.ndim < 2 + axis or 0 in inputs.shape:
         raise ConfigError(f"calibration: expected numbers of shape (B, ...); got {inputs.dtype} of {inputs.shape}")
+    _check_steps(steps)
     if axis and len(inputs) != steps:
         raise ConfigError(f"calibration: expected {steps} time steps; got {len(inputs)}")
     data = torch.from_numpy(inputs.astype(np.float32))
     if labels is not None and labels.shape != (data.shape[axis],):
         raise ConfigError(f"calibration: expected {data.shape[axis]} labels; got shape {labels.shape}")
+    if labels is not None and labels.dtype.kind not in "iu":
+        raise ConfigError(f"calibration: labels must be integers; got {labels.dtype}")
 
     @torch.no_grad()
     def accuracy(model: nn.Module) -> float:
