@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import itertools
 import random
 import re
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,12 +18,17 @@ import pytest
 import snntorch as snn
 import torch
 import torch.nn.functional as F
+import torch.utils.dlpack
+from brevitas.nn import QuantLinear
 from snntorch import utils
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import squat_deploy as sd
-from squat_deploy.errors import LoweringError
+from squat_deploy.errors import ConfigError, LoweringError
+from squat_deploy.quantizers import StateQuantizer
 from squat_deploy.training.neurons import reset_neurons
+from squat_deploy.training.sequence import is_plain
 from tests.test_models import conv, leaky, linear
 
 SPEC = sd.InputSpec((10,), 0, 1, encoding="sequence")
@@ -591,6 +599,218 @@ class Exchange(Looped):
         return torch.from_dlpack(current.__dlpack__())
 
 
+class Copied(Looped):
+    """Values that leave their record, and a decision that no test input reaches."""
+
+    def leave(self, value):
+        return torch.tensor(value)
+
+    def after(self, step, spikes):
+        rare = torch.equal(self.leave(spikes)[0], torch.tensor([1.0, 0, 1, 1, 0, 0]))
+        return spikes + spikes if rare else None
+
+
+class CopiedAs(Copied):
+    def leave(self, value):
+        return torch.as_tensor(value, dtype=torch.float64).float()
+
+
+class CopiedArray(Copied):
+    def leave(self, value):
+        return torch.asarray(value, copy=True)
+
+
+class Constructed(Copied):
+    def leave(self, value):
+        return torch.Tensor(value)
+
+
+class Unmarked(Copied):
+    def leave(self, value):
+        return torch.Tensor._make_subclass(torch.Tensor, value)
+
+
+class Capsule(Copied):
+    def leave(self, value):
+        return torch.utils.dlpack.from_dlpack(torch._C._to_dlpack(value))
+
+
+class Unannounced(Copied):
+    def leave(self, value):
+        with torch._C.DisableTorchFunctionSubclass():
+            return value * 1
+
+
+class Mapped(Copied):
+    def leave(self, value):
+        return torch.vmap(lambda row: row * 1)(value)
+
+
+class Threaded(Copied):
+    def leave(self, value):
+        kept = []
+        thread = threading.Thread(target=lambda: kept.append(torch.tensor(value)))
+        thread.start()
+        thread.join()
+        return kept[0]
+
+
+@torch.jit.script
+def scripted(spikes: torch.Tensor) -> torch.Tensor:
+    return spikes + spikes if bool(spikes.sum() == 2.0) else spikes
+
+
+class Scripted(Looped):
+    def after(self, step, spikes):
+        return scripted(spikes)
+
+
+class Caught(Looped):
+    """A refusal that forward takes for something else."""
+
+    def after(self, step, spikes):
+        try:
+            most = float(spikes.sum())
+        except Exception:  # noqa: BLE001
+            most = 0.0
+        return spikes + spikes if most == 1000 else spikes
+
+
+class Suppressed(Looped):
+    def after(self, step, spikes):
+        with contextlib.suppress(Exception):
+            if torch.equal(spikes[0], torch.tensor([1.0, 0, 1, 1, 0, 0])):
+                return spikes + spikes
+        return None
+
+
+class OwnMode(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        return result * 2 if func is F.linear and float(args[0].sum()) == 1000 else result
+
+
+class AroundFunctions(Looped):
+    def effect(self, step, x, current):
+        with OwnMode():
+            return self.fc1(x[step])
+
+
+class OwnDispatch(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+
+class AroundOperations(Looped):
+    def effect(self, step, x, current):
+        with OwnDispatch():
+            return self.fc1(x[step])
+
+
+class LessPrecise(Looped):
+    """As it was again afterwards."""
+
+    def effect(self, step, x, current):
+        torch.set_float32_matmul_precision("medium")
+        try:
+            return self.fc1(x[step])
+        finally:
+            torch.set_float32_matmul_precision("highest")
+
+
+class WithGradients(Looped):
+    def effect(self, step, x, current):
+        return current + current if torch.is_grad_enabled() else None
+
+
+class Numbered(Looped):
+    """The size of the batch, in other words."""
+
+    def effect(self, step, x, current):
+        return current + current if current.numel() > 6 * 290 else None
+
+
+class Bytes(Looped):
+    def effect(self, step, x, current):
+        return current + current if current.nbytes > 4 * 6 * 290 else None
+
+
+class Strided(Looped):
+    def effect(self, step, x, current):
+        return current + current if x.stride(0) > 10 * 290 else None
+
+
+class Bits(Looped):
+    def effect(self, step, x, current):
+        return current + current if current.size(0).bit_length() > 8 else None
+
+
+class Parts(Looped):
+    def effect(self, step, x, current):
+        return current + current if len(current.split(1)) > 290 else None
+
+
+class Kept:
+    """What counts, outside of every model."""
+
+    __slots__ = ("calls",)
+    total = 0
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, value):
+        self.calls += 1
+        return value + value if self.calls > 10_000 else value
+
+    @staticmethod
+    def counted(value):
+        Kept.total += 1
+        return value + value if Kept.total > 10_000 else value
+
+
+def numbers() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+KEPT, NUMBERS = Kept(), numbers()
+
+
+class CountsInObject(Looped):
+    def effect(self, step, x, current):
+        return KEPT(current)
+
+
+class CountsInLambda(Looped):
+    def effect(self, step, x, current):
+        return (lambda value: KEPT(value))(current)
+
+
+class CountsInClass(Looped):
+    def effect(self, step, x, current):
+        return Kept.counted(current)
+
+
+class CountsInDefault(Looped):
+    def effect(self, step, x, current, kept=[0]):  # noqa: B006
+        kept[0] += 1
+        return current + current if kept[0] > 10_000 else None
+
+
+class CountsInFunction(Looped):
+    def effect(self, step, x, current):
+        numbers.calls = getattr(numbers, "calls", 0) + 1
+        return current + current if numbers.calls > 10_000 else None
+
+
+class CountsInGenerator(Looped):
+    def effect(self, step, x, current):
+        return current + current if next(NUMBERS) > 10_000 else None
+
+
 class MembraneOut(Looped):
     def after(self, step, spikes):
         return self.lif1.mem
@@ -857,3 +1077,175 @@ def test_what_is_made_of_a_batch_size_is_what_an_int_makes() -> None:
     ]  # fmt: skip
     for way in ways:
         assert way(batch_size(Asked(7))) == way(7)
+
+
+def in_a_row(kind: Callable[..., nn.Sequential] = nn.Sequential, **options: Any) -> nn.Sequential:
+    torch.manual_seed(0)
+    model = kind(linear(10, 6), leaky(**options), linear(6, 4), leaky(**options))
+    model[0].weight.data.mul_(3)
+    model[2].weight.data.mul_(4)
+    return model
+
+
+class Doubling(nn.Sequential):
+    def __call__(self, x):
+        return super().__call__(x * 2)
+
+
+class Twice(nn.Sequential):
+    def __iter__(self):
+        first, neurons, *rest = super().__iter__()
+        return iter([first, neurons, neurons, *rest])
+
+
+class Made(nn.Sequential):
+    """Only made in a class of its own."""
+
+
+@pytest.mark.parametrize("kind", [Doubling, Twice])
+def test_a_sequential_that_is_run_otherwise_is_no_sequential(kind: type[nn.Sequential]) -> None:
+    assert not is_plain(in_a_row(kind))
+    with pytest.raises((LoweringError, ConfigError)):
+        sd.lower(in_a_row(kind), SPEC, 3)
+
+
+def test_a_class_of_its_own_is_a_sequential() -> None:
+    assert is_plain(in_a_row(Made))
+    assert sd.lower(in_a_row(Made), SPEC, 3).certificate.proven
+
+
+def noisy(x: torch.Tensor) -> torch.Tensor:
+    return (x > 0).float() * (torch.rand_like(x) > 0.05)
+
+
+def among_others(x: torch.Tensor) -> torch.Tensor:
+    return (x > x.mean()).float()
+
+
+@pytest.mark.parametrize("decide", [noisy, among_others])
+def test_spikes_decided_by_the_user_are_no_internal_error(decide: Callable[..., Any]) -> None:
+    with pytest.raises(LoweringError, match=r"spike_grad decides each neuron alone|a step at the threshold"):
+        sd.lower(in_a_row(spike_grad=decide), SPEC, 3)
+
+
+def test_a_patched_class_in_the_clothes_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = QuantLinear.forward
+
+    @functools.wraps(original)
+    def patched(self, x):
+        return original(self, x) * (2 if float(x.sum()) == 1000 else 1)
+
+    monkeypatch.setattr(QuantLinear, "forward", patched)
+    with pytest.raises(LoweringError, match="computes what its class says"):
+        sd.lower(in_a_row(), SPEC, 3)
+
+
+@pytest.mark.parametrize(
+    "kind, name", [(snn.Leaky, "fire"), (snn.Leaky, "_base_state_function"), (nn.Module, "_call_impl")]
+)
+def test_methods_of_library_classes_are_theirs(kind: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = getattr(kind, name)
+    monkeypatch.setattr(kind, name, lambda self, *args, **given: original(self, *args, **given))
+    with pytest.raises(LoweringError, match=rf"{name} of tests.test_effects"):
+        sd.lower(in_a_row(), SPEC, 3)
+
+
+class CalledOtherwise(StateQuantizer):
+    def __call__(self, x):
+        return super().__call__(x) * (0.5 if x.shape[0] > 290 else 1)
+
+
+def test_a_state_quantizer_of_the_user() -> None:
+    model = in_a_row()
+    model[1].state_quant = CalledOtherwise(model[1].state_quant.levels, 1.0)
+    with pytest.raises(LoweringError, match="expected a StateQuantizer"):
+        sd.lower(model, SPEC, 3)
+
+
+def test_modules_of_torchscript() -> None:
+    class Doubled(nn.Module):
+        def forward(self, x):
+            return x + x
+
+    class Partly(Looped):
+        def __init__(self):
+            super().__init__()
+            self.part = torch.jit.script(Doubled())
+
+        def effect(self, step, x, current):
+            return self.part(current)
+
+    with pytest.raises(LoweringError, match=r"TorchScript.*before torch\.jit\.script"):
+        sd.lower(Partly(), SPEC, STEPS)
+
+
+def test_a_setting_that_a_run_leaves_behind() -> None:
+    class Flushing(Looped):
+        def effect(self, step, x, current):
+            torch.set_flush_denormal(True)
+
+    try:
+        with pytest.raises(LoweringError, match=r"denormals stays as it is|settings stay"):
+            sd.lower(Flushing(), SPEC, 3)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize(
+    "wrap, inner",
+    [(nn.DataParallel, "module"), (lambda model: torch.compile(model, backend="eager"), "_orig_mod")],
+    ids=["DataParallel", "compile"],
+)
+def test_wrappers_are_refused_by_name(wrap: Callable[[nn.Module], nn.Module], inner: str) -> None:
+    wrapped = wrap(in_a_row())
+    with pytest.raises(LoweringError, match=rf"lower model\.{inner}"):
+        sd.lower(wrapped, SPEC, 3)
+    assert sd.lower(getattr(wrapped, inner), SPEC, 3).certificate.proven
+
+
+def test_a_model_that_cannot_be_copied() -> None:
+    model = Looped()
+    model.lock = threading.Lock()
+    with pytest.raises(ConfigError, match=r"cannot be copied.*lock"):
+        sd.lower(model, SPEC, 3)
+    del model.lock
+    assert sd.lower(model, SPEC, 3).certificate.proven
+
+
+def test_states_in_attributes() -> None:
+    class Attribute(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif, self.mem = linear(10, 6), leaky(False), None
+
+        def forward(self, x):
+            spikes, self.mem = self.lif(self.fc(x), torch.zeros(x.size(0), 6) if self.mem is None else self.mem)
+            return spikes
+
+    with pytest.raises(LoweringError, match=r"mem of the sequence before.*init_hidden=True"):
+        sd.lower(Attribute(), SPEC, 3)
+
+
+class NamedResults(Looped):
+    """Readouts by torch's functions that return tuples with names."""
+
+    def forward(self, x):
+        spikes = super().forward(x)
+        return spikes.max(0).values, spikes.sum(0).max(1).indices
+
+
+def test_tuples_with_names() -> None:
+    assert sd.lower(NamedResults(), SPEC, STEPS).certificate.proven
+
+
+def test_the_form_that_runs_further_says_what_is_wrong() -> None:
+    class Wrong(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.lif, self.fc, self.out = conv(1, 2, 3), leaky(), linear(99, 4), leaky()
+
+        def forward(self, x):
+            return self.out(self.fc(self.lif(self.conv(x)).flatten(1)))
+
+    with pytest.raises(LoweringError, match="shapes cannot be multiplied"):
+        sd.lower(Wrong(), sd.InputSpec((1, 6, 6), 0, 1, encoding="sequence"), STEPS)

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from squat_deploy.activity import warnings_of
 from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenError, SquatWarning
-from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_environment
+from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_changes, refuse_environment
 from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
@@ -75,6 +75,7 @@ def lower(
         origin = Origin(model=digest_of_frozen(pristine))
         network = replace(network, certificate=granted(network, pristine, environment), origin=origin)
         self_test(network, pristine, program)
+        refuse_changes(environment, read_environment(model))
     for text in warnings_of(network):
         warnings.warn(text, SquatWarning, stacklevel=2)
     return network

@@ -7,6 +7,7 @@ and what a model keeps in attributes, closures and globals before and after a wh
 from __future__ import annotations
 
 import random
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def kept_by(model: nn.Module, is_leaf: Callable[[nn.Module], bool]) -> dict[str,
                 found[name + key] = digest(value)
         for held in (module._parameters, module._buffers):
             found |= {name + key: digest(value) for key, value in held.items()}
-        found |= _of_class(type(module))
+        found |= _of_class(type(module), set())
     return found
 
 
@@ -103,33 +104,59 @@ def _own_modules(module: nn.Module, is_leaf: Callable[[nn.Module], bool], name: 
             yield from _own_modules(child, is_leaf, f"{name}{key}.")
 
 
-def _of_class(kind: type) -> dict[str, object]:
+def _of_class(kind: type, done: set[int]) -> dict[str, object]:
     """Class attributes, and what methods see, as far as it holds no code."""
     found: dict[str, object] = {}
-    done: set[int] = set()
     for base in kind.__mro__:
-        if not _is_library(base):
-            for key, value in vars(base).items():
-                if isinstance(value, types.FunctionType):
-                    found |= _seen_by(value, done)
-                elif not key.startswith("__") and not _is_code(value):
-                    found[f"class {base.__name__}.{key}"] = digest(value)
+        if id(base) in done or _is_library(base):
+            continue
+        done.add(id(base))
+        for key, value in vars(base).items():
+            method = getattr(
+                value, "__func__", getattr(value, "fget", value)
+            )  # of class and static ones, of properties
+            if isinstance(method, types.FunctionType):
+                found |= _seen_by(method, done)
+            elif not key.startswith("__") and not _is_code(value):
+                found[f"class {base.__name__}.{key}"] = digest(value)
     return found
+
+
+def is_users(module: str | None) -> bool:
+    """Whether a module of Python, by its name, is neither of Python itself nor installed."""
+    top = (module or "builtins").split(".")[0]
+    where = str(getattr(sys.modules.get(module or ""), "__file__", None) or "")
+    return top == "__main__" or not (top in sys.stdlib_module_names or "-packages" in where)
 
 
 def _seen_by(function: types.FunctionType, done: set[int]) -> dict[str, object]:
-    """Globals and closures of a function and of the user's functions that it names."""
+    """What a function keeps itself, and the globals and closures of it and of the user's code that it names."""
     if id(function) in done or _is_library(function):
         return {}
     done.add(id(function))
-    seen = {name: function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__}
-    found: dict[str, object] = {}
+    names = set(_names_in(function.__code__))
+    seen = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    own = (function.__defaults__, function.__kwdefaults__, vars(function))
+    found: dict[str, object] = {f"function {function.__qualname__}": digest(own)} if any(own) else {}
     for name, value in (seen | _closure(function)).items():
         if isinstance(value, types.FunctionType):
             found |= _seen_by(value, done)
+        elif isinstance(value, type):
+            found |= _of_class(value, done) if is_users(value.__module__) else {}
+        elif isinstance(value, types.ModuleType):
+            kept = {key: vars(value)[key] for key in names & vars(value).keys() if is_users(value.__name__)}
+            found |= {f"global {name}.{key}": digest(part) for key, part in kept.items() if not _is_code(part)}
         elif not _is_code(value):
             found[f"global {name}"] = digest(value)
     return found
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    """Names of globals and attributes in a function and those inside it."""
+    yield from code.co_names
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            yield from _names_in(part)
 
 
 def _is_library(code: type | types.FunctionType) -> bool:
@@ -142,6 +169,8 @@ def _closure(function: types.FunctionType) -> dict[str, object]:
 
 
 def _is_code(value: object) -> bool:
+    if callable(value) and not isinstance(value, type | types.MethodType) and is_users(type(value).__module__):
+        return isinstance(value, nn.Module)  # another object of the user's may keep something
     return callable(value) or isinstance(
         value, types.ModuleType | property | classmethod | staticmethod | type | nn.Module
     )
@@ -171,10 +200,18 @@ def _digest_of_object(value: object, depth: int) -> object:
         return repr(value.bit_generator.state)
     if isinstance(value, torch.Generator):
         return value.get_state().numpy().tobytes()
-    if isinstance(value, nn.Module) or callable(value) or isinstance(value, types.ModuleType):
+    if isinstance(value, types.GeneratorType):
+        frame = value.gi_frame
+        return id(value), None if frame is None else (frame.f_lasti, digest(frame.f_locals, depth - 1))
+    if isinstance(value, nn.Module) or _is_code(value):
         return id(value)
-    own = getattr(value, "__dict__", None)
-    if isinstance(own, dict):
+    own = dict(getattr(value, "__dict__", None) or {})
+    for base in type(value).__mro__:
+        slots = vars(base).get("__slots__", ())
+        own |= {
+            key: getattr(value, key) for key in ([slots] if isinstance(slots, str) else slots) if hasattr(value, key)
+        }
+    if own:
         return id(value), digest(own, depth - 1)
     try:
         return repr(value)  # counters of itertools show their number

@@ -20,6 +20,7 @@ _ALL_THREADS = 2**18  # values that torch shares among its threads
 _FPMATH = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 _OPERATIONS = ("matmul", "conv")
 _WHERE = "environment"
+_BEFORE = "set it before lowering, outside forward"
 
 
 def read_environment(model: nn.Module | None = None) -> dict[str, str]:
@@ -64,6 +65,17 @@ def refuse_environment(environment: Mapping[str, str]) -> None:
     if reduced:
         hint = "; ".join(f'set torch.backends.mkldnn.{name}.fp32_precision = "ieee"' for name in reduced)
         faults.append(Fault(_WHERE, "oneDNN computes in float32", environment["oneDNN float32"], hint))
+    if faults:
+        raise LoweringError(tuple(faults))
+
+
+def refuse_changes(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Raises: LoweringError where running the model changed what torch computes."""
+    faults = [
+        Fault("model", f"{name} stays as it is", f"{before[name]} before a run, {after[name]} after it", _BEFORE)
+        for name in before
+        if after.get(name) != before[name]
+    ]
     if faults:
         raise LoweringError(tuple(faults))
 

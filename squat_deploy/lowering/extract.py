@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from squat_deploy.certificate import AtRisk, LayerProof
-from squat_deploy.errors import Fault, InternalError
+from squat_deploy.errors import Fault, InternalError, LoweringError
 from squat_deploy.levels import FloatArray, safe_magnitude
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe, extract_machine, first_sums
 from squat_deploy.lowering.order import order_risks, order_slack
 from squat_deploy.lowering.walk import PendingNeuron
 from squat_deploy.network import IntArray, Neuron, int_bits
+from squat_deploy.training.neurons import own_surrogate
 from squat_deploy.transition import reachable_states
 
 ENUMERATION_LIMIT = 2**25  # (state, sum) combinations a layer on which the neuron itself is run
@@ -270,10 +271,15 @@ def _compare(
     wrong = np.flatnonzero((stepped.carried != after).any(axis=-1) | (stepped.fired != (want >= machine.fire_level)))
     if wrong.size:
         at = wrong[0]
-        raise InternalError(
-            f"{layer.name}: the table differs from the trained neuron {table.neuron} at state {state}, "
+        got = (
+            f"the table differs from the trained neuron {table.neuron} at state {state}, "
             f"sum {sums[at]}: level {want[at]}, neuron {stepped.levels[at].tolist()}"
         )
+        if own_surrogate(layer.module):
+            rule = "spike_grad decides each neuron alone, and the same each time"
+            hint = "use a surrogate of snntorch.surrogate whose forward is (x > 0)"
+            raise LoweringError((Fault(layer.name, rule, got, hint),))
+        raise InternalError(f"{layer.name}: {got}")
 
 
 def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerated: int, exhaustive: bool) -> LayerProof:

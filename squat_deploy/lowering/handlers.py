@@ -243,7 +243,7 @@ def _state_quantizer(walk: Walk, name: str, module: nn.Module) -> StateQuantizer
     if module.reset_mechanism == "none":
         threshold = -math.inf  # a readout of membranes: it need not spike
     try:
-        if isinstance(quantizer, StateQuantizer) and type(quantizer).forward is StateQuantizer.forward:
+        if type(quantizer) is StateQuantizer:
             if quantizer.levels.dtype != torch.float32:
                 walk.fault(name, "levels are float32", quantizer.levels.dtype, "call model.float() before training")
             elif quantizer.enabled:

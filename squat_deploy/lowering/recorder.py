@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.effects import Contents, equal_bits
 from squat_deploy.lowering.folding import Event
+from squat_deploy.lowering.guard import Guard, modes_of_others, settings
 from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
@@ -31,6 +32,7 @@ from squat_deploy.training.sequence import LayerTrace
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])
 _COUNTS = frozenset(["numel", "nelement", "nbytes", "stride"])  # multiples of the size of a batch
+_LAYOUTS = frozenset(["__repr__", "__format__"])
 _NO_DATA = frozenset(  # what a value is besides its numbers
     """
     dim ndim ndimension numel nelement stride dtype device is_contiguous requires_grad is_floating_point is_leaf
@@ -65,7 +67,7 @@ class Traced(torch.Tensor):
         if Recorder.active is None:  # a value that outlived its recording
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*plain(args), **plain(given))
-        return Recorder.active.function(func, args, given)
+        return Recorder.active.at_work(lambda recorder: recorder.function(func, args, given))
 
 
 def fault(where: str, rule: str, got: str, hint: str) -> LoweringError:
@@ -86,6 +88,8 @@ def marked(tensor: Tensor, event: Event) -> Traced:
     """The same values with a record."""
     traced = tensor.as_subclass(Traced)
     traced.event, traced.seen = event, tensor._version
+    if Recorder.active is not None:
+        Recorder.active.guard.add(plain(traced))
     return traced
 
 
@@ -133,7 +137,10 @@ def check_registered(names: Mapping[int, str], module: nn.Module) -> None:
     """Raises: LoweringError for a layer with contents that is no module of the model: nobody copies or saves it."""
     if id(module) not in names and (isinstance(module, NEURONS) or module.state_dict()):
         got = f"a {type(module).__name__} that is not among model.modules()"
-        hint = "make it an attribute of the model, or put it into an nn.ModuleList (not a plain list, not a global)"
+        hint = (
+            "make it an attribute of the model or put it into an nn.ModuleList, and reach it by self in forward "
+            "(not by a plain list, a global, a copy, or a lambda or closure that keeps the model it was made in)"
+        )
         raise fault(users_line(), "layers are modules of the model", got, hint)
 
 
@@ -149,6 +156,9 @@ class Recorder:
         set_at: the last line that set an attribute of a module of the user's.
         traces: what the neurons did, by name, while that is kept.
         inside: within a library's module, whose own parts are no calls of the user.
+        guard: sees what is computed past the record.
+        refused: the first refusal: forward may catch it, and go on in another way than it does without a record.
+        settings: those of torch, before the model ran.
     """
 
     names: dict[int, str]
@@ -163,8 +173,30 @@ class Recorder:
     set_at: dict[tuple[int, str], str] = field(default_factory=dict)
     traces: dict[str, LayerTrace] | None = field(default_factory=dict)
     inside: bool = False
+    guard: Guard = field(init=False)
+    refused: LoweringError | None = None
+    settings: dict[str, object] = field(default_factory=settings)
 
     active: ClassVar[Recorder | None] = None
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(self._refuse_unseen)
+
+    def at_work(self, act: Callable[[Recorder], Any]) -> Any:
+        """Does a part of the recording; a refusal stays, whatever becomes of it in forward."""
+        try:
+            with self.guard.at_work():
+                return act(self)
+        except LoweringError as error:
+            self.refused = self.refused or error
+            raise
+
+    def _refuse_unseen(self, name: str) -> None:
+        got = f"{name} of a recorded value, by torch.tensor, compiled code or another name of its memory"
+        hint = "use the value itself, in functions and layers of torch that are called with it"
+        error = fault(users_line(), "nothing reads a value behind its record", got, hint)
+        self.refused = self.refused or error
+        raise error
 
     # Functions
 
@@ -200,7 +232,7 @@ class Recorder:
     ) -> Any:
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*plain(args), **plain(given))
-        if name == "__len__" and result == self.asked.batch:
+        if (name == "__len__" and result == self.asked.batch) or name in _LAYOUTS:
             self.asked.try_usual()
         if name in _COUNTS:
             return tuple(map(self._counted, result)) if isinstance(result, tuple) else self._counted(result)
@@ -237,6 +269,16 @@ class Recorder:
                 )
             frame = frame.f_back  # type: ignore[assignment]
 
+    def _check_surroundings(self) -> None:
+        """Refuses what changes how layers compute: settings of torch, and modes of the user's."""
+        if (mode := modes_of_others(is_library)) is not None:
+            got, hint = f"a {mode} around them", "leave modes out of forward"
+            raise fault(users_line(), "functions of torch do what torch says", got, hint)
+        if (now := settings()) != self.settings:
+            got = ", ".join(key for key, value in now.items() if self.settings[key] != value)
+            hint = "set it before lowering, outside forward, and leave it"
+            raise fault(users_line(), "torch's settings stay as they are while a sequence runs", got, hint)
+
     def _check_fresh(self, value: Tensor) -> None:
         if isinstance(value, Traced) and value._version != value.seen:
             got = f"the result of {value.event.label}, changed in place after that"
@@ -271,9 +313,11 @@ class Recorder:
             return marked(tensor, Event(label, function, inputs, chosen, tuple(map(int, tensor.shape))))
 
         if type(result) in (tuple, list):
+            if len(result) == self.asked.batch > 1:  # a part a sample, perhaps
+                self.asked.try_usual()
             return type(result)(one(part, index) for index, part in enumerate(result))
         if isinstance(result, tuple):  # torch's named ones
-            return tuple(one(part, index) for index, part in enumerate(result))
+            return type(result)([one(part, index) for index, part in enumerate(result)])
         new = one(result)
         if _is_in_place(name) and isinstance(args[0], Traced):
             args[0].event, args[0].seen = new.event, args[0]._version
@@ -299,7 +343,13 @@ class Recorder:
         """In place of `nn.Module.__call__`: libraries' modules are calls, the user's own are looked into."""
         if self.inside or not is_leaf(module):
             return original(module, *args, **given)
+        return self.at_work(lambda recorder: recorder._layer_call(original, module, args, given))
+
+    def _layer_call(
+        self, original: Callable[..., Any], module: nn.Module, args: tuple[Any, ...], given: dict[str, Any]
+    ) -> Any:
         self._check_called()
+        self._check_surroundings()
         check_registered(self.names, module)
         label = label_of(self.names.get(id(module), "module"), module)
         self._check_contents(label, module)
@@ -426,6 +476,12 @@ class Recorder:
         same = own and event.options.get("part", 0) == part and event.place == place - 1
         if same and left is not None and equal_bits(left, value):
             return
+        if own and not place:
+            got = f"{name} of the sequence before, at {users_line()}"
+            hint = (
+                "keep it in the neuron (init_hidden=True), which is put to rest, and not in an attribute of the model"
+            )
+            raise fault(label, "a sequence starts at rest", got, hint)
         made = "" if own else f" ({value.event.label})"
         raise fault(label, rule, f"another value as a state{made}", hint)
 

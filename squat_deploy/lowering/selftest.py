@@ -23,6 +23,7 @@ from squat_deploy.lowering.recorder import is_library
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.simulator import simulate
 from squat_deploy.training.copying import deep_copy
+from squat_deploy.training.neurons import NEURONS, own_surrogate
 from squat_deploy.training.sequence import OwnRun, is_plain, own_run
 
 LARGE, SMALL = 255, 2
@@ -194,4 +195,7 @@ def same(run: OwnRun, other: OwnRun) -> bool:
 
 def of_libraries(model: nn.Module) -> bool:
     """Whether nothing of it is the user's code."""
-    return all(is_library(type(module).__module__) for module in model.modules())
+    return all(
+        is_library(type(module).__module__) and not (isinstance(module, NEURONS) and own_surrogate(module))
+        for module in model.modules()
+    )

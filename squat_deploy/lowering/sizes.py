@@ -17,7 +17,11 @@ _USUAL = (2, 10, 16, 32, 50, 64, 100, 128, 200, 255, 256, 500, 512)
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 _ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod", "pow", "lshift", "rshift", "and", "or", "xor")
 _UNARY = ("neg", "pos", "abs", "invert")
-_UNFOLLOWED = ("hash", "int", "float", "round", "truediv", "rtruediv", "divmod", "rdivmod", "str", "format")
+_OTHERS = frozenset(  # whose results note nothing: all that ints can do besides, but for how they are made and copied
+    name
+    for name, function in vars(int).items()
+    if callable(function) and name not in ("__new__", "__getattribute__", "__getnewargs__", "__sizeof__", "from_bytes")
+) - {f"__{part}{name}__" for name in (*_COMPARISONS, *_ARITHMETIC, *_UNARY, "bool") for part in ("", "r")}
 
 
 @dataclass
@@ -106,14 +110,18 @@ def _unary(name: str) -> Callable[[BatchSize], BatchSize]:
     return lambda self: batch_size(self.asked, lambda batch: function(self.of(batch)))
 
 
-def _unfollowed(name: str) -> Callable[..., Any]:
-    def asking(self: BatchSize, *args: Any) -> Any:
+def _other(name: str) -> Callable[..., Any]:
+    function = getattr(int, name)
+
+    def tried(self: BatchSize, *args: Any) -> Any:
         self.asked.try_usual()
-        return getattr(int, f"__{name}__")(self, *args)
+        return function(self, *args)
 
-    return asking
+    return tried
 
 
+for _name in _OTHERS:
+    setattr(BatchSize, _name, _other(_name))
 for _name in _COMPARISONS:
     setattr(BatchSize, f"__{_name}__", _comparison(_name))
 for _name in _ARITHMETIC:
@@ -121,5 +129,3 @@ for _name in _ARITHMETIC:
     setattr(BatchSize, f"__r{_name}__", _arithmetic(_name, reflected=True))
 for _name in _UNARY:
     setattr(BatchSize, f"__{_name}__", _unary(_name))
-for _name in _UNFOLLOWED:
-    setattr(BatchSize, f"__{_name}__", _unfollowed(_name))

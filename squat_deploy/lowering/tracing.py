@@ -56,6 +56,7 @@ class _Run:
     steps: int
     looped: bool
     recorder: Recorder
+    gradients: bool = False  # whether torch counts them, as it does outside of torch.no_grad
     returned: tuple[Returned, ...] = ()  # what is recognised of the first call's result
 
     @property
@@ -68,7 +69,7 @@ class _Run:
         inputs = _example(self.spec, self.steps, batch)
         reset_neurons(self.model)
         self.recorder.neurons, self.recorder.places, self.recorder.left = [], {}, {}
-        with torch.no_grad(), own_instances(self.model), _recording(self.recorder):
+        with torch.set_grad_enabled(self.gradients), own_instances(self.model), _recording(self.recorder):
             steps = self._looped_steps(inputs) if self.looped else self._single_steps(inputs)
             program = fold(steps, stepwise=self.looped and not self.direct)
         self.recorder.check_end({id(module): module for module in self.model.modules()})
@@ -85,9 +86,18 @@ class _Run:
             root, result = self._called(inputs if self.direct else inputs[step])
             yield Recorded(root, self.recorder.neurons, _traced_parts(result))
 
+    def _ran(self, entry: Tensor) -> Any:
+        """The model's result. Raises: LoweringError, the first refusal, whether forward caught it or not."""
+        try:
+            with self.recorder.guard:
+                return ran(lambda: self.model(entry))
+        finally:
+            if self.recorder.refused is not None:
+                raise self.recorder.refused
+
     def _called(self, entry: Tensor) -> tuple[Event, Any]:
         root = Event("input", "input", (), {}, tuple(entry.shape))
-        result = ran(lambda: self.model(marked(entry.clone(), root)))
+        result = self._ran(marked(entry.clone(), root))
         if self.recorder.traces is not None:
             names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
             self.returned = recognised(result, names, self.recorder.traces)
@@ -112,7 +122,9 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
             got = f"comparisons with more than {_MAX_BATCHES} sizes"
             raise fault("model", "nothing depends on the size of the batch", got, "compare it with nothing in forward")
         run = _prepared(model, spec, few, looped, batch)
-        _check_same(program, run.sequence(), f"a batch of {batch} does something else than one of {_BATCH}")
+        run.gradients = batch in _OTHER_BATCHES
+        other = " with gradients" if run.gradients else ""
+        _check_same(program, run.sequence(), f"a batch of {batch}{other} does something else than one of {_BATCH}")
         done.add(batch)
         waiting = (waiting | run.recorder.asked.others) - done
     return program
@@ -282,7 +294,7 @@ def _calls_go_to(call: Callable[..., Any]) -> Iterator[None]:
 def _recording(recorder: Recorder) -> Iterator[None]:
     """Calls, and where attributes are set; `inference_mode` would keep torch from counting changes in place."""
     setter, mode, before = nn.Module.__setattr__, torch.inference_mode, Recorder.active
-    entered, left = mode.__enter__, mode.__exit__
+    entered, left, starting = mode.__enter__, mode.__exit__, threading.Thread.start
 
     def noting(module: nn.Module, name: str, value: Any) -> None:
         if not recorder.inside and not is_leaf(module):
@@ -291,6 +303,7 @@ def _recording(recorder: Recorder) -> Iterator[None]:
 
     try:
         Recorder.active = recorder
+        threading.Thread.start = _here(_no_thread, starting)  # type: ignore[method-assign]
         nn.Module.__setattr__ = _here(noting, setter)  # type: ignore[method-assign]
         mode.__enter__ = _here(lambda _: None, entered)  # type: ignore[method-assign]
         mode.__exit__ = _here(lambda *_: None, left)  # type: ignore[method-assign]
@@ -298,8 +311,14 @@ def _recording(recorder: Recorder) -> Iterator[None]:
             yield
     finally:
         Recorder.active = before
+        threading.Thread.start = starting  # type: ignore[method-assign]
         nn.Module.__setattr__ = setter  # type: ignore[method-assign]
         mode.__enter__, mode.__exit__ = entered, left  # type: ignore[method-assign]
+
+
+def _no_thread(self: threading.Thread) -> None:
+    """Operations of other threads are not seen."""
+    raise fault(users_line(), "forward runs in one thread", "a thread that it starts", "call what it does in forward")
 
 
 def ran(call: Callable[[], Any]) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import torch
 import torch.nn.modules.module as torch_modules
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.branches import function_handler
+from squat_deploy.lowering.effects import is_users
 from squat_deploy.lowering.handlers import handle
 from squat_deploy.lowering.hints import function_hint
 from squat_deploy.lowering.options import function_faults, plain_function
@@ -31,9 +33,19 @@ def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     plain = is_plain(model) and all(is_leaf(module) for _, module in leaves(model))
     if plain:
         return sequential_program(model)
+    if (inner := _wrapped(model)) is not None:
+        rule, hint = "a model is lowered without what is wrapped around it", f"lower model.{inner}"
+        raise LoweringError((Fault("model", rule, f"a {type(model).__name__}", hint),))
     if faults := altered(model):
         raise LoweringError(tuple(faults))
     return traced_program(model, spec, steps)
+
+
+def _wrapped(model: nn.Module) -> str | None:
+    """Where the model itself lies in one of torch's wrappers (DataParallel, torch.compile), if this is one."""
+    if not is_library(type(model).__module__) or isinstance(model, nn.Sequential):
+        return None
+    return next((name for name in ("module", "_orig_mod") if name in model._modules), None)
 
 
 def altered(model: nn.Module) -> list[Fault]:
@@ -57,15 +69,24 @@ def altered(model: nn.Module) -> list[Fault]:
             for key in vars(module)
             if callable(getattr(type(module), key, None))
         ]
-        own = type(module).forward
-        if is_library(type(module).__module__) and not is_library(getattr(own, "__module__", None) or ""):
-            got, hint = (
-                f"{type(module).__name__}.forward of {own.__module__}",
-                "leave the libraries' classes as they are",
-            )
-            faults.append(Fault(label, "a module computes what its class says", got, hint))
+        faults += _altered_class(label, module)
         faults += _altered_neuron(label, module)
     return faults
+
+
+def _altered_class(label: str, module: nn.Module) -> list[Fault]:
+    """A module of TorchScript, or a class of a library in which something is the user's."""
+    rule = "a module computes what its class says"
+    if isinstance(module, torch.jit.ScriptModule):
+        hint = "use the module as it was before torch.jit.script"
+        return [Fault(label, rule, "a module of TorchScript", hint)]
+    for base in type(module).__mro__:
+        for key, value in vars(base).items() if is_library(base.__module__) else ():
+            made = getattr(value, "__globals__", {}).get("__name__", "torch")  # functools.wraps sets __module__
+            if (key == "forward" or is_users(made)) and not is_library(made):
+                got, hint = f"{base.__name__}.{key} of {made}", "leave the libraries' classes as they are"
+                return [Fault(label, rule, got, hint)]
+    return []
 
 
 def _altered_neuron(label: str, module: nn.Module) -> list[Fault]:

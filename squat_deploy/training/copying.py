@@ -15,13 +15,25 @@ import torch
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
 
+from squat_deploy.errors import ConfigError
+
 _ONE_AT_A_TIME = threading.RLock()
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode on the CPU, without gradients; the user's model keeps its mode, device and states."""
+    """A copy in eval mode on the CPU, without gradients; the user's model keeps its mode, device and states.
+
+    Raises: ConfigError for a model that cannot be copied.
+    """
     warm_up(model)
-    return deep_copy(model, _copied_already(model)).cpu().eval().requires_grad_(False)
+    try:
+        copied = deep_copy(model, _copied_already(model))
+    except Exception as error:
+        text = f"the model cannot be copied: copy.deepcopy(model) says {type(error).__name__}: {error}"
+        raise ConfigError(
+            f"{text}; keep generators, locks, compiled functions and the like out of its attributes"
+        ) from error
+    return copied.cpu().eval().requires_grad_(False)
 
 
 def deep_copy(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:

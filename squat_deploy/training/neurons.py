@@ -55,6 +55,13 @@ def spike_value(module: nn.Module) -> float:
     return float(module.graded_spikes_factor.detach().reshape(-1)[0].float())  # type: ignore[operator,union-attr]
 
 
+def own_surrogate(module: nn.Module) -> bool:
+    """Whether neurons decide to spike by a function of the user's, which may compute anything."""
+    function = getattr(module, "spike_grad", None)
+    made = getattr(function, "__module__", None) or type(function).__module__
+    return made.split(".")[0] not in ("torch", "snntorch", "squat_deploy")
+
+
 def reset_neurons(model: nn.Module) -> None:
     """Puts every neuron of this model, and of no other, back to rest (snnTorch's own reset touches all models)."""
     for module in model.modules():

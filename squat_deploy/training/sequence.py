@@ -20,6 +20,7 @@ from squat_deploy.training.neurons import NEURONS, kind_of, own_instances, reset
 
 Step = Callable[[Tensor], Tensor]
 _ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
+_RUN = ("__call__", "_wrapped_call_impl", "_call_impl", "__iter__", "__getattr__", "__getattribute__")  # decide it
 _COMPILED_LOOPS = 4096  # kinds of layers, shapes and quantizers that one process may meet
 
 
@@ -75,9 +76,11 @@ def leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]
 
 
 def is_plain(model: nn.Module) -> bool:
-    """Whether a model is an `nn.Sequential`, run module by module."""
-    plain = isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward
-    return plain and "forward" not in vars(model)
+    """Whether a model is an `nn.Sequential`, run module by module; a class may be made of it, and not change that."""
+    kind = type(model)
+    plain = isinstance(model, nn.Sequential) and kind.forward is nn.Sequential.forward
+    run = all(getattr(kind, name, None) is getattr(nn.Sequential, name) for name in _RUN)
+    return plain and run and "forward" not in vars(model)
 
 
 def run_model(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = True) -> dict[str, LayerTrace]:
@@ -170,6 +173,7 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
     first = inputs if direct else inputs[0]
     attempts = [first] if direct else [first, inputs] if steps == 1 else [inputs, first]
     failed: Exception | None = None
+    furthest = -1
     for values in attempts:
         tried = _tried(model, values)
         whole = values is inputs and not direct
@@ -179,7 +183,8 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
                 raise ConfigError(
                     f"the model asks for more than the {steps} time steps that were given"
                 ) from tried.error
-            failed = failed or tried.error
+            if tried.layers > furthest:  # the form in which more of the model runs says what is wrong
+                failed, furthest = tried.error, tried.layers
         elif steps in tried.counts and values is inputs and (steps > 1 or not direct):
             return True
         elif tried.counts <= {1} and not whole and tried.batch in (None, len(first)):
@@ -197,9 +202,12 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
 
 @dataclass(frozen=True)
 class _Tried:
-    """How often one call of a model ran its neurons, on how many samples (None: differs), and what it raised."""
+    """How often one call of a model ran its neurons, how many layers of them, on how many samples (None: differs), and
+    what it raised.
+    """
 
     counts: set[int]
+    layers: int
     batch: int | None
     error: Exception | None
 
@@ -213,7 +221,8 @@ def _tried(model: nn.Module, values: Tensor) -> _Tried:
         except Exception as raised:  # noqa: BLE001 (the caller raises it, if no form fits)
             error = raised
     sizes = {spikes.shape[0] if spikes.ndim > 1 else 0 for trace in traces.values() for spikes in trace.spikes}
-    return _Tried({len(trace.spikes) for trace in traces.values()}, sizes.pop() if len(sizes) == 1 else None, error)
+    counts = {len(trace.spikes) for trace in traces.values()}
+    return _Tried(counts, len(traces), sizes.pop() if len(sizes) == 1 else None, error)
 
 
 def over_time(neuron: Step, currents: list[Tensor]) -> Tensor:
