@@ -15,17 +15,11 @@ import torch
 import squat_deploy as sd
 from squat_deploy.errors import LoweringError
 from squat_deploy.lowering.nir_model import NirModel, NirOptions
-from squat_deploy.training.sequence import run_model
 from tests.law import assert_agrees
-from tests.nir_drawing import DT, NAMES, Euler, draw_frames, draw_nir
+from tests.oracle.judge import spikes_of
+from tests.oracle.nir_graphs import DT, NAMES, Euler, draw_frames, draw_nir
 
 STEPS = 40
-
-
-def spikes_of(read: NirModel, frames: np.ndarray) -> list[np.ndarray]:
-    data = torch.from_numpy(frames.astype(np.float32))[:, None]
-    traces = run_model(read.model, data, len(frames), direct=False).values()
-    return [torch.stack(trace.spikes)[:, 0].numpy() for trace in traces]
 
 
 def assert_same(read: NirModel, graph: nir.NIRGraph, options: NirOptions, frames: np.ndarray) -> int:
@@ -46,7 +40,8 @@ def test_graphs_run_as_the_file_says(part: int, tmp_path: Path) -> None:
     """All that are drawn can be read, but for resets that snnTorch has otherwise: those are refused by name."""
     compared = spikes = 0
     for seed in range(part * 20, part * 20 + 20):
-        graph, options = draw_nir(seed)
+        graph, stated = draw_nir(seed)
+        options = NirOptions(**vars(stated))
         try:
             read = read_back(tmp_path, graph, options)
         except LoweringError as error:
@@ -198,8 +193,8 @@ def test_what_the_hints_say_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_drawn_graphs_are_quantized_and_lowered(seed: int, tmp_path: Path) -> None:
     """Odd names and factors of all kinds, up to integers that equal the quantized model."""
-    graph, options = draw_nir(seed, bare=False)
-    read = read_back(tmp_path, graph, replace(options, reset="subtract", reset_delay=True))
+    graph, stated = draw_nir(seed, bare=False)
+    read = read_back(tmp_path, graph, NirOptions(stated.dt, "subtract", True))
     data = torch.from_numpy(np.random.default_rng(seed).integers(0, 4, (6, 9, *read.shape))).float()
     made = sd.quantize(read.model, data, steps=6, encoding="sequence", state_bits=2)
     spec = sd.InputSpec(read.shape, 0, 3, encoding="sequence")

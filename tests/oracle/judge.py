@@ -5,21 +5,28 @@ from __future__ import annotations
 import copy
 import random
 import re
+import tempfile
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import nir
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 import squat_deploy as sd
-from squat_deploy.errors import ConfigError, LoweringError
+from squat_deploy.errors import ConfigError, LoweringError, SquatError
+from squat_deploy.lowering.nir_model import NirModel, NirOptions
+from squat_deploy.training.sequence import run_model
 from tests.oracle.aimed import aim_thresholds, inputs_for
 from tests.oracle.loop import Record, play
 from tests.oracle.models import Case, draw
+from tests.oracle.nir_graphs import Euler, draw_frames, draw_nir
 
 _SAMPLES = 20
+_NIR_STEPS = 40
 _MANY = 255  # a batch in which BLAS takes another way
 
 
@@ -119,6 +126,32 @@ def _batches(case: Case, network: Any, aimed: NDArray[np.int64] | None, rng: ran
     if rng.random() < 0.1 and inputs.size * _MANY // count < 2**19:
         batches.append(inputs.take(np.arange(_MANY) % count, axis=axis))
     return batches
+
+
+def judge_nir(seed: int) -> Verdict:
+    """Draws and reads one NIR graph, and compares every spike with Euler's rule on the graph itself."""
+    torch.set_num_threads(1)
+    graph, stated = draw_nir(seed)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            nir.write(Path(folder) / "net.nir", graph)
+            read = sd.read_nir(Path(folder) / "net.nir", NirOptions(**vars(stated)))  # type: ignore[arg-type]
+        frames = draw_frames(read.shape, _NIR_STEPS, seed)
+        want, got = Euler(graph, stated).run(frames), spikes_of(read, frames)
+    except SquatError as error:
+        return Verdict(seed, "refused", f"NIR: {_rule_of(error)}", 0, (), False, str(stated))
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is no refusal)
+        return Verdict(seed, "broken", f"NIR: {type(error).__name__}: {error}", 0, (), False, str(stated))
+    wrong = [name for (name, theirs), ours in zip(want.items(), got, strict=True) if (theirs != ours).any()]
+    kind = "differs" if wrong else "equal"
+    return Verdict(seed, kind, f"NIR: spikes of {', '.join(wrong)}", sum(map(np.size, got)), (), False, str(stated))
+
+
+def spikes_of(read: NirModel, frames: NDArray[Any]) -> list[NDArray[Any]]:
+    """Spikes (T, ...) of every neuron layer that was read."""
+    data = torch.from_numpy(frames.astype(np.float32))[:, None]
+    traces = run_model(read.model, data, len(frames), direct=False).values()
+    return [torch.stack(trace.spikes)[:, 0].numpy() for trace in traces]
 
 
 def compare(network: Any, record: Record, inputs: NDArray[np.int64]) -> tuple[str, int]:

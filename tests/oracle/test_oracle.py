@@ -120,7 +120,7 @@ def _moved(network: sd.Network, rng: random.Random) -> sd.Network:
     return dataclasses.replace(network, layers=tuple(layers))
 
 
-@pytest.mark.parametrize("name", ["models", "parts", "tricks", "edges", "loop", "aimed"])
+@pytest.mark.parametrize("name", ["models", "parts", "tricks", "edges", "loop", "aimed", "nir_graphs"])
 def test_the_oracle_shares_nothing_with_the_product(name):
     text = (Path(__file__).parent / f"{name}.py").read_text()
     assert "squat_deploy" not in text

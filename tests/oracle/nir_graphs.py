@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 import nir
 import numpy as np
 
-from squat_deploy.lowering.nir_model import NirOptions
-
 DT = 2.0**-10
 CELLS = (nir.LIF, nir.CubaLIF, nir.IF, nir.Threshold)
 NAMES = [
@@ -23,6 +21,15 @@ NAMES = [
     "nodes", "edges", "self", "%s", "{x}", "..", "a.b.c", "a_b_c", "half", "to", "training_2", "é", "e\u0301",
 ]  # fmt: skip
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a file leaves open: length of a time step, what a spike does to the membrane, and when."""
+
+    dt: float | None
+    reset: str | None
+    reset_delay: bool
 
 
 @dataclass
@@ -170,7 +177,7 @@ class Drawing:
         )
 
 
-def draw_nir(seed: int, *, bare: bool = True) -> tuple[nir.NIRGraph, NirOptions]:
+def draw_nir(seed: int, *, bare: bool = True) -> tuple[nir.NIRGraph, Stated]:
     """A graph of a chain that can be read, and the options to read it with."""
     rng = np.random.default_rng(seed)
     sizes = [(4,), (2, 9), (2, 6, 7)][rng.integers(3)]
@@ -180,7 +187,7 @@ def draw_nir(seed: int, *, bare: bool = True) -> tuple[nir.NIRGraph, NirOptions]
     drawing.synapses()
     drawing.put(drawing.cell(), drawing.shape)
     reset, delay = [("subtract", True), (None, True), ("zero", True), ("zero", False), ("none", True)][rng.integers(5)]
-    return drawing.graph(), NirOptions(DT, reset, delay)
+    return drawing.graph(), Stated(DT, reset, delay)
 
 
 def draw_frames(shape: Shape, steps: int, seed: int) -> np.ndarray:
@@ -190,7 +197,7 @@ def draw_frames(shape: Shape, steps: int, seed: int) -> np.ndarray:
 class Euler:
     """A NIR graph, step by step: whatever feeds a node is summed; what comes round comes from the step before."""
 
-    def __init__(self, graph: nir.NIRGraph, options: NirOptions) -> None:
+    def __init__(self, graph: nir.NIRGraph, options: Stated) -> None:
         self.options, self.dt = options, options.dt or 1.0
         self.nodes: dict[str, nir.NIRNode] = {}
         self.before: dict[str, list[str]] = {}
