@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from brevitas.nn import QuantLinear
+from brevitas.nn import QuantConv2d, QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
 
@@ -137,6 +137,30 @@ def test_recurrent_weights_take_what_a_spike_is_worth(factor: float) -> None:
     neuron.graded_spikes_factor.data.fill_(0.7)
     with pytest.raises(LoweringError, match=r"spikes times V are exact; got graded_spikes_factor 0\.7"):
         sd.lower(model, sd.InputSpec((6,)), 6)
+
+
+@pytest.mark.parametrize("eps", [1e-60, 1e-46, -1e-3])
+def test_norms_without_a_spread_are_refused(eps: float) -> None:
+    """What is above zero in double precision may be zero in float32."""
+    norm = nn.BatchNorm1d(3, eps=eps)
+    norm.running_var[0] = 0.0 if eps > 0 else 1e-2
+    with pytest.raises(LoweringError, match="variances positive"):
+        sd.lower(nn.Sequential(dense(1.0, 0.25), norm, leaky()).eval(), sd.InputSpec((2,)), 4)
+
+
+def test_a_kernel_that_is_an_integer_of_numpy() -> None:
+    front = [QuantConv2d(1, 1, 1, bias=False, **FIXED), leaky(), nn.MaxPool2d(np.int64(2)), nn.Flatten()]
+    model = nn.Sequential(*front, QuantLinear(4, 2, bias=False, **FIXED), leaky()).eval()
+    network = sd.lower(model, sd.InputSpec((1, 4, 4)), 4)
+    inputs = np.random.default_rng(0).integers(0, 2, (5, 1, 4, 4))
+    assert_agrees(sd.verify(network, model, inputs, executors=["torch", "numpy"]))
+
+
+def test_too_many_pairs_of_sums_are_refused() -> None:
+    neuron = snn.RLeaky(beta=0.9, V=32767 / 2**22, all_to_all=False, state_quant=state_quant(8), init_hidden=True)
+    layer = QuantLinear(6, 3, bias=False, weight_quant=Int8WeightPerTensorFixedPoint, weight_bit_width=8)
+    with pytest.raises(LoweringError, match="pairs of input and recurrent sums near decisions"):
+        sd.lower(nn.Sequential(layer, neuron).eval(), sd.InputSpec((6,), 0, 255, 2.0**-8), 4)
 
 
 @pytest.mark.parametrize(("name", "value"), [("time_step", -1.0), ("R", -2.0), ("C", 0.0)])

@@ -73,9 +73,9 @@ def _pool(walk: Walk, name: str, kind: PoolKind, given: Mapping[str, Any], value
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return int(value[0]), int(value[-1])
+    if isinstance(value, Sequence):
+        return int(value[0]), int(value[-1])
+    return int(value), int(value)  # NumPy's integers too
 
 
 def _average(walk: Walk, name: str, layer: Pool2d, value: Value, divisor: int) -> Value | None:

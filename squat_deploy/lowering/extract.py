@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -112,7 +113,7 @@ def _current_limit(layer: PendingNeuron, lows: IntArray, highs: IntArray) -> flo
     for index in range(layer.neurons):
         ends = np.array([lows[index], highs[index]])
         current = np.abs(layer.current.values(index, ends).astype(np.float64)) + layer.current.error(index, ends)
-        largest = max(largest, float(current.max()))
+        largest = max(largest, float(current.max())) if np.isfinite(current).all() else math.inf
     return float(np.float32(largest * 1.01 + 1e-6))
 
 

@@ -111,7 +111,8 @@ def _batch_norm(walk: Walk, name: str, module: nn.Module, value: Value | None) -
             name, "batch norm needs running statistics", "track_running_stats=False", "train with running statistics"
         )
         return None
-    if module.running_mean.dtype != torch.float32 or float(module.running_var.min()) + module.eps <= 0:  # type: ignore[union-attr]
+    spread = module.running_var.min() + module.eps  # type: ignore[union-attr]  # as float32 adds them
+    if module.running_mean.dtype != torch.float32 or module.eps < 0 or not bool(spread > 0):
         got = f"{module.running_mean.dtype}, variance at least {float(module.running_var.min()):g}"  # type: ignore[union-attr]
         walk.fault(name, "statistics are float32, variances positive", got, "call model.float(), or train again")
         return None

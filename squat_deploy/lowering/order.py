@@ -6,11 +6,15 @@ import numpy as np
 import torch
 
 from squat_deploy.certificate import AtRisk
+from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.levels import FloatArray
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe
 from squat_deploy.lowering.rounding import order_error
 from squat_deploy.lowering.walk import PendingNeuron
 from squat_deploy.network import IntArray
+
+MAX_PAIRS = 2**28
+_CHUNK = 2**22
 
 
 def order_risks(
@@ -21,14 +25,21 @@ def order_risks(
     Args:
         index: the neuron; thresholds: its table (states, levels - 1); live: its reachable states.
 
+    Raises: LoweringError where there are too many.
+
     Returns: (combinations that differ from the table, the first of them, combinations run).
     """
     assert layer.branches is not None
     values = layer.current.values(index, np.arange(layer.lows.min(), layer.highs.max() + 1))
     reach = order_slack(layer, index, machine)
-    wrong, examples, count = 0, [], 0
+    wrong, examples, count, tried = 0, [], 0, 0
     for state in live.tolist():
         near = np.flatnonzero(_distance(values, machine.boundaries[state]) <= reach) + int(layer.lows.min())
+        tried += near.size * _recurrent_sums(layer).size
+        if tried > MAX_PAIRS:
+            rule, got = f"at most {MAX_PAIRS} pairs of input and recurrent sums near decisions", f"{tried} and more"
+            hint = "use recurrent weights of fewer bits, or fewer bits for inputs, weights or states"
+            raise LoweringError((Fault(layer.name, rule, got, hint),))
         own, back = _pairs(layer, near)
         if not own.size:
             continue
@@ -75,10 +86,21 @@ def _distance(values: FloatArray, boundaries: FloatArray) -> FloatArray:
 def _pairs(layer: PendingNeuron, sums: IntArray) -> tuple[IntArray, IntArray]:
     """Every reachable (input sum, recurrent sum) that makes one of these synaptic sums."""
     assert layer.branches is not None
-    (low, high), (least, most) = layer.branches.ranges
+    (low, high), _ = layer.branches.ranges
     first, second = layer.branches.factors
-    back = np.arange(least.min(), most.max() + 1)
-    rest = sums[:, None] - second * back
-    fits = (rest % first == 0) & (rest >= low.min() * first) & (rest <= high.max() * first)
-    rows, columns = np.nonzero(fits)
-    return rest[rows, columns] // first, back[columns]
+    back = _recurrent_sums(layer)
+    found = []
+    for part in np.array_split(sums, max(1, sums.size * back.size // _CHUNK)):
+        rest = part[:, None] - second * back
+        fits = (rest % first == 0) & (rest >= low.min() * first) & (rest <= high.max() * first)
+        rows, columns = np.nonzero(fits)
+        found.append((rest[rows, columns] // first, back[columns]))
+    own, others = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return own, others
+
+
+def _recurrent_sums(layer: PendingNeuron) -> IntArray:
+    """All that lie between the lowest and the highest one."""
+    assert layer.branches is not None
+    least, most = layer.branches.ranges[1]
+    return np.arange(least.min(), most.max() + 1)
