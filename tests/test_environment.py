@@ -146,7 +146,8 @@ def test_assumptions_are_those_that_apply() -> None:
     assert "starts at rest" in plain
     assert "Winograd" not in plain and "batch size" not in plain and "at most once" not in plain
     assert "ascends" not in plain
-    assert "Forward computes every sample alone" in assumptions(loop("stack", 3), DIRECT)
+    own = assumptions(loop("stack", 3), DIRECT)
+    assert "Forward computes every sample alone" in own and "Forward depends on nothing but its inputs" in own
     convolutions = nn.Sequential(conv(1, 2, 3), leaky(), nn.Flatten(), linear(8, 2), leaky())
     assert "Winograd" in assumptions(convolutions, sd.InputSpec((1, 4, 4)))
     assert "rounded at most once" in assumptions(nn.Sequential(unlucky(), leaky()), allow_unproven=True)

@@ -124,9 +124,12 @@ def assumptions_of(
     if not all(proof.exhaustive for proof in proofs):
         told.append("Where not every combination was run, the neuron's update ascends with its input current.")
     if own_code:
-        told.append(
+        told += (
             "Forward computes every sample alone and the same at any batch size, and keeps nothing from call to call "
-            "but the states of its neurons; its calls were recorded, and whole sequences compared in small batches."
+            "but the states of its neurons; its calls were recorded, and whole sequences compared in batches of up to "
+            "255.",
+            "Forward depends on nothing but its inputs: on no clock, file, environment variable or state of Python, and "
+            "not on being recorded (the type of its tensors).",
         )
     return tuple(told)
 
