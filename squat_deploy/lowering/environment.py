@@ -128,8 +128,8 @@ def assumptions_of(
             "Forward computes every sample alone and the same at any batch size, and keeps nothing from call to call "
             "but the states of its neurons; its calls were recorded, and whole sequences compared in batches of up to "
             "255.",
-            "Forward depends on nothing but its inputs: on no clock, file, environment variable or state of Python, and "
-            "not on being recorded (the type of its tensors).",
+            "Forward depends on nothing but its inputs: on no clock, file, environment variable or state of Python, "
+            "and not on being recorded (the type of its tensors).",
         )
     return tuple(told)
 
