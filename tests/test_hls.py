@@ -24,10 +24,11 @@ from pydantic import ValidationError
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends import hls
-from squat_deploy.backends.cpp import packed_rows, plain
+from squat_deploy.backends.cpp import plain
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.schedule import estimate
+from squat_deploy.hardware.words import Fields, signed
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.snn.quantizers import StateQuantizer, state_quant
 from tests.conftest import ROOT
@@ -282,7 +283,7 @@ def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> N
     ("config", "message"),
     [
         ({"pe": 0}, "lif1: PE must be 1 to 8; got 0"),
-        ({"pe": 65}, "lif1: PE must be 1 to 8; got 65"),
+        ({"pe": {"lif2": 5}}, "lif2: PE must be 1 to 4; got 5"),
         ({"pe": {"lif9": 2}}, "pe: no layer is called lif9; the layers are lif1, lif2"),
     ],
 )
@@ -308,8 +309,10 @@ def test_offset_form_refused_where_there_is_none(small: sd.Network, tmp_path: Pa
 
 
 def test_packing() -> None:
-    codes = np.arange(1, 7).reshape(2, 3)
-    assert packed_rows(codes, 4, 2) == [[0x21, 0x54], [0x3, 0x6]]
+    fields = Fields(3, 4, 8)
+    assert fields.pack(np.arange(1, 7).reshape(2, 3)).tolist() == [[0x21, 0x3], [0x54, 0x6]]
+    numbers = np.arange(-8, 7).reshape(5, 3)
+    assert np.array_equal(signed(fields.unpack(fields.pack(numbers)), 4), numbers)
 
 
 @pytest.mark.parametrize("bits", [1, 3, 8])

@@ -46,6 +46,11 @@ def wrapped(items: Iterable[str], indent: str = "    ") -> str:
     return ",\n".join(lines)
 
 
+def wrapped_words(words: IntArray, bits: int) -> str:
+    """Words of up to 64 bits, given as the signed numbers with these bits, in lines of bounded length."""
+    return wrapped((unsigned64(word % 2**64, bits) for word in words.tolist()), "        ")
+
+
 def plain(text: str) -> str:
     """A model's name as harmless text: letters, digits, `_`, `.`, `-`; anything else becomes `_`."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:64] or "_"
@@ -73,17 +78,3 @@ def rom_sums(values: IntArray) -> tuple[str, str]:
     flat = values.reshape(-1).astype(np.int64).view(np.uint64)
     position = np.arange(1, flat.size + 1, dtype=np.uint64)
     return unsigned64(int(flat.sum(dtype=np.uint64))), unsigned64(int((flat * position).sum(dtype=np.uint64)))
-
-
-def packed_rows(codes: IntArray, bits: int, lanes: int) -> list[list[int]]:
-    """Packs (rows, PE) unsigned codes into words of `lanes` codes each, first code in the lowest bits.
-
-    Returns: one list of 64-bit words a limb, each of length rows.
-    """
-    rows, width = codes.shape
-    limbs = -(-width // lanes)
-    padded = np.zeros((rows, limbs * lanes), dtype=np.uint64)
-    padded[:, :width] = codes
-    shifts = (np.arange(lanes) * bits).astype(np.uint64)
-    words = (padded.reshape(rows, limbs, lanes) << shifts).sum(axis=2, dtype=np.uint64)
-    return [[int(word) for word in words[:, limb]] for limb in range(limbs)]

@@ -1,133 +1,67 @@
-"""Every node of the graph as hardware: its folding, its constants, its widths. Numbers only, no text of C++."""
+"""A whole core: every node of the graph as a unit, folded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import assert_never
 
 import numpy as np
 
 from squat_deploy.errors import ConfigError, ExportError
-from squat_deploy.hardware.graph import Graph, Listing, Node, Place, Process, Signal, graph_of
+from squat_deploy.hardware.graph import ENTRY, Graph, Listing, Node, Place, Process, Signal, graph_of
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.options import DEFAULT_PE, MAX_PE, HlsConfig
-from squat_deploy.hardware.tables import NeuronTables, neuron_tables
-from squat_deploy.hardware.weights import Axis, WeightRom, axis_of, weight_rom
-from squat_deploy.network import IntArray, Network, Neuron, int_bits
-from squat_deploy.network.encoders import AnyEncoder, check_encoder
+from squat_deploy.hardware.options import DEFAULT_PE, HlsConfig
+from squat_deploy.hardware.tables import neuron_tables
+from squat_deploy.hardware.units import (
+    AddEvents,
+    AddSums,
+    AnyUnit,
+    ConcatEvents,
+    ConcatSums,
+    Fire,
+    ListSums,
+    PlaceEvents,
+    PoolEvents,
+    PoolSums,
+    Port,
+    Ports,
+    ReadInput,
+    ReadOut,
+    Scatter,
+)
+from squat_deploy.hardware.weights import WeightRom, weight_rom
+from squat_deploy.network import Network, Neuron
+from squat_deploy.network.encoders import check_encoder
 from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Pool2d
+from squat_deploy.network.readout import OF_MEMBRANES
+from squat_deploy.network.window import Window
 
 MAX_INPUTS = 2**16
 MAX_EVENTS = 2**20  # in one list
-Kind = Literal["synapses", "neurons", "pool", "add", "concat", "place", "listing"]
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One node as hardware.
-
-    Attributes:
-        takes: signals of its sources, in order.
-        lanes: layout of its sums (of its states, for neurons), None for a layer that gives events.
-        takes_lanes: layout of the sums of each source, None for events.
-        copies: lists of events that it writes, all alike, one a taker.
-    """
-
-    node: Node
-    kind: Kind
-    takes: tuple[Signal, ...]
-    lanes: Lanes | None
-    takes_lanes: tuple[Lanes | None, ...]
-    copies: int
-    rom: WeightRom | None = None
-    tables: NeuronTables | None = None
-    axes: tuple[Axis, Axis] | None = None
-
-    @property
-    def number(self) -> int:
-        return self.node.number
-
-    @property
-    def name(self) -> str:
-        return self.node.name
-
-    @property
-    def signal(self) -> Signal:
-        return self.node.signal
-
-    @property
-    def size(self) -> int:
-        return self.signal.size
-
-    @property
-    def template(self) -> str:
-        """Where its function is written."""
-        forms = {True: "_events", False: "_sums"}
-        return self.kind + (forms[self.signal.events] if self.kind in ("pool", "add", "concat") else "")
-
-    @property
-    def held(self) -> bool:
-        """Whether its sums are made once a sequence, from an input that does not change."""
-        return self.signal.constant and not self.signal.events
-
-    @property
-    def parallel(self) -> bool:
-        """Whether all its sums lie in the same lanes as those that it takes."""
-        lanes = self.lanes
-        if lanes is None:
-            return False
-        if isinstance(self.node.layer, Pool2d):
-            shape = self.node.layer.input_shape
-            return self.takes_lanes[0] == Lanes(shape[0], shape[1] * shape[2], lanes.pe)
-        return all(taken == lanes for taken in self.takes_lanes)
-
-    @property
-    def number_bits(self) -> int:
-        """Width of a sum, or of an event's value, signed."""
-        low, high = self.signal.bounds
-        return int_bits(min(low, -1), high)
-
-    @property
-    def trace_bits(self) -> int:
-        """Width of one neuron in a trace word: state index and spike."""
-        assert isinstance(self.node.layer, Neuron)
-        return self.node.layer.state_bits + 1
-
-    @property
-    def constants(self) -> dict[str, IntArray]:
-        """The constant arrays by their names in the source."""
-        arrays: dict[str, IntArray | None] = {}
-        if self.rom is not None:
-            arrays = {"WEIGHTS": np.array(self.rom.words, dtype=np.uint64).view(np.int64), "BIAS": self.rom.bias}
-        if self.tables is not None:
-            tables = self.tables
-            arrays = {
-                "OFFSET": tables.keys,
-                "BOUNDARIES" if tables.form == "offset" else "THRESHOLDS": tables.searched,
-                "SUCCESSOR": tables.successor,
-                "FIRE_LEVEL": None if tables.spread == "shared" else tables.fire_level,
-            }
-        return {name: array for name, array in arrays.items() if array is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """A whole core."""
+    """A whole core.
+
+    Attributes:
+        parts: the units between both ends, in running order.
+    """
 
     network: Network
     graph: Graph
-    parts: tuple[Part, ...]
-    encoder: AnyEncoder | None = None
+    entry: ReadInput
+    parts: tuple[AnyUnit, ...]
+    readout: ReadOut
 
     @cached_property
-    def neurons(self) -> tuple[Part, ...]:
+    def neurons(self) -> tuple[Fire, ...]:
         """The neuron layers, first to last: those that are traced."""
-        return tuple(part for part in self.parts if part.kind == "neurons")
+        return tuple(part for part in self.parts if isinstance(part, Fire))
 
-    def parts_of(self, process: Process) -> tuple[Part, ...]:
-        """The parts of one process in running order."""
+    def parts_of(self, process: Process) -> tuple[AnyUnit, ...]:
+        """The units of one process in running order."""
         return tuple(self.parts[node.number - 1] for node in process.nodes)
 
 
@@ -147,32 +81,42 @@ def design_of(network: Network, config: HlsConfig) -> Design:
                 f"{node.name}: up to {node.signal.capacity} events a time step, the limit is {MAX_EVENTS}; "
                 "use windows that overlap less"
             )
-    lanes: dict[int, Lanes] = {}
-    for process in graph.processes:
-        pe = _folding(process, config)
-        lanes.update({node.number: _lanes(graph, node, pe) for node in process.nodes if _has_lanes(node)})
-    parts = tuple(_part(graph, node, lanes, config) for node in graph.nodes)
-    return Design(network, graph, parts, config.encoder)
+    pe = {node.number: _folding(process, config) for process in graph.processes for node in process.nodes}
+    given = [_given(graph, number, pe.get(number, 1)) for number in range(len(graph.nodes) + 1)]
+    entry = ReadInput(Ports("input", (), given[ENTRY]), network.input, config.encoder, network.steps, graph.repeats)
+    parts = tuple(_unit(network, node, _ports(node, given), config) for node in graph.nodes)
+    return Design(network, graph, entry, parts, _read_out(network, given[-1]))
 
 
-def _has_lanes(node: Node) -> bool:
-    return isinstance(node.layer, Neuron) or not node.signal.events
+def _read_out(network: Network, spikes: Port) -> ReadOut:
+    low, high = (np.full(network.outputs, end, dtype=np.int64) for end in (0, 2**32 - 1))
+    scores = Port(spikes.number + 1, Signal(False, network.outputs, 1, low, high))
+    return ReadOut(Ports("readout", (spikes,), scores), network.readout)
 
 
-def _lanes(graph: Graph, node: Node, pe: int) -> Lanes:
-    """Neurons lie as the sums that they take."""
-    signal = graph.signal(node.sources[0]) if isinstance(node.layer, Neuron) else node.signal
-    return Lanes(signal.channels, signal.positions, pe)
+def _given(graph: Graph, number: int, pe: int) -> Port:
+    """What a node gives."""
+    signal = graph.signal(number)
+    if not signal.events:
+        return Port(number, signal, Lanes(signal.channels, signal.positions, pe))
+    handed = len(graph.handed_to(number))
+    kept = int(graph.repeats if number == ENTRY else graph.kept(number))
+    return Port(number, signal, copies=handed + kept, lists=2 * handed + kept)
+
+
+def _ports(node: Node, given: list[Port]) -> Ports:
+    taken = (given[source] for source in node.sources)
+    ports = tuple(Port(port.number, port.signal, port.lanes, node.is_late(port.number)) for port in taken)
+    return Ports(node.name, ports, given[node.number])
 
 
 def _folding(process: Process, config: HlsConfig) -> int:
     """PE of a process: all its sums are updated in the same lanes."""
-    widest = max((node.signal.channels for node in process.nodes if not node.signal.events), default=1)
-    neurons = [node for node in process.nodes if isinstance(node.layer, Neuron)]
-    most = min(MAX_PE, widest)
+    most = max((node.signal.channels for node in process.nodes if not node.signal.events), default=1)
+    neurons = [node for node in process.nodes if node.fires]
     if isinstance(config.pe, int):
         name = neurons[0].name if neurons else process.nodes[0].name
-        wanted = {name: min(config.pe, widest) if 1 <= config.pe <= MAX_PE else config.pe}
+        wanted = {name: min(config.pe, most)}
     else:
         wanted = {node.name: config.pe[node.name] for node in neurons if node.name in config.pe}
     for name, pe in wanted.items():
@@ -180,44 +124,47 @@ def _folding(process: Process, config: HlsConfig) -> int:
             raise ExportError(f"{name}: PE must be 1 to {most}; got {pe}")
     if len(set(wanted.values())) > 1:
         raise ConfigError(f"pe: {' and '.join(wanted)} run in one process and share their lanes; give them one PE")
-    return next(iter(wanted.values()), min(DEFAULT_PE, widest))
+    return next(iter(wanted.values()), min(DEFAULT_PE, most))
 
 
-def _part(graph: Graph, node: Node, lanes: dict[int, Lanes], config: HlsConfig) -> Part:
-    layer, own = node.layer, lanes.get(node.number)
-    takes = tuple(graph.signal(source) for source in node.sources)
-    takes_lanes = tuple(
-        None if signal.events else lanes[source] for source, signal in zip(node.sources, takes, strict=True)
-    )
-    copies = len(graph.handed_to(node.number)) + graph.kept(node.number) if node.signal.events else 0
-    part = Part(node, _kind(node), takes, own, takes_lanes, copies)
-    if own is not None and isinstance(layer, Dense | Conv2d):
-        return replace(part, rom=weight_rom(layer, own))
-    if own is not None and isinstance(layer, Neuron):
-        return replace(part, tables=neuron_tables(layer, own, *node.reach, config.form))
-    if isinstance(layer, Pool2d):
-        return replace(part, axes=_window_axes(layer))
-    return part
+def _unit(network: Network, node: Node, ports: Ports, config: HlsConfig) -> AnyUnit:
+    """The unit that runs a node."""
+    layer, lanes, events = node.layer, ports.gives.lanes, ports.gives.signal.events
+    match layer:
+        case Dense() | Conv2d():
+            assert lanes is not None
+            return Scatter(ports, _rom(layer, lanes), layer.weight.shape)
+        case Neuron():
+            return _fire(network, layer, node, ports, config)
+        case Pool2d():
+            return (PoolEvents if events else PoolSums)(ports, layer.window, layer.kind == "max")
+        case Add():
+            return (AddEvents if events else AddSums)(ports, layer.factors)
+        case Concat():
+            return (ConcatEvents if events else ConcatSums)(ports)
+        case Place():
+            return PlaceEvents(ports)
+        case Listing():
+            return ListSums(ports)
+        case _:
+            assert_never(layer)
 
 
-def _kind(node: Node) -> Kind:
-    kinds: Sequence[tuple[type, Kind]] = (
-        (Neuron, "neurons"),
-        (Pool2d, "pool"),
-        (Add, "add"),
-        (Concat, "concat"),
-        (Place, "place"),
-        (Listing, "listing"),
-    )
-    return next((kind for type_, kind in kinds if isinstance(node.layer, type_)), "synapses")
+def _rom(layer: Dense | Conv2d, lanes: Lanes) -> WeightRom:
+    """Fully connected synapses are a kernel of one tap on channels of one point."""
+    match layer:
+        case Dense():
+            window = Window((layer.inputs, 1, 1), (1, 1))
+            return weight_rom(layer.weight[:, :, None, None], layer.bias, 1, window, lanes)
+        case Conv2d():
+            return weight_rom(layer.weight, layer.bias, layer.groups, layer.window, lanes)
+        case _:
+            assert_never(layer)
 
 
-def _window_axes(pool: Pool2d) -> tuple[Axis, Axis]:
-    """An event of a pooled layer meets the windows around it as that of a convolution meets its taps."""
-    y, x = (
-        axis_of(size, outputs, kernel, stride, pad, 1)
-        for size, outputs, kernel, stride, pad in zip(
-            pool.input_shape[1:], pool.output_shape[1:], pool.kernel, pool.stride, pool.padding, strict=True
-        )
-    )
-    return y, x
+def _fire(network: Network, neuron: Neuron, node: Node, ports: Ports, config: HlsConfig) -> Fire:
+    lanes = ports.takes[0].lanes
+    assert lanes is not None
+    tables = neuron_tables(neuron, lanes, *node.reach, config.form)
+    hands_over = network.readout in OF_MEMBRANES and neuron is network.layers[-1]
+    return Fire(ports, tables, neuron.states, neuron.initial_state, len(neuron.thresholds), hands_over)

@@ -16,7 +16,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
-from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron
+from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron, int_bits
 from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Join, Pool2d, Range, Synapses
 
 ENTRY = 0  # number of what enters, as a source
@@ -36,6 +36,11 @@ class Listing:
 
     name: str
     outputs: int
+
+
+def index_bits(size: int) -> int:
+    """Width of an index as it is stored, for lists of so many elements."""
+    return 16 if size <= 2**16 else 32
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,22 @@ class Signal:
         """Lowest and highest partial sum of all elements."""
         return int(self.low.min()), int(self.high.max())
 
+    @property
+    def bits(self) -> int:
+        """Width of a sum, or of an event's value, signed."""
+        low, high = self.bounds
+        return int_bits(min(low, -1), high)
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """(lowest, highest) number of that width."""
+        return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
+
+    @property
+    def index_bits(self) -> int:
+        """Width of an index as it is stored."""
+        return index_bits(self.size)
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -91,6 +112,11 @@ class Node:
     @property
     def name(self) -> str:
         return self.layer.name
+
+    @property
+    def fires(self) -> bool:
+        """Whether it is a layer of neurons."""
+        return isinstance(self.layer, Neuron)
 
     def is_late(self, source: int) -> bool:
         """Whether it takes a source's events of the step before."""
@@ -124,11 +150,6 @@ class Graph:
     nodes: tuple[Node, ...]
     processes: tuple[Process, ...]
     repeats: bool
-
-    @property
-    def neurons(self) -> tuple[Node, ...]:
-        """The neuron layers, first to last: those that are traced."""
-        return tuple(node for node in self.nodes if isinstance(node.layer, Neuron))
 
     def signal(self, number: int) -> Signal:
         """What a node gives; 0 for what enters."""

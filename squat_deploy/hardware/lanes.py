@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from squat_deploy.hardware.plane import Number
+from squat_deploy.network import IntArray
 
 REGISTER_ROWS = 16  # up to here sums are registers: a sum may be updated in two cycles running
 
@@ -31,6 +34,11 @@ class Lanes:
         return self.positions * self.groups
 
     @property
+    def size(self) -> int:
+        """Elements, idle lanes left out."""
+        return self.channels * self.positions
+
+    @property
     def idle(self) -> bool:
         """Whether the last group has lanes without a channel."""
         return self.channels % self.pe != 0
@@ -40,12 +48,43 @@ class Lanes:
         """Whether the sums are registers, not memories."""
         return self.rows <= REGISTER_ROWS
 
-    def by_channel(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def at(self, element: Number) -> tuple[Number, Number]:
+        """(row, lane) of an element."""
+        if self.positions == 1:
+            return element // self.pe, element % self.pe
+        row = element % self.positions * self.groups + element // (self.positions * self.pe)
+        return row, element // self.positions % self.pe
+
+    def element(self, row: Number, lane: Number) -> Number:
+        """The inverse of `at`."""
+        return (row % self.groups * self.pe + lane) * self.positions + row // self.groups
+
+    @property
+    def zeros(self) -> IntArray:
+        """(rows, pe)."""
+        return np.zeros((self.rows, self.pe), dtype=np.int64)
+
+    @property
+    def active(self) -> Any:
+        """(rows, pe), whether a lane of a row has a channel."""
+        return np.arange(self.rows)[:, None] % self.groups * self.pe + np.arange(self.pe) < self.channels
+
+    def elements(self, numbers: IntArray) -> IntArray:
+        """(rows, pe) to (size,), in the order of the network."""
+        return numbers[self.at(np.arange(self.size))]
+
+    def placed(self, values: IntArray) -> IntArray:
+        """The inverse of `elements`; idle lanes are 0."""
+        numbers = self.zeros
+        numbers[self.at(np.arange(self.size))] = values
+        return numbers
+
+    def by_channel(self, values: IntArray) -> IntArray:
         """(channels, ...) to (groups, pe, ...); idle lanes repeat the last channel."""
         padding = [(0, self.groups * self.pe - self.channels)] + [(0, 0)] * (values.ndim - 1)
         return np.pad(values, padding, mode="edge").reshape(self.groups, self.pe, *values.shape[1:])
 
-    def by_element(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def by_element(self, values: IntArray) -> IntArray:
         """(channels * positions, ...) to (rows, pe, ...)."""
         banked = self.by_channel(values.reshape(self.channels, self.positions, *values.shape[1:]))
         return np.moveaxis(banked, 2, 0).reshape(self.rows, self.pe, *values.shape[1:])

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from squat_deploy.network.encoders import Encoder
 
-MAX_PE = 64  # spikes of the neurons updated together travel in one 64-bit mask
 DEFAULT_PE = 16
 
 
@@ -18,8 +17,8 @@ class HlsConfig(BaseModel):
     Attributes:
         part: target part, as Vitis names it.
         clock_ns: target clock period.
-        pe: channels updated in parallel (neurons, where there are no channels), for all layers or by the name of a
-            neuron layer; at most 64.
+        pe: channels updated in parallel (neurons, where there are no channels), for all layers, up to what each has, or
+            by the name of a neuron layer.
         form: "offset" or "threshold" tables, or "auto" (thresholds up to 4 levels, else offset where it exists).
         encoder: stands in front of the first layer of a network that takes a sequence of frames: the core then takes
             intensities and makes spikes of them (rate, latency), or takes the address events of a sensor.

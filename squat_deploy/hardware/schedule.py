@@ -12,16 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.hardware.design import Design, Part
+from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Process
+from squat_deploy.hardware.units import Fire, Lister
+from squat_deploy.hardware.units.base import Cycles
 from squat_deploy.network import IntArray
-from squat_deploy.network.encoders import takes_intensities
-from squat_deploy.network.layers import Add, Concat, Pool2d
-from squat_deploy.network.readout import OF_MEMBRANES, Readout
 from squat_deploy.network.simulator import Result
-
-LOOP_OVERHEAD_CYCLES = 5  # entry, fill and drain of one pipelined loop, an assumption of the estimate
-Cycles = NDArray[np.float64]  # (sequences, T)
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
 def process_name(design: Design, process: Process) -> str:
     """What a process is known by: its last neuron layer, else its last layer."""
     parts = design.parts_of(process)
-    return next((part.name for part in reversed(parts) if part.kind == "neurons"), parts[-1].name)
+    return next((part.name for part in reversed(parts) if isinstance(part, Fire)), parts[-1].name)
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
@@ -71,120 +67,22 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
     many: dict[int, NDArray[Any]] = {ENTRY: entering.astype(np.uint16)}
     for part, layer in zip(design.neurons, result.trace or (), strict=True):
         many[part.number] = layer.spikes.astype(np.uint16)
-    for part in design.parts:
-        if part.signal.events and part.kind != "neurons":
-            many[part.number] = _multiplicity(part, [many.get(source) for source in part.node.sources])
+    for unit in design.parts:
+        if isinstance(unit, Lister):
+            lists = [many[port.number] for port in unit.ports.takes if port.signal.events]
+            many[unit.number] = unit.multiplicity(*lists)
     return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
-
-
-def _multiplicity(part: Part, taken: list[NDArray[Any] | None]) -> NDArray[Any]:
-    """(T, B, N) how often each index stands in a list."""
-    layer = part.node.layer
-    first = taken[0]
-    if first is None or not isinstance(layer, Pool2d | Add | Concat):
-        lead = (
-            next(found.shape[:2] for found in taken if found is not None)
-            if any(found is not None for found in taken)
-            else (1, 1)
-        )
-        return np.ones((*lead, part.size), dtype=np.uint16)
-    lists = [found for found in taken if found is not None]
-    if isinstance(layer, Concat):
-        return np.concatenate(lists, axis=2)
-    if isinstance(layer, Add):
-        return np.asarray(np.sum(lists, axis=0, dtype=np.uint16))
-    pooled = layer.apply(first.reshape(-1, first.shape[2]))
-    return np.asarray(pooled.reshape(*first.shape[:2], -1))
 
 
 def _costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
     """(sequences, T) cycles of the input, of each process, and of the readout."""
-    network, overhead = design.network, LOOP_OVERHEAD_CYCLES
-    steps = np.arange(network.steps)
-    fresh = (steps == 0) | (network.input.encoding == "sequence")
-    spec, entering = network.input, events[ENTRY]
-    words = -(-spec.size // (32 // spec.bits))
-    scan = words + entering if (spec.low, spec.high) == (0, 1) else np.full_like(entering, spec.size)
-    again = entering + overhead if design.graph.repeats else np.zeros_like(entering)
-    if design.encoder is None:
-        costs = [np.where(fresh, scan + overhead, 1.0) + again]
-    elif takes_intensities(design.encoder):
-        costs = [np.where(steps == 0, spec.size + overhead, 0) + spec.size + overhead + 0 * entering]
-    else:
-        costs = [4 * entering + 2 * overhead]  # one event an address, counted and listed
-    arriving = dict(events) if design.graph.repeats else {**events, ENTRY: np.where(fresh, entering, 0.0)}
+    entering = events[ENTRY]
+    arriving = {**events, ENTRY: design.entry.handed(entering)}
+    costs = [design.entry.cycles(events)]
     for process in design.graph.processes:
-        costs.append(sum((_part_cost(part, arriving, steps == 0) for part in design.parts_of(process)), np.zeros(1)))
-    if network.readout in OF_MEMBRANES:
-        costs[-1] = costs[-1] + network.outputs + overhead  # the last neurons hand their states over
-    last, outputs = steps == network.steps - 1, len(design.parts)
-    costs.append(
-        _readout_cost(network.readout, network.outputs, events[outputs]) + np.where(last, network.outputs + overhead, 0)
-    )
+        costs.append(sum((part.cycles(arriving) for part in design.parts_of(process)), np.zeros(1)))
+    costs.append(design.readout.cycles(events))
     return [np.broadcast_to(cost, entering.shape) for cost in costs]
-
-
-def _readout_cost(readout: Readout, classes: int, spikes: Cycles) -> Cycles:
-    listed = spikes + LOOP_OVERHEAD_CYCLES
-    if readout == "count":
-        return listed
-    walked = np.full_like(spikes, classes + LOOP_OVERHEAD_CYCLES)
-    return walked + listed if readout == "first" else walked
-
-
-def _part_cost(part: Part, events: dict[int, Cycles], first: NDArray[np.bool_]) -> Cycles:
-    """(sequences, T) cycles of the loops of one part."""
-    overhead = float(LOOP_OVERHEAD_CYCLES)
-    taken = [
-        _delayed(events[source]) if part.node.is_late(source) else events[source]
-        for source, signal in zip(part.node.sources, part.takes, strict=True)
-        if signal.events
-    ]
-    lanes = part.lanes
-    if part.kind == "neurons":
-        assert lanes is not None
-        return 2 * lanes.rows + events[part.number] + 2 * overhead
-    if part.kind in ("synapses", "place"):
-        assert lanes is not None
-        cycles = lanes.rows + overhead + taken[0] * _visits(part) + overhead
-    elif part.signal.events:
-        cycles = _listing_cost(part, taken, events[part.number])
-    else:
-        cycles = np.asarray(_sums_cost(part) + overhead)
-    return np.where(first, cycles, 0.0) if part.held else np.asarray(cycles)
-
-
-def _visits(part: Part) -> int:
-    """Cycles of one event on its way into the sums; memories are drained between events."""
-    if part.rom is None:
-        return 2
-    assert part.lanes is not None
-    return part.rom.visits + (0 if part.lanes.registers else LOOP_OVERHEAD_CYCLES)
-
-
-def _listing_cost(part: Part, taken: list[Cycles], given: Cycles) -> Cycles:
-    overhead = float(LOOP_OVERHEAD_CYCLES)
-    if part.kind == "listing":
-        return np.asarray(part.size + overhead)
-    if part.axes is None:
-        return np.sum(taken, axis=0) + overhead * len(taken)
-    windows = part.axes[0].taps * part.axes[1].taps
-    if getattr(part.node.layer, "kind", "") == "max":
-        return taken[0] * (2 * windows + overhead) + given + overhead
-    return taken[0] * (windows + (overhead if windows > 1 else 0)) + overhead
-
-
-def _sums_cost(part: Part) -> int:
-    assert part.lanes is not None
-    if part.axes is not None:
-        window = part.axes[0].kernel * part.axes[1].kernel
-        return (part.lanes.rows if part.parallel else part.size) * (window + LOOP_OVERHEAD_CYCLES)
-    return part.lanes.rows if part.parallel else part.size
-
-
-def _delayed(events: Cycles) -> Cycles:
-    """Those of the step before."""
-    return np.concatenate([np.zeros_like(events[:, :1]), events[:, :-1]], axis=1)
 
 
 def _finish(design: Design, costs: list[Cycles]) -> Cycles:

@@ -44,10 +44,13 @@ class NeuronTables:
         """Width of the number that is searched for, signed."""
         return int_bits(min(self.key_low, -1), self.key_high)
 
-    def bits(self, state_bits: int) -> int:
-        """Bits of all tables."""
-        entries = self.searched.size + (0 if self.keys is None else self.keys.size)
-        return entries * self.key_bits + (0 if self.successor is None else self.successor.size * state_bits)
+    def arrays(self) -> dict[str, IntArray]:
+        """The constant arrays by name; one first firing level for all is no array."""
+        arrays = {} if self.keys is None else {"OFFSET": self.keys}
+        arrays["THRESHOLDS" if self.keys is None else "BOUNDARIES"] = self.searched
+        if self.successor is not None:
+            arrays["SUCCESSOR"] = self.successor
+        return arrays if self.spread == "shared" else {**arrays, "FIRE_LEVEL": self.fire_level}
 
 
 def neuron_tables(neuron: Neuron, lanes: Lanes, low: int, high: int, form: str) -> NeuronTables:

@@ -1,0 +1,70 @@
+"""Memories of a unit, and what they and the rest of it take of a device.
+
+Rules of thumb, stated in the report: a memory of more than 1024 bits is block RAM of 18 Kbit in its best shape, a
+smaller one distributed RAM; arrays that the source partitions completely are registers or, if constant, logic. A
+multiplication takes a DSP where both factors have at least 5 bits. Nothing here replaces the report of a synthesis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from typing import Literal
+
+from squat_deploy.network import IntArray
+
+_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # (depth, width) of 18 Kbit
+_SMALL_BITS = 1024
+Style = Literal["block", "registers", "logic"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Resources; block RAMs of 18 Kbit."""
+
+    bram18: int = 0
+    lut: int = 0
+    ff: int = 0
+    dsp: int = 0
+
+    @classmethod
+    def total(cls, usages: Iterable[Usage]) -> Usage:
+        """All together."""
+        return cls(*map(sum, zip(*map(astuple, usages), strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Memories side by side, each of `depth` words: RAM, or ROM where it has contents.
+
+    Attributes:
+        widths: bits of a word, one a bank.
+        contents: what it always holds, in the shape in which it is indexed; None for RAM. Words of 64 bits are stored
+            as the signed numbers with these bits.
+        style: "block" RAM (distributed where it is small), "registers", or a table in "logic".
+        reads: how often such a table is read at a time; it stands there as often.
+    """
+
+    name: str
+    depth: int
+    widths: tuple[int, ...]
+    contents: IntArray | None = None
+    style: Style = "block"
+    reads: int = 1
+
+    @property
+    def usage(self) -> Usage:
+        """Estimate."""
+        depth, bits = self.depth, sum(self.widths)
+        if self.style == "registers":
+            return Usage(ff=depth * bits)
+        if self.style == "logic":
+            return Usage(lut=self.reads * bits * max(1, math.ceil(depth / 64)))
+        return Usage.total(_block(depth, width) for width in self.widths)
+
+
+def _block(depth: int, width: int) -> Usage:
+    if depth * width <= _SMALL_BITS:
+        return Usage(lut=math.ceil(depth / 64) * width * 2)
+    return Usage(bram18=min(math.ceil(depth / deep) * math.ceil(width / wide) for deep, wide in _SHAPES))

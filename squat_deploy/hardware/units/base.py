@@ -1,0 +1,264 @@
+"""The protocol of hardware units: ports, memories, cycles, resources, and what a unit does in one time step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.hardware.graph import Signal
+from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.network import IntArray
+
+LOOP_OVERHEAD_CYCLES = 5  # entry, fill and drain of one pipelined loop, an assumption of the estimate
+_CONTROL = Usage(lut=250, ff=300)  # of one loop nest: counters, addresses, handshakes
+Cycles = NDArray[np.float64]  # (sequences, T), of cycles or of events
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """A list of events of one time step; an index may come more than once: its values add up.
+
+    Attributes:
+        index, value: (events,) each.
+    """
+
+    index: IntArray
+    value: IntArray
+
+    @classmethod
+    def none(cls) -> Events:
+        """An empty list."""
+        return cls(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+    @classmethod
+    def spikes(cls, index: IntArray) -> Events:
+        """Events worth 1 each."""
+        return cls(index, np.ones_like(index))
+
+    @classmethod
+    def joined(cls, lists: Sequence[Events]) -> Events:
+        """One after another."""
+        return cls(np.concatenate([one.index for one in lists]), np.concatenate([one.value for one in lists]))
+
+    def dense(self, size: int) -> IntArray:
+        """(size,) value of every index."""
+        values = np.zeros(size, dtype=np.int64)
+        np.add.at(values, self.index, self.value)
+        return values
+
+
+Flow = Events | IntArray  # a list of events, or sums (rows, pe)
+Kept = dict[str, Any]  # what a unit keeps from step to step, by name; empty at the start of a sequence
+
+
+@dataclass(frozen=True, eq=False)
+class Port:
+    """A list of events, or an array of sums, that a unit takes or gives.
+
+    Attributes:
+        number: of the unit that gives it, 0 for what enters.
+        lanes: how its sums lie, None for events.
+        late: it is the list of the step before.
+        copies: lists that the giver writes, all alike, one a taker.
+        lists: lists that are kept in memory: two for each other process, which double-buffers it.
+    """
+
+    number: int
+    signal: Signal
+    lanes: Lanes | None = None
+    late: bool = False
+    copies: int = 0
+    lists: int = 0
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """Of the lists that are given."""
+        capacity, signal = self.signal.capacity, self.signal
+        index = Memory("index", capacity, (signal.index_bits,) * self.lists)
+        return (index,) if signal.unit else (index, Memory("value", capacity, (signal.bits,) * self.lists))
+
+
+@dataclass(frozen=True, eq=False)
+class Ports:
+    """What a unit takes, in order, and what it gives."""
+
+    name: str
+    takes: tuple[Port, ...]
+    gives: Port
+
+
+@dataclass(frozen=True, eq=False)
+class Unit(ABC):
+    """One node of the graph as hardware; the numbers that flow are integers, and nothing here is text of a language.
+
+    Attributes:
+        kind: what it is, for tables and manifests.
+    """
+
+    ports: Ports
+    kind: ClassVar[str]
+
+    @property
+    def number(self) -> int:
+        """From 1, in running order."""
+        return self.ports.gives.number
+
+    @property
+    def name(self) -> str:
+        """Of the layer."""
+        return self.ports.name
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Numbers of the units that it takes from, 0 for what enters."""
+        return tuple(port.number for port in self.ports.takes)
+
+    @property
+    def takes(self) -> tuple[Signal, ...]:
+        """What it takes, in order."""
+        return tuple(port.signal for port in self.ports.takes)
+
+    @property
+    def takes_lanes(self) -> tuple[Lanes, ...]:
+        """How the sums that it takes lie."""
+        return tuple(port.lanes for port in self.ports.takes if port.lanes is not None)
+
+    @property
+    def signal(self) -> Signal:
+        """What it gives."""
+        return self.ports.gives.signal
+
+    @property
+    def size(self) -> int:
+        """Elements that it gives."""
+        return self.signal.size
+
+    @property
+    def lanes(self) -> Lanes | None:
+        """How its sums (its states, for neurons) lie."""
+        return self.ports.gives.lanes
+
+    @property
+    def held(self) -> bool:
+        """Whether its sums are made once a sequence, from an input that does not change."""
+        return self.signal.constant and not self.signal.events
+
+    @property
+    @abstractmethod
+    def about(self) -> str:
+        """One line for readers."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {} if self.lanes is None else {"pe": self.lanes.pe}
+
+    @property
+    def numbers(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, lowest, highest) of every kind of number that it makes, as wide as stored."""
+        if self.signal.unit:
+            return ()
+        return (("value" if self.signal.events else "sum", *self.signal.stored),)
+
+    @cached_property
+    def memories(self) -> tuple[Memory, ...]:
+        """All memories, the lists that it gives first."""
+        return (*(self.ports.gives.memories if self.signal.events else ()), *self._memories())
+
+    @property
+    def constants(self) -> dict[str, IntArray]:
+        """What its ROMs hold, by their names."""
+        return {memory.name: memory.contents for memory in self.memories if memory.contents is not None}
+
+    @property
+    def usage(self) -> Usage:
+        """Estimate of its resources."""
+        return Usage.total([_CONTROL, *(memory.usage for memory in self.memories), self._logic()])
+
+    def cycles(self, events: Mapping[int, Cycles]) -> Cycles:
+        """(sequences, T) cycles of its loops, by the events of every list; those of its sums once, where held."""
+        taken = [
+            _delayed(events[port.number]) if port.late else events[port.number]
+            for port in self.ports.takes
+            if port.signal.events
+        ]
+        found = np.asarray(self._cycles(taken, events.get(self.number, np.zeros((1, 1)))), dtype=np.float64)
+        if not self.held:
+            return found
+        steps = next(iter(events.values())).shape[1]
+        return np.where(np.arange(steps) == 0, found, 0.0)
+
+    @abstractmethod
+    def run(self, kept: Kept, *taken: Flow) -> Flow:
+        """One time step of one sequence, by the addresses that the hardware uses."""
+
+    @abstractmethod
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles | float:
+        """Cycles by the events (sequences, T) of each list that it takes, and of its own."""
+
+    def _memories(self) -> Sequence[Memory]:
+        """All but the lists that it gives."""
+        return ()
+
+    def _logic(self) -> Usage:
+        """All but memories and control."""
+        return Usage()
+
+
+class Lister(Unit):
+    """A unit without state that gives events."""
+
+    @abstractmethod
+    def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
+        """(T, B, size) how often each index stands in its list, by the same of what it takes."""
+
+
+class Summer(Unit):
+    """A unit that gives sums."""
+
+    @property
+    def rows(self) -> Lanes:
+        """How its sums lie."""
+        assert self.ports.gives.lanes is not None
+        return self.ports.gives.lanes
+
+    @property
+    def parallel(self) -> bool:
+        """Whether all sums that it takes lie in the same lanes as its own."""
+        return all(lanes == self.rows for lanes in self.takes_lanes)
+
+    def _memories(self) -> Sequence[Memory]:
+        return (lane_memory("sums", self.rows, self.signal.bits),)
+
+    def _logic(self) -> Usage:
+        adders = self.rows.pe * self.signal.bits
+        return Usage(lut=adders, ff=2 * adders)
+
+
+def lane_memory(name: str, lanes: Lanes, bits: int) -> Memory:
+    """A number an element, one bank a lane; registers where the rows are few."""
+    return Memory(name, lanes.rows, (bits,) * lanes.pe, style="registers" if lanes.registers else "block")
+
+
+def one_list(flow: Flow) -> Events:
+    """A port's list of events."""
+    assert isinstance(flow, Events)
+    return flow
+
+
+def one_array(flow: Flow) -> IntArray:
+    """A port's array of sums."""
+    assert not isinstance(flow, Events)
+    return flow
+
+
+def _delayed(events: Cycles) -> Cycles:
+    """Those of the step before."""
+    return np.concatenate([np.zeros_like(events[:, :1]), events[:, :-1]], axis=1)

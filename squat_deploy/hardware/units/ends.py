@@ -1,0 +1,162 @@
+"""Both ends of a core: words of a stream into events, with or without an encoder, and events into scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from squat_deploy.hardware.memories import Memory
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Flow, Kept, Unit, one_array, one_list
+from squat_deploy.hardware.words import Fields, signed
+from squat_deploy.network import InputSpec, IntArray
+from squat_deploy.network.encoders import (
+    END_OF_EVENTS,
+    AnyEncoder,
+    EventEncoder,
+    LatencyEncoder,
+    RateEncoder,
+    takes_intensities,
+)
+from squat_deploy.network.readout import OF_MEMBRANES, Readout, updated
+
+
+@dataclass(frozen=True, eq=False)
+class ReadInput(Unit):
+    """Lists what enters in a step.
+
+    Attributes:
+        steps: of a sequence.
+        repeats: the list of a direct input is handed over in every step, not only in the first.
+    """
+
+    spec: InputSpec
+    encoder: AnyEncoder | None
+    steps: int
+    repeats: bool
+    kind: ClassVar[str] = "input"
+
+    @property
+    def about(self) -> str:
+        return self.spec.described
+
+    @property
+    def fields(self) -> Fields:
+        """One frame in the words of the stream."""
+        return Fields(self.size, self.encoder.bits if takes_intensities(self.encoder) else self.spec.bits)
+
+    @property
+    def once(self) -> bool:
+        """Whether one frame is a whole sequence."""
+        return takes_intensities(self.encoder) or self.spec.encoding == "direct"
+
+    @property
+    def spikes(self) -> bool:
+        """Whether nothing but 0 and 1 enters."""
+        return self.signal.unit
+
+    def stream(self, frames: IntArray) -> list[IntArray]:
+        """The words that arrive in each step, for frames (T, size), or (1, size) where one is a sequence."""
+        words = self.fields.pack(frames).astype(np.int64)
+        return [*words, *[np.zeros(0, dtype=np.int64)] * (self.steps - len(words))]
+
+    def run(self, kept: Kept, *taken: Flow) -> Events:
+        """Takes the words that have arrived; what is left waits for the next step."""
+        step = kept["step"] = kept.get("step", -1) + 1
+        kept["waiting"] = np.concatenate([kept.get("waiting", np.zeros(0, dtype=np.int64)), one_array(taken[0])])
+        encoder = self.encoder
+        if isinstance(encoder, EventEncoder):
+            return self._counted(kept, (step + 1) * encoder.window)
+        if takes_intensities(encoder):
+            return Events.spikes(np.flatnonzero(self._fires(encoder, self._frame(kept, step), step)))
+        if self.once and step and not self.repeats:
+            return Events.none()
+        frame = self._frame(kept, step)
+        values = signed(frame, self.fields.bits) if self.spec.low < 0 else frame
+        index = np.flatnonzero(values)
+        return Events(index, values[index])
+
+    def _frame(self, kept: Kept, step: int) -> IntArray:
+        """The bits (size,) of the numbers of this step."""
+        if step == 0 or not self.once:
+            words, kept["waiting"] = np.split(kept["waiting"], [self.fields.words])
+            kept["frame"] = self.fields.unpack(words.astype(np.uint64))
+        return np.asarray(kept["frame"])
+
+    def _fires(self, encoder: RateEncoder | LatencyEncoder, frame: IntArray, step: int) -> IntArray:
+        if isinstance(encoder, LatencyEncoder):
+            return encoder.times(self.steps)[frame] == step
+        return frame > encoder.thresholds(self.steps, self.size)[step]
+
+    def _counted(self, kept: Kept, end: int) -> Events:
+        """Address events before `end`, each word `time << 16 | address`."""
+        counts, used = dict[int, int](), 0
+        for word in kept["waiting"].tolist():
+            if word == END_OF_EVENTS or word >> 16 >= end:
+                break
+            used, address = used + 1, word & 0xFFFF
+            if address < self.size:
+                counts[address] = min(counts.get(address, 0) + 1, self.spec.high)
+        kept["waiting"] = kept["waiting"][used:]
+        index, value = (np.fromiter(numbers, dtype=np.int64) for numbers in (counts.keys(), counts.values()))
+        return Events(index, value)
+
+    def handed(self, entering: Cycles) -> Cycles:
+        """Events (sequences, T) that are handed over, by those that enter."""
+        first = np.arange(entering.shape[1]) == 0
+        fresh = first | (self.spec.encoding == "sequence") | self.repeats
+        return np.where(fresh, entering, 0.0)
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        overhead, size = LOOP_OVERHEAD_CYCLES, self.size
+        first = np.arange(given.shape[1]) == 0
+        if self.encoder is None:
+            scan = self.fields.words + given if self.spikes else np.full_like(given, size)
+            again = given + overhead if self.repeats else np.zeros_like(given)
+            return np.where(first | (self.spec.encoding == "sequence"), scan + overhead, 1.0) + again
+        if takes_intensities(self.encoder):
+            return np.where(first, size + overhead, 0) + size + overhead + 0 * given
+        return 4 * given + 2 * overhead  # one event an address, counted and listed
+
+    def _memories(self) -> Sequence[Memory]:
+        if takes_intensities(self.encoder):
+            return (Memory("frame", self.size, (self.encoder.bits,)),)
+        if self.encoder is None:
+            return ()
+        return Memory("counts", self.size, (self.spec.bits,)), Memory("touched", self.size, (16,))
+
+
+@dataclass(frozen=True, eq=False)
+class ReadOut(Unit):
+    """A score a class."""
+
+    readout: Readout
+    kind: ClassVar[str] = "readout"
+
+    @property
+    def about(self) -> str:
+        return f"{self.size} scores"
+
+    @property
+    def reads_states(self) -> bool:
+        """Whether it takes the states of the output neurons too."""
+        return self.readout in OF_MEMBRANES
+
+    def run(self, kept: Kept, *taken: Flow) -> IntArray:
+        """Spikes, and the states (classes,) if it takes them, to scores (classes,); `kept["scores"]` are the last."""
+        spikes = one_list(taken[0]).dense(self.size)[None] != 0
+        states = one_array(taken[1])[None] if self.reads_states else None
+        before = kept.get("scores", np.zeros((1, self.size), dtype=np.int64))
+        kept["scores"] = updated(self.readout, before, spikes, states)
+        return np.asarray(kept["scores"][0])
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        spikes, walked = taken[0], self.size + LOOP_OVERHEAD_CYCLES
+        listed = 0 if self.reads_states else spikes + LOOP_OVERHEAD_CYCLES
+        last = np.arange(spikes.shape[1]) == spikes.shape[1] - 1
+        return listed + (0 if self.readout == "count" else walked) + np.where(last, walked, 0) + 0 * spikes
+
+    def _memories(self) -> Sequence[Memory]:
+        return (Memory("scores", self.size, (32,)),)

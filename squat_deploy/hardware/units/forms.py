@@ -1,0 +1,62 @@
+"""Changes of form: lists of events into arrays of sums, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.hardware.units.base import (
+    LOOP_OVERHEAD_CYCLES,
+    Cycles,
+    Events,
+    Flow,
+    Kept,
+    Lister,
+    Summer,
+    one_array,
+    one_list,
+)
+from squat_deploy.network import IntArray
+
+
+class PlaceEvents(Summer):
+    """Writes events where they belong; an index may come more than once."""
+
+    kind: ClassVar[str] = "place"
+
+    @property
+    def about(self) -> str:
+        return f"events into sums, {self.takes[0].size} -> {self.size}"
+
+    def run(self, kept: Kept, *taken: Flow) -> IntArray:
+        events, sums = one_list(taken[0]), self.rows.zeros
+        np.add.at(sums, self.rows.at(events.index), events.value)
+        return sums
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        return self.rows.rows + 2 * taken[0] + 2 * LOOP_OVERHEAD_CYCLES
+
+
+class ListSums(Lister):
+    """Lists the sums that are not zero."""
+
+    kind: ClassVar[str] = "listing"
+
+    @property
+    def about(self) -> str:
+        return f"sums into events, {self.takes[0].size} -> {self.size}"
+
+    def run(self, kept: Kept, *taken: Flow) -> Events:
+        values = self.takes_lanes[0].elements(one_array(taken[0]))
+        index = np.flatnonzero(values)
+        return Events(index, values[index])
+
+    def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
+        """As if no sum was zero."""
+        return np.ones((1, 1, self.size), dtype=np.uint16)
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
+        return self.size + LOOP_OVERHEAD_CYCLES

@@ -1,0 +1,116 @@
+"""Sums of branches and branches one after another, of lists of events and of sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.hardware.units.base import (
+    LOOP_OVERHEAD_CYCLES,
+    Cycles,
+    Events,
+    Flow,
+    Kept,
+    Lister,
+    Summer,
+    Unit,
+    one_array,
+    one_list,
+)
+from squat_deploy.network import IntArray
+
+
+class _Join(Unit):
+    what: ClassVar[str]
+
+    @property
+    def about(self) -> str:
+        return f"{self.what}, {' + '.join(str(signal.size) for signal in self.takes)} -> {self.size}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Add(_Join):
+    """Attributes: factors: of every branch."""
+
+    factors: tuple[int, ...]
+    kind: ClassVar[str] = "add"
+    what: ClassVar[str] = "sum"
+
+
+class _Concat(_Join):
+    kind: ClassVar[str] = "concat"
+    what: ClassVar[str] = "concatenation"
+
+    @property
+    def firsts(self) -> tuple[int, ...]:
+        """The first index of every branch."""
+        return tuple(sum(signal.size for signal in self.takes[:branch]) for branch in range(len(self.takes)))
+
+
+class _Lists(Lister):
+    """The lists of all branches, one after another."""
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        return np.sum(taken, axis=0) + LOOP_OVERHEAD_CYCLES * len(taken)
+
+
+class _Sums(Summer):
+    """One element a cycle, or one row where all lie in the same lanes."""
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
+        return (self.rows.rows if self.parallel else self.size) + LOOP_OVERHEAD_CYCLES
+
+
+@dataclass(frozen=True, eq=False)
+class AddEvents(_Add, _Lists):
+    """Values times factors."""
+
+    def run(self, kept: Kept, *taken: Flow) -> Events:
+        lists = [one_list(flow) for flow in taken]
+        return Events.joined(
+            [Events(one.index, one.value * factor) for one, factor in zip(lists, self.factors, strict=True)]
+        )
+
+    def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.sum(taken, axis=0, dtype=taken[0].dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class AddSums(_Add, _Sums):
+    """Element by element."""
+
+    def run(self, kept: Kept, *taken: Flow) -> IntArray:
+        arrays = [one_array(flow) for flow in taken]
+        if not self.parallel:
+            arrays = [lanes.elements(array) for lanes, array in zip(self.takes_lanes, arrays, strict=True)]
+        total = np.asarray(sum(array * factor for array, factor in zip(arrays, self.factors, strict=True)))
+        return total if self.parallel else self.rows.placed(total)
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatEvents(_Concat, _Lists):
+    """Each branch with its own range of indices."""
+
+    def run(self, kept: Kept, *taken: Flow) -> Events:
+        lists = [one_list(flow) for flow in taken]
+        return Events.joined(
+            [Events(one.index + first, one.value) for one, first in zip(lists, self.firsts, strict=True)]
+        )
+
+    def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate(taken, axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatSums(_Concat, _Sums):
+    """One element a cycle: branches lie in lanes of their own."""
+
+    def run(self, kept: Kept, *taken: Flow) -> IntArray:
+        sums = self.rows.zeros
+        for lanes, first, flow in zip(self.takes_lanes, self.firsts, taken, strict=True):
+            sums[self.rows.at(first + np.arange(lanes.size))] = lanes.elements(one_array(flow))
+        return sums

@@ -1,0 +1,117 @@
+"""Pooling of lists of events, and of sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.memories import Memory
+from squat_deploy.hardware.plane import Plane
+from squat_deploy.hardware.units.base import (
+    LOOP_OVERHEAD_CYCLES,
+    Cycles,
+    Events,
+    Flow,
+    Kept,
+    Lister,
+    Summer,
+    Unit,
+    one_array,
+    one_list,
+)
+from squat_deploy.network import IntArray
+from squat_deploy.network.window import Window
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool(Unit):
+    """Attributes: most: the maximum of every window, else the sum."""
+
+    window: Window
+    most: bool
+    kind: ClassVar[str] = "pool"
+
+    @cached_property
+    def plane(self) -> Plane:
+        """The walk of an event over the windows around it, as that of a convolution over its taps."""
+        return Plane.of(self.window)
+
+    @property
+    def about(self) -> str:
+        return f"{'max' if self.most else 'sum'} of windows, {self.takes[0].size} -> {self.size}"
+
+
+@dataclass(frozen=True, eq=False)
+class PoolEvents(_Pool, Lister):
+    """Sum: an event a window that an event lies in. Maximum: a spike a window in which anything spiked."""
+
+    def run(self, kept: Kept, *taken: Flow) -> Events:
+        events, plane = one_list(taken[0]), self.plane
+        walk = plane.walk(events.index)
+        positions = plane.y.outputs * plane.x.outputs
+        window = (walk.channel * positions + walk.position)[walk.inside]
+        if not self.most:
+            return Events(window, events.value[np.nonzero(walk.inside)[0]])
+        first_seen = np.sort(np.unique(window, return_index=True)[1])
+        return Events.spikes(window[first_seen])
+
+    def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
+        found = taken[0]
+        seen = self.window.views(found.reshape(-1, found.shape[2]))
+        pooled = seen.max(axis=(4, 5)) if self.most else seen.sum(axis=(4, 5), dtype=found.dtype)
+        return np.asarray(pooled.reshape(*found.shape[:2], -1))
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        windows, overhead = self.plane.taps, LOOP_OVERHEAD_CYCLES
+        if self.most:
+            return taken[0] * (2 * windows + overhead) + given + overhead
+        return taken[0] * (windows + (overhead if windows > 1 else 0)) + overhead
+
+    def _memories(self) -> Sequence[Memory]:
+        return (Memory("seen", self.size, (1,)),) if self.most else ()
+
+
+@dataclass(frozen=True, eq=False)
+class PoolSums(_Pool, Summer):
+    """Every window walked over, one element a cycle, or one row of lanes where the lanes are the same."""
+
+    @property
+    def parallel(self) -> bool:
+        channels, height, width = self.window.input_shape
+        return self.takes_lanes[0] == Lanes(channels, height * width, self.rows.pe)
+
+    def run(self, kept: Kept, *taken: Flow) -> IntArray:
+        numbers, lanes = one_array(taken[0]), self.rows
+        if self.parallel:
+            position, group = np.divmod(np.arange(lanes.rows), lanes.groups)
+            return self._combined(position, lambda place: numbers[place * lanes.groups + group])
+        channel, position = np.divmod(np.arange(self.size), lanes.positions)
+        inputs = self.plane.y.size * self.plane.x.size
+        return lanes.placed(
+            self._combined(position, lambda place: numbers[self.takes_lanes[0].at(channel * inputs + place)])
+        )
+
+    def _combined(self, position: IntArray, read: Any) -> IntArray:
+        """What `read` gives of all places of the windows at these positions, combined."""
+        y, x = self.plane.y, self.plane.x
+        top, left = position // x.outputs * y.stride - y.pad, position % x.outputs * x.stride - x.pad
+        best = np.zeros_like(read(0 * position))
+        shape = (-1, *[1] * (best.ndim - 1))
+        begun = np.zeros(len(position), dtype=bool).reshape(shape)
+        for down, right in np.ndindex(y.kernel, x.kernel):
+            at_y, at_x = top + down, left + right
+            inside = (at_y >= 0) & (at_y < y.size) & (at_x >= 0) & (at_x < x.size)
+            found, inside = read(np.where(inside, at_y * x.size + at_x, 0)), inside.reshape(shape)
+            met = np.where(begun, np.maximum(best, found) if self.most else best + found, found)
+            best, begun = np.where(inside, met, best), begun | inside
+        return best
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
+        windows = self.rows.rows if self.parallel else self.size
+        return windows * (self.plane.kernel + LOOP_OVERHEAD_CYCLES) + LOOP_OVERHEAD_CYCLES

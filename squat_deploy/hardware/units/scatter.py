@@ -1,0 +1,83 @@
+"""Synapses: every event adds a row of weights, or scatters its kernel, over the sums that it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Flow, Kept, Summer, one_list
+from squat_deploy.hardware.weights import WeightRom
+from squat_deploy.network import IntArray, int_bits
+
+_DSP_BITS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter(Summer):
+    """Fully connected synapses or a convolution.
+
+    Attributes:
+        shape: of the weights, for readers.
+    """
+
+    rom: WeightRom
+    shape: tuple[int, ...]
+    kind: ClassVar[str] = "synapses"
+
+    @property
+    def about(self) -> str:
+        what = "fully connected" if len(self.shape) == 2 else f"convolution {'x'.join(map(str, self.shape))}"
+        return f"{what}, {self.takes[0].size} -> {self.size}, {self.rom.bits}-bit weights"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts, "weight_bits": self.rom.bits, "sum_bits": self.signal.bits}
+
+    @cached_property
+    def weights(self) -> IntArray:
+        """(rows, pe), as its ROM gives them."""
+        return self.rom.weights()
+
+    def run(self, kept: Kept, *taken: Flow) -> IntArray:
+        events, rom, lanes = one_list(taken[0]), self.rom, self.rows
+        sums = lanes.zeros if rom.bias is None else np.tile(rom.bias, (lanes.positions, 1))
+        walk, groups = rom.plane.walk(events.index), np.arange(rom.span)
+        event = np.nonzero(walk.inside)[0]
+        channel, tap_y, tap_x, position = (
+            array[walk.inside][:, None] for array in (walk.channel, walk.tap_y, walk.tap_x, walk.position)
+        )
+        row = position * lanes.groups + rom.first_group(channel, lanes)[:, :1] + groups
+        products = self.weights[rom.row(channel, tap_y, tap_x, groups)] * events.value[event][:, None, None]
+        np.add.at(sums, row, products)
+        return sums
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        """Memories are drained between events."""
+        overhead = LOOP_OVERHEAD_CYCLES
+        visits = self.rom.visits + (0 if self.rows.registers else overhead)
+        return self.rows.rows + overhead + taken[0] * visits + overhead
+
+    def _memories(self) -> Sequence[Memory]:
+        rom, lanes = self.rom, self.rows
+        last = lanes.pe - (rom.fields.words - 1) * rom.fields.per_word
+        widths = (*(rom.fields.per_word,) * (rom.fields.words - 1), last)
+        words = np.ascontiguousarray(rom.words).view(np.int64)
+        weights = Memory("WEIGHTS", words.shape[1], tuple(width * rom.bits for width in widths), words)
+        if rom.bias is None:
+            return (*super()._memories(), weights)
+        bits = int_bits(min(int(rom.bias.min()), -1), int(rom.bias.max()))
+        bias = Memory("BIAS", lanes.groups, (bits,) * lanes.pe, rom.bias, "logic")
+        return (*super()._memories(), weights, bias)
+
+    def _logic(self) -> Usage:
+        adders = super()._logic()
+        if self.takes[0].unit:
+            return adders
+        weight, value, pe = self.rom.bits, self.takes[0].bits, self.rows.pe
+        small = min(weight, value) < _DSP_BITS
+        return Usage.total([adders, Usage(lut=pe * weight * value) if small else Usage(dsp=pe)])

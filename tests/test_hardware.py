@@ -1,0 +1,162 @@
+"""Hardware units: chained over all steps they do what the network does, and their memories are what is printed."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import squat_deploy as sd
+from squat_deploy import toolchain
+from squat_deploy.backends import hls
+from squat_deploy.hardware.design import Design, design_of
+from squat_deploy.hardware.graph import ENTRY
+from squat_deploy.hardware.running import run
+from squat_deploy.hardware.units import Events, ListSums, PlaceEvents, Unit
+from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.network import INPUT, InputSpec, Neuron
+from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.network.readout import READOUTS
+from tests.graph_drawing import draw_graph, draw_inputs
+from tests.test_graphs import value_of
+
+Values = dict[str, np.ndarray]
+
+
+def by_layer(network: sd.Network, frame: np.ndarray, spikes: Values) -> Values:
+    """What enters and what every layer gives in one step, by its name, from spikes that are known."""
+    values: dict[int, np.ndarray] = {INPUT: frame}
+    for index, layer in enumerate(network.layers):
+        if isinstance(layer, Neuron):
+            values[index] = spikes[layer.name]
+    for index, layer in enumerate(network.layers):
+        if not isinstance(layer, Neuron):
+            late = [source for source in network.wires[index] if source >= index]
+            taken = [spikes[f"late {network.layers[s].name}"] if s in late else values[s] for s in network.wires[index]]
+            values[index] = value_of(layer, taken)
+    names = {INPUT: "input", **{index: layer.name for index, layer in enumerate(network.layers)}}
+    return {name: values[index] for index, name in names.items()}
+
+
+def flat(unit: Unit, flow: Events | np.ndarray) -> np.ndarray:
+    """(size,) in the order of the network."""
+    return flow.dense(unit.size) if isinstance(flow, Events) else unit.lanes.elements(flow)
+
+
+def check_run(design: Design, inputs: np.ndarray, sample: int) -> None:
+    """Every list, array, state and score of one sample, step by step."""
+    network = design.network
+    result = sd.simulate(network, inputs, trace=True)
+    frames = (inputs[sample][None] if design.entry.once else inputs[:, sample]).reshape(-1, network.input.size)
+    spikes = {layer.name: layer.spikes[:, sample].astype(np.int64) for layer in result.trace}
+    before = {f"late {name}": np.zeros_like(rows[0]) for name, rows in spikes.items()}
+    for step, moment in enumerate(run(design, design.entry.stream(frames))):
+        fired = {name: rows[step] for name, rows in spikes.items()}
+        want = by_layer(network, frames[min(step, len(frames) - 1)], fired | before)
+        for layer, unit in zip(result.trace, design.neurons, strict=True):
+            sums = unit.lanes.elements(moment.flows[unit.sources[0]])
+            assert np.array_equal(sums, layer.sums[step, sample])
+            assert np.array_equal(moment.states[unit.number], layer.states[step, sample])
+        for unit in (design.entry, *design.parts):
+            late = isinstance(unit, PlaceEvents) and unit.ports.takes[0].late
+            expected = before[f"late {unit.name}"] if late else want[unit.name]
+            listed_once = unit.signal.constant and unit.signal.events and not isinstance(unit, ListSums)
+            if listed_once and step and not design.graph.repeats:
+                expected = np.zeros_like(expected)  # whoever needs it holds sums of it
+            assert np.array_equal(flat(unit, moment.flows[unit.number]), expected), unit.name
+            if unit.signal.events:
+                events = moment.flows[unit.number]
+                assert len(events.index) <= unit.signal.capacity
+                assert not unit.signal.unit or (events.value == 1).all()
+        before = {f"late {name}": rows for name, rows in fired.items()}
+    assert np.array_equal(moment.flows[design.readout.number], result.scores[sample])
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_units_against_the_network(seed: int) -> None:
+    network = dataclasses.replace(draw_graph(seed), readout=READOUTS[seed % 4])
+    design = design_of(network, sd.HlsConfig(pe=1 + seed % 7, form=("auto", "threshold")[seed % 2]))
+    inputs = draw_inputs(network, 3)
+    for sample in range(3):
+        check_run(design, inputs, sample)
+
+
+def test_units_of_the_bundled_network(fashion: sd.Network, rng: np.random.Generator) -> None:
+    inputs = rng.integers(fashion.input.low, fashion.input.high + 1, (1, *fashion.input.shape))
+    check_run(design_of(fashion, sd.HlsConfig(pe=100)), inputs, 0)
+
+
+@pytest.mark.parametrize("encoder", [RateEncoder(bits=5, seed=9), LatencyEncoder(bits=3)])
+def test_encoders(encoder: RateEncoder | LatencyEncoder, rng: np.random.Generator) -> None:
+    network = sequence_network((0, 1))
+    design = design_of(network, sd.HlsConfig(encoder=encoder))
+    intensities = rng.integers(0, 2**encoder.bits, (1, network.input.size))
+    assert design.entry.fields.words < network.input.size
+    moments = list(run(design, design.entry.stream(intensities)))
+    assert_entered(network, moments, encoder(intensities, network.steps))
+
+
+def test_address_events(rng: np.random.Generator) -> None:
+    """Counts are cut at the input's highest; what comes behind the last step waits."""
+    network = sequence_network((0, 3))
+    encoder = EventEncoder(window=7)
+    times = np.sort(rng.integers(0, 7 * network.steps + 5, 200))
+    addresses = rng.integers(0, network.input.size, 200)
+    words = np.r_[times << 16 | addresses, END_OF_EVENTS]
+    design = design_of(network, sd.HlsConfig(encoder=encoder))
+    moments = list(run(design, [words, *[words[:0]] * (network.steps - 1)]))
+    assert_entered(network, moments, encoder(times, addresses, network.input, network.steps))
+
+
+def sequence_network(ends: tuple[int, int]) -> sd.Network:
+    torch.manual_seed(1)
+    return sd.lower(dense_lif_net((12, 5, 3), input_bits=None), InputSpec((12,), *ends, 1.0, encoding="sequence"), 6)
+
+
+def assert_entered(network: sd.Network, moments: list, frames: np.ndarray) -> None:
+    """Frames (T, 1, inputs) enter, and lead to the simulator's scores."""
+    for moment, frame in zip(moments, frames, strict=True):
+        assert np.array_equal(moment.flows[ENTRY].dense(network.input.size), frame[0])
+    assert np.array_equal(moments[-1].flows[max(moments[-1].flows)], sd.simulate(network, frames).scores[0])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_memories_hold_what_the_headers_print(seed: int) -> None:
+    """Every constant array of a header is in `memories`, number by number, and the reverse."""
+    network, config = draw_graph(seed), sd.HlsConfig(pe=1 + seed % 4, vectors=1, form=("auto", "offset")[seed % 2])
+    try:
+        files, design = hls.render(network, config), design_of(network, config)
+    except sd.errors.ExportError as error:
+        assert "no offset/boundary form exists" in str(error)
+        return
+    for part in design.parts:
+        printed = re.findall(r"static const \S+ (\w+)[^=]*= \{(.*?)\};", files[f"src/rom{part.number}.h"], re.DOTALL)
+        assert {name for name, _ in printed} == set(part.constants)
+        for name, text in printed:
+            literals = re.findall(r"0x[0-9a-f]+|-?\d+", re.sub(r"(?<=\d)(LL|ULL|u)\b", "", text))
+            numbers = np.array([int(literal, 0) % 2**64 for literal in literals], dtype=np.uint64).view(np.int64)
+            assert np.array_equal(numbers, part.constants[name].reshape(-1))
+        for memory in part.memories:
+            if memory.contents is not None:
+                banks = len(memory.widths) * memory.depth
+                assert memory.contents.size == banks and memory.contents.max() < 2 ** max(memory.widths)
+
+
+def test_folding_wider_than_a_word_of_spikes(tmp_path: Path, compiler: None) -> None:
+    """PE above 64: several words of spikes a row, idle lanes in the last."""
+    torch.manual_seed(6)
+    network = sd.lower(dense_lif_net((784, 128, 10)), InputSpec((784,), 0, 15, 2.0**-4), 5)
+    project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(pe=100, vectors=4))
+    source = (project / "src" / "layer2.h").read_text()
+    assert (
+        "std::uint64_t fired[ROWS][MASKS];" in source
+        and "const unsigned PE = 100;" in source + (project / "src" / "rom2.h").read_text()
+    )
+    made = toolchain.run(["make", "-s", "csim", f"PYTHON={sys.executable}"], project)
+    assert made.startswith("PASS: 0 mismatches")
+    assert design_of(network, sd.HlsConfig(pe=100)).neurons[0].mask_words == 4
