@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.asking import BATCH, Asked, Made, line_of
 from squat_deploy.lowering.effects import Contents, equal_bits
 from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.guard import Guard, modes_of_others, settings
 from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
-from squat_deploy.lowering.sizes import Asked, Made, batch_size, line_of, without_sizes
+from squat_deploy.lowering.sizes import batch_size, without_sizes
 from squat_deploy.training.neurons import NEURONS, kind_of, spike_value
 from squat_deploy.training.ptq import QuantizedInput
 from squat_deploy.training.sequence import LayerTrace
@@ -99,12 +100,12 @@ class Sizes(TorchFunctionMode):
     @contextlib.contextmanager
     def paused(cls) -> Iterator[None]:
         """While a layer computes: libraries' code decides by no size, and calls many functions."""
-        top = _pop_mode() if isinstance(_get_current_function_mode(), cls) else None
+        top = _pop_mode() if isinstance(_get_current_function_mode(), cls) else None  # type: ignore[no-untyped-call]
         try:
             yield
         finally:
             if top is not None:
-                _push_mode(top)
+                _push_mode(top)  # type: ignore[no-untyped-call]
 
 
 def fault(where: str, rule: str, got: str, hint: str) -> LoweringError:
@@ -284,7 +285,7 @@ class Recorder:
 
     def _counted(self, count: int) -> int:
         each, rest = divmod(count, self.asked.batch)
-        return count if rest or not each else batch_size(self.asked, Made("mul", (each, Made())))
+        return count if rest or not each else batch_size(self.asked, Made("mul", (each, BATCH)))
 
     def _check_form(self, name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
         """Refuses what never has a record."""
@@ -516,7 +517,7 @@ class Recorder:
         own = event.module is self._original(module) and event.function in ("state", "module")
         left = self.left.get(id(module), {}).get(name)
         same = own and event.options.get("part", 0) == part and event.place == place - 1
-        if same and left is not None and equal_bits(left, value):
+        if same and left is not None and equal_bits(left, plain(value)):
             return
         if own and not place:
             got = f"{name} of the sequence before, at {users_line()}"

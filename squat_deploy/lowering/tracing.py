@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from squat_deploy.agreement.returned import Returned
 from squat_deploy.errors import LoweringError, SquatError
+from squat_deploy.lowering.asking import USUAL, Asked
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
@@ -38,14 +39,21 @@ from squat_deploy.lowering.recorder import (
     users_line,
 )
 from squat_deploy.lowering.returned import recognised
-from squat_deploy.lowering.sizes import USUAL, Asked
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.training.copying import deep_copy
 from squat_deploy.training.neurons import NEURONS, own_instances, reset_neurons
 from squat_deploy.training.sequence import loops_over_time, watched
 
 _BATCH = 7
-_BATCHES = (_BATCH, 11, 13, 17, 19, 23, 29)  # the first that is no other size in the model, so that none is taken for it
+_BATCHES = (
+    _BATCH,
+    11,
+    13,
+    17,
+    19,
+    23,
+    29,
+)  # the first that is no other size in the model, so that none is taken for it
 _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
@@ -132,7 +140,7 @@ def _batches_of(model: nn.Module, spec: InputSpec, steps: int) -> tuple[int, int
 
 
 def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple[int, ...]) -> None:
-    """Records batches of other sizes: the usual ones, with gradients, and all that forward's use of the size asks for."""
+    """Records batches of other sizes: usual ones, with gradients, and all that forward's use of the size asks for."""
     asked, of_sample, steps = first.recorder.asked, _bytes_of_sample(first), first.steps
     steps = steps if first.looped else min(steps, _FEW_STEPS)
     done, lines, tried = {asked.batch}, dict.fromkeys(usual, "model") | asked.others, set(asked.tried)
@@ -145,7 +153,7 @@ def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple
             got = f"forward decides by a batch of more than {batch - 1}, which is too large to be recorded"
             raise fault(lines[batch], _ANY_BATCH, got, "compare it with nothing in forward")
         run = _prepared(model, first.spec, steps, first.looped, batch)
-        run.gradients = batch in usual
+        run.recorder.asked.often, run.gradients = asked.often, batch in usual
         other = " with gradients" if run.gradients else ""
         got = f"a batch of {batch}{other} does something else than one of {asked.batch}"
         _check_same(program, run.sequence(), got)
@@ -368,6 +376,8 @@ def ran(call: Callable[[], Any]) -> Any:
             frame = frame.tb_next
         got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         hint = "make model(inputs) work for inputs of the declared shape, in batches of any size"
+        if "SymIntArrayRef" in got:  # of a size, by what announces itself to no mode
+            hint = "make tensors by torch.zeros or torch.empty, not by torch.Tensor(n, m)"
         raise fault(where, "the model runs on its declared inputs", got, hint) from error
 
 
