@@ -6,7 +6,7 @@ import math
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -26,11 +26,27 @@ MAX_DEPTH = 100  # of numbers made of numbers
 _NEAR, _MAX_NEAR = 12, 2**16  # how many numbers of the code, and up to which
 _OFTEN = 3  # batches above this one that a comparison asks for
 _HELD = 1000  # elements of a container in which they are looked for
-_BITS = 4096  # of a number of the largest batch of all that are tried one by one: beyond it, they are not computed
+_BITS = 2**16  # of a power: larger ones are not computed
 _ELSEWHERE: dict[str, Callable[..., Any]] = {
     "and": operator.and_, "or": operator.or_, "pow": pow, "abs": abs, "bool": bool,
     "round": round, "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc,
 }  # fmt: skip
+
+
+class _TooLargeError(ArithmeticError):
+    """A number that nobody computes."""
+
+
+def _power(base: Any, exponent: Any, *modulus: int) -> Any:
+    if isinstance(base, int) and isinstance(exponent, int) and not modulus and base.bit_length() * exponent > _BITS:
+        raise _TooLargeError
+    return pow(base, exponent, *modulus)
+
+
+def _shifted(number: int, bits: int) -> int:
+    if bits > _BITS:
+        raise _TooLargeError
+    return number << bits
 
 
 @cache
@@ -38,6 +54,9 @@ def function_of(name: str) -> Callable[..., Any]:
     """What computes with plain numbers, by the name of the method."""
     found: Callable[..., Any] = _ELSEWHERE.get(name) or getattr(operator, name)
     return found
+
+
+_TRIED: dict[str, Callable[..., Any]] = {"pow": _power, "lshift": _shifted}
 
 
 @dataclass(frozen=True)
@@ -51,12 +70,15 @@ class Made:
         """The number in this batch."""
         if not self.function:
             return batch
-        return function_of(self.function)(*(part.at(batch) if type(part) is Made else part for part in self.parts))
+        function = _TRIED.get(self.function) or function_of(self.function)
+        return function(*(part.at(batch) if type(part) is Made else part for part in self.parts))
 
-    def tried(self, batch: int) -> Any:
-        """The same, or the kind of its error."""
+    def tried(self, batch: int, otherwise: Any = None) -> Any:
+        """The same, or the kind of its error; `otherwise`: what stands for numbers that are too large."""
         try:
             return self.at(batch)
+        except _TooLargeError:
+            return otherwise
         except (ArithmeticError, ValueError, TypeError) as error:
             return type(error)
 
@@ -105,10 +127,11 @@ class Asked:
             return
         self.seen.add(outcome)
         now = outcome.tried(self.batch)
-        below = next((batch for batch in range(1, min(self.batch, _EACH)) if outcome.tried(batch) != now), None)
-        above = None
+        below, above = _next(outcome, now, range(1, min(self.batch, _EACH))), None
         if self.often[outcome] < _OFTEN:
-            above = next((batch for batch in range(self.batch + 1, _EACH + 1) if outcome.tried(batch) != now), None)
+            above = next(
+                (batch for batch in range(self.batch + 1, _EACH + 1) if outcome.tried(batch, now) != now), None
+            )
             above = _beyond(outcome, now, max(self.batch, _EACH)) if above is None else above
         self.often[outcome] += above is not None
         for other in (below, above):
@@ -130,19 +153,20 @@ def line_of(frame: FrameType | None) -> str:
     return "model" if frame is None else f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
+def _next(outcome: Made, now: Any, batches: Iterable[int]) -> int | None:
+    """The first of some batches in which a comparison does not come out as now."""
+    return next((batch for batch in batches if outcome.tried(batch, now) != now), None)
+
+
 def _beyond(outcome: Made, now: Any, start: int) -> int | None:
     """The smallest batch found above `start` in which a comparison does not come out as now."""
-    sides = [part.tried(_EACH) for part in outcome.parts if isinstance(part, Made)]
-    if any(isinstance(side, int) and side.bit_length() > _BITS for side in sides):
-        return None
     constants = sorted(set(outcome.constants()))[-_NEAR:]
     near = {one + other + off for one in constants for other in (0, *constants) for off in (-1, 0, 1)}
     if len(outcome.parts) == 2:
         order = Made("ge", outcome.parts)
         at = _first(order, order.tried(start), start, MAX_BATCH)
         near |= {at - 1, at, at + 1}
-    found = (batch for batch in sorted(near.union(_STRAIGHT)) if start < batch <= MAX_BATCH)
-    other = next((batch for batch in found if outcome.tried(batch) != now), None)
+    other = _next(outcome, now, (batch for batch in sorted(near | _STRAIGHT) if start < batch <= MAX_BATCH))
     return None if other is None else _first(outcome, now, start, other)
 
 
@@ -150,7 +174,7 @@ def _first(outcome: Made, now: Any, same: int, other: int) -> int:
     """Where an outcome changes on the way from one batch to another, if it does so once."""
     while other - same > 1:
         between = (same + other) // 2
-        if outcome.tried(between) == now:
+        if outcome.tried(between, now) == now:
             same = between
         else:
             other = between

@@ -27,7 +27,7 @@ from squat_deploy.lowering.guard import Guard, modes_of_others, settings
 from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
-from squat_deploy.lowering.sizes import batch_size, without_sizes
+from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
 from squat_deploy.training.neurons import NEURONS, kind_of, spike_value
 from squat_deploy.training.ptq import QuantizedInput
 from squat_deploy.training.sequence import LayerTrace
@@ -85,15 +85,15 @@ class Sizes(TorchFunctionMode):
     ) -> Any:
         if self.recorder.inside:
             return func(*args, **kwargs or {})
-        args, given = without_sizes(args), without_sizes(kwargs or {})
         if Traced in types:
-            return func(*args, **given)
-        name = _name_of(func)
+            return func(*without_sizes(args), **without_sizes(kwargs or {}))
+        self.recorder.sized = self.recorder.sized or has_sizes((args, kwargs))
+        args, given, name = without_sizes(args), without_sizes(kwargs or {}), _name_of(func)
         if name in _SIZES or name in _COUNTS or name == "__len__":
             return self.recorder.at_work(lambda recorder: recorder.without_data(func, name, args, given))
         result = func(*args, **given)
-        if result is not None and name not in _NO_DATA - _LAYOUTS and not _has_tensor(result):
-            self.recorder.asked.escape()  # the numbers of a plain tensor, which a size may have made
+        if self.recorder.sized and name not in _NO_DATA - _LAYOUTS and not _has_tensor(result):
+            self.recorder.asked.escape()
         return result
 
     @classmethod
@@ -204,6 +204,7 @@ class Recorder:
         guard: sees what is computed past the record.
         refused: the first refusal: forward may catch it, and go on in another way than it does without a record.
         settings: those of torch, before the model ran.
+        sized: whether a plain tensor was made of the size of a batch, so that its numbers may tell it.
     """
 
     names: dict[int, str]
@@ -221,6 +222,7 @@ class Recorder:
     guard: Guard = field(init=False)
     refused: LoweringError | None = None
     settings: dict[str, object] = field(default_factory=settings)
+    sized: bool = False
 
     active: ClassVar[Recorder | None] = None
 
@@ -263,6 +265,7 @@ class Recorder:
             result = func(*plain(args), **plain(given))
         self._note_written(name, args, given)
         if name in _ZEROS:
+            self.sized = True
             return result
         if result is None:
             return None

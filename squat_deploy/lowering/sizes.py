@@ -121,6 +121,12 @@ def without_sizes(value: Any) -> Any:
     return type(value)(map(without_sizes, value)) if type(value) in (tuple, list, torch.Size) else value
 
 
+def has_sizes(value: Any) -> bool:
+    """Whether some number in arguments was made of the size of a batch."""
+    parts = value.values() if type(value) is dict else value if type(value) in (tuple, list, torch.Size) else ()
+    return isinstance(value, Followed) or any(map(has_sizes, parts))
+
+
 def _made(value: Any) -> Any:
     return value.made if isinstance(value, Followed) else value
 

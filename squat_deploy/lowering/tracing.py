@@ -376,8 +376,6 @@ def ran(call: Callable[[], Any]) -> Any:
             frame = frame.tb_next
         got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         hint = "make model(inputs) work for inputs of the declared shape, in batches of any size"
-        if "SymIntArrayRef" in got:  # of a size, by what announces itself to no mode
-            hint = "make tensors by torch.zeros or torch.empty, not by torch.Tensor(n, m)"
         raise fault(where, "the model runs on its declared inputs", got, hint) from error
 
 
