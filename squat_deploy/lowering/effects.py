@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from squat_deploy.lowering.sizes import without_sizes
 from squat_deploy.snn.neurons import NEURONS, kind_of
 
 _MACHINERY = frozenset(vars(nn.Module()))  # what every module has, `training` among it
@@ -178,6 +179,7 @@ def _is_code(value: object) -> bool:
 
 def digest(value: object, depth: int = _DEPTH) -> object:
     """What can be compared with `==` later, when the value itself has changed; recorded values count as such only."""
+    value = without_sizes(value)
     if isinstance(value, _SCALARS) or depth == 0:
         return value if isinstance(value, _SCALARS) else type(value).__name__
     if isinstance(value, Tensor):
@@ -189,7 +191,7 @@ def digest(value: object, depth: int = _DEPTH) -> object:
     if isinstance(value, list | tuple | deque):
         return type(value).__name__, tuple(digest(part, depth - 1) for part in value)
     if isinstance(value, set | frozenset):
-        return tuple(sorted(map(repr, value)))
+        return tuple(sorted(repr(without_sizes(part)) for part in value))
     return _digest_of_object(value, depth)
 
 
