@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from squat_deploy.lowering.sizes import without_sizes
-from squat_deploy.snn.neurons import NEURONS, kind_of
+from squat_deploy.snn.neurons import remembered
 
 _MACHINERY = frozenset(vars(nn.Module()))  # what every module has, `training` among it
 _DEPTH = 5  # of containers in containers
@@ -54,9 +54,9 @@ class Contents:
 
 
 def _tensors(layer: nn.Module) -> Iterator[tuple[int, str, Tensor]]:
-    """Every parameter and buffer but the states of neurons, with the number of the part that holds it."""
+    """Every parameter and buffer but what is remembered, with the number of the part that holds it."""
     for number, part in enumerate(layer.modules()):
-        states = ("spk", *kind_of(part).states) if isinstance(part, NEURONS) else ()
+        states = remembered(part)
         for held in (part._parameters, part._buffers):
             for key, value in held.items():
                 if value is not None and key not in states:

@@ -28,8 +28,9 @@ from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
-from squat_deploy.snn.neurons import NEURONS, kind_of, spike_value
+from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
 from squat_deploy.snn.ptq import QuantizedInput
+from squat_deploy.snn.remembering import REMEMBERING
 from squat_deploy.snn.running import LayerTrace
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
@@ -196,6 +197,7 @@ class Recorder:
     Attributes:
         names: of the copy's modules, by id; originals: what the copy's modules are copies of, by id.
         kept: the contents of each layer before; left: the states that neurons left, by id.
+        memories: the buffers of other layers that remember, and their versions, as they left them, by id.
         written: plain tensors into which recorded values were written, by their memory.
         results: what layers without states gave, by id and size of what they took.
         set_at: the last line that set an attribute of a module of the user's.
@@ -214,6 +216,7 @@ class Recorder:
     neurons: list[Event] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
     left: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    memories: dict[int, dict[str, tuple[Tensor, int]]] = field(default_factory=dict)
     written: dict[int, Tensor] = field(default_factory=dict)
     results: dict[tuple[int, tuple[int, ...]], Tensor] = field(default_factory=dict)
     set_at: dict[tuple[int, str], str] = field(default_factory=dict)
@@ -228,6 +231,10 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self.guard = Guard(self._refuse_unseen)
+
+    def start(self) -> None:
+        """A new sequence, from rest."""
+        self.neurons, self.places, self.left, self.memories = [], {}, {}, {}
 
     def at_work(self, act: Callable[[Recorder], Any]) -> Any:
         """Does a part of the recording; a refusal stays, whatever becomes of it in forward."""
@@ -403,15 +410,12 @@ class Recorder:
             self._check_fresh(value)
         if isinstance(module, NEURONS):
             return self._neuron_call(original, module, label, args, given)
+        place = self._remembering_place(label, module)
         result = self._result(original, module, args, given)
-        event = Event(
-            label,
-            "module",
-            tuple(map(self.event_of, _tensors(args, given))),
-            {},
-            _shape(result),
-            self._original(module),
-        )
+        if type(module) in REMEMBERING:
+            self._leave(module, place + 1)
+        inputs = tuple(map(self.event_of, _tensors(args, given)))
+        event = Event(label, "module", inputs, {}, _shape(result), self._original(module), place)
         if type(result) is tuple:
             return tuple(marked(part, event) if isinstance(part, Tensor) else part for part in result)
         if not isinstance(result, Tensor):
@@ -420,13 +424,36 @@ class Recorder:
         _check_type(label, result)
         return marked(result, event)
 
+    def _remembering_place(self, label: str, module: nn.Module) -> int:
+        """The time step of a layer that remembers, 0 for others; it must find what it left in the step before."""
+        if type(module) not in REMEMBERING:
+            return 0
+        place = self.places.get(id(module), 0)
+        now = {name: module._buffers[name] for name in remembered(module)}
+        left = self.memories.get(id(module), {})
+        if place and any(
+            now[name] is not tensor or (tensor is not None and tensor._version != version)
+            for name, (tensor, version) in left.items()
+        ):
+            got = f"put to rest or changed in step {place}, at {users_line()}"
+            raise fault(label, "layers remember what they took in the steps before", got, _RESET_HINT)
+        if not place and any(tensor is not None and tensor.any() for tensor in now.values()):
+            got = f"what it took in the sequence before, at {users_line()}"
+            raise fault(label, "a sequence starts at rest", got, _RESET_HINT)
+        return place
+
+    def _leave(self, module: nn.Module, place: int) -> None:
+        self.places[id(module)] = place
+        found = {name: module._buffers[name] for name in remembered(module)}
+        self.memories[id(module)] = {name: (part, part._version) for name, part in found.items() if part is not None}
+
     def _result(self, original: Callable[..., Any], module: nn.Module, args: Any, given: Any) -> Any:
         """Of a layer without states: run once, since what it does is known by its contents and not by its numbers.
 
         Unless the result is another name of what it took, as that of an `nn.Flatten` is.
         """
         values = _tensors(args, given)
-        if len(values) != 1 or id(module) not in self.kept:
+        if len(values) != 1 or id(module) not in self.kept or type(module) in REMEMBERING:
             return self._ran(original, module, args, given)
         key = id(module), tuple(plain(values[0]).shape)
         if key not in self.results:

@@ -82,7 +82,7 @@ class _Run:
         batch = self.recorder.asked.batch
         inputs = _example(self.spec, self.steps, batch)
         reset_neurons(self.model)
-        self.recorder.neurons, self.recorder.places, self.recorder.left = [], {}, {}
+        self.recorder.start()
         with torch.set_grad_enabled(self.gradients), own_instances(self.model), _recording(self.recorder):
             steps = self._looped_steps(inputs) if self.looped else self._single_steps(inputs)
             program = fold(steps, stepwise=self.looped and not self.direct)
