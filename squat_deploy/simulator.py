@@ -221,19 +221,25 @@ class _Lazy:
         return ((self.row - self.first) // self.span).astype(dtype)
 
 
+def layer_function(network: Network, index: int) -> _Product | _Joined:
+    """What a layer that is no neurons makes of its inputs, (B, N) integers each: exact, (B, N) integers."""
+    layer, taken = network.layers[index], network.taken(index)
+    assert not isinstance(layer, Neuron)
+    if isinstance(layer, Dense | Conv2d):
+        return _Product(layer, *taken[0])
+    return _Joined(layer, taken, network.range_at(index))
+
+
 def _plan(network: Network) -> _Plan:
     """How each layer is run, and which layers see nothing but a direct input, so that they run once."""
     runners: list[_Product | _Joined | _Neurons] = []
     constant: list[bool] = []
     for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
-        taken = network.taken(index)
         if isinstance(layer, Neuron):
-            lows, highs = taken[0]
+            lows, highs = network.taken(index)[0]
             runners.append(_Neurons(layer, int(lows.min()), int(highs.max())))
-        elif isinstance(layer, Dense | Conv2d):
-            runners.append(_Product(layer, *taken[0]))
         else:
-            runners.append(_Joined(layer, taken, network.range_at(index)))
+            runners.append(layer_function(network, index))
         still = all(
             network.input.encoding == "direct" if source == INPUT else source < index and constant[source]
             for source in wire
