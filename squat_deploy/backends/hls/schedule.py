@@ -210,7 +210,7 @@ def _listing_cost(part: Part, taken: list[Cycles], given: Cycles) -> Cycles:
     if part.axes is None:
         return np.sum(taken, axis=0) + overhead * len(taken)
     windows = part.axes[0].taps * part.axes[1].taps
-    entered = overhead if windows > 1 else 0  # the loops over the windows of one event
+    entered = overhead if windows > 1 else 0  # loops over the windows of one event
     if getattr(part.node.layer, "kind", "") == "max":
         return taken[0] * (2 * windows + entered) + overhead + given + overhead
     return taken[0] * (windows + entered) + overhead
