@@ -13,9 +13,9 @@ from unittest import mock
 import numpy as np
 
 import squat_deploy as sd
-from squat_deploy.backends.hls.design import Design, design_of
-from squat_deploy.backends.hls.schedule import LOOP_OVERHEAD_CYCLES, event_counts, step_costs
-from squat_deploy.encoders import frames_of
+from squat_deploy.hardware.design import Design, design_of
+from squat_deploy.hardware.schedule import LOOP_OVERHEAD_CYCLES, event_counts, step_costs
+from squat_deploy.network.encoders import frames_of
 
 HEADER = Path(__file__).parent / "shims" / "count_cycles.h"
 

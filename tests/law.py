@@ -8,9 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 import squat_deploy as sd
-from squat_deploy.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder, frames_of, takes_intensities
 from squat_deploy.errors import LoweringError, NotProvenError
-from squat_deploy.readout import READOUTS
+from squat_deploy.network.encoders import (
+    AnyEncoder,
+    EventEncoder,
+    LatencyEncoder,
+    RateEncoder,
+    frames_of,
+    takes_intensities,
+)
+from squat_deploy.network.readout import READOUTS
 from tests.cycles import cycles_compared
 from tests.drawing import Drawn, draw
 from tests.model_drawing import draw_model

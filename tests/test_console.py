@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 import squat_deploy as sd
 from squat_deploy import interrupts
-from squat_deploy.cli import app
+from squat_deploy.cli.app import app
 from squat_deploy.errors import printable
-from squat_deploy.training.checkpoint import save_model
+from squat_deploy.snn.checkpoint import save_model
 from tests.conftest import ROOT
 from tests.test_cli import MODEL, document, invoke
 

@@ -26,9 +26,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError
-from squat_deploy.quantizers import StateQuantizer
-from squat_deploy.training.neurons import reset_neurons
-from squat_deploy.training.sequence import is_plain
+from squat_deploy.snn.neurons import reset_neurons
+from squat_deploy.snn.quantizers import StateQuantizer
+from squat_deploy.snn.running import is_plain
 from tests.test_models import conv, leaky, linear
 
 SPEC = sd.InputSpec((10,), 0, 1, encoding="sequence")

@@ -32,7 +32,7 @@ from squat_deploy.lowering.rounding import (
     sums_exactly,
     synaptic_error,
 )
-from squat_deploy.training.neurons import spike_value
+from squat_deploy.snn.neurons import spike_value
 
 STEPS = [0.1, 1 / 255, 0.3, 1 / 3, 0.7]
 
@@ -292,10 +292,9 @@ def test_a_spike_is_worth_what_float32_holds_of_its_factor():
 
 def test_the_largest_error_of_a_window_is_that_of_its_maximum():
     """Neurons at a border have smaller sums, and smaller errors, than those within."""
-    from squat_deploy.joins import Pool2d
     from squat_deploy.lowering.branches import _pooled
     from squat_deploy.lowering.walk import Currents, Walk
-    from squat_deploy.synapses import Dense
+    from squat_deploy.network.layers import Dense, Pool2d
 
     walk = Walk(sd.InputSpec((4,)))
     source = walk.add(Dense("fc", np.eye(4, dtype=np.int64), np.zeros(4, dtype=np.int64)), -1)

@@ -8,8 +8,6 @@ from dataclasses import replace
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from squat_deploy.activity import warnings_of
-from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenError, SquatWarning
 from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_changes, refuse_environment
 from squat_deploy.lowering.extract import extract_layer
@@ -19,13 +17,16 @@ from squat_deploy.lowering.selftest import of_libraries, self_test
 from squat_deploy.lowering.walk import PendingNeuron, Walk
 from squat_deploy.lowering.walking import finished, program_of, walk_calls
 from squat_deploy.network import InputSpec, Network, Neuron
-from squat_deploy.origin import Origin
-from squat_deploy.quantizers import StateQuantizer
-from squat_deploy.readout import Readout
-from squat_deploy.rules import MAX_STEPS, broken_readout, broken_rule
-from squat_deploy.synapses import Conv2d
-from squat_deploy.training.copying import deep_copy, frozen_copy, undisturbed
-from squat_deploy.training.identity import digest_of_frozen
+from squat_deploy.network.activity import warnings_of
+from squat_deploy.network.certificate import Certificate, LayerProof
+from squat_deploy.network.layers import Conv2d
+from squat_deploy.network.limits import MAX_STEPS
+from squat_deploy.network.origin import Origin
+from squat_deploy.network.readout import Readout
+from squat_deploy.network.rules import broken_readout, broken_rule
+from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
+from squat_deploy.snn.identity import digest_of_frozen
+from squat_deploy.snn.quantizers import StateQuantizer
 
 
 def lower(

@@ -11,7 +11,6 @@ import numpy as np
 from torch import nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.joins import Add, Concat, Pool2d, PoolKind
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.options import plain_function
 from squat_deploy.lowering.program import Call
@@ -25,6 +24,8 @@ from squat_deploy.lowering.rounding import (
     sums_exactly,
 )
 from squat_deploy.lowering.walk import Currents, Integers, Shape, Value, Walk, plain_name
+from squat_deploy.network.layers import Add, Concat, Pool2d
+from squat_deploy.network.layers.pool2d import PoolKind
 
 FunctionHandler = Callable[[Walk, Call, Sequence[Value]], Value | None]
 _POOL_OPTIONS = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "count_include_pad", "divisor_override")

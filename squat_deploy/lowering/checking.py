@@ -8,8 +8,6 @@ from typing import Literal, TypeAlias
 
 from torch import nn
 
-from squat_deploy.activity import warnings_of
-from squat_deploy.certificate import LayerProof
 from squat_deploy.errors import Fault, LoweringError, SquatWarning
 from squat_deploy.lowering.api import built, extracted, walked
 from squat_deploy.lowering.environment import read_environment, refuse_environment
@@ -19,8 +17,10 @@ from squat_deploy.lowering.selftest import self_test
 from squat_deploy.lowering.walk import PendingNeuron, Walk, plain_name
 from squat_deploy.lowering.walking import finished
 from squat_deploy.network import InputSpec, Neuron
-from squat_deploy.readout import Readout
-from squat_deploy.training.copying import undisturbed
+from squat_deploy.network.activity import warnings_of
+from squat_deploy.network.certificate import LayerProof
+from squat_deploy.network.readout import Readout
+from squat_deploy.snn.copying import undisturbed
 
 _Proven: TypeAlias = tuple[Neuron, LayerProof, float | None]  # and the step of its inputs, if that is odd
 Verdict = Literal["supported", "proven", "not proven", "refused"]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.training.neurons import NEURONS, kind_of
+from squat_deploy.snn.neurons import NEURONS, kind_of
 
 _MACHINERY = frozenset(vars(nn.Module()))  # what every module has, `training` among it
 _DEPTH = 5  # of containers in containers

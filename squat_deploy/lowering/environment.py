@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.network import InputSpec
+from squat_deploy.network.certificate import Certificate, LayerProof
 
 _PACKAGES = ("torch", "snntorch", "brevitas")
 _SMALLEST = 2.0**-126  # the smallest normal float32

@@ -19,7 +19,6 @@ from snntorch._neurons.rsynaptic import RecurrentOneToOne as SynapticOneToOne
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.joins import Add
 from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
 from squat_deploy.lowering.hints import hint_for
 from squat_deploy.lowering.options import module_faults
@@ -27,10 +26,10 @@ from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.walk import Branches, Currents, Integers, PendingNeuron, Value, Walk, plain_name
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
-from squat_deploy.quantizers import InputQuantizer, StateQuantizer
-from squat_deploy.synapses import Conv2d, Dense
-from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
-from squat_deploy.training.neurons import KINDS, kind_of, spike_value
+from squat_deploy.network.layers import Add, Conv2d, Dense
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.neurons import KINDS, kind_of, spike_value
+from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 
 Handler = Callable[[Walk, str, nn.Module, Value | None], Value | None]
 
@@ -255,10 +254,10 @@ def _state_quantizer(walk: Walk, name: str, module: nn.Module) -> StateQuantizer
         elif callable(quantizer):
             return StateQuantizer.from_snntorch(quantizer, threshold)
         else:
-            hint = "train with snn.Leaky(state_quant=squat_deploy.quantizers.state_quant(...))"
+            hint = "train with snn.Leaky(state_quant=squat_deploy.snn.quantizers.state_quant(...))"
             walk.fault(name, "the membrane must be quantized: 32-bit states have no table", "state_quant=False", hint)
     except ConfigError as error:
-        walk.fault(name, "the level table must be usable", error, "see squat_deploy.levels.level_table")
+        walk.fault(name, "the level table must be usable", error, "see squat_deploy.snn.levels.level_table")
     return None
 
 

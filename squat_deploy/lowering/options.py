@@ -17,8 +17,8 @@ import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
-from squat_deploy.quantizers import InputQuantizer
-from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.quantizers import InputQuantizer
 
 Treatment = Literal["value", "read", "shape", "fixed", "no effect"]
 

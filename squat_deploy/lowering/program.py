@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from squat_deploy.agreement.returned import Returned
-from squat_deploy.training.neurons import NEURONS
-from squat_deploy.training.sequence import leaves
+from squat_deploy.snn.neurons import NEURONS
+from squat_deploy.snn.returned import Returned
+from squat_deploy.snn.running import leaves
 
 Kind = Literal["input", "module", "function", "late"]
 

@@ -25,9 +25,9 @@ from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import Asked, batch_size
-from squat_deploy.training.neurons import NEURONS, kind_of, spike_value
-from squat_deploy.training.ptq import QuantizedInput
-from squat_deploy.training.sequence import LayerTrace
+from squat_deploy.snn.neurons import NEURONS, kind_of, spike_value
+from squat_deploy.snn.ptq import QuantizedInput
+from squat_deploy.snn.running import LayerTrace
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])

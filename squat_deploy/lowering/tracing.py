@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.agreement.returned import Returned
 from squat_deploy.errors import LoweringError, SquatError
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import Event, Recorded, fold, same_call, steps_of
@@ -37,9 +36,10 @@ from squat_deploy.lowering.recorder import (
 from squat_deploy.lowering.returned import recognised
 from squat_deploy.lowering.sizes import Asked
 from squat_deploy.network import Encoding, InputSpec
-from squat_deploy.training.copying import deep_copy
-from squat_deploy.training.neurons import NEURONS, own_instances, reset_neurons
-from squat_deploy.training.sequence import loops_over_time, watched
+from squat_deploy.snn.copying import deep_copy
+from squat_deploy.snn.neurons import NEURONS, own_instances, reset_neurons
+from squat_deploy.snn.returned import Returned
+from squat_deploy.snn.running import loops_over_time, watched
 
 _BATCH = 7
 _OTHER_BATCHES = (1, 4)

@@ -8,13 +8,12 @@ import numpy as np
 from torch import nn
 
 from squat_deploy.errors import Fault
-from squat_deploy.joins import Join, Pool2d, Range
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.rounding import powers_of_two
-from squat_deploy.network import INPUT, InputSpec, IntArray, constant_range, range_of
-from squat_deploy.quantizers import StateQuantizer
-from squat_deploy.synapses import Conv2d, Dense, Synapses
-from squat_deploy.training.neurons import kind_of
+from squat_deploy.network import INPUT, InputSpec, IntArray
+from squat_deploy.network.layers import Conv2d, Dense, Join, Range, Synapses, constant_range
+from squat_deploy.snn.neurons import kind_of
+from squat_deploy.snn.quantizers import StateQuantizer
 
 Shape = tuple[int, ...]
 
@@ -110,7 +109,7 @@ class Walk:
     """
 
     spec: InputSpec
-    layers: list[Synapses | Join | PendingNeuron] = field(default_factory=list)
+    layers: list[Dense | Conv2d | Join | PendingNeuron] = field(default_factory=list)
     wires: list[tuple[int, ...]] = field(default_factory=list)
     late: list[nn.Module] = field(default_factory=list)
     late_sizes: list[int] = field(default_factory=list)
@@ -121,7 +120,7 @@ class Walk:
     def fault(self, name: str, rule: str, got: object, hint: str) -> None:
         self.faults.append(Fault(name, rule, str(got), hint))
 
-    def add(self, layer: Synapses | Join | PendingNeuron, *sources: int) -> int:
+    def add(self, layer: Dense | Conv2d | Join | PendingNeuron, *sources: int) -> int:
         """Appends a layer and returns its position."""
         self.layers.append(layer)
         self.wires.append(sources)
@@ -144,7 +143,7 @@ class Walk:
         if isinstance(layer, PendingNeuron):
             return constant_range(layer.neurons, 0, 1)
         if source not in self._ranges:
-            self._ranges[source] = range_of(layer, [self.range_at(taken) for taken in self.wires[source]])
+            self._ranges[source] = layer.range(*[self.range_at(taken) for taken in self.wires[source]])
         return self._ranges[source]
 
     def largest_at(self, source: int) -> int:
@@ -157,19 +156,16 @@ class Walk:
         own = min(int(low.min()), 0), max(int(high.max()), 0)
         if source <= INPUT or isinstance(layer := self.layers[source], PendingNeuron):
             return own
-        if isinstance(layer, Dense | Conv2d):
-            return layer.partial_range(*self.range_at(self.wires[source][0]))
-        if isinstance(layer, Pool2d):
-            ends = self.range_at(self.wires[source][0])
-            least, most = layer.range(np.minimum(ends[0], 0), np.maximum(ends[1], 0))
-            own = min(own[0], int(least.min())), max(own[1], int(most.max()))
+        own = layer.partial_range(*(self.range_at(taken) for taken in self.wires[source]))
+        if isinstance(layer, Synapses):
+            return own
         parts = [self.partial_at(taken) for taken in self.wires[source]]
         return min(own[0], *(part[0] for part in parts)), max(own[1], *(part[1] for part in parts))
 
     def silent(self, source: int) -> bool:
         """Whether a layer is synapses without any weight."""
         layer = self.layers[source] if source > INPUT else None
-        return isinstance(layer, Dense | Conv2d) and not layer.weight.any()
+        return isinstance(layer, Synapses) and not layer.weight.any()
 
     def odd_step(self, index: int) -> float | None:
         """The step of the inputs, if it is no power of two and the layer sees them without neurons between."""

@@ -21,8 +21,8 @@ from squat_deploy.lowering.rounding import entry_error
 from squat_deploy.lowering.tracing import traced_program
 from squat_deploy.lowering.walk import Currents, Integers, PendingNeuron, Value, Walk
 from squat_deploy.network import INPUT, InputSpec
-from squat_deploy.training.neurons import NEURONS, spike_value
-from squat_deploy.training.sequence import is_plain, leaves
+from squat_deploy.snn.neurons import NEURONS, spike_value
+from squat_deploy.snn.running import is_plain, leaves
 
 
 def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:

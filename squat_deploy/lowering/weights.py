@@ -25,9 +25,9 @@ from squat_deploy.lowering.rounding import (
 )
 from squat_deploy.lowering.walk import Currents, Integers, Value, Walk, plain_name
 from squat_deploy.network import MAX_NEURONS
-from squat_deploy.rules import MAX_VALUES
-from squat_deploy.synapses import Conv2d, Dense, IntArray, Synapses
-from squat_deploy.training.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.network.layers import Conv2d, Dense, IntArray, Synapses
+from squat_deploy.network.limits import MAX_VALUES
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 
 MAX_WEIGHT = 2**15
 MAX_ONE_TO_ONE = 2048  # neurons, which make a square of weights
@@ -73,7 +73,7 @@ def quant_conv(walk: Walk, name: str, module: nn.Module, value: Value | None) ->
 
 _DRAWS = 8  # how often weights that could be random are quantized anew
 Quantized: TypeAlias = QuantLinear | QuantConv2d | QuantConv1d | FixedLinear | FixedConv2d
-Maker: TypeAlias = Callable[[IntArray, IntArray], Synapses]
+Maker: TypeAlias = Callable[[IntArray, IntArray], Dense | Conv2d]
 
 
 def _quantized(
@@ -206,7 +206,7 @@ def _synapses(
 
 def _scaled(
     walk: Walk, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
-) -> tuple[Synapses, Current]:
+) -> tuple[Dense | Conv2d, Current]:
     """Integer weights times a scale (out,); the float bias (out,) joins the integers where it lies on their grid."""
     unit = scale * value.unit
     steps = np.rint(bias / unit)
@@ -221,7 +221,7 @@ def _scaled(
 
 def _int_then_scale(
     walk: Walk, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
-) -> tuple[Synapses, Current]:
+) -> tuple[Dense | Conv2d, Current]:
     layer = make(weight, np.zeros(len(bias), dtype=np.int64))
     error, rule = _sum_error(walk, layer, value, np.ones_like(scale), np.zeros_like(bias))
     rule = "int-then-scale" if rule == "exact grid" else rule
