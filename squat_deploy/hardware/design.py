@@ -32,11 +32,12 @@ from squat_deploy.hardware.units import (
 )
 from squat_deploy.hardware.weights import WeightRom, weight_rom
 from squat_deploy.network import Network, Neuron
-from squat_deploy.network.encoders import check_encoder
+from squat_deploy.network.encoders import EventEncoder, check_encoder
 from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Pool2d
 from squat_deploy.network.readout import OF_MEMBRANES
 from squat_deploy.network.window import Window
 
+STREAM = -1  # number of the address events that arrive, as a source
 MAX_INPUTS = 2**16
 MAX_EVENTS = 2**20  # in one list
 
@@ -83,9 +84,19 @@ def design_of(network: Network, config: HlsConfig) -> Design:
             )
     pe = {node.number: _folding(process, config) for process in graph.processes for node in process.nodes}
     given = [_given(graph, number, pe.get(number, 1)) for number in range(len(graph.nodes) + 1)]
-    entry = ReadInput(Ports("input", (), given[ENTRY]), network.input, config.encoder, network.steps, graph.repeats)
+    ports = Ports("input", _stream(network, config), given[ENTRY])
+    entry = ReadInput(ports, network.input, config.encoder, network.steps, graph.repeats)
     parts = tuple(_unit(network, node, _ports(node, given), config) for node in graph.nodes)
     return Design(network, graph, entry, parts, _read_out(network, given[-1]))
+
+
+def _stream(network: Network, config: HlsConfig) -> tuple[Port, ...]:
+    """Address events, where they are what arrives."""
+    if not isinstance(config.encoder, EventEncoder):
+        return ()
+    size, high = network.input.size, network.input.high
+    low, top = (np.full(size, end, dtype=np.int64) for end in (0, high))
+    return (Port(STREAM, Signal(True, size, 1, low, top, unit=True, capacity=size * high)),)
 
 
 def _read_out(network: Network, spikes: Port) -> ReadOut:

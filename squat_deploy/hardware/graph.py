@@ -99,11 +99,13 @@ class Node:
 
     Attributes:
         number: from 1, in the order in which they run.
+        position: of the layer in the network, None for a change of form.
         sources: numbers of the nodes that it takes, 0 for what enters; one not below `number` comes a step late.
         reach: (lowest, highest) whole sum of each source, for tables.
     """
 
     number: int
+    position: int | None
     layer: Layer | Place | Listing
     sources: tuple[int, ...]
     signal: Signal
@@ -213,8 +215,9 @@ class _Nodes:
 
     def numbered(self) -> tuple[Node, ...]:
         numbers = {INPUT: ENTRY, **{key: number for number, key in enumerate(self.made, start=1)}}
+        positions: dict[object, int] = {key: key for key in self.made if isinstance(key, int)}
         return tuple(
-            Node(numbers[key], layer, tuple(numbers[source] for source in sources), signal, reach)
+            Node(numbers[key], positions.get(key), layer, tuple(numbers[source] for source in sources), signal, reach)
             for key, (layer, sources, signal, reach) in self.made.items()
         )
 
@@ -223,11 +226,8 @@ class _Nodes:
         taken = [self.signals[source] for source in wire]
         as_events = _takes_events(layer, taken)
         sources = [self._in_form(index, source, as_events) for source in wire]
-        constant = all(
-            self.signals[source].constant and not (isinstance(source, int) and source >= index) for source in sources
-        )
         signal = _given(layer, [self.signals[source] for source in sources], as_events)
-        constant = constant and not isinstance(layer, Neuron)
+        constant = self.network.input.encoding == "direct" and self.network.still[index]
         self._add(index, layer, sources, replace(signal, constant=constant), self.network.taken(index))
 
     def _in_form(self, index: int, source: int, as_events: bool) -> object:

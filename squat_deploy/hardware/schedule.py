@@ -1,5 +1,7 @@
 """Cycle estimate of the emitted project, from its loops: every pipelined loop is counted at its initiation interval.
 
+Nested loops count as one, but for those with `loop_flatten off`; a loop that is entered costs `LOOP_OVERHEAD_CYCLES`
+even if it has nothing to do. The native build of a project can count the same, and tests hold the two together.
 The processes of one time step hand event lists to each other through double buffers, so step t of one process runs
 while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
 """
@@ -13,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.graph import ENTRY, Process
+from squat_deploy.hardware.graph import ENTRY, Node, Process
 from squat_deploy.hardware.units import Fire, Lister
-from squat_deploy.hardware.units.base import Cycles
+from squat_deploy.hardware.units.base import Cycles, delayed
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
 
@@ -44,10 +46,7 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
     Args:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
     """
-    most = {
-        number: np.full((1, design.network.steps), float(design.graph.signal(number).capacity)) for number in events
-    }
-    costs, worst = _costs(design, events), _costs(design, most)
+    costs, worst = step_costs(design, events), step_costs(design, _most(design))
     names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
     rows = [ProcessCycles(n, float(c.mean()), int(w.max())) for n, c, w in zip(names, costs, worst, strict=True)]
     return Schedule(tuple(rows), float(_finish(design, costs).mean()), int(_finish(design, worst).max()))
@@ -60,29 +59,53 @@ def process_name(design: Design, process: Process) -> str:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run; lists of sums are taken as full."""
+    """Events (sequences, T) of every list in a simulated run."""
     network = design.network
-    flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1) != 0
-    entering = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
-    many: dict[int, NDArray[Any]] = {ENTRY: entering.astype(np.uint16)}
-    for part, layer in zip(design.neurons, result.trace or (), strict=True):
-        many[part.number] = layer.spikes.astype(np.uint16)
+    flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
+    values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
+    known: dict[int, NDArray[Any]] = {ENTRY: values}
+    known |= {part.number: layer.spikes for part, layer in zip(design.neurons, result.trace or (), strict=True)}
+    many = {number: found != 0 for number, found in known.items()}
+    many[ENTRY][design.entry.listed_steps :] = False
+    many |= dict.fromkeys(design.entry.sources, values)
     for unit in design.parts:
         if isinstance(unit, Lister):
-            lists = [many[port.number] for port in unit.ports.takes if port.signal.events]
-            many[unit.number] = unit.multiplicity(*lists)
+            sums = {source: _values(design, source, known) for source in unit.sources if source not in many}
+            many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many | sums))
     return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
 
 
-def _costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
+def _most(design: Design) -> dict[int, Cycles]:
+    """All lists full."""
+    steps = np.arange(design.network.steps)
+    ports = (*design.entry.ports.takes, *(part.ports.gives for part in design.parts if part.signal.events))
+    most = {port.number: np.full((1, len(steps)), float(port.signal.capacity)) for port in ports}
+    most[ENTRY] = np.where(steps < design.entry.listed_steps, float(design.entry.signal.capacity), 0.0)[None]
+    return most
+
+
+def _taken(node: Node, given: dict[int, NDArray[Any]]) -> list[NDArray[Any]]:
+    """(T, B, N) of each source, as it arrives."""
+    return [delayed(given[source]) if node.is_late(source) else given[source] for source in node.sources]
+
+
+def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDArray[Any]:
+    """(T, B, N) integers that a node gives, from those that are known: what enters, and all spikes."""
+    if number in known:
+        return known[number]
+    node = design.graph.nodes[number - 1]
+    taken = _taken(node, {source: _values(design, source, known) for source in node.sources})
+    if node.position is None:
+        return taken[0]
+    run = design.network.layers[node.position].stage(*design.network.taken(node.position)).start(taken[0].shape[1])
+    return np.stack([run(*step) for step in zip(*taken, strict=True)])
+
+
+def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
     """(sequences, T) cycles of the input, of each process, and of the readout."""
-    entering = events[ENTRY]
-    arriving = {**events, ENTRY: design.entry.handed(entering)}
-    costs = [design.entry.cycles(events)]
-    for process in design.graph.processes:
-        costs.append(sum((part.cycles(arriving) for part in design.parts_of(process)), np.zeros(1)))
-    costs.append(design.readout.cycles(events))
-    return [np.broadcast_to(cost, entering.shape) for cost in costs]
+    groups = [(design.entry,), *map(design.parts_of, design.graph.processes), (design.readout,)]
+    costs = [sum((unit.cycles(events) for unit in group), np.zeros(1)) for group in groups]
+    return [np.broadcast_to(cost, events[ENTRY].shape) for cost in costs]
 
 
 def _finish(design: Design, costs: list[Cycles]) -> Cycles:

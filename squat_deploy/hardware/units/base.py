@@ -185,7 +185,7 @@ class Unit(ABC):
     def cycles(self, events: Mapping[int, Cycles]) -> Cycles:
         """(sequences, T) cycles of its loops, by the events of every list; those of its sums once, where held."""
         taken = [
-            _delayed(events[port.number]) if port.late else events[port.number]
+            delayed(events[port.number].T).T if port.late else events[port.number]
             for port in self.ports.takes
             if port.signal.events
         ]
@@ -217,7 +217,7 @@ class Lister(Unit):
 
     @abstractmethod
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
-        """(T, B, size) how often each index stands in its list, by the same of what it takes."""
+        """(T, B, size) how often each index stands in its list, by the same of lists, and the numbers of sums."""
 
 
 class Summer(Unit):
@@ -259,6 +259,6 @@ def one_array(flow: Flow) -> IntArray:
     return flow
 
 
-def _delayed(events: Cycles) -> Cycles:
-    """Those of the step before."""
-    return np.concatenate([np.zeros_like(events[:, :1]), events[:, :-1]], axis=1)
+def delayed(values: NDArray[Any]) -> NDArray[Any]:
+    """(T, ...) of the step before."""
+    return np.concatenate([np.zeros_like(values[:1]), values[:-1]])

@@ -27,6 +27,8 @@ from squat_deploy.network.readout import OF_MEMBRANES, Readout, updated
 class ReadInput(Unit):
     """Lists what enters in a step.
 
+    It takes nothing but words, as events where they are address events: several of one address are one event here.
+
     Attributes:
         steps: of a sequence.
         repeats: the list of a direct input is handed over in every step, not only in the first.
@@ -71,7 +73,7 @@ class ReadInput(Unit):
             return self._counted(kept, (step + 1) * encoder.window)
         if takes_intensities(encoder):
             return Events.spikes(np.flatnonzero(self._fires(encoder, self._frame(kept, step), step)))
-        if self.once and step and not self.repeats:
+        if step >= self.listed_steps:
             return Events.none()
         frame = self._frame(kept, step)
         values = signed(frame, self.fields.bits) if self.spec.low < 0 else frame
@@ -103,22 +105,21 @@ class ReadInput(Unit):
         index, value = (np.fromiter(numbers, dtype=np.int64) for numbers in (counts.keys(), counts.values()))
         return Events(index, value)
 
-    def handed(self, entering: Cycles) -> Cycles:
-        """Events (sequences, T) that are handed over, by those that enter."""
-        first = np.arange(entering.shape[1]) == 0
-        fresh = first | (self.spec.encoding == "sequence") | self.repeats
-        return np.where(fresh, entering, 0.0)
+    @property
+    def listed_steps(self) -> int:
+        """Steps in which what enters is handed over: a direct input once, unless somebody takes it again."""
+        return 1 if self.spec.encoding == "direct" and not self.repeats else self.steps
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         overhead, size = LOOP_OVERHEAD_CYCLES, self.size
         first = np.arange(given.shape[1]) == 0
-        if self.encoder is None:
-            scan = self.fields.words + given if self.spikes else np.full_like(given, size)
-            again = given + overhead if self.repeats else np.zeros_like(given)
-            return np.where(first | (self.spec.encoding == "sequence"), scan + overhead, 1.0) + again
+        if isinstance(self.encoder, EventEncoder):  # what was left is dropped; events counted, then listed
+            return first * overhead + 2 * taken[0] + 2 * given + 2 * overhead
         if takes_intensities(self.encoder):
-            return np.where(first, size + overhead, 0) + size + overhead + 0 * given
-        return 4 * given + 2 * overhead  # one event an address, counted and listed
+            return first * (size + overhead) + size + np.zeros_like(given) + overhead
+        scan = self.fields.words + given if self.spikes else np.full_like(given, size)
+        fresh = first | (self.spec.encoding == "sequence")
+        return fresh * scan + overhead + (given + overhead if self.repeats else 0)
 
     def _memories(self) -> Sequence[Memory]:
         if takes_intensities(self.encoder):
@@ -155,8 +156,10 @@ class ReadOut(Unit):
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         spikes, walked = taken[0], self.size + LOOP_OVERHEAD_CYCLES
         listed = 0 if self.reads_states else spikes + LOOP_OVERHEAD_CYCLES
-        last = np.arange(spikes.shape[1]) == spikes.shape[1] - 1
-        return listed + (0 if self.readout == "count" else walked) + np.where(last, walked, 0) + 0 * spikes
+        ends = np.zeros(spikes.shape[1])
+        ends[0] += walked  # cleared
+        ends[-1] += walked  # sent
+        return listed + (0 if self.readout == "count" else walked) + ends + np.zeros_like(spikes)
 
     def _memories(self) -> Sequence[Memory]:
         return (Memory("scores", self.size, (32,)),)

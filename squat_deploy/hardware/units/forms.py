@@ -55,8 +55,7 @@ class ListSums(Lister):
         return Events(index, values[index])
 
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
-        """As if no sum was zero."""
-        return np.ones((1, 1, self.size), dtype=np.uint16)
+        return np.asarray(taken[0] != 0)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
         return self.size + LOOP_OVERHEAD_CYCLES

@@ -58,13 +58,6 @@ class _Lists(Lister):
         return np.sum(taken, axis=0) + LOOP_OVERHEAD_CYCLES * len(taken)
 
 
-class _Sums(Summer):
-    """One element a cycle, or one row where all lie in the same lanes."""
-
-    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        return (self.rows.rows if self.parallel else self.size) + LOOP_OVERHEAD_CYCLES
-
-
 @dataclass(frozen=True, eq=False)
 class AddEvents(_Add, _Lists):
     """Values times factors."""
@@ -76,12 +69,12 @@ class AddEvents(_Add, _Lists):
         )
 
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(np.sum(taken, axis=0, dtype=taken[0].dtype))
+        return np.asarray(np.sum(taken, axis=0, dtype=np.uint32))
 
 
 @dataclass(frozen=True, eq=False)
-class AddSums(_Add, _Sums):
-    """Element by element."""
+class AddSums(_Add, Summer):
+    """One element a cycle, or one row where all lie in the same lanes."""
 
     def run(self, kept: Kept, *taken: Flow) -> IntArray:
         arrays = [one_array(flow) for flow in taken]
@@ -89,6 +82,9 @@ class AddSums(_Add, _Sums):
             arrays = [lanes.elements(array) for lanes, array in zip(self.takes_lanes, arrays, strict=True)]
         total = np.asarray(sum(array * factor for array, factor in zip(arrays, self.factors, strict=True)))
         return total if self.parallel else self.rows.placed(total)
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
+        return (self.rows.rows if self.parallel else self.size) + LOOP_OVERHEAD_CYCLES
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +102,7 @@ class ConcatEvents(_Concat, _Lists):
 
 
 @dataclass(frozen=True, eq=False)
-class ConcatSums(_Concat, _Sums):
+class ConcatSums(_Concat, Summer):
     """One element a cycle: branches lie in lanes of their own."""
 
     def run(self, kept: Kept, *taken: Flow) -> IntArray:
@@ -114,3 +110,6 @@ class ConcatSums(_Concat, _Sums):
         for lanes, first, flow in zip(self.takes_lanes, self.firsts, taken, strict=True):
             sums[self.rows.at(first + np.arange(lanes.size))] = lanes.elements(one_array(flow))
         return sums
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
+        return self.size + len(self.takes) * LOOP_OVERHEAD_CYCLES

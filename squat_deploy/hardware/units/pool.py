@@ -63,15 +63,16 @@ class PoolEvents(_Pool, Lister):
 
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
         found = taken[0]
-        seen = self.window.views(found.reshape(-1, found.shape[2]))
-        pooled = seen.max(axis=(4, 5)) if self.most else seen.sum(axis=(4, 5), dtype=found.dtype)
+        seen = self.window.views(found.reshape(-1, found.shape[2]).astype(np.uint32))
+        pooled = seen.max(axis=(4, 5)) if self.most else seen.sum(axis=(4, 5), dtype=np.uint32)
         return np.asarray(pooled.reshape(*found.shape[:2], -1))
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         windows, overhead = self.plane.taps, LOOP_OVERHEAD_CYCLES
+        entered = overhead if windows > 1 else 0  # loops over the windows of one event
         if self.most:
-            return taken[0] * (2 * windows + overhead) + given + overhead
-        return taken[0] * (windows + (overhead if windows > 1 else 0)) + overhead
+            return taken[0] * (2 * windows + entered) + overhead + given + overhead
+        return taken[0] * (windows + entered) + overhead
 
     def _memories(self) -> Sequence[Memory]:
         return (Memory("seen", self.size, (1,)),) if self.most else ()
