@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import TopologicalSorter
+from typing import assert_never
 
 import numpy as np
 
@@ -266,31 +267,60 @@ class _Nodes:
 
 
 def _takes_events(layer: Layer, taken: Sequence[Signal]) -> bool:
-    if isinstance(layer, Neuron):
-        return False
-    if isinstance(layer, Dense | Conv2d):
-        return True
     listed = all(signal.events for signal in taken)
-    if isinstance(layer, Pool2d) and layer.kind == "max":
-        return listed and taken[0].unit and taken[0].single
-    return listed
+    match layer:
+        case Neuron():
+            return False
+        case Dense() | Conv2d():
+            return True
+        case Pool2d():
+            return listed and (layer.kind == "sum" or (taken[0].unit and taken[0].single))
+        case Add() | Concat():
+            return listed
+        case _:
+            assert_never(layer)
 
 
 def _given(layer: Layer, taken: Sequence[Signal], as_events: bool) -> Signal:
     """What a layer gives."""
-    if isinstance(layer, Neuron):
-        return _spikes(layer.neurons, taken[0].channels, taken[0].positions)
-    channels, positions = _shape(layer, taken)
-    if isinstance(layer, Dense | Conv2d):
-        bottom, top = _partial_sums(layer, taken[0])
-        return Signal(False, channels, positions, bottom, top)
-    low, high = layer.range(*((signal.low, signal.high) for signal in taken))
-    if not as_events:
-        return Signal(False, channels, positions, low, high)
-    unit = all(signal.unit for signal in taken) and not (isinstance(layer, Add) and max(layer.factors) > 1)
-    single = isinstance(layer, Pool2d) and (layer.kind == "max" or fanout(layer) is None)
-    single = single or (isinstance(layer, Concat) and all(signal.single for signal in taken))
-    return Signal(True, channels, positions, low, high, unit, single, _capacity(layer, taken))
+    first, joined = taken[0], (layer.outputs, 1)
+    match layer:
+        case Neuron():
+            return _spikes(layer.neurons, first.channels, first.positions)
+        case Dense():
+            return Signal(False, *joined, *_partial_sums(layer, first))
+        case Conv2d():
+            return Signal(False, len(layer.weight), layer.positions, *_partial_sums(layer, first))
+        case Pool2d():
+            channels, *plane = layer.output_shape
+            signal = Signal(as_events, channels, math.prod(plane), *_range(layer, taken))
+            return _pooled_list(layer, signal, first) if as_events else signal
+        case Add():
+            signal = Signal(as_events, first.channels, first.positions, *_range(layer, taken))
+            unit = max(layer.factors) == 1
+        case Concat():
+            if len({signal.positions for signal in taken}) == 1:
+                joined = sum(signal.channels for signal in taken), first.positions
+            signal = Signal(as_events, *joined, *_range(layer, taken), single=all(one.single for one in taken))
+            unit = True
+        case _:
+            assert_never(layer)
+    unit, capacity = unit and all(one.unit for one in taken), sum(one.capacity for one in taken)
+    return replace(signal, unit=unit, capacity=capacity) if as_events else replace(signal, single=False)
+
+
+def _pooled_list(pool: Pool2d, signal: Signal, taken: Signal) -> Signal:
+    """A list of sums has an event for everything in a window, a list of maxima one for the window."""
+    if pool.kind == "max":
+        return replace(signal, unit=True, single=True, capacity=pool.outputs)
+    windows, capacity = fanout(pool), taken.capacity
+    if windows is not None:
+        capacity = int(windows.sum()) if taken.single else int(windows.max()) * capacity
+    return replace(signal, unit=taken.unit, single=windows is None, capacity=capacity)
+
+
+def _range(layer: Join, taken: Sequence[Signal]) -> Range:
+    return layer.range(*((signal.low, signal.high) for signal in taken))
 
 
 def _spikes(size: int, channels: int, positions: int) -> Signal:
@@ -304,18 +334,6 @@ def _partial_sums(layer: Synapses, signal: Signal) -> Range:
     return np.full(layer.outputs, low, dtype=np.int64), np.full(layer.outputs, high, dtype=np.int64)
 
 
-def _shape(layer: Dense | Conv2d | Join, taken: Sequence[Signal]) -> tuple[int, int]:
-    """(channels, positions) of what a layer gives."""
-    if isinstance(layer, Dense):
-        return layer.outputs, 1
-    if isinstance(layer, Conv2d | Pool2d):
-        channels = layer.output_shape[0]
-        return channels, layer.outputs // channels
-    if isinstance(layer, Concat) and len({signal.positions for signal in taken}) == 1:
-        return sum(signal.channels for signal in taken), taken[0].positions
-    return (layer.outputs, 1) if isinstance(layer, Concat) else (taken[0].channels, taken[0].positions)
-
-
 def fanout(pool: Pool2d) -> IntArray | None:
     """How many windows each input lies in, or None where it is at most one."""
     if all(size <= step for size, step in zip(pool.kernel, pool.stride, strict=True)):
@@ -324,17 +342,6 @@ def fanout(pool: Pool2d) -> IntArray | None:
     places = np.arange(1, pool.input_sizes[0] + 1, dtype=np.int64)[None]
     np.add.at(counts, pool.windows(places, 0).reshape(-1), 1)
     return counts[1:]
-
-
-def _capacity(layer: Join, taken: Sequence[Signal]) -> int:
-    if not isinstance(layer, Pool2d):
-        return sum(signal.capacity for signal in taken)
-    if layer.kind == "max":
-        return layer.outputs
-    windows = fanout(layer)
-    if windows is None:
-        return taken[0].capacity
-    return int(windows.sum()) if taken[0].single else int(windows.max()) * taken[0].capacity
 
 
 def _processes(nodes: Sequence[Node]) -> tuple[Process, ...]:
