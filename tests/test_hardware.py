@@ -20,7 +20,9 @@ from squat_deploy.hardware.running import run
 from squat_deploy.hardware.units import Events, ListSums, PlaceEvents, Unit
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network import INPUT, InputSpec, Neuron
+from squat_deploy.network.certificate import Certificate, LayerProof
 from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.network.layers import Dense, Pool2d
 from squat_deploy.network.readout import READOUTS
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_graphs import value_of
@@ -73,6 +75,7 @@ def check_run(design: Design, inputs: np.ndarray, sample: int) -> None:
                 events = moment.flows[unit.number]
                 assert len(events.index) <= unit.signal.capacity
                 assert not unit.signal.unit or (events.value == 1).all()
+                assert not unit.signal.single or len(np.unique(events.index)) == len(events.index)
         before = {f"late {name}": rows for name, rows in fired.items()}
     assert np.array_equal(moment.flows[design.readout.number], result.scores[sample])
 
@@ -84,6 +87,25 @@ def test_units_against_the_network(seed: int) -> None:
     inputs = draw_inputs(network, 3)
     for sample in range(3):
         check_run(design, inputs, sample)
+
+
+def pooled_twice() -> sd.Network:
+    """The maximum of sums of spikes: it is of their number, not of whether there are any."""
+    pools = Pool2d("sum", "sum", (1, 4, 4), (2, 2), (2, 2)), Pool2d("most", "max", (1, 2, 2), (2, 2), (2, 2))
+    weight, start = np.array([[1], [2]]), np.zeros(2, dtype=np.int64)
+    thresholds, successor = np.array([[[2, 3, 5, 7]] * 5]), np.broadcast_to(np.arange(5), (1, 5, 5))
+    membranes = np.arange(5, dtype=np.float32)[None]
+    neurons = Neuron("lif", thresholds, successor, np.array([3]), start, 0, membranes)
+    row = LayerProof("lif", True, "drawn", 0, 8, 48, 5, 5, 1, None, 0.0, 0, True)
+    layers = (*pools, Dense("fc", weight, start), neurons)
+    return sd.Network(InputSpec((1, 4, 4), encoding="sequence"), layers, 3, Certificate((row,)))
+
+
+def test_maxima_of_sums(compiler: None) -> None:
+    network = pooled_twice()
+    inputs = draw_inputs(network, 4)
+    check_run(design_of(network, sd.HlsConfig()), inputs, 3)
+    assert sd.verify(network, None, inputs).agrees
 
 
 def test_units_of_the_bundled_network(fashion: sd.Network, rng: np.random.Generator) -> None:

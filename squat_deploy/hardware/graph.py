@@ -316,7 +316,8 @@ def _pooled_list(pool: Pool2d, signal: Signal, taken: Signal) -> Signal:
     windows, capacity = fanout(pool), taken.capacity
     if windows is not None:
         capacity = int(windows.sum()) if taken.single else int(windows.max()) * capacity
-    return replace(signal, unit=taken.unit, single=windows is None, capacity=capacity)
+    single = taken.single and pool.kernel == (1, 1)  # else everything in a window is an event of that window
+    return replace(signal, unit=taken.unit, single=single, capacity=capacity)
 
 
 def _range(layer: Join, taken: Sequence[Signal]) -> Range:
