@@ -11,10 +11,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorAnnotation, TensorProt
 
 from squat_deploy.errors import ExportError
 from squat_deploy.network import int_bits
+from squat_deploy.onnx_file import QONNX_DOMAIN
 
 OPSET = 20
 IR_VERSION = 10
-QONNX_DOMAIN = "qonnx.custom_op.general"
 QONNX_OPSET = 2
 Shape = Sequence[int | str]
 Range = tuple[int, int]

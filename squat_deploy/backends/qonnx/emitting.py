@@ -11,13 +11,13 @@ from squat_deploy.backends.qonnx.builder import GraphBuilder, model_of
 from squat_deploy.backends.qonnx.document import KEY, MAX_BATCH_VALUES, Document, Form
 from squat_deploy.backends.qonnx.finn import finn_step
 from squat_deploy.backends.qonnx.integer import step
-from squat_deploy.backends.qonnx.parsing import MAX_BYTES
 from squat_deploy.backends.qonnx.plan import arrays_of_layer, plan_layers
 from squat_deploy.backends.qonnx.scanning import sequence
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
 from squat_deploy.network import SCHEMA_VERSION, IntArray, Network
 from squat_deploy.network.rules import broken_rule
+from squat_deploy.onnx_file import MAX_BYTES
 
 FORMS: tuple[Form, ...] = get_args(Form)
 

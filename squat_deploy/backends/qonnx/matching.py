@@ -14,10 +14,10 @@ import onnx.defs
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
 
-from squat_deploy.backends.cpp import plain
 from squat_deploy.backends.qonnx.builder import GraphBuilder
-from squat_deploy.backends.qonnx.parsing import QONNX_DOMAINS, array_of
 from squat_deploy.errors import FileFormatError
+from squat_deploy.names import plain
+from squat_deploy.onnx_file import QONNX_DOMAINS, array_of
 
 Value = NDArray[np.generic]
 _STORED = [("value", AttributeProto.TENSOR)]

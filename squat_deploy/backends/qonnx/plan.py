@@ -14,8 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import FailFast, Field
 
-from squat_deploy.backends.cpp import plain
-from squat_deploy.names import unique_name
+from squat_deploy.names import plain, unique_name
 from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron
 from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Join, Pool2d
 from squat_deploy.network.layers import Range as ElementRange
