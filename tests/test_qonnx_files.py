@@ -415,7 +415,7 @@ def test_missing_and_oversized_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(FileFormatError, match=r"none.onnx: cannot be read: No such file or directory$"):
         sd.load(tmp_path / "none.onnx")
     (tmp_path / "big.onnx").write_bytes(b"x" * 100)
-    monkeypatch.setattr("squat_deploy.backends.qonnx.parsing.MAX_BYTES", 99)
+    monkeypatch.setattr("squat_deploy.onnx_file.MAX_BYTES", 99)
     with pytest.raises(FileFormatError, match=r"big.onnx: larger than 99 bytes$"):
         sd.load(tmp_path / "big.onnx")
 

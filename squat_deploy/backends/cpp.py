@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
 
+from squat_deploy.names import plain as plain
 from squat_deploy.network import IntArray, int_bits
 
 _LINE = 116
@@ -44,11 +44,6 @@ def wrapped(items: Iterable[str], indent: str = "    ") -> str:
         line = f"{line}, {item}" if line else item
     lines.append(indent + line)
     return ",\n".join(lines)
-
-
-def plain(text: str) -> str:
-    """A model's name as harmless text: letters, digits, `_`, `.`, `-`; anything else becomes `_`."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:64] or "_"
 
 
 def native_int(low: int, high: int) -> str:
