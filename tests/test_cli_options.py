@@ -19,6 +19,7 @@ from squat_deploy.cli.app import app
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import InputOptions
 from squat_deploy.lab.config import TrainConfig
+from squat_deploy.lab.study.running import run_study
 from tests.conftest import ROOT
 from tests.test_cli import document, invoke, work
 
@@ -28,7 +29,9 @@ __all__ = ["work"]  # a fixture
 def options(command: str) -> dict[str, Any]:
     """The options of a command as typer shows them, by their parameters."""
     found: Any = typer.main.get_command(app)
-    return {option.name: option for option in found.commands[command].params}
+    for name in command.split():
+        found = found.commands[name]
+    return {option.name: option for option in found.params}
 
 
 def test_importing_commands_needs_no_torch() -> None:
@@ -88,7 +91,13 @@ def test_a_new_field_becomes_an_option_or_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("command", "function"),
-    [("lower", sd.lower), ("check", sd.check), ("quantize", sd.quantize), ("qonnx", sd.emit_qonnx)],
+    [
+        ("lower", sd.lower),
+        ("check", sd.check),
+        ("quantize", sd.quantize),
+        ("qonnx", sd.emit_qonnx),
+        ("study run", run_study),
+    ],
 )
 def test_defaults_are_those_of_the_functions(command: str, function: Callable[..., object]) -> None:
     """Functions that need torch or onnx, which the command line does not import to say them."""

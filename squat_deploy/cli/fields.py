@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -49,20 +49,17 @@ def with_fields(
 
     Raises: TypeError for a field that no option can be made of: spell it, or leave it out.
     """
-    spelled = spellings or {}
-    chosen = {name: field for name, field in model.model_fields.items() if not only or name in only}
-    options = [
-        _option(name, field, spelled.get(name, Spelling())) for name, field in chosen.items() if name not in leave_out
-    ]
+    names = [name for name in only or model.model_fields if name not in leave_out]
+    spelled = {name: (spellings or {}).get(name, Spelling()) for name in names}
+    options = [_option(name, model.model_fields[name], spelling) for name, spelling in spelled.items()]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def wrapper(**given: Any) -> None:
             context = given.pop(_CONTEXT)
-            typed = {option.name: given.pop(option.name) for option in options}
-            stated = {name: value for name, value in typed.items() if _is_typed(context, name)}
-            reads = {name: spelled.get(name, Spelling()).read for name in stated}
-            command(**given, fields={name: reads[name](value) for name, value in stated.items()})
+            values = {name: given.pop(name) for name in names}
+            typed = {name: spelled[name].read(value) for name, value in values.items() if _is_typed(context, name)}
+            command(**given, fields=typed)
 
         signature = _replaced(inspect.signature(command, eval_str=True), options)
         wrapper.__signature__ = signature  # type: ignore[attr-defined]
@@ -99,6 +96,6 @@ def _option(name: str, field: FieldInfo, spelling: Spelling) -> inspect.Paramete
 
 def _is_plain(kind: Any) -> bool:
     """Whether typer reads this type, or each of the types of a union, from one word."""
-    if kind in _PLAIN or get_origin(kind) is Literal:
-        return True
-    return bool(get_args(kind)) and get_origin(kind) not in (tuple, list, dict) and all(map(_is_plain, get_args(kind)))
+    if get_origin(kind) in (Union, UnionType):
+        return all(map(_is_plain, get_args(kind)))
+    return kind in _PLAIN or get_origin(kind) is Literal
