@@ -1,4 +1,4 @@
-"""The law of agreement, stated once: every network, every executor, whole traces, no difference."""
+"""The law of agreement, stated once: every network, every engine, whole traces, no difference."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 import squat_deploy as sd
+from squat_deploy.engines import ENGINES
 from squat_deploy.errors import LoweringError, NotProvenError
 from squat_deploy.network.encoders import (
     AnyEncoder,
@@ -22,9 +23,7 @@ from tests.cycles import cycles_compared
 from tests.drawing import Drawn, draw
 from tests.model_drawing import draw_model
 
-ROWS = [
-    "torch", "numpy", "c++", "onnxruntime step", "onnxruntime sequence", "qonnx step", "qonnx sequence", "qonnx finn",
-]  # fmt: skip
+ROWS = [engine.label for engine in ENGINES]
 _LIMITS = (
     "not proven: ",
     "all that enters synapses is worth the same",
@@ -86,7 +85,7 @@ def assert_agrees(agreement: sd.agreement.Agreement) -> None:
 
 
 def assert_law(drawn: Drawn, network: sd.Network) -> int:
-    """Every executor runs it and none differs, nor do the cycles of C++; gives the number of values compared."""
+    """Every engine runs it and none differs, nor do the cycles of C++; gives the number of values compared."""
     assert network.certificate.proven
     with cycles_compared(network, drawn.inputs, drawn.config):
         agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)

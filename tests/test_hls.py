@@ -205,6 +205,19 @@ def test_missing_and_broken_golden_data(project: Path, compiler: None) -> None:
     assert done.returncode == 2 and "'/nowhere/'" in done.stdout
 
 
+def test_the_testbench_says_what_it_cannot_do(project: Path, compiler: None) -> None:
+    for build, arguments, message in (
+        ("csim", ("--trace", "/nowhere/x"), "ERROR: the trace cannot be written"),
+        ("csim", ("--trace",), "ERROR: '--trace'; usage: csim [FOLDER] [--time] [--trace FILE]"),
+        ("csim", ("tb/data", "x"), "ERROR: 'x'; usage: csim [FOLDER] [--time] [--trace FILE]"),
+        ("csim-counts", ("--trace", "x"), "ERROR: --trace needs a build with SQUAT_TRACE"),
+    ):
+        toolchain.run(["make", "-s", f"build-host/{build}"], project)
+        command = [f"./build-host/{build}", *arguments]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and done.stdout == f"{message}\n"
+
+
 @pytest.mark.parametrize("name", ["../../x", "int main", 'a"); system("x', "*/ #error", "é\n#include <x>", ""])
 def test_names_become_neither_paths_nor_code(name: str, small: sd.Network, tmp_path: Path, compiler: None) -> None:
     layers = tuple(dataclasses.replace(layer, name=name) for layer in small.layers)

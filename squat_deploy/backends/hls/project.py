@@ -32,7 +32,7 @@ from squat_deploy.network.encoders import (
 )
 from squat_deploy.network.layers import Conv2d, Pool2d
 from squat_deploy.network.readout import OF_MEMBRANES, SCORES
-from squat_deploy.network.simulator import simulate
+from squat_deploy.network.simulator import Result, simulate
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _TEMPLATE_FOLDERS = (_PACKAGE / "templates" / "hls", _PACKAGE.parent / "templates" / "hls")
@@ -44,6 +44,7 @@ def emit_hls(
     config: HlsConfig | None = None,
     *,
     stimulus: NDArray[Any] | None = None,
+    reference: Result | None = None,
 ) -> Path:
     """Writes the HLS project of a network to `out_dir`, whole or not at all, and returns it.
 
@@ -52,6 +53,7 @@ def emit_hls(
 
     Args:
         stimulus: integer inputs of the golden data, as for `simulate`; random ones of the network's digest if None.
+        reference: the trace that `simulate` gives for that stimulus, where it is there already.
 
     Raises:
         ExportError: an impossible folding or form, a folder that is not ours or in which something of the user's would
@@ -59,18 +61,20 @@ def emit_hls(
         ConfigError: a stimulus or an option out of range.
     """
     target = Path(out_dir)
-    files = render(network, config or HlsConfig(), stimulus)
+    files = render(network, config or HlsConfig(), stimulus, reference)
     write_folder(target, {name: text.encode() for name, text in files.items()})
     return target
 
 
-def render(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None = None) -> dict[str, str]:
+def render(
+    network: Network, config: HlsConfig, stimulus: NDArray[Any] | None = None, reference: Result | None = None
+) -> dict[str, str]:
     """All files of the project by relative path; equal arguments give equal bytes."""
     design = design_of(network, config)
     encoder = config.encoder
     fed = default_stimulus(network, config.vectors, encoder) if stimulus is None else stimulus
     checked = network.input.check(frames_of(encoder, fed, network.steps), network.steps)
-    result = simulate(network, checked, trace=True)
+    result = reference or simulate(network, checked, trace=True)
     once = takes_intensities(encoder) or network.input.encoding == "direct"
     data = golden_data(
         network, fed if takes_intensities(encoder) else checked, once, result, [part.number for part in design.neurons]
