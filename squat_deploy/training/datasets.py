@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import struct
 import urllib.error
@@ -146,11 +147,11 @@ def read_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * content[3]:
         raise DatasetError(f"{name}: not an IDX file of unsigned bytes")
     rank = content[3]
-    if rank > _MAX_RANK:
-        raise DatasetError(f"{name}: {rank} dimensions; at most {_MAX_RANK}")
+    if not 1 <= rank <= _MAX_RANK:
+        raise DatasetError(f"{name}: {rank} dimensions; from 1 to {_MAX_RANK}")
     shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
     values = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank)
-    expected = int(np.prod(shape, dtype=object)) if shape else 0
+    expected = math.prod(shape)
     if values.size != expected:
         raise DatasetError(f"{name}: truncated: {shape} needs {expected} bytes, {values.size} are there")
     return values.reshape(shape)
