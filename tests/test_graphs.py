@@ -16,6 +16,7 @@ from squat_deploy.rules import broken_rule
 from squat_deploy.synapses import Conv2d, Dense
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.graphs import check_every_form
+from tests.law import verified
 from tests.test_storage import altered
 
 
@@ -107,6 +108,6 @@ def test_every_back_end_runs_graphs(seed: int, tmp_path: Path, compiler: None) -
     """C++, ONNX Runtime and qonnx, whole traces; every ONNX form withstands qonnx's passes and is read back."""
     network = draw_graph(seed)
     inputs = draw_inputs(network, 5)
-    agreement = sd.verify(network, None, inputs, config=sd.HlsConfig(pe=1 + seed % 7))
+    agreement = verified(network, None, inputs, sd.HlsConfig(pe=1 + seed % 7))
     assert agreement.agrees and {row.executor for row in agreement.rows} == {"numpy", "c++", "onnxruntime", "qonnx"}
     check_every_form(network, inputs, tmp_path)
