@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -22,6 +24,7 @@ import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.agreement.compiled import parse_testbench
 from squat_deploy.backends.hls.design import design_of
+from squat_deploy.backends.qonnx import document
 from squat_deploy.encoders import EventEncoder, RateEncoder
 from squat_deploy.errors import (
     ConfigError,
@@ -32,18 +35,20 @@ from squat_deploy.errors import (
     SquatError,
     ToolError,
 )
-from squat_deploy.files import make_folder
+from squat_deploy.files import make_folder, write_folder
 from squat_deploy.fitting import membrane_histogram
 from squat_deploy.inputs import as_integers, grid_of, step_of
-from squat_deploy.joins import Concat, Pool2d
+from squat_deploy.joins import Add, Concat, Pool2d
 from squat_deploy.levels import check_levels, level_table
+from squat_deploy.lowering.loading import infer_input, load_model
 from squat_deploy.lowering.nir_model import NirOptions
-from squat_deploy.training.checkpoint import load_weights
+from squat_deploy.training.checkpoint import load_weights, save_model
 from squat_deploy.training.datasets import read_idx
 from squat_deploy.training.events import Events, read_nmnist
 from squat_deploy.training.models import dense_lif_net
 from squat_deploy.training.ptq import calibrated
 from tests.test_effects import SPEC, STEPS, Looped, OwnMode
+from tests.test_files import NEW, OLD, with_manifest
 from tests.test_models import FLAT, PLANES, conv, leaky, linear
 from tests.test_nir_files import write
 
@@ -78,6 +83,23 @@ def uncopied() -> nn.Module:
     model = dense_lif_net((6, 3))
     model.numbers = (number for number in range(3))
     return model
+
+
+def exported(path: Path, change: Callable[[Path], object]) -> None:
+    """An export over a project that was changed."""
+    write_folder(path / "p", with_manifest(OLD))
+    change(path / "p")
+    write_folder(path / "p", with_manifest(NEW))
+
+
+def factory(path: Path) -> str:
+    (path / "model.py").write_text("from torch import nn\ndef f():\n    return nn.Linear(2, 1)\n")
+    return f"{path}/model.py:f"
+
+
+def saved(path: Path) -> Path:
+    save_model(nn.Linear(2, 1), path / "m.safetensors", {"quantized": {"state_bits": "many"}})
+    return path / "m.safetensors"
 
 
 Case = tuple[type[SquatError], str, Callable[[sd.Network, Path], object]]
@@ -126,6 +148,66 @@ CASES: dict[str, Case] = {
         ExportError,
         "cannot make the folder {path}/file/x: Not a directory",
         lambda net, path: (path / "file").write_text("") or make_folder(path / "file" / "x"),
+    ),
+    "stage": (
+        ExportError,
+        "{path}/p/.squat-export: in the way of the export; remove it",
+        lambda net, path: exported(path, lambda p: (p / ".squat-export").write_text("")),
+    ),
+    "another process": (
+        ExportError,
+        "{path}/p: another process is writing there; nothing was changed",
+        lambda net, path: exported(path, lambda p: fcntl.flock(os.open(p, os.O_RDONLY), fcntl.LOCK_EX)),
+    ),
+    "no digests": (
+        ExportError,
+        "{path}/p/manifest.json: names no files, so that nobody knows which are yours; choose another folder",
+        lambda net, path: exported(path, lambda p: (p / "manifest.json").write_text('{"generator": "squat_deploy"}')),
+    ),
+    "folder for a file": (
+        ExportError,
+        "{path}/p/src/a.h: a folder where a generated file goes; nothing was changed",
+        lambda net, path: exported(path, lambda p: (p / "src/a.h").unlink() or (p / "src/a.h").mkdir()),
+    ),
+    "file for a folder": (
+        ExportError,
+        "{path}/p/src: a link where a folder of generated files goes; nothing was changed",
+        lambda net, path: exported(path, lambda p: (p / "src").rename(path / "x") and (p / "src").symlink_to("../x")),
+    ),
+    "no executor": (
+        ConfigError,
+        "verify: name at least one executor of torch, numpy, c++, onnxruntime, qonnx",
+        lambda net, path: sd.verify(net, None, np.ones((1, 16), int), executors=()),
+    ),
+    "one branch": (
+        ConfigError,
+        "a: (1,) times 3 values is no sum of branches",
+        lambda net, path: Add("a", 3, (1,)),
+    ),
+    "one-bit grid": (
+        ConfigError,
+        "levels: fixed-point states take 2 bits or more: 1 bit has no level above zero",
+        lambda net, path: level_table(1, "fixed-point"),
+    ),
+    "no factory": (
+        ConfigError,
+        "model: expected path/to/file.py:factory; got 'model.py'",
+        lambda net, path: load_model("model.py", None),
+    ),
+    "no Python": (
+        ConfigError,
+        "{path}/model: not a Python file",
+        lambda net, path: (path / "model").write_text("") or load_model(f"{path}/model:f", None),
+    ),
+    "no recipe": (
+        FileFormatError,
+        "{path}/m.safetensors: quantized: Field required",
+        lambda net, path: load_model(factory(path), saved(path)),
+    ),
+    "no linear layer": (
+        ConfigError,
+        "inputs: the model does not begin with a linear layer to tell their shape; give --shape",
+        lambda net, path: infer_input(nn.Flatten(), None, 0, 1, None, "direct"),
     ),
     "calibration of nan": (
         ConfigError,
@@ -258,6 +340,12 @@ def test_messages(name: str, small: sd.Network, tmp_path: Path) -> None:
     with pytest.raises(kind) as caught:
         act(small, tmp_path)
     assert str(caught.value) == message.replace("{path}", str(tmp_path))
+
+
+def test_metadata_that_would_not_be_read_back(small: sd.Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "MAX_CHARACTERS", 100)
+    with pytest.raises(ExportError, match=r"^qonnx: \d{4,} characters of level tables; at most 100$"):
+        sd.emit_qonnx(small)
 
 
 class Branches(nn.Module):
