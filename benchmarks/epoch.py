@@ -14,8 +14,8 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.run import STEPS, stock_step, with_snntorch_quantizers
-from squat_deploy.training.datasets import Samples, fashion_mnist
-from squat_deploy.training.loop import TrainConfig, train
+from squat_deploy.lab.datasets import Samples, fashion_mnist
+from squat_deploy.lab.loop import TrainConfig, train
 
 
 def stock_epoch(model: nn.Sequential, samples: Samples, batch: int) -> float:

@@ -21,11 +21,11 @@ from snntorch.functional.quant import state_quant as snntorch_state_quant
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.backends.qonnx.executors import onnxruntime_runner
-from squat_deploy.quantizers import state_quant
-from squat_deploy.training.loop import train_step
-from squat_deploy.training.models import dense_lif_net
-from squat_deploy.training.sequence import leaves, reset_neurons, run_model
+from squat_deploy.engines.onnx import onnxruntime_runner
+from squat_deploy.lab.loop import train_step
+from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.snn.quantizers import state_quant
+from squat_deploy.snn.running import leaves, reset_neurons, run_model
 
 STEPS = 10
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from squat_deploy import moved
+
 if TYPE_CHECKING:
     from squat_deploy.agreement import verify
     from squat_deploy.backends.hls import HlsConfig, emit_hls
     from squat_deploy.backends.qonnx import emit_qonnx
-    from squat_deploy.certificate import Certificate
     from squat_deploy.lowering import check, lower
-    from squat_deploy.lowering.imported import import_qonnx
-    from squat_deploy.lowering.nir_model import read_nir
     from squat_deploy.network import InputSpec, Network
-    from squat_deploy.simulator import simulate
-    from squat_deploy.storage import load, save
-    from squat_deploy.training.ptq import quantize, search_bits
+    from squat_deploy.network.certificate import Certificate
+    from squat_deploy.network.simulator import simulate
+    from squat_deploy.network.storage import save
+    from squat_deploy.readers.brevitas.model import import_qonnx
+    from squat_deploy.readers.networks import load
+    from squat_deploy.readers.nir.model import read_nir
+    from squat_deploy.snn.ptq import quantize, search_bits
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,23 +43,24 @@ __all__ = [
 
 
 _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C finds the command in charge
-    "Certificate": "squat_deploy.certificate",
+    "Certificate": "squat_deploy.network.certificate",
     "HlsConfig": "squat_deploy.backends.hls",
     "InputSpec": "squat_deploy.network",
     "Network": "squat_deploy.network",
     "check": "squat_deploy.lowering",
     "emit_hls": "squat_deploy.backends.hls",
     "emit_qonnx": "squat_deploy.backends.qonnx",
-    "import_qonnx": "squat_deploy.lowering.imported",
-    "load": "squat_deploy.storage",
+    "import_qonnx": "squat_deploy.readers.brevitas.model",
+    "load": "squat_deploy.readers.networks",
     "lower": "squat_deploy.lowering",
-    "quantize": "squat_deploy.training.ptq",
-    "read_nir": "squat_deploy.lowering.nir_model",
-    "save": "squat_deploy.storage",
-    "search_bits": "squat_deploy.training.ptq",
-    "simulate": "squat_deploy.simulator",
+    "quantize": "squat_deploy.snn.ptq",
+    "read_nir": "squat_deploy.readers.nir.model",
+    "save": "squat_deploy.network.storage",
+    "search_bits": "squat_deploy.snn.ptq",
+    "simulate": "squat_deploy.network.simulator",
     "verify": "squat_deploy.agreement",
 }
+moved.install()
 
 
 def __getattr__(name: str) -> Any:

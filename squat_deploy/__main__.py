@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    from squat_deploy.cli import app
+    from squat_deploy.cli.app import app
 
     app()
 

@@ -14,8 +14,9 @@ import torch
 from qonnx.core import onnx_exec
 
 import squat_deploy as sd
-from squat_deploy import bundled, toolchain
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy import toolchain
+from squat_deploy.lab import bundled
+from squat_deploy.lab.models import dense_lif_net
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)  # the suite runs one process a core

@@ -23,8 +23,8 @@ from torch import nn
 
 from squat_deploy import HlsConfig, InputSpec
 from squat_deploy.errors import ConfigError
-from squat_deploy.quantizers import InputQuantizer, StateQuantizer, state_quant
-from squat_deploy.training.layers import IntThenScaleLinear
+from squat_deploy.snn.layers import IntThenScaleLinear
+from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer, state_quant
 
 INTEGER_QUANTIZERS = (
     Int8WeightPerTensorFixedPoint,

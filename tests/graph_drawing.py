@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from squat_deploy.certificate import Certificate, LayerProof
-from squat_deploy.joins import Add, Concat, Join, Pool2d, Range
-from squat_deploy.network import INPUT, InputSpec, Layer, Network, Neuron, range_of
-from squat_deploy.synapses import Conv2d, Dense, Synapses
+from squat_deploy.network import INPUT, InputSpec, Layer, Network, Neuron
+from squat_deploy.network.certificate import Certificate, LayerProof
+from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Join, Pool2d, Range, Synapses
 
 INPUT_RANGES = [(0, 1), (0, 15), (-8, 7), (0, 255), (-300, 700)]
 Shape = tuple[int, ...]
@@ -73,7 +72,7 @@ class _Drawing:
         self.layers.append(layer)
         self.wires.append(takes)
         self.shapes[index] = shape
-        self.ranges[index] = range_of(layer, [self.ranges[source] for source in takes])
+        self.ranges[index] = layer.range(*[self.ranges[source] for source in takes])
         return index
 
     def size(self, x: int) -> int:

@@ -16,8 +16,8 @@ from qonnx.util.cleanup import cleanup_model
 import squat_deploy as sd
 from squat_deploy.agreement import compare_traces
 from squat_deploy.backends.qonnx.emitting import FORMS
-from squat_deploy.backends.qonnx.executors import onnxruntime_runner, qonnx_runner, run_model
 from squat_deploy.backends.qonnx.plan import plan_layers
+from squat_deploy.engines.onnx import onnxruntime_runner, qonnx_runner, run_model
 from squat_deploy.errors import ExportError
 
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}

@@ -11,9 +11,16 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.agreement import Agreement
-from squat_deploy.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder, frames_of, takes_intensities
 from squat_deploy.errors import LoweringError, NotProvenError
-from squat_deploy.readout import READOUTS
+from squat_deploy.network.encoders import (
+    AnyEncoder,
+    EventEncoder,
+    LatencyEncoder,
+    RateEncoder,
+    frames_of,
+    takes_intensities,
+)
+from squat_deploy.network.readout import READOUTS
 from tests.drawing import Drawn, draw
 from tests.model_drawing import draw_model
 

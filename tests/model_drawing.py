@@ -15,7 +15,7 @@ from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTe
 from torch import nn
 
 from squat_deploy import HlsConfig, InputSpec
-from squat_deploy.quantizers import state_quant
+from squat_deploy.snn.quantizers import state_quant
 from tests.drawing import Drawn
 
 Shape = tuple[int, ...]

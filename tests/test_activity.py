@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.activity import activity, counted, fired, warnings_of, warnings_on
 from squat_deploy.errors import LoweringError, SquatWarning
 from squat_deploy.network import Neuron
-from squat_deploy.simulator import simulate
-from squat_deploy.synapses import Dense
-from squat_deploy.transition import reachable_states
+from squat_deploy.network.activity import activity, counted, fired, warnings_of, warnings_on
+from squat_deploy.network.layers import Dense
+from squat_deploy.network.simulator import simulate
+from squat_deploy.network.transition import reachable_states
 from tests.model_drawing import draw_model
 from tests.test_lowering import leaky, linear
 

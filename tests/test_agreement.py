@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import squat_deploy as sd
-from squat_deploy import bundled
-from squat_deploy.agreement import trained
 from squat_deploy.backends.hls import HlsConfig
+from squat_deploy.engines import trained
 from squat_deploy.errors import ConfigError, ToolError
-from squat_deploy.training.datasets import available, fashion_mnist
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.lab import bundled
+from squat_deploy.lab.datasets import available, fashion_mnist
+from squat_deploy.lab.models import dense_lif_net
 from tests.conftest import need
 from tests.law import assert_agrees, assert_law, drawn_for, lowered
 from tests.test_lowering import leaky, linear
@@ -200,7 +200,7 @@ def test_graphs_that_give_something_else(
     name: str, small: sd.Network, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     """What a cast, a wrap-around or a shape could hide."""
-    from squat_deploy.backends.qonnx import executors
+    from squat_deploy.engines import onnx as executors
 
     made = executors.onnxruntime_runner
     keys = ("scores", "classes", *(f"layer{i}_{what}" for i in (1, 2) for what in ("sum", "state", "spikes")))
@@ -258,7 +258,7 @@ def test_spikes_are_compared_by_what_they_are_worth(rng: np.random.Generator) ->
 def test_a_testbench_that_compares_less_is_no_agreement(
     small: sd.Network, monkeypatch: pytest.MonkeyPatch, compiler: None
 ) -> None:
-    from squat_deploy.agreement import compiled
+    from squat_deploy.engines import csim as compiled
 
     monkeypatch.setattr(compiled, "parse_testbench", lambda log: compiled.Outcome(100, 0, None, 1.0))
     with pytest.raises(ToolError, match="compared 100 values, where 444 were asked for"):

@@ -33,15 +33,15 @@ from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.intquant import int_quant
 from torch import nn
 
-from squat_deploy.backends.qonnx.brevitas import (
+from squat_deploy.errors import FileFormatError
+from squat_deploy.readers.brevitas import (
     ConvGeometry,
     ImportedGraph,
     ImportedSynapses,
     InputQuant,
     read_brevitas,
 )
-from squat_deploy.backends.qonnx.brevitas import walk as reader
-from squat_deploy.errors import FileFormatError
+from squat_deploy.readers.brevitas import walk as reader
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # of the two exporters, about themselves
 both = pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])

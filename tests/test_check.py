@@ -11,9 +11,9 @@ from torch import nn
 from typer.testing import CliRunner
 
 import squat_deploy as sd
-from squat_deploy.cli import app
+from squat_deploy.cli.app import app
 from squat_deploy.errors import LoweringError
-from squat_deploy.quantizers import state_quant
+from squat_deploy.snn.quantizers import state_quant
 from tests.test_lowering import leaky, linear, unlucky
 from tests.test_models import Deciding, Looped
 
@@ -72,7 +72,7 @@ def test_it_refuses_exactly_what_lower_refuses() -> None:
 
 
 MODEL = """
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.lab.models import dense_lif_net
 from torch import nn
 
 def factory():

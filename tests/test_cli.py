@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 import squat_deploy as sd
 from squat_deploy import toolchain
-from squat_deploy.cli import app
+from squat_deploy.cli.app import app
 from squat_deploy.errors import ToolError
-from squat_deploy.training.checkpoint import save_model
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.snn.checkpoint import save_model
 from tests.conftest import need
 
 MODEL = """
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.lab.models import dense_lif_net
 
 def factory():
     return dense_lif_net((16, 8, 4), beta=0.9)
@@ -277,8 +277,8 @@ def test_train_reads_recipes_and_readouts_are_stated(work: Path) -> None:
 
 
 def test_train_names_a_device_that_is_not_there(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from squat_deploy.training import data
-    from squat_deploy.training.datasets import Samples
+    from squat_deploy.lab import data
+    from squat_deploy.lab.datasets import Samples
 
     nothing = Samples(np.zeros((4, 784), dtype=np.float32), np.zeros(4, dtype=np.int64))
     monkeypatch.setattr(data, "read_data", lambda *_, **__: (nothing, nothing))

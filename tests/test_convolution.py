@@ -18,9 +18,8 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, FileFormatError, LoweringError
-from squat_deploy.quantizers import state_quant
-from squat_deploy.simulator import _Product
-from squat_deploy.synapses import Conv2d
+from squat_deploy.network.layers import Conv2d, constant_range
+from squat_deploy.snn.quantizers import state_quant
 
 GEOMETRIES = [
     # shape, channels out, kernel, stride, padding, dilation, groups
@@ -47,7 +46,9 @@ def test_sums_are_those_of_torch(case: int, rng: np.random.Generator) -> None:
         torch.from_numpy(layer.bias).double(), layer.stride, layer.padding, layer.dilation, layer.groups,
     )  # fmt: skip
     assert layer.output_shape == tuple(want.shape[1:])
-    assert np.array_equal(_Product(layer, -7, 15)(inputs), want.reshape(6, -1).numpy())
+    assert np.array_equal(
+        layer.stage(constant_range(layer.inputs, -7, 15)).start(6)(inputs), want.reshape(6, -1).numpy()
+    )
     dense = layer.unrolled()
     assert np.array_equal(inputs @ dense.weight.T + dense.bias, want.reshape(6, -1).numpy())
 
@@ -59,14 +60,14 @@ def test_ranges_are_those_of_the_unrolled_layer(case: int, rng: np.random.Genera
     for low, high in ((0, 1), (-3, 4), (2, 5)):
         ours, theirs = layer.sum_range(low, high), layer.unrolled().sum_range(low, high)
         assert np.array_equal(ours[0], theirs[0]) and np.array_equal(ours[1], theirs[1])
-        assert layer.partial_range(low, high) == layer.unrolled().partial_range(low, high)
+        assert layer.partial_range((low, high)) == layer.unrolled().partial_range((low, high))
 
 
 def test_ranges_are_reached() -> None:
     """Every input of a small convolution, one by one."""
     layer = Conv2d("c", np.array([[[[3, -2], [1, -4]]]]), np.array([5]), (1, 2, 3), padding=(1, 0))
     inputs = np.array(list(itertools.product(range(-1, 2), repeat=6)))
-    sums = _Product(layer, -1, 1)(inputs)
+    sums = layer.stage(constant_range(layer.inputs, -1, 1)).start(len(inputs))(inputs)
     lows, highs = layer.sum_range(-1, 1)
     assert np.array_equal(sums.min(axis=0), lows) and np.array_equal(sums.max(axis=0), highs)
 

@@ -11,11 +11,11 @@ import torch
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError
-from squat_deploy.training import loop
-from squat_deploy.training.datasets import Samples
-from squat_deploy.training.loop import TrainConfig, train
-from squat_deploy.training.models import dense_lif_net
-from squat_deploy.training.ptq import calibrated
+from squat_deploy.lab import loop
+from squat_deploy.lab.datasets import Samples
+from squat_deploy.lab.loop import TrainConfig, train
+from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.snn.ptq import calibrated
 from tests import devices
 
 BASE: dict[str, Any] = {"sizes": (12, 6, 2), "epochs": 2, "batch": 16, "steps": 3, "learning_rate": 3e-3, "flip": False}

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.encoders import LFSR_TAPS, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.errors import ConfigError
-from squat_deploy.training.encoding import SpikeEncoder
-from squat_deploy.training.models import recurrent_lif_net
+from squat_deploy.lab.encoding import SpikeEncoder
+from squat_deploy.lab.models import recurrent_lif_net
+from squat_deploy.network.encoders import LFSR_TAPS, EventEncoder, LatencyEncoder, RateEncoder
 from tests.law import assert_agrees
 from tests.test_hls import make
 

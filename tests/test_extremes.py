@@ -13,12 +13,12 @@ from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.certificate import Certificate, LayerProof
 from squat_deploy.errors import ConfigError, LoweringError
 from squat_deploy.network import Network, Neuron
-from squat_deploy.quantizers import state_quant
-from squat_deploy.synapses import Dense
-from squat_deploy.training.layers import IntThenScaleLinear
+from squat_deploy.network.certificate import Certificate, LayerProof
+from squat_deploy.network.layers import Dense
+from squat_deploy.snn.layers import IntThenScaleLinear
+from squat_deploy.snn.quantizers import state_quant
 from tests.law import assert_agrees
 
 FIXED = {"weight_quant": Int8WeightPerTensorFixedPoint, "weight_bit_width": 4}

@@ -12,15 +12,15 @@ import torch
 from snntorch.surrogate import atan
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.fitting import MembraneHistogram, best_levels, expected_flips, membrane_histogram
-from squat_deploy.levels import level_table
-from squat_deploy.quantizers import MembraneSurrogate, StateQuantizer
-from squat_deploy.training.copying import warm_up
-from squat_deploy.training.loop import train_step
-from squat_deploy.training.models import Recipe, conv_lif_net, dense_lif_net
-from squat_deploy.training.neurons import reset_neurons
-from squat_deploy.training.scaling import match_currents
-from squat_deploy.training.sequence import _COMPILED_LOOPS, _compiled, over_time, run_sequence
+from squat_deploy.lab.loop import train_step
+from squat_deploy.lab.models import Recipe, conv_lif_net, dense_lif_net
+from squat_deploy.lab.scaling import match_currents
+from squat_deploy.snn.copying import warm_up
+from squat_deploy.snn.fitting import MembraneHistogram, best_levels, expected_flips, membrane_histogram
+from squat_deploy.snn.levels import level_table
+from squat_deploy.snn.neurons import reset_neurons
+from squat_deploy.snn.quantizers import MembraneSurrogate, StateQuantizer
+from squat_deploy.snn.running import _COMPILED_LOOPS, _compiled, over_time, run_sequence
 
 
 def test_rest_levels_hold_zero_and_the_threshold_midway() -> None:

@@ -10,10 +10,9 @@ import pytest
 
 import squat_deploy as sd
 from squat_deploy.errors import ExportError, FileFormatError
-from squat_deploy.joins import Pool2d
 from squat_deploy.network import INPUT, Neuron
-from squat_deploy.rules import broken_rule
-from squat_deploy.synapses import Conv2d, Dense
+from squat_deploy.network.layers import Conv2d, Dense, Pool2d
+from squat_deploy.network.rules import broken_rule
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.graphs import check_every_form
 from tests.law import verified
@@ -23,7 +22,7 @@ from tests.test_storage import altered
 def value_of(layer: object, taken: list[np.ndarray]) -> np.ndarray:
     """One layer of one sample, by its definition."""
     if isinstance(layer, Dense | Conv2d):
-        dense = layer.unrolled()
+        dense = layer.unrolled() if isinstance(layer, Conv2d) else layer
         return dense.weight @ taken[0] + dense.bias
     if not isinstance(layer, Pool2d):
         return layer.apply(*taken)

@@ -25,11 +25,11 @@ import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends import hls
 from squat_deploy.backends.cpp import packed_rows, plain
-from squat_deploy.backends.hls.design import design_of
-from squat_deploy.backends.hls.schedule import estimate
 from squat_deploy.errors import ConfigError, ExportError
-from squat_deploy.quantizers import StateQuantizer, state_quant
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.hardware.design import design_of
+from squat_deploy.hardware.schedule import estimate
+from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.snn.quantizers import StateQuantizer, state_quant
 from tests.conftest import ROOT
 from tests.drawing import draw
 

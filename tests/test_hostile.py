@@ -18,12 +18,12 @@ import squat_deploy as sd
 from squat_deploy.arrays import read_npy, read_npz
 from squat_deploy.configs import read_yaml
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError, SquatError
-from squat_deploy.study.config import Cell, Study, Training
-from squat_deploy.study.running import read_cells, read_study, write_cell
-from squat_deploy.training.checkpoint import load_training, load_weights, model_metadata, save_model, save_training
-from squat_deploy.training.datasets import read_idx
-from squat_deploy.training.events import read_cochlea, read_nmnist
-from squat_deploy.training.loop import TrainConfig, trained_model
+from squat_deploy.lab.datasets import read_idx
+from squat_deploy.lab.events import read_cochlea, read_nmnist
+from squat_deploy.lab.loop import TrainConfig, trained_model
+from squat_deploy.lab.study.config import Cell, Study, Training
+from squat_deploy.lab.study.running import read_cells, read_study, write_cell
+from squat_deploy.snn.checkpoint import load_training, load_weights, model_metadata, save_model, save_training
 
 CONFIG = TrainConfig(sizes=(6, 4, 3))
 Reader = Callable[[Path], object]

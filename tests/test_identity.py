@@ -23,10 +23,10 @@ from torch import nn
 import squat_deploy as sd
 from squat_deploy.errors import FileFormatError, SquatWarning
 from squat_deploy.lowering import load_model
-from squat_deploy.origin import Origin
-from squat_deploy.quantizers import InputQuantizer, state_quant
-from squat_deploy.training.checkpoint import load_weights, save_model
-from squat_deploy.training.identity import model_digest
+from squat_deploy.network.origin import Origin
+from squat_deploy.snn.checkpoint import load_weights, save_model
+from squat_deploy.snn.identity import model_digest
+from squat_deploy.snn.quantizers import InputQuantizer, state_quant
 from tests.conftest import ROOT
 
 QUANTIZERS = {
@@ -87,7 +87,7 @@ def test_widths_count_though_weights_are_the_same() -> None:
 
 def test_another_process_finds_the_same() -> None:
     script = (
-        "from tests.test_identity import made; from squat_deploy.training.identity import model_digest as d;"
+        "from tests.test_identity import made; from squat_deploy.snn.identity import model_digest as d;"
         "import torch; m = made(); m(torch.rand(3, 6)); print(d(m))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

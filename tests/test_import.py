@@ -23,10 +23,10 @@ from brevitas.quant.scaled_int import Int8WeightPerTensorFloat
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.backends.qonnx.brevitas import ImportedGraph, ImportedSynapses
 from squat_deploy.errors import ConfigError, FileFormatError
-from squat_deploy.lowering.imported import imported_model
-from squat_deploy.quantizers import state_quant
+from squat_deploy.readers.brevitas import ImportedGraph, ImportedSynapses
+from squat_deploy.readers.brevitas.model import imported_model
+from squat_deploy.snn.quantizers import state_quant
 from tests.law import assert_agrees
 
 LEAKY = """
@@ -219,7 +219,7 @@ def test_names_of_layers_do_not_replace_each_other(
 ) -> None:
     layers = [ImportedSynapses(name, np.ones((2, 2), np.int64), np.ones(2, np.float32), None, None) for name in names]
     graph = ImportedGraph(tuple(layers), (2,), None, ())
-    monkeypatch.setattr("squat_deploy.lowering.imported.read_brevitas", lambda path: graph)
+    monkeypatch.setattr("squat_deploy.readers.brevitas.model.read_brevitas", lambda path: graph)
     config = write(tmp_path / "n.yaml", "steps: 4\ninput: {high: 1}\nneuron: {beta: 0.9}\n")
     model = imported_model(Path("x.onnx"), config)[0]
     assert [type(module).__name__ for module in model] == ["Flatten", "FixedLinear", "Leaky", "FixedLinear", "Leaky"]
@@ -229,7 +229,7 @@ def test_inputs_that_nobody_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     graph = ImportedGraph(
         (ImportedSynapses("fc", np.ones((2, 2), np.int64), np.ones(2, np.float32), None, None),), (2,), None, ()
     )
-    monkeypatch.setattr("squat_deploy.lowering.imported.read_brevitas", lambda path: graph)
+    monkeypatch.setattr("squat_deploy.readers.brevitas.model.read_brevitas", lambda path: graph)
     for stated in ("", "input: {step: 0.5}\n"):
         config = write(tmp_path / "n.yaml", f"steps: 4\n{stated}neuron: {{beta: 0.9}}\n")
         with pytest.raises(ConfigError, match=r"n.yaml: input: nobody said which integers enter it.*\{high: 1\}"):

@@ -14,11 +14,11 @@ import torch
 from typer.testing import CliRunner
 
 import squat_deploy as sd
-from squat_deploy.cli import app
+from squat_deploy.cli.app import app
 from squat_deploy.errors import ConfigError, SquatWarning
-from squat_deploy.inputs import as_integers, doubts, grid_of, step_of
 from squat_deploy.lowering import infer_input
-from squat_deploy.training.checkpoint import save_model
+from squat_deploy.network.grid import as_integers, doubts, grid_of, step_of
+from squat_deploy.snn.checkpoint import save_model
 from tests.test_cli import document, invoke
 from tests.test_lowering import leaky, linear
 
@@ -28,7 +28,7 @@ import torch
 from brevitas.nn import QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
-from squat_deploy.quantizers import InputQuantizer, state_quant
+from squat_deploy.snn.quantizers import InputQuantizer, state_quant
 
 def linear(inputs, outputs):
     return QuantLinear(inputs, outputs, bias=False, weight_quant=Int8WeightPerTensorFixedPoint, weight_bit_width=4)
@@ -550,7 +550,7 @@ def test_what_quantize_cannot_do_is_said(options: tuple[object, ...], message: s
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_people_are_asked(answer: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "network.safetensors").write_text("my notes")
-    monkeypatch.setattr("squat_deploy.cli._is_terminal", lambda: True)
+    monkeypatch.setattr("squat_deploy.cli.app._is_terminal", lambda: True)
     given = ["lower", "net.py:plain", "--steps", "3", "--high", "1"]
     done = CliRunner().invoke(app, given, input=f"{answer}\n")
     assert "network.safetensors is no network of squat_deploy; replace it? [y/N]" in done.output

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snntorch.functional.quant import state_quant as reference
 
-from squat_deploy import levels
 from squat_deploy.errors import ConfigError
-from squat_deploy.quantizers import InputQuantizer, StateQuantizer, closure_levels, state_quant
+from squat_deploy.snn import levels
+from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer, closure_levels, state_quant
 
 KINDS = [(True, True), (False, True), (False, False)]
 LIMITS = [(0, 0.2), (0, 1), (0.25, 0.125), (0.1, 0.3)]

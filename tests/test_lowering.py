@@ -24,11 +24,11 @@ from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.certificate import AtRisk
 from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
 from squat_deploy.lowering import extract
-from squat_deploy.quantizers import InputQuantizer, StateQuantizer, state_quant
-from squat_deploy.training.layers import IntThenScaleLinear
+from squat_deploy.network.certificate import AtRisk
+from squat_deploy.snn.layers import IntThenScaleLinear
+from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer, state_quant
 
 SPEC = sd.InputSpec((6,))
 
@@ -160,7 +160,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "float state": (
         lambda: [linear(), leaky(state_quant=False)],
         "1 (Leaky): the membrane must be quantized: 32-bit states have no table; got state_quant=False; "
-        "train with snn.Leaky(state_quant=squat_deploy.quantizers.state_quant(...))",
+        "train with snn.Leaky(state_quant=squat_deploy.snn.quantizers.state_quant(...))",
     ),
     "switched off": (
         lambda: [linear(), leaky(state_quant=switched_off())],
@@ -169,13 +169,13 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "foreign quantizer": (
         lambda: [linear(), leaky(state_quant=torch.round)],
         "1 (Leaky): the level table must be usable; got state_quant: expected a StateQuantizer or a closure of "
-        f"snnTorch's state_quant; got {torch.round!r}; see squat_deploy.levels.level_table",
+        f"snnTorch's state_quant; got {torch.round!r}; see squat_deploy.snn.levels.level_table",
     ),
     "never fires": (
         lambda: [linear(), leaky(threshold=3.0)],
         "1 (Leaky): the level table must be usable; got levels: a neuron fires only above its threshold 3.0, but the "
         "highest level is 1.2000000476837158: it could never fire; raise upper_limit above 0; "
-        "see squat_deploy.levels.level_table",
+        "see squat_deploy.snn.levels.level_table",
     ),
     "inhibition": (
         lambda: [linear(), leaky(inhibition=True)],
@@ -258,7 +258,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "activation quantizer": (
         lambda: [QuantIdentity(), linear(), leaky()],
         "0 (QuantIdentity): this type cannot be lowered; got QuantIdentity; "
-        "use squat_deploy.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
+        "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
     ),
     "shared neurons": (
         lambda: (lambda neuron: [linear(6, 6), neuron, linear(6, 6), neuron])(leaky()),

@@ -22,10 +22,8 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy import toolchain
-from squat_deploy.agreement.compiled import parse_testbench
-from squat_deploy.backends.hls.design import design_of
+from squat_deploy.agreement import parse_testbench
 from squat_deploy.backends.qonnx import document
-from squat_deploy.encoders import EventEncoder, RateEncoder
 from squat_deploy.errors import (
     ConfigError,
     DatasetError,
@@ -36,17 +34,21 @@ from squat_deploy.errors import (
     ToolError,
 )
 from squat_deploy.files import make_folder, write_folder
-from squat_deploy.fitting import membrane_histogram
-from squat_deploy.inputs import as_integers, grid_of, step_of
-from squat_deploy.joins import Add, Concat, Pool2d
-from squat_deploy.levels import check_levels, level_table
+from squat_deploy.hardware.design import design_of
+from squat_deploy.lab.datasets import read_idx
+from squat_deploy.lab.events import Events, read_nmnist
+from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.lowering.loading import infer_input, load_model
-from squat_deploy.lowering.nir_model import NirOptions
-from squat_deploy.training.checkpoint import load_weights, save_model
-from squat_deploy.training.datasets import read_idx
-from squat_deploy.training.events import Events, read_nmnist
-from squat_deploy.training.models import dense_lif_net
-from squat_deploy.training.ptq import calibrated
+from squat_deploy.network.encoders import EventEncoder, RateEncoder
+from squat_deploy.network.grid import as_integers, grid_of, step_of
+from squat_deploy.network.layers.add import Add
+from squat_deploy.network.layers.concat import Concat
+from squat_deploy.network.layers.pool2d import Pool2d
+from squat_deploy.readers.nir.model import NirOptions
+from squat_deploy.snn.checkpoint import load_weights, save_model
+from squat_deploy.snn.fitting import membrane_histogram
+from squat_deploy.snn.levels import check_levels, level_table
+from squat_deploy.snn.ptq import calibrated
 from tests.test_effects import SPEC, STEPS, Looped, OwnMode
 from tests.test_files import NEW, OLD, with_manifest
 from tests.test_models import FLAT, PLANES, conv, leaky, linear

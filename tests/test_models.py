@@ -17,7 +17,7 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
-from squat_deploy.quantizers import state_quant
+from squat_deploy.snn.quantizers import state_quant
 from tests.law import ROWS, assert_agrees
 
 FLAT = sd.InputSpec((12,), 0, 3, 0.25)
@@ -565,7 +565,7 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
         Rated,
         "spikegen.rate",
         "bernoulli at {}: nothing in forward is random; got bernoulli; encode before the model: "
-        "squat_deploy.encoders has rate and latency coding, or give it the spikes of all steps, "
+        "squat_deploy.network.encoders has rate and latency coding, or give it the spikes of all steps, "
         'InputSpec(encoding="sequence")',
     ),
     "code that fails": (

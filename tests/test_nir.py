@@ -15,8 +15,8 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError
-from squat_deploy.lowering.nir_model import NirOptions
-from squat_deploy.training.sequence import run_model
+from squat_deploy.readers.nir.model import NirOptions
+from squat_deploy.snn.running import run_model
 from tests.law import assert_agrees
 
 STEPS = 6

@@ -16,8 +16,8 @@ import pytest
 
 import squat_deploy as sd
 from squat_deploy.errors import FileFormatError, LoweringError, SquatError
-from squat_deploy.lowering.nir_file import FIELDS
-from squat_deploy.lowering.nir_model import NirOptions
+from squat_deploy.readers.nir.file import FIELDS
+from squat_deploy.readers.nir.model import NirOptions
 
 WEIGHT = "node/nodes/fc/weight"
 

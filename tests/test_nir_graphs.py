@@ -14,7 +14,7 @@ import torch
 
 import squat_deploy as sd
 from squat_deploy.errors import LoweringError
-from squat_deploy.lowering.nir_model import NirModel, NirOptions
+from squat_deploy.readers.nir.model import NirModel, NirOptions
 from tests.law import assert_agrees
 from tests.oracle.judge import spikes_of
 from tests.oracle.nir_graphs import DT, NAMES, Euler, draw_frames, draw_nir

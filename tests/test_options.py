@@ -284,7 +284,7 @@ def test_quantized_tensors(option: str) -> None:
 
 @pytest.mark.parametrize(
     ("module", "hint"),
-    [(QuantIdentity, "use squat_deploy.quantizers.InputQuantizer at the front"), (QuantReLU, "remove it: neurons")],
+    [(QuantIdentity, "use squat_deploy.snn.quantizers.InputQuantizer at the front"), (QuantReLU, "remove it: neurons")],
 )
 def test_activations_that_return_quantized_tensors(module: type[nn.Module], hint: str) -> None:
     """The hint is that for the module, whose other form could not be lowered either."""

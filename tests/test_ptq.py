@@ -13,8 +13,8 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError
-from squat_deploy.quantizers import InputQuantizer, StateQuantizer
-from squat_deploy.training.sequence import run_model
+from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
+from squat_deploy.snn.running import run_model
 from tests.law import assert_agrees
 
 STEPS = 5

@@ -16,10 +16,10 @@ import squat_deploy as sd
 from squat_deploy.backends.qonnx.builder import container, datatype
 from squat_deploy.backends.qonnx.cost import step_cost
 from squat_deploy.backends.qonnx.emitting import FORMS
-from squat_deploy.backends.qonnx.executors import onnxruntime_runner
 from squat_deploy.backends.qonnx.plan import plan_layers
+from squat_deploy.engines.onnx import onnxruntime_runner
 from squat_deploy.errors import ConfigError, ExportError, NotProvenError
-from squat_deploy.synapses import Conv2d, Dense
+from squat_deploy.network.layers import Conv2d, Dense
 from tests.drawing import draw
 from tests.graphs import check_every_form, compare, graphs_of
 
@@ -201,7 +201,7 @@ def one_layer(low: int, high: int, weight: list[list[int]], conv: bool = False) 
 
 
 def certificate_of(synapses: object, neuron: sd.network.Neuron) -> sd.Certificate:
-    from squat_deploy.certificate import LayerProof
+    from squat_deploy.network.certificate import LayerProof
 
     return sd.Certificate((LayerProof("lif", True, "by hand", 0, 0, 1, 2, 3, 1, None, 0.0, 0, True),))
 

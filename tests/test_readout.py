@@ -13,9 +13,9 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ExportError, FileFormatError, LoweringError
-from squat_deploy.quantizers import StateQuantizer, state_quant
-from squat_deploy.readout import READOUTS, scores_of
-from squat_deploy.training.models import dense_lif_net, recurrent_lif_net
+from squat_deploy.lab.models import dense_lif_net, recurrent_lif_net
+from squat_deploy.network.readout import READOUTS, scores_of
+from squat_deploy.snn.quantizers import StateQuantizer, state_quant
 from tests.law import ROWS, assert_agrees
 from tests.test_storage import altered
 
@@ -119,7 +119,7 @@ def test_classes_with_tables_of_their_own_are_refused(model: nn.Sequential) -> N
     membranes = np.stack([neuron.membranes[0], neuron.membranes[0] * 2])
     own = dataclasses.replace(neuron, **arrays, membranes=membranes, table=np.array([0, 1, 0, 1]))
     changed = dataclasses.replace(network, layers=(*network.layers[:-1], own), readout="last-membrane")
-    from squat_deploy.rules import broken_rule
+    from squat_deploy.network.rules import broken_rule
 
     assert "the same level table for every class" in str(broken_rule(changed))
 

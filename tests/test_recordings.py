@@ -10,9 +10,9 @@ import pytest
 
 from squat_deploy.configs import read_yaml
 from squat_deploy.errors import DatasetError
-from squat_deploy.training.data import read_data
-from squat_deploy.training.loop import TrainConfig, train
-from squat_deploy.training.recordings import read_dvs_gesture, read_shd
+from squat_deploy.lab.data import read_data
+from squat_deploy.lab.loop import TrainConfig, train
+from squat_deploy.lab.recordings import read_dvs_gesture, read_shd
 
 RECIPES = Path(__file__).parent.parent / "examples" / "recipes"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from squat_deploy.study.report import write_report
+from squat_deploy.lab.study.report import write_report
 
 DOCS = Path(__file__).parent.parent / "docs"
 

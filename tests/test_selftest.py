@@ -16,13 +16,13 @@ from snntorch import utils
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.agreement.comparing import compare_torch
-from squat_deploy.agreement.tally import Tally
 from squat_deploy.errors import ConfigError, InternalError, LoweringError, SquatWarning
 from squat_deploy.lowering import selftest
 from squat_deploy.lowering.program import Call, Program
-from squat_deploy.quantizers import state_quant
-from squat_deploy.training.sequence import run_model
+from squat_deploy.network.tally import Tally
+from squat_deploy.snn.comparing import compare_torch
+from squat_deploy.snn.quantizers import state_quant
+from squat_deploy.snn.running import run_model
 from tests.test_models import awake, leaky, linear
 
 INPUTS, HIDDEN, CLASSES = 10, 7, 4

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import squat_deploy as sd
-from squat_deploy import simulator
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import Network, Neuron, int_bits
-from squat_deploy.synapses import Dense
+from squat_deploy.network.layers import Dense, machine
 
 GRID = "the grid is 16 integers 0..15, each worth 0.0625, the same at every step"
 
@@ -69,7 +68,7 @@ def by_definition(network: Network, inputs: np.ndarray) -> list[list[tuple[np.nd
 @pytest.mark.parametrize("lookup", [True, False])
 def test_by_definition(encoding: str, levels: int, tables: int, lookup: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not lookup:
-        monkeypatch.setattr(simulator, "_LOOKUP_LIMIT", 0)
+        monkeypatch.setattr(machine, "_LOOKUP_LIMIT", 0)
     network = random_network(levels, levels, tables, encoding)
     shape = (5, 6) if encoding == "direct" else (7, 5, 6)
     inputs = np.random.default_rng(1).integers(-3, 6, shape)
@@ -93,7 +92,7 @@ def test_ranges_by_brute_force() -> None:
         sums = grid @ dense.weight.T + dense.bias
         lows, highs = dense.sum_range(low, high)
         assert np.array_equal(lows, sums.min(axis=0)) and np.array_equal(highs, sums.max(axis=0))
-        bottom, top = dense.partial_range(low, high)
+        bottom, top = dense.partial_range((low, high))
         for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
             partial = np.cumsum(grid[:, None, order] * dense.weight[None, :, order], axis=2) + dense.bias[None, :, None]
             assert bottom <= min(partial.min(), 0) and max(partial.max(), 0) <= top
@@ -131,7 +130,7 @@ def test_bad_inputs(small: sd.Network, inputs: np.ndarray, message: str) -> None
 def test_input_quantizer_and_spec_give_the_same_integers() -> None:
     import torch
 
-    from squat_deploy.quantizers import InputQuantizer
+    from squat_deploy.snn.quantizers import InputQuantizer
 
     spec = sd.InputSpec((4,), -5, 9, 2.0**-3)
     values = np.random.default_rng(0).normal(0, 1, 4000).astype(np.float32)

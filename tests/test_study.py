@@ -17,15 +17,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from squat_deploy.cli import app
+from squat_deploy.cli.app import app
 from squat_deploy.errors import ConfigError, Fault, FileFormatError, LoweringError
-from squat_deploy.study.config import Study
-from squat_deploy.study.estimates import Estimate, accuracies
-from squat_deploy.study.measuring import gradient_cosine, spike_counts
-from squat_deploy.study.report import write_report
-from squat_deploy.study.running import cell_path, read_cells, run_study
-from squat_deploy.study.tasks import train_task
-from squat_deploy.training.models import dense_lif_net
+from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.lab.study.config import Study
+from squat_deploy.lab.study.estimates import Estimate, accuracies
+from squat_deploy.lab.study.measuring import gradient_cosine, spike_counts
+from squat_deploy.lab.study.report import write_report
+from squat_deploy.lab.study.running import cell_path, read_cells, run_study
+from squat_deploy.lab.study.tasks import train_task
 
 TINY = {
     "name": "tiny",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squat_deploy.support import support_matrix
+from squat_deploy.cli.support import support_matrix
 from tests.conftest import ROOT
 
 

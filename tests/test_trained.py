@@ -11,10 +11,10 @@ import pytest
 import squat_deploy as sd
 from squat_deploy.configs import read_yaml
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError
-from squat_deploy.training.data import VARIABLES, read_data
-from squat_deploy.training.datasets import available
-from squat_deploy.training.events import Events, read_cochlea, read_nmnist
-from squat_deploy.training.loop import TrainConfig, train, trained_model
+from squat_deploy.lab.data import VARIABLES, read_data
+from squat_deploy.lab.datasets import available
+from squat_deploy.lab.events import Events, read_cochlea, read_nmnist
+from squat_deploy.lab.loop import TrainConfig, train, trained_model
 from tests.law import ROWS, assert_agrees
 from tests.test_hls import make
 

@@ -14,16 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import squat_deploy as sd
-from squat_deploy import bundled
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError
-from squat_deploy.levels import level_table
-from squat_deploy.training import loop
-from squat_deploy.training.checkpoint import load_weights, save_model
-from squat_deploy.training.datasets import Images, Samples, available, fashion_mnist, read_idx
-from squat_deploy.training.loop import TrainConfig, train, trained_model
-from squat_deploy.training.models import conv_lif_net, dense_lif_net
-from squat_deploy.training.sequence import run_model, run_sequence
-from squat_deploy.training.settling import settle_norms
+from squat_deploy.lab import bundled, loop
+from squat_deploy.lab.datasets import Images, Samples, available, fashion_mnist, read_idx
+from squat_deploy.lab.loop import TrainConfig, train, trained_model
+from squat_deploy.lab.models import conv_lif_net, dense_lif_net
+from squat_deploy.snn.checkpoint import load_weights, save_model
+from squat_deploy.snn.levels import level_table
+from squat_deploy.snn.running import run_model, run_sequence
+from squat_deploy.snn.settling import settle_norms
 
 
 def images(count: int, seed: int) -> Samples:

@@ -13,8 +13,8 @@ from snntorch.functional.quant import state_quant as snntorch_state_quant
 from squat_deploy.errors import InternalError
 from squat_deploy.lowering.neuron import NeuronProbe, extract_machine, first_sums
 from squat_deploy.network import Neuron
-from squat_deploy.quantizers import StateQuantizer
-from squat_deploy.transition import check_offset_form, offset_form, reachable_states
+from squat_deploy.network.transition import check_offset_form, offset_form, reachable_states
+from squat_deploy.snn.quantizers import StateQuantizer
 
 LOW, HIGH = -5488, 5488
 BITS = (2, 3, 4, 6)

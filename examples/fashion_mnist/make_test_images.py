@@ -4,7 +4,7 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
-from squat_deploy.training.datasets import fashion_mnist
+from squat_deploy.lab.datasets import fashion_mnist
 
 if __name__ == "__main__":
     test = fashion_mnist("test")

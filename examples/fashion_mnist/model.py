@@ -5,7 +5,7 @@ from brevitas.nn import QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
 
-from squat_deploy.quantizers import InputQuantizer, state_quant
+from squat_deploy.snn.quantizers import InputQuantizer, state_quant
 
 
 def factory() -> nn.Sequential:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import NDArray
 
 from squat_deploy import toolchain
-from squat_deploy.activity import fired, warnings_of, warnings_on
-from squat_deploy.agreement.comparing import accuracy_of, check_labels
-from squat_deploy.agreement.compiled import cpp_row
-from squat_deploy.agreement.graphs import graph_rows
 from squat_deploy.agreement.result import Agreement, ExecutorRow
-from squat_deploy.agreement.trained import torch_row
 from squat_deploy.backends.hls import HlsConfig
-from squat_deploy.encoders import frames_of, takes_intensities
+from squat_deploy.engines.csim import cpp_row
+from squat_deploy.engines.graphs import graph_rows
+from squat_deploy.engines.trained import torch_row
 from squat_deploy.errors import ConfigError, ExportError, ToolError
-from squat_deploy.inputs import doubts
 from squat_deploy.network import Network
-from squat_deploy.simulator import Result, simulate
+from squat_deploy.network.activity import fired, warnings_of, warnings_on
+from squat_deploy.network.encoders import frames_of, takes_intensities
+from squat_deploy.network.grid import doubts
+from squat_deploy.network.simulator import Result, simulate
+from squat_deploy.snn.comparing import accuracy_of, check_labels
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,7 +96,7 @@ def other_model(network: Network, model: nn.Module | None) -> tuple[str, ...]:
     """That this is not the model that was lowered, if so and if the network says which one it was."""
     if model is None or not network.origin.model:
         return ()
-    from squat_deploy.training.identity import model_digest
+    from squat_deploy.snn.identity import model_digest
 
     own, lowered = model_digest(model), network.origin.model
     if own == lowered:

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from squat_deploy.certificate import AtRisk, LayerProof
 from squat_deploy.errors import Fault, InternalError, LoweringError
-from squat_deploy.levels import FloatArray, safe_magnitude
 from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe, extract_machine, first_sums
 from squat_deploy.lowering.order import order_risks, order_slack
-from squat_deploy.lowering.walk import PendingNeuron
 from squat_deploy.network import IntArray, Neuron, int_bits
-from squat_deploy.training.neurons import own_surrogate
-from squat_deploy.transition import reachable_states
+from squat_deploy.network.certificate import AtRisk, LayerProof
+from squat_deploy.network.transition import reachable_states
+from squat_deploy.snn.levels import FloatArray, safe_magnitude
+from squat_deploy.snn.neurons import own_surrogate
 
 ENUMERATION_LIMIT = 2**25  # (state, sum) combinations a layer on which the neuron itself is run
 MAX_SUM_RANGE = 2**25

@@ -11,7 +11,7 @@ HINTS = {
     "Linear": "use brevitas.nn.QuantLinear, so that the weights are integers",
     "Conv1d": "use brevitas.nn.QuantConv1d, so that the weights are integers",
     "Conv2d": "use brevitas.nn.QuantConv2d, so that the weights are integers",
-    "QuantIdentity": "use squat_deploy.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
+    "QuantIdentity": "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
     "ConvTranspose1d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
     "ConvTranspose2d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
     "GroupNorm": "its result depends on the whole sample; use BatchNorm2d after a QuantConv2d",
@@ -42,8 +42,8 @@ def function_hint(name: str) -> str:
     """What to do instead of a function that cannot be lowered."""
     if name in RANDOM:
         return (
-            "encode before the model: squat_deploy.encoders has rate and latency coding, or give it the spikes of all "
-            'steps, InputSpec(encoding="sequence")'
+            "encode before the model: squat_deploy.network.encoders has rate and latency coding, or give it the spikes "
+            'of all steps, InputSpec(encoding="sequence")'
         )
     return "use modules and functions of the support matrix, or move it behind the output"
 

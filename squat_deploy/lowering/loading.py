@@ -18,15 +18,15 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
-from squat_deploy.inputs import STATE_IT
-from squat_deploy.lowering.walking import program_of
+from squat_deploy.lowering.drafting import program_of
 from squat_deploy.network import Encoding, InputSpec
-from squat_deploy.quantizers import InputQuantizer
-from squat_deploy.training.checkpoint import load_weights, model_metadata
-from squat_deploy.training.copying import frozen_copy
-from squat_deploy.training.identity import model_digest
-from squat_deploy.training.ptq import Recipe
-from squat_deploy.training.sequence import is_plain, leaves
+from squat_deploy.network.grid import STATE_IT
+from squat_deploy.snn.checkpoint import load_weights, model_metadata
+from squat_deploy.snn.copying import frozen_copy
+from squat_deploy.snn.identity import model_digest
+from squat_deploy.snn.ptq import Recipe
+from squat_deploy.snn.quantizers import InputQuantizer
+from squat_deploy.snn.running import is_plain, leaves
 
 _RECIPE = TypeAdapter(Recipe)
 _OTHER_SEED = 1_234_567

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.levels import FloatArray, from_ordered, to_ordered
 from squat_deploy.network import IntArray
-from squat_deploy.quantizers import StateQuantizer
-from squat_deploy.rules import MAX_STATES
-from squat_deploy.training.neurons import kind_of, spike_value
+from squat_deploy.network.limits import MAX_STATES
+from squat_deploy.snn.levels import FloatArray, from_ordered, to_ordered
+from squat_deploy.snn.neurons import kind_of, spike_value
+from squat_deploy.snn.quantizers import StateQuantizer
 
 
 class _Recorder(nn.Module):

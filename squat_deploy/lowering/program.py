@@ -1,4 +1,4 @@
-"""One time step of a model as calls of modules and functions: what the handlers walk, however the model is written."""
+"""One time step of a model as calls of modules and functions: what the handlers take, however the model is written."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from squat_deploy.agreement.returned import Returned
-from squat_deploy.training.neurons import NEURONS
-from squat_deploy.training.sequence import leaves
+from squat_deploy.snn.neurons import NEURONS
+from squat_deploy.snn.returned import Returned
+from squat_deploy.snn.running import leaves
 
 Kind = Literal["input", "module", "function", "late"]
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.agreement.returned import Form, Part, Returned, of_sequential
 from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import InputSpec
-from squat_deploy.training.neurons import NEURONS, kind_of
-from squat_deploy.training.sequence import LayerTrace, OwnRun, is_plain
+from squat_deploy.snn.neurons import NEURONS, kind_of
+from squat_deploy.snn.returned import Form, Part, Returned, of_sequential
+from squat_deploy.snn.running import LayerTrace, OwnRun, is_plain
 
 _Single = tuple[nn.Module, Part, int]
 

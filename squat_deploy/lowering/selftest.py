@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from squat_deploy.agreement.comparing import bytes_a_sample, compare_returned, compare_run
-from squat_deploy.agreement.returned import Returned, of_sequential
-from squat_deploy.agreement.tally import Tally
 from squat_deploy.errors import Fault, InternalError, LoweringError, SquatError, SquatWarning
 from squat_deploy.lowering.program import Program
 from squat_deploy.lowering.recorder import is_library
 from squat_deploy.network import InputSpec, Network
-from squat_deploy.simulator import simulate
-from squat_deploy.training.copying import deep_copy
-from squat_deploy.training.neurons import NEURONS, own_surrogate
-from squat_deploy.training.sequence import OwnRun, is_plain, own_run
+from squat_deploy.network.simulator import simulate
+from squat_deploy.network.tally import Tally
+from squat_deploy.snn.comparing import bytes_a_sample, compare_returned, compare_run
+from squat_deploy.snn.copying import deep_copy
+from squat_deploy.snn.neurons import NEURONS, own_surrogate
+from squat_deploy.snn.returned import Returned, of_sequential
+from squat_deploy.snn.running import OwnRun, is_plain, own_run
 
 LARGE, SMALL = 255, 2
 _BYTES = 2**27  # of the traces of a batch, the model's and the network's

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError, SquatError
-from squat_deploy.lowering.nir_model import NirModel, NirOptions
-from squat_deploy.training.sequence import run_model
+from squat_deploy.readers.nir.model import NirModel, NirOptions
+from squat_deploy.snn.running import run_model
 from tests.oracle.aimed import aim_thresholds, inputs_for
 from tests.oracle.loop import Record, play
 from tests.oracle.models import Case, draw

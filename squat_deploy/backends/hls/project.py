@@ -14,19 +14,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
-from squat_deploy.backends.hls.budget import Budget, budget_of
-from squat_deploy.backends.hls.config import HlsConfig
-from squat_deploy.backends.hls.design import Design, Part, design_of
-from squat_deploy.backends.hls.golden import default_stimulus, golden_data
-from squat_deploy.backends.hls.graph import ENTRY
-from squat_deploy.backends.hls.schedule import LOOP_OVERHEAD_CYCLES, Schedule, estimate, event_counts
-from squat_deploy.encoders import END_OF_EVENTS, LFSR_TAPS, AnyEncoder, EventEncoder, frames_of, takes_intensities
 from squat_deploy.files import DIGESTS, GENERATOR, MANIFEST, write_folder
-from squat_deploy.joins import Pool2d
+from squat_deploy.hardware.budget import Budget, budget_of
+from squat_deploy.hardware.design import Design, Part, design_of
+from squat_deploy.hardware.graph import ENTRY
+from squat_deploy.hardware.options import HlsConfig
+from squat_deploy.hardware.schedule import LOOP_OVERHEAD_CYCLES, Schedule, estimate, event_counts
+from squat_deploy.hardware.vectors import default_stimulus, golden_data
 from squat_deploy.network import Network, Neuron, int_bits
-from squat_deploy.readout import OF_MEMBRANES, SCORES
-from squat_deploy.simulator import simulate
-from squat_deploy.synapses import Conv2d
+from squat_deploy.network.encoders import (
+    END_OF_EVENTS,
+    LFSR_TAPS,
+    AnyEncoder,
+    EventEncoder,
+    frames_of,
+    takes_intensities,
+)
+from squat_deploy.network.layers import Conv2d, Pool2d
+from squat_deploy.network.readout import OF_MEMBRANES, SCORES
+from squat_deploy.network.simulator import simulate
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _TEMPLATE_FOLDERS = (_PACKAGE / "templates" / "hls", _PACKAGE.parent / "templates" / "hls")

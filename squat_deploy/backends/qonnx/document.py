@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 from pydantic import FailFast, TypeAdapter, ValidationError
 
 from squat_deploy.backends.qonnx.plan import JoinPlan, LayerPlan, NeuronPlan, Plan
-from squat_deploy.certificate import Assumptions, Environment, LayerProof
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
-from squat_deploy.joins import Pool2d
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
-from squat_deploy.origin import Origin
-from squat_deploy.readout import Readout
-from squat_deploy.rules import MAX_PATCH_VALUES, MAX_VALUES
+from squat_deploy.network.certificate import Assumptions, Environment, LayerProof
+from squat_deploy.network.layers import Pool2d
+from squat_deploy.network.limits import MAX_PATCH_VALUES, MAX_VALUES
+from squat_deploy.network.origin import Origin
+from squat_deploy.network.readout import Readout
 
 KEY = "squat_deploy.network"
 Form = Literal["step", "sequence", "finn"]

@@ -17,7 +17,7 @@ from squat_deploy.backends.qonnx.scanning import sequence
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
 from squat_deploy.network import SCHEMA_VERSION, IntArray, Network
-from squat_deploy.rules import broken_rule
+from squat_deploy.network.rules import broken_rule
 
 FORMS: tuple[Form, ...] = get_args(Form)
 

@@ -28,8 +28,8 @@ from squat_deploy.backends.qonnx.integer import (
 )
 from squat_deploy.backends.qonnx.plan import ConvPlan, JoinPlan, NeuronPlan, Plan, SynapsePlan
 from squat_deploy.errors import ExportError
-from squat_deploy.joins import Add, Pool2d
 from squat_deploy.network import INPUT, InputSpec
+from squat_deploy.network.layers import Add, Pool2d
 
 FLOAT_LIMIT = 2**24  # integers up to here are exact in float32
 

@@ -23,8 +23,8 @@ from squat_deploy.backends.qonnx.plan import (
     late_plans,
     neuron_plans,
 )
-from squat_deploy.joins import Add, Concat, Pool2d
 from squat_deploy.network import INPUT, InputSpec
+from squat_deploy.network.layers import Add, Concat, Pool2d
 
 Batch = int | str
 SPIKES: Range = (0, 1)

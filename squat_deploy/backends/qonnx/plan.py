@@ -15,11 +15,10 @@ import numpy as np
 from pydantic import FailFast, Field
 
 from squat_deploy.backends.cpp import plain
-from squat_deploy.joins import Add, Concat, Join, Pool2d
-from squat_deploy.joins import Range as ElementRange
 from squat_deploy.names import unique_name
 from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron
-from squat_deploy.synapses import Conv2d, Dense, Synapses
+from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Join, Pool2d
+from squat_deploy.network.layers import Range as ElementRange
 
 Range = tuple[int, int]
 Operator = Literal["MatMulInteger", "ConvInteger", "MatMul"]
@@ -199,7 +198,7 @@ class JoinPlan:
     def join(self) -> Join:
         """The layer itself. Raises: ValueError, LookupError, ConfigError for sizes that do not fit."""
         if self.operation == "pool":
-            return Pool2d.of(self.layer, np.array(self.sizes, dtype=np.int64))
+            return Pool2d.of(self.layer, {"geometry": np.array(self.sizes, dtype=np.int64)})
         if self.operation == "add":
             return Add(self.layer, self.sizes[0], self.sizes[1:])
         return Concat(self.layer, self.sizes)
@@ -275,7 +274,7 @@ def _join_plan(
     return JoinPlan(layer.name, name, takes, operation, tuple(sizes), low, high, largest)
 
 
-def _conv_plan(layer: Synapses) -> ConvPlan | None:
+def _conv_plan(layer: Dense | Conv2d) -> ConvPlan | None:
     if isinstance(layer, Dense):
         return None
     o, c, height, width = layer.weight.shape
@@ -283,9 +282,9 @@ def _conv_plan(layer: Synapses) -> ConvPlan | None:
     return ConvPlan(layer.input_shape, (o, c, height, width), layer.output_shape, *sizes)
 
 
-def _synapse_plan(prefix: str, takes: tuple[int, ...], dense: Synapses, taken: ElementRange) -> SynapsePlan:
+def _synapse_plan(prefix: str, takes: tuple[int, ...], dense: Dense | Conv2d, taken: ElementRange) -> SynapsePlan:
     lows, highs = dense.sum_range(*taken)
-    partial = dense.partial_range(*taken)
+    partial = dense.partial_range(taken)
     bias = (int(dense.bias.min()), int(dense.bias.max())) if dense.bias.any() else None
     return SynapsePlan(
         layer=dense.name,
@@ -364,7 +363,7 @@ def layer_of_arrays(plan: Plan, arrays: dict[str, IntArray]) -> Layer:
     )
 
 
-def _synapses_of_arrays(plan: SynapsePlan, arrays: dict[str, IntArray]) -> Synapses:
+def _synapses_of_arrays(plan: SynapsePlan, arrays: dict[str, IntArray]) -> Dense | Conv2d:
     name, conv = plan.name, plan.conv
     weight = arrays[f"{name}.weight"]
     channels = plan.outputs if conv is None else conv.weight_shape[0]

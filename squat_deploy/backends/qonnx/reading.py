@@ -11,10 +11,10 @@ from squat_deploy.backends.qonnx.emitting import structure
 from squat_deploy.backends.qonnx.matching import match
 from squat_deploy.backends.qonnx.parsing import parse
 from squat_deploy.backends.qonnx.plan import arrays_of_layer, layer_of_arrays, plan_layers
-from squat_deploy.certificate import Certificate
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import IntArray, Network
-from squat_deploy.rules import broken_rule
+from squat_deploy.network.certificate import Certificate
+from squat_deploy.network.rules import broken_rule
 
 
 def load_qonnx(path: str | Path) -> Network:

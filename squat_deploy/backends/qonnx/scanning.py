@@ -27,7 +27,7 @@ from squat_deploy.backends.qonnx.plan import (
     neuron_plans,
 )
 from squat_deploy.network import INPUT, InputSpec
-from squat_deploy.readout import OF_MEMBRANES, Readout
+from squat_deploy.network.readout import OF_MEMBRANES, Readout
 
 Declared = tuple[str, int, Shape, Range]
 

@@ -1,0 +1,153 @@
+"""The support matrix of the documentation: the tables that decide, and a small model of each type taken everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import snntorch as snn
+import torch
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from torch import nn
+
+from squat_deploy.backends.hls import HlsConfig
+from squat_deploy.backends.hls.project import render
+from squat_deploy.backends.qonnx.emitting import FORMS, emit_qonnx
+from squat_deploy.errors import ExportError
+from squat_deploy.lowering.api import lower
+from squat_deploy.lowering.branches import FUNCTIONS
+from squat_deploy.lowering.handlers import HANDLERS
+from squat_deploy.lowering.hints import HINTS
+from squat_deploy.network import InputSpec
+from squat_deploy.network.readout import READOUTS, SCORES, Readout
+from squat_deploy.network.simulator import simulate
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.neurons import KINDS
+from squat_deploy.snn.quantizers import InputQuantizer, state_quant
+
+BACK_ENDS = ("simulator", "HLS", *(f"ONNX {form}" for form in FORMS))
+
+
+def support_matrix() -> str:
+    """Markdown: what is lowered, and what is refused with the nearest thing that works."""
+    modules = (
+        f"| `{kind.__name__}` | {_package(kind)} | {' | '.join(_everywhere(_model_with(kind)))} |"
+        for kind in HANDLERS
+        if kind not in KINDS
+    )
+    neurons = (
+        f"| `{kind.__name__}` | {', '.join(about.states)} | {', '.join(about.parameters)} | "
+        f"{'yes' if about.recurrent else ''} | {' | '.join(_everywhere(_model(kind)))} |"
+        for kind, about in KINDS.items()
+    )
+    readouts = (
+        f"| `{name}` | {SCORES[name]} | {' | '.join(_everywhere(_model(snn.Leaky), name))} |" for name in READOUTS
+    )
+    refused = (f"| `{name}` | {hint} |" for name, hint in HINTS.items())
+    return "\n".join(
+        [
+            "# Support matrix",
+            "",
+            "Made from the code by `make support`; a test compares it. `squat-deploy check` does so with your model.",
+            "",
+            "## Layers",
+            "",
+            "Each column is a small model with that module, lowered and written by that back end; `finn` wants partial",
+            "sums below 2**24.",
+            "",
+            *_table(("module", "package", *BACK_ENDS), modules),
+            "",
+            "## Neurons",
+            "",
+            "Each with reset subtract, zero or none. Parameters are one value or any shape that torch spreads.",
+            "",
+            *_table(("neuron", "quantized states", "parameters", "own recurrent synapses", *BACK_ENDS), neurons),
+            "",
+            "## Readouts",
+            "",
+            *_table(("readout", "score", *BACK_ENDS), readouts),
+            "",
+            "## Functions and methods of tensors in a forward",
+            "",
+            ", ".join(f"`{name}`" for name in sorted(FUNCTIONS)) + ", `x[step]`, `unbind`.",
+            "",
+            "## Refused",
+            "",
+            *_table(("module", "what to do instead"), refused),
+            "",
+        ]
+    )
+
+
+def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[str]:
+    """What each back end says to a model: "yes", or the reason."""
+    direct = isinstance(model[0], InputQuantizer)
+    shape = {QuantConv2d: (2, 6, 6), FixedConv2d: (2, 6, 6), QuantConv1d: (2, 6)}.get(type(model[int(direct)]), (6,))
+    network = lower(model.eval(), InputSpec(shape, 0, 3 if direct else 1), 2, readout=readout)
+    calls: dict[str, Callable[[], Any]] = {
+        "simulator": lambda: simulate(network, np.zeros((1, *shape), dtype=np.int64)),
+        "HLS": lambda: render(network, HlsConfig(vectors=1)),
+        **{f"ONNX {form}": partial(emit_qonnx, network, form=form) for form in FORMS},
+    }
+    assert tuple(calls) == BACK_ENDS
+    for call in calls.values():
+        try:
+            call()
+            yield "yes"
+        except ExportError as error:
+            yield str(error)
+
+
+def _model_with(kind: type[nn.Module]) -> nn.Sequential:
+    model = _model(kind)
+    if not any(type(module) is kind for module in model):
+        raise LookupError(f"support: a small model with {kind.__name__} is missing")
+    return model
+
+
+def _model(kind: type[nn.Module]) -> nn.Sequential:
+    """A small model with a module of this type."""
+    torch.manual_seed(0)
+    weights: dict[str, Any] = {"weight_quant": Int8WeightPerTensorFixedPoint, "bias": False}
+    states: dict[str, Any] = {"state_quant": state_quant(3), "init_hidden": True}
+    decays = {key: 0.5 for key in ("alpha", "beta") if key in KINDS[kind].parameters} if kind in KINDS else {}
+    leaky, dense = snn.Leaky(beta=0.5, **states), QuantLinear(6, 4, **weights)
+    planes, line = QuantConv2d(2, 3, 3, **weights), QuantConv1d(2, 3, 3, **weights)
+    integers, scale = torch.arange(-4, 5).reshape(1, 1, 3, 3).repeat(3, 2, 1, 1), torch.full((3,), 0.25)
+    fixed_conv, fixed = (
+        FixedConv2d(integers, scale, None),
+        FixedLinear(torch.ones(4, 6).long(), torch.ones(4) / 8, None),
+    )
+    behind_planes: dict[type[nn.Module], nn.Module] = {
+        nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2), nn.BatchNorm2d: nn.BatchNorm2d(3),
+        nn.Dropout2d: nn.Dropout2d(), nn.Flatten: nn.Flatten(), QuantConv2d: nn.Identity(),
+    }  # fmt: skip
+    behind_lines: dict[type[nn.Module], nn.Module] = {nn.Dropout1d: nn.Dropout1d(), QuantConv1d: nn.Identity()}
+    if kind in behind_planes:
+        return nn.Sequential(planes, behind_planes[kind], leaky)
+    if kind in behind_lines:
+        return nn.Sequential(line, behind_lines[kind], leaky)
+    if kind in KINDS:
+        own: dict[str, Any] = {"all_to_all": False} if KINDS[kind].recurrent else {}
+        own |= {"R": 1, "C": 2} if kind is snn.Lapicque else {}
+        return nn.Sequential(dense, kind(**decays, **own, **states))
+    if kind is InputQuantizer:
+        return nn.Sequential(InputQuantizer(1.0, 0, 3), dense, leaky)
+    first: dict[type[nn.Module], nn.Module] = {
+        IntThenScaleLinear: IntThenScaleLinear(6, 4, **weights),
+        FixedLinear: fixed,
+        FixedConv2d: fixed_conv,
+    }
+    behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), nn.Dropout: nn.Dropout()}
+    return nn.Sequential(first.get(kind, dense), behind.get(kind, nn.Identity()), leaky)
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.split(".")[0]
+
+
+def _table(head: tuple[str, ...], rows: Iterable[str]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows]

@@ -1,0 +1,1 @@
+"""The hardware plan of a core, whatever language prints it."""

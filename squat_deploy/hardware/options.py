@@ -1,0 +1,36 @@
+"""Options of an HLS project."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from squat_deploy.network.encoders import Encoder
+
+MAX_PE = 64  # spikes of the neurons updated together travel in one 64-bit mask
+DEFAULT_PE = 16
+
+
+class HlsConfig(BaseModel):
+    """Options of an HLS project.
+
+    Attributes:
+        part: target part, as Vitis names it.
+        clock_ns: target clock period.
+        pe: channels updated in parallel (neurons, where there are no channels), for all layers or by the name of a
+            neuron layer; at most 64.
+        form: "offset" or "threshold" tables, or "auto" (thresholds up to 4 levels, else offset where it exists).
+        encoder: stands in front of the first layer of a network that takes a sequence of frames: the core then takes
+            intensities and makes spikes of them (rate, latency), or takes the address events of a sensor.
+        vectors: golden sequences to draw when no stimulus is given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    part: str = Field("xc7z020clg400-1", pattern=r"^[A-Za-z0-9_.-]+$")
+    clock_ns: float = Field(5.0, gt=0, le=1000)
+    pe: int | dict[str, int] = DEFAULT_PE
+    form: Literal["auto", "offset", "threshold"] = "auto"
+    encoder: Encoder | None = None
+    vectors: int = Field(8, ge=1, le=100_000)

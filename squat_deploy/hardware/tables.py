@@ -1,0 +1,126 @@
+"""Transition tables of neurons as they stand in hardware: form, padding, one for all or one a channel or neuron."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from squat_deploy.errors import ExportError
+from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.network import IntArray, Neuron, int_bits
+from squat_deploy.network.transition import OffsetForm, offset_form
+
+MAX_TABLE_ENTRIES = 2**22
+_SMALL_LEVELS = 4  # up to here thresholds cost no more logic than the offset form
+Spread = Literal["shared", "channel", "neuron"]
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronTables:
+    """Constant arrays of one neuron layer.
+
+    Attributes:
+        spread: leading dimensions of every array: none, (groups, pe) or (rows, pe).
+        keys: OFFSET of the offset form, or None in the threshold form.
+        searched: what the binary search runs over, padded to 2**search_bits - 1 entries.
+        successor: carried state by state and level, 2**search_bits of these, or None where it is the level.
+    """
+
+    spread: Spread
+    form: str
+    fraction_bits: int
+    key_low: int
+    key_high: int
+    keys: IntArray | None
+    searched: IntArray
+    search_bits: int
+    successor: IntArray | None
+    fire_level: IntArray
+
+    @property
+    def key_bits(self) -> int:
+        """Width of the number that is searched for, signed."""
+        return int_bits(min(self.key_low, -1), self.key_high)
+
+    def bits(self, state_bits: int) -> int:
+        """Bits of all tables."""
+        entries = self.searched.size + (0 if self.keys is None else self.keys.size)
+        return entries * self.key_bits + (0 if self.successor is None else self.successor.size * state_bits)
+
+
+def neuron_tables(neuron: Neuron, lanes: Lanes, low: int, high: int, form: str) -> NeuronTables:
+    """Tables for synaptic sums in low..high. Raises: ExportError naming the layer and the rule."""
+    chosen = _choose_form(neuron, low, high, form)
+    spread = _spread_of(neuron, lanes)
+    key_low, key_high = _key_range(neuron, chosen, low, high)
+    searched = neuron.thresholds if chosen is None else chosen.boundaries
+    search_bits = (neuron.level_count - 1).bit_length()
+    missing = 2**search_bits - 1 - searched.shape[-1]
+    padding = [(0, 0)] * (searched.ndim - 1) + [(0, missing)]
+    searched = np.pad(searched, padding, constant_values=key_high)  # one more than any key
+    copies = {"shared": 1, "channel": lanes.groups * lanes.pe, "neuron": lanes.rows * lanes.pe}[spread]
+    if (entries := copies * searched[0].size) > MAX_TABLE_ENTRIES:
+        raise ExportError(
+            f"{neuron.name}: its tables have {entries} entries, the limit is {MAX_TABLE_ENTRIES}; "
+            "use fewer state bits, or one scale for the whole layer instead of one a neuron"
+        )
+
+    def spread_out(tables: IntArray) -> IntArray:
+        return _spread_out(tables, neuron, lanes, spread)
+
+    return NeuronTables(
+        spread=spread,
+        form="threshold" if chosen is None else "offset",
+        fraction_bits=0 if chosen is None else chosen.fraction_bits,
+        key_low=key_low,
+        key_high=key_high,
+        keys=None if chosen is None else spread_out(chosen.offset),
+        searched=spread_out(searched),
+        search_bits=search_bits,
+        successor=None if neuron.carries_level else spread_out(_padded(neuron.successor, search_bits)),
+        fire_level=spread_out(neuron.fire_level),
+    )
+
+
+def _padded(successor: IntArray, search_bits: int) -> IntArray:
+    """An entry for whatever a search of that many comparisons could return, so that none is out of bounds."""
+    return np.pad(successor, [(0, 0), (0, 0), (0, 2**search_bits - successor.shape[2])], mode="edge")
+
+
+def _spread_of(neuron: Neuron, lanes: Lanes) -> Spread:
+    if len(neuron.thresholds) == 1:
+        return "shared"
+    by_channel = neuron.table.reshape(lanes.channels, lanes.positions)
+    return "channel" if (by_channel == by_channel[:, :1]).all() else "neuron"
+
+
+def _spread_out(tables: IntArray, neuron: Neuron, lanes: Lanes, spread: Spread) -> IntArray:
+    """(K, ...) as it stands in hardware."""
+    if spread == "shared":
+        return tables[0]
+    if spread == "neuron":
+        return lanes.by_element(tables[neuron.table])
+    return lanes.by_channel(tables[neuron.table[:: lanes.positions]])
+
+
+def _choose_form(neuron: Neuron, low: int, high: int, wanted: str) -> OffsetForm | None:
+    if wanted == "threshold" or (wanted == "auto" and neuron.level_count <= _SMALL_LEVELS):
+        return None
+    found = offset_form(neuron, low, high)
+    if found is None and wanted == "offset":
+        raise ExportError(
+            f"{neuron.name}: no offset/boundary form exists: rounding ties of its thresholds contradict each other; "
+            "use form='threshold' or 'auto'"
+        )
+    return found
+
+
+def _key_range(neuron: Neuron, form: OffsetForm | None, low: int, high: int) -> tuple[int, int]:
+    if form is None:
+        return min(low, int(neuron.thresholds.min())), max(high, int(neuron.thresholds.max())) + 1
+    scale = 2**form.fraction_bits
+    lowest = int(form.offset.min()) + min(low * scale, 0)
+    highest = int(form.offset.max()) + max(high * scale, 0)
+    return min(lowest, int(form.boundaries.min())), max(highest, int(form.boundaries.max())) + 1

@@ -1,0 +1,1 @@
+"""Training, data sets and studies; nothing else imports them."""

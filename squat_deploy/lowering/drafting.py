@@ -1,0 +1,180 @@
+"""From the program of a model to the layers of a network: every call is given to its handler."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+import torch.nn.modules.module as torch_modules
+from torch import nn
+
+from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.branches import function_handler
+from squat_deploy.lowering.draft import Currents, Draft, Integers, Value
+from squat_deploy.lowering.effects import is_users
+from squat_deploy.lowering.handlers import handle
+from squat_deploy.lowering.hints import function_hint
+from squat_deploy.lowering.options import function_faults, plain_function
+from squat_deploy.lowering.program import Call, Program, label_of, sequential_program
+from squat_deploy.lowering.recorder import is_leaf, is_library
+from squat_deploy.lowering.rounding import entry_error
+from squat_deploy.lowering.tracing import traced_program
+from squat_deploy.network import INPUT, InputSpec
+from squat_deploy.snn.neurons import NEURONS, spike_value
+from squat_deploy.snn.running import is_plain, leaves
+
+
+def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
+    """One time step of a model in eval mode; one that is no `nn.Sequential` is run to see its calls.
+
+    Raises: LoweringError where it cannot be run, or decides by its data.
+    """
+    plain = is_plain(model) and all(is_leaf(module) for _, module in leaves(model))
+    if plain:
+        return sequential_program(model)
+    if (inner := _wrapped(model)) is not None:
+        rule, hint = "a model is lowered without what is wrapped around it", f"lower model.{inner}"
+        raise LoweringError((Fault("model", rule, f"a {type(model).__name__}", hint),))
+    if faults := altered(model):
+        raise LoweringError(tuple(faults))
+    return traced_program(model, spec, steps)
+
+
+def _wrapped(model: nn.Module) -> str | None:
+    """Where the model itself lies in one of torch's wrappers (DataParallel, torch.compile), if this is one."""
+    if not is_library(type(model).__module__) or isinstance(model, nn.Sequential):
+        return None
+    return next((name for name in ("module", "_orig_mod") if name in model._modules), None)
+
+
+def altered(model: nn.Module) -> list[Fault]:
+    """Everything that makes modules compute something else than their classes say."""
+    faults = []
+    every = torch_modules._global_forward_hooks or torch_modules._global_forward_pre_hooks
+    rule, hint = "forward hooks change what is computed", "remove the hooks before lowering"
+    if every:
+        faults.append(Fault("model", rule, "a hook of all modules", hint))
+    for name, module in model.named_modules():
+        label = label_of(name or "model", module)
+        if module._forward_hooks or module._forward_pre_hooks:
+            faults.append(Fault(label, rule, "a hook", hint))
+        faults += [
+            Fault(
+                label,
+                "a module computes what its class says",
+                f"its own {key}",
+                f"delete it, or make a class with another {key}",
+            )
+            for key in vars(module)
+            if callable(getattr(type(module), key, None))
+        ]
+        faults += _altered_class(label, module)
+        faults += _altered_neuron(label, module)
+    return faults
+
+
+def _altered_class(label: str, module: nn.Module) -> list[Fault]:
+    """A module of TorchScript, or a class of a library in which something is the user's."""
+    rule = "a module computes what its class says"
+    if isinstance(module, torch.jit.ScriptModule):
+        hint = "use the module as it was before torch.jit.script"
+        return [Fault(label, rule, "a module of TorchScript", hint)]
+    for base in type(module).__mro__:
+        for key, value in vars(base).items() if is_library(base.__module__) else ():
+            made = getattr(value, "__globals__", {}).get("__name__", "torch")  # functools.wraps sets __module__
+            if (key == "forward" or is_users(made)) and not is_library(made):
+                got, hint = f"{base.__name__}.{key} of {made}", "leave the libraries' classes as they are"
+                return [Fault(label, rule, got, hint)]
+    return []
+
+
+def _altered_neuron(label: str, module: nn.Module) -> list[Fault]:
+    """Neurons choose the function of their update when they are made."""
+    own = vars(module).get("state_function")
+    if type(module) not in NEURONS or own is None:
+        return []
+    name = getattr(own, "__name__", str(own))
+    if getattr(own, "__self__", None) is module and getattr(own, "__func__", None) is getattr(type(module), name, own):
+        return []
+    got, hint = f"its own state_function ({name})", "make the neuron anew with the options that it should have"
+    return [Fault(label, "a neuron computes what its class says", got, hint)]
+
+
+def draft_of(model: nn.Module, program: Program, spec: InputSpec) -> Draft:
+    """Every call given to its handler, in order; layers that nothing takes are still there."""
+    draft = Draft(spec, faults=altered(model))
+    values: dict[int, Value | None] = {}
+    for call in program.calls():
+        values[id(call)] = _value(draft, call, [values[id(source)] for source in call.inputs])
+    end = values[id(program.result)]
+    _check_end(draft, program, end)
+    if program.draws and not draft.faults:
+        hint = "encode inputs before they enter the model, and draw nothing in forward"
+        draft.fault("model", "nothing is random after training", "random numbers drawn in forward", hint)
+    draft.end = None if end is None else end.source
+    return draft
+
+
+def _value(draft: Draft, call: Call, taken: list[Value | None]) -> Value | None:
+    if call.kind == "input":
+        spec = draft.spec
+        return Integers(INPUT, spec.shape, spec.step, entry_error(draft.largest_at(INPUT), spec.step))
+    if call.kind == "late":
+        assert call.module is not None and call.shape is not None
+        return Integers(draft.late_source(call.module, math.prod(call.shape)), call.shape, spike_value(call.module))
+    if call.kind == "module":
+        assert call.module is not None
+        if len(taken) != 1:
+            draft.fault(call.label, "a layer takes one value", f"{len(taken)} values", "join them before it")
+            return None
+        return handle(draft, call, call.module, taken[0])
+    if call.function in ("zeros", "a constant"):
+        rule, hint = "values come from inputs, spikes and layers", "make it the bias of a layer"
+        draft.fault(call.label, rule, call.function, hint)
+        return None
+    handler = function_handler(call.function)
+    if handler is None:
+        draft.fault(call.label, "this function cannot be lowered", call.function, function_hint(call.function))
+        return None
+    faults = function_faults(plain_function(call.function), call.options)
+    for rule, got, hint in faults:
+        draft.fault(call.label, rule, got, hint)
+    if faults:
+        return None
+    known = [value for value in taken if value is not None]
+    return handler(draft, call, known) if len(known) == len(taken) else None
+
+
+def _check_end(draft: Draft, program: Program, end: Value | None) -> None:
+    if not program.neurons and not draft.faults:
+        draft.fault("model", "needs at least one QuantLinear and one snn.Leaky", "neither", "add them")
+    elif isinstance(end, Currents):
+        draft.fault("model", "the last layer must spike", "synapses without neurons", "end with snn.Leaky")
+    elif end is not None and end.source not in draft.neurons:
+        draft.fault("model", "the last layer must spike", draft.layers[end.source].name, "end with snn.Leaky")
+
+
+def finished(draft: Draft) -> Draft:
+    """The layers of a network, once all are known and none is refused; else the draft as it is."""
+    return draft if draft.faults or draft.end is None else _finished(draft, draft.end)
+
+
+def _finished(draft: Draft, last: int) -> Draft:
+    """Late spikes wired to their neurons, layers that nothing takes left out, the output layer `last` at the end."""
+    places = {id(neuron.module): index for index, neuron in draft.neurons.items()}
+    wires = [tuple(places[id(draft.late[-2 - s])] if s < INPUT else s for s in wire) for wire in draft.wires]
+    used: set[int] = set()
+    open_ends = [last]
+    while open_ends:
+        index = open_ends.pop()
+        if index != INPUT and index not in used:
+            used.add(index)
+            open_ends += wires[index]
+    if max(used) > last:
+        got, hint = draft.layers[max(used)].name, "return the spikes of the layer that runs last"
+        draft.fault("model", "no layer runs after the output layer", got, hint)
+    order = sorted(used)
+    moved = {old: new for new, old in enumerate(order)} | {INPUT: INPUT}
+    layers = [draft.layers[old] for old in order]
+    return replace(draft, layers=layers, wires=[tuple(moved[s] for s in wires[old]) for old in order])

@@ -1,0 +1,35 @@
+"""Layers of a network; what must differ by layer elsewhere is a `match` over `Layer` that ends in `assert_never`."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from squat_deploy.network.layers.add import Add
+from squat_deploy.network.layers.base import BaseLayer, IntArray, Range, constant_range
+from squat_deploy.network.layers.concat import Concat
+from squat_deploy.network.layers.conv2d import Conv2d
+from squat_deploy.network.layers.dense import Dense
+from squat_deploy.network.layers.neuron import Neuron
+from squat_deploy.network.layers.pool2d import Pool2d
+from squat_deploy.network.layers.synapses import Synapses
+
+__all__ = [
+    "KINDS",
+    "Add",
+    "BaseLayer",
+    "Concat",
+    "Conv2d",
+    "Dense",
+    "IntArray",
+    "Join",
+    "Layer",
+    "Neuron",
+    "Pool2d",
+    "Range",
+    "Synapses",
+    "constant_range",
+]
+
+Join = Pool2d | Add | Concat
+Layer = Dense | Conv2d | Join | Neuron
+KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}

@@ -1,0 +1,114 @@
+"""The Network: a trained spiking net as integers only, frozen, and everything later is derived from it.
+
+Loading and running one needs NumPy, never torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from squat_deploy.network.certificate import Certificate
+from squat_deploy.network.inputs import InputSpec
+from squat_deploy.network.layers import Layer, Neuron, Range, constant_range
+from squat_deploy.network.origin import Origin
+from squat_deploy.network.readout import Readout
+
+SCHEMA_VERSION = 2
+INPUT = -1  # in `Network.wires`: what enters
+Wires = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Layers in the order in which they run, and what each of them takes; every value an integer.
+
+    Attributes:
+        steps: time steps of one sequence.
+        certificate: what has been proven of each layer against the trained model.
+        wires: for every layer the positions of the layers that it takes, -1 for the network's input. A neuron layer
+            that comes later, or the layer itself, stands for its spikes of the step before (none in the first).
+            By default each layer takes the one before it. The last layer is the output.
+        readout: how the output neurons become a class.
+        origin: where it comes from, as it says itself; no part of the digest.
+    """
+
+    input: InputSpec
+    layers: tuple[Layer, ...]
+    steps: int
+    certificate: Certificate = field(default_factory=Certificate)
+    name: str = "network"
+    wires: Wires = ()
+    readout: Readout = "count"
+    origin: Origin = field(default_factory=Origin)
+
+    def __post_init__(self) -> None:
+        if not self.wires:
+            object.__setattr__(self, "wires", tuple((index - 1,) for index in range(len(self.layers))))
+
+    @property
+    def neurons(self) -> tuple[Neuron, ...]:
+        """The neuron layers, first to last."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Neuron))
+
+    @property
+    def outputs(self) -> int:
+        """Number of output neurons (classes)."""
+        return self.neurons[-1].neurons
+
+    def taken(self, index: int) -> list[Range]:
+        """(lowest, highest) value of every element of each input of a layer."""
+        return [self.range_at(source) for source in self.wires[index]]
+
+    def range_at(self, source: int) -> Range:
+        """(lowest, highest) value of every element that a layer gives (-1: the input); spikes are 0 or 1."""
+        if source not in self._ranges:
+            if source == INPUT:
+                found = constant_range(self.input.size, self.input.low, self.input.high)
+            else:
+                layer = self.layers[source]
+                found = layer.range(*(() if layer.late else self.taken(source)))
+            self._ranges[source] = found
+        return self._ranges[source]
+
+    @cached_property
+    def _ranges(self) -> dict[int, Range]:
+        return {}
+
+    @cached_property
+    def still(self) -> tuple[bool, ...]:
+        """Which layers see nothing but what enters: the same at every step where that is."""
+        found: list[bool] = []
+        for index, (layer, wire) in enumerate(zip(self.layers, self.wires, strict=True)):
+            seen = all(source == INPUT or (source < index and found[source]) for source in wire)
+            found.append(seen and not layer.remembers)
+        return tuple(found)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything that decides a spike or the class: input, steps, all integers; names do not count."""
+        hasher = hashlib.sha256()
+        spec = self.input
+        head = [
+            1,  # of this hash
+            list(spec.shape),
+            spec.low,
+            spec.high,
+            float(spec.step).hex(),
+            spec.encoding,
+            self.steps,
+        ]
+        if self.readout != "count":
+            head.append(self.readout)
+        hasher.update(json.dumps(head).encode())
+        for index, (layer, wire) in enumerate(zip(self.layers, self.wires, strict=True)):
+            if wire != (index - 1,):
+                hasher.update(f"wire{wire}".encode())
+            for key, array in layer.arrays().items():
+                hasher.update(f"{type(layer).__name__}.{key}{array.shape}".encode())
+                hasher.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+        return hasher.hexdigest()

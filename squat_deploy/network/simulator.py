@@ -1,0 +1,131 @@
+"""NumPy executor: the reference trace of a Network.
+
+Synaptic sums run as float matrix products where the ranges prove them exact (every partial sum below 2**24 in
+float32, 2**53 in float64); how each layer runs is its own affair (`BaseLayer.stage`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.network.layers import IntArray
+from squat_deploy.network.layers.base import Stage
+from squat_deploy.network.layers.machine import MachineStep
+from squat_deploy.network.network import INPUT, Network
+from squat_deploy.network.readout import OF_MEMBRANES, updated
+
+_BATCH_BYTES = 2**27  # of intermediate arrays a batch
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """Everything that one neuron layer did.
+
+    Attributes:
+        sums: (T, B, N) synaptic sums, int32 (int64 where they need it).
+        states: (T, B, N) state index after each step, uint16.
+        spikes: (T, B, N) bool.
+    """
+
+    name: str
+    sums: NDArray[Any]
+    states: NDArray[np.uint16]
+    spikes: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a simulation returns.
+
+    Attributes:
+        scores: (B, classes), what the network's readout makes of the output; spike counts with "count".
+        trace: what every neuron layer did, if asked for.
+        stated: (B,) classes, where an executor names them itself.
+    """
+
+    scores: IntArray
+    trace: tuple[LayerTrace, ...] | None = None
+    stated: IntArray | None = None
+
+    @property
+    def classes(self) -> IntArray:
+        """(B,) class with the highest score, the lowest index on ties, as `argmax`."""
+        return self.scores.argmax(axis=1) if self.stated is None else self.stated
+
+
+def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None) -> Result:
+    """Runs the network on integer inputs.
+
+    Args:
+        inputs: integers (B, *shape), or (T, B, *shape) for "sequence" inputs; `InputSpec.quantize` makes them.
+        trace: keep synaptic sums, state indices and spikes of every step and layer.
+        batch: samples at a time; by default what fits a modest amount of memory.
+
+    Raises: ConfigError for inputs of the wrong type, shape or range.
+    """
+    values = network.input.check(inputs, network.steps)
+    direct = network.input.encoding == "direct"
+    values = values.reshape(*values.shape[: 1 if direct else 2], network.input.size)
+    stages = [layer.stage(*network.taken(index)) for index, layer in enumerate(network.layers)]
+    samples = values.shape[0 if direct else 1]
+    size = batch or _batch_size(network, trace)
+    parts = []
+    for start in range(0, max(samples, 1), size):
+        window = slice(start, start + size)
+        parts.append(_run(network, stages, values[window] if direct else values[:, window], trace))
+    scores = np.concatenate([part.scores for part in parts])
+    if not trace:
+        return Result(scores)
+    return Result(scores, tuple(joined(layers) for layers in zip(*(part.trace or () for part in parts), strict=True)))
+
+
+def joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
+    """Traces of one layer on batches of samples, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    sums, states, spikes = (
+        np.concatenate([getattr(p, key) for p in parts], axis=1) for key in ("sums", "states", "spikes")
+    )
+    return LayerTrace(parts[0].name, sums, states, spikes)
+
+
+def _batch_size(network: Network, trace: bool) -> int:
+    widest = max(network.input.size, *(layer.width for layer in network.layers))
+    steps = network.steps if network.input.encoding == "sequence" or trace else 1
+    return max(1, _BATCH_BYTES // (8 * widest * steps))
+
+
+def _run(network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace: bool) -> Result:
+    """One batch: layer after layer would need whole traces, so all layers advance together, step by step."""
+    direct = network.input.encoding == "direct"
+    samples = inputs.shape[0 if direct else 1]
+    calls = [stage.start(samples) for stage in stages]
+    machines = {index: call for index, call in enumerate(calls) if isinstance(call, MachineStep)}
+    values = {index: np.zeros((samples, network.layers[index].outputs), dtype=bool) for index in machines}
+    records: dict[int, list[tuple[NDArray[Any], ...]]] = {index: [] for index in machines}
+    scores, output = np.zeros((samples, network.outputs), dtype=np.int64), len(calls) - 1
+    for step in range(network.steps):
+        values[INPUT] = inputs if direct else inputs[step]
+        for index, (call, wire) in enumerate(zip(calls, network.wires, strict=True)):
+            if step and direct and network.still[index]:
+                continue
+            taken = [values[source] for source in wire]
+            values[index] = call(*taken)
+            if trace and index in machines:
+                states = machines[index].states.astype(np.uint16)
+                records[index].append((taken[0], states, values[index]))
+        told = machines[output].states if network.readout in OF_MEMBRANES else None
+        scores = updated(network.readout, scores, values[output], told)
+    if not trace:
+        return Result(scores)
+    return Result(scores, tuple(_layer_trace(network.layers[index].name, record) for index, record in records.items()))
+
+
+def _layer_trace(name: str, record: list[tuple[NDArray[Any], ...]]) -> LayerTrace:
+    sums, states, spikes = (np.stack([step[i] for step in record]) for i in range(3))
+    return LayerTrace(name, sums, states, spikes)

@@ -1,0 +1,1 @@
+"""Files of others that become torch models: QONNX of Brevitas, and NIR."""

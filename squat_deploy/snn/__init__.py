@@ -1,0 +1,1 @@
+"""What torch means: levels, quantizers, neurons, and running, copying and quantizing a trained model."""

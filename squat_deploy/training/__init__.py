@@ -1,1 +1,0 @@
-"""Training of state- and weight-quantized spiking networks (needs the `train` extra)."""
