@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +32,33 @@ from tests.law import assert_agrees, assert_law, drawn_for, lowered
 from tests.test_lowering import leaky, linear
 from tests.test_models import awake
 
-CI_SEEDS = range(80)  # `make fuzz` draws any number
+UNPROVEN = (4, 17, 25, 35, 38, 46, 48, 52, 58, 60, 61, 65, 66, 76)  # float32 rounding could decide otherwise
+INEXACT = (5, 7, 15, 43, 63, 67)  # branches on several grids, averages that float32 rounds
+PROVEN = sorted({*range(80)} - {*UNPROVEN, *INEXACT})  # `make fuzz` draws any number
 
 
-@pytest.mark.parametrize("seed", CI_SEEDS)
+@pytest.mark.parametrize("seed", PROVEN)
 def test_random_networks(seed: int, compiler: None) -> None:
-    """Drawn over every option; those that float32 rounding could decide otherwise must be refused, with examples."""
+    """Drawn over every option; what is refused of these 80 seeds is named above, and nothing else may be."""
     drawn = drawn_for(seed)
     network = lowered(drawn)
-    if network is not None:
-        assert_law(drawn, network)
+    assert network is not None, "refused"
+    assert_law(drawn, network)
 
 
-def test_unproven_networks_are_carried_on_demand() -> None:
-    refused = list(islice((drawn for drawn in map(drawn_for, range(0, 80, 2)) if lowered(drawn) is None), 5))
-    assert refused
-    for drawn in refused:
-        carried = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
-        assert not carried.certificate.proven
-        assert sum(row.at_risk for row in carried.certificate.layers) > 0
+@pytest.mark.parametrize("seed", INEXACT)
+def test_random_networks_that_are_not_exact_are_refused(seed: int) -> None:
+    assert lowered(drawn_for(seed)) is None
+
+
+@pytest.mark.parametrize("seed", UNPROVEN)
+def test_unproven_networks_are_carried_on_demand(seed: int) -> None:
+    """Refused with an example, and carried with all that is at risk counted."""
+    drawn = drawn_for(seed)
+    assert lowered(drawn) is None
+    carried = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
+    assert not carried.certificate.proven
+    assert sum(row.at_risk for row in carried.certificate.layers) > 0
 
 
 def test_bundled_model(fashion: sd.Network, compiler: None) -> None:

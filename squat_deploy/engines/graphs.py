@@ -41,11 +41,19 @@ def onnxruntime_runner(model: ModelProto, threads: int = 1) -> Runner:
 
 
 def qonnx_runner(model: ModelProto) -> Runner:
-    """The same by `qonnx.core.onnx_exec.execute_onnx`, which also holds every tensor against its datatype."""
+    """The same by `qonnx.core.onnx_exec.execute_onnx`, which also holds what it computes against its datatype."""
+    from qonnx.core.datatype import BaseDataType, DataType
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
 
-    wrapper = ModelWrapper(model)
+    class Wrapper(ModelWrapper):  # type: ignore[misc]
+        """Constants are what they are: qonnx would round them at every use, value by value, in Python."""
+
+        def get_tensor_datatype(self, tensor_name: str) -> BaseDataType:
+            return DataType["FLOAT32"] if tensor_name in constants else super().get_tensor_datatype(tensor_name)
+
+    constants = {tensor.name for tensor in model.graph.initializer}
+    wrapper = Wrapper(model)
     return lambda inputs: execute_onnx(wrapper, dict(inputs))
 
 
