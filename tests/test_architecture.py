@@ -13,7 +13,8 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "squat_deploy"
-BASE = {"arrays", "configs", "errors", "files", "interrupts", "names", "toolchain"}  # what everybody may rest on
+# what everybody may rest on
+BASE = {"arrays", "configs", "errors", "files", "interrupts", "names", "onnx_file", "toolchain"}
 MAY = {
     "network": set[str](),
     "snn": {"network"},
