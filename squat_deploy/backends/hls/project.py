@@ -15,8 +15,8 @@ from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.reader import frame_of
 from squat_deploy.backends.hls.readme import about, readme_of
-from squat_deploy.backends.hls.top import top_of
-from squat_deploy.backends.hls.views import Stream, build_of, layer_file_of, testbench_of, top_header_of, types_of
+from squat_deploy.backends.hls.top import reads_states, top_of
+from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.budget import Budget, budget_of
 from squat_deploy.hardware.design import Design, design_of
@@ -71,7 +71,7 @@ def render(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None = 
     environment = _environment()
     views = [
         *_sources(design),
-        *_scripts(config, _header(design), tuple(sorted(data))),
+        *_scripts(Build(_header(design), config.part, config.clock_ns, tuple(sorted(data)))),
         *_documents(design, config, schedule, budget, len(result.scores)),
     ]
     files = {path: environment.get_template(f"{template}.jinja").render(vars(view)) for path, template, view in views}
@@ -95,14 +95,14 @@ def _sources(design: Design) -> Iterator[tuple[str, str, object]]:
     yield "src/squat_top.cpp", "squat_top.cpp", top_of(design, header)
     yield "tb/squat_tb.cpp", "squat_tb.cpp", testbench_of(design, header)
     for part in design.parts:
-        for template in ("layer", "rom"):
-            yield f"src/{template}{part.number}.h", f"{template}.h", layer_file_of(design, part, header)
+        view = LayerFile(header, design, part, reads_states(design))
+        yield f"src/layer{part.number}.h", "layer.h", view
+        yield f"src/rom{part.number}.h", "rom.h", view
 
 
-def _scripts(config: HlsConfig, header: str, data_files: tuple[str, ...]) -> Iterator[tuple[str, str, object]]:
-    view = build_of(config, header, data_files)
+def _scripts(build: Build) -> Iterator[tuple[str, str, object]]:
     for path in ("hls_config.cfg", "scripts/run_hls.tcl", "Makefile"):
-        yield path, Path(path).name, view
+        yield path, Path(path).name, build
 
 
 def _documents(

@@ -43,7 +43,8 @@ class TopProcess:
     Attributes:
         names: of its layers.
         traces: ports of its neurons.
-        taken, given: parameters: lists that it reads, each with its comma; what it writes, and the step.
+        taken, given: parameters: lists that it reads, each with its comma; what it writes, and the step; states have a
+            line of their own.
         sources, targets: arguments for these.
         lists: that are complete at its end.
     """
@@ -113,22 +114,25 @@ def reads_states(design: Design) -> bool:
 def _variables(design: Design) -> str:
     lists = [handed for number in range(len(design.parts) + 1) for handed in handed_lists(design.graph, number)]
     declared = [line for handed in lists for line in (*handed.arrays, f"unsigned {handed.count}")]
-    return "\n".join(f"{line};" for line in [*declared, *["std::uint16_t last_states[OUTPUTS]"] * reads_states(design)])
+    if reads_states(design):
+        declared.append("std::uint16_t last_states[OUTPUTS]")
+    return "\n".join(f"{line};" for line in declared)
 
 
 def _process(design: Design, process: Process) -> TopProcess:
     graph, parts = design.graph, design.parts_of(process)
     handed = [given for part in parts for given in handed_lists(graph, part.number)]
+    written = [*(given.written for given in handed), "const unsigned step", "const bool restart_sequence"]
+    passed = [*(given.passed for given in handed), "step", "restart"]
     states = reads_states(design) and process.number == len(graph.processes)
     return TopProcess(
         number=process.number,
         names=", ".join(cpp.plain(part.name) for part in parts),
         traces=traces_of(part for part in parts if part.kind == "neurons"),
         taken=" ".join(f"{list_of(graph, source).read}," for source in process.takes),
-        given="std::uint16_t read_out[OUTPUTS],\n" * states
-        + ", ".join([*(given.written for given in handed), "const unsigned step", "const bool restart_sequence"]),
+        given=",\n".join([*["std::uint16_t read_out[OUTPUTS]"] * states, ", ".join(written)]),
         sources=" ".join(f"{list_of(graph, source, process.number).passed}," for source in process.takes),
-        targets="last_states,\n" * states + ", ".join([*(given.passed for given in handed), "step", "restart"]),
+        targets=",\n".join([*["last_states"] * states, ", ".join(passed)]),
         parts=tuple(_step(design, part) for part in parts),
         lists=tuple(handed),
     )

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.reader import described, frame_of
-from squat_deploy.backends.hls.top import reads_states, traces_of
+from squat_deploy.backends.hls.top import traces_of
 from squat_deploy.hardware.design import Design, Part
-from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.network import InputSpec, Neuron, int_bits
 from squat_deploy.network.encoders import END_OF_EVENTS, AnyEncoder
 from squat_deploy.network.readout import SCORES
@@ -127,11 +126,6 @@ def top_header_of(design: Design, header: str) -> TopHeader:
     )
 
 
-def layer_file_of(design: Design, part: Part, header: str) -> LayerFile:
-    """One layer of a design."""
-    return LayerFile(header, design, part, reads_states(design))
-
-
 def testbench_of(design: Design, header: str) -> Testbench:
     """The testbench of a design."""
     network, encoder = design.network, design.encoder
@@ -149,11 +143,6 @@ def testbench_of(design: Design, header: str) -> Testbench:
         bits=frame.bits,
         end_of_events=END_OF_EVENTS,
     )
-
-
-def build_of(config: HlsConfig, header: str, data_files: tuple[str, ...]) -> Build:
-    """What the tools are told of a configuration, and the golden data."""
-    return Build(header, config.part, config.clock_ns, data_files)
 
 
 def _numbers(design: Design) -> Iterator[Number]:
