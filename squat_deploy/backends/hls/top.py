@@ -111,6 +111,10 @@ def reads_states(design: Design) -> bool:
     return design.network.readout in OF_MEMBRANES
 
 
+def _hands_states(design: Design, part: Part) -> bool:
+    return reads_states(design) and part.number == len(design.parts)
+
+
 def _variables(design: Design) -> str:
     lists = [handed for number in range(len(design.parts) + 1) for handed in handed_lists(design.graph, number)]
     declared = [line for handed in lists for line in (*handed.arrays, f"unsigned {handed.count}")]
@@ -124,7 +128,7 @@ def _process(design: Design, process: Process) -> TopProcess:
     handed = [given for part in parts for given in handed_lists(graph, part.number)]
     written = [*(given.written for given in handed), "const unsigned step", "const bool restart_sequence"]
     passed = [*(given.passed for given in handed), "step", "restart"]
-    states = reads_states(design) and process.number == len(graph.processes)
+    states = any(_hands_states(design, part) for part in parts)
     return TopProcess(
         number=process.number,
         names=", ".join(cpp.plain(part.name) for part in parts),
@@ -185,7 +189,7 @@ def _given(design: Design, part: Part) -> str:
         return f"sums{part.number}"
     graph, number = design.graph, part.number
     lists = [*[list_of(graph, number)] * graph.kept(number), *handed_lists(graph, number)]
-    states = ["read_out"] * (reads_states(design) and number == len(design.parts))
+    states = ["read_out"] * _hands_states(design, part)
     return ", ".join([*states, *(name for given in lists for name in given.names), f"count{number}"])
 
 
