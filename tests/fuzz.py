@@ -1,6 +1,7 @@
 """`make fuzz`: random networks until COUNT of them are proven; all executors must agree on every value.
 
-And every ONNX form must withstand qonnx's transformations, with the same bits, and read back to the same Network.
+The C++ counts its cycles meanwhile, which must be those of the estimate in every process and step. And every ONNX form
+must withstand qonnx's transformations, with the same bits, and read back to the same Network.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from squat_deploy.network.encoders import (
     takes_intensities,
 )
 from squat_deploy.network.readout import READOUTS
+from tests.cycles import cycles_compared
 from tests.drawing import Drawn, draw
 from tests.model_drawing import draw_model
 
@@ -85,10 +86,11 @@ def assert_agrees(agreement: sd.agreement.Agreement) -> None:
 
 
 def assert_law(drawn: Drawn, network: sd.Network) -> int:
-    """Every executor runs it and none differs; gives the number of values compared."""
+    """Every executor runs it and none differs, nor do the cycles of C++; gives the number of values compared."""
     assert network.certificate.proven
-    agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
-    assert_agrees(agreement)
+    with cycles_compared(network, drawn.inputs, drawn.config):
+        agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
+        assert_agrees(agreement)
     missing = set(ROWS) - {row.label for row in agreement.rows}
     assert missing <= {"qonnx finn"} and len(missing) == len(agreement.not_run), agreement.not_run
     assert all("exact below 2**24" in why for why in agreement.not_run)

@@ -19,6 +19,7 @@ from squat_deploy.lab import bundled
 from squat_deploy.lab.datasets import available, fashion_mnist
 from squat_deploy.lab.models import dense_lif_net
 from tests.conftest import need
+from tests.cycles import cycles_compared
 from tests.law import assert_agrees, assert_law, drawn_for, lowered
 from tests.test_lowering import leaky, linear
 from tests.test_models import awake
@@ -49,8 +50,10 @@ def test_bundled_model(fashion: sd.Network, compiler: None) -> None:
     assert fashion.certificate.proven
     assert [row.rule for row in fashion.certificate.layers] == ["exact grid", "exact grid"]
     real, labels = bundled.images()
-    agreement = sd.verify(fashion, bundled.model(), fashion.input.quantize(real), labels=labels)
-    assert_agrees(agreement)
+    inputs = fashion.input.quantize(real)
+    with cycles_compared(fashion, inputs):
+        agreement = sd.verify(fashion, bundled.model(), inputs, labels=labels)
+        assert_agrees(agreement)
     assert len({row.accuracy for row in agreement.rows if row.executor != "qonnx"}) == 1
     assert agreement.rows[0].accuracy is not None and agreement.rows[0].accuracy > 0.8
 

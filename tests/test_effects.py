@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import decimal
+import fractions
 import functools
 import inspect
 import itertools
+import math
+import operator
 import random
 import re
 import threading
@@ -26,6 +30,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError
+from squat_deploy.lowering import tracing
+from squat_deploy.lowering.asking import Asked
+from squat_deploy.lowering.recorder import Recorder, Sizes
+from squat_deploy.lowering.sizes import batch_size
 from squat_deploy.snn.neurons import reset_neurons
 from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.running import is_plain
@@ -1021,6 +1029,7 @@ BY_SIZE: dict[str, Callable[[Any], Any]] = {
     "a float": lambda n: n > 700.5,
     "a negative": lambda n: -n < -700,
     "a power": lambda n: n**2 > 490_000,
+    "an enormous power": lambda n: 2 ** (n * n) > 5 and n > 700,
     "a reflected power": lambda n: 2**n > 2**700,
     "a shift": lambda n: n >> 9,
     "bits": lambda n: n & 1024,
@@ -1032,7 +1041,64 @@ BY_SIZE: dict[str, Callable[[Any], Any]] = {
     "text": lambda n: str(n) == "255",
     "an f-string": lambda n: f"{n}" == "255",
     "an absolute value": lambda n: abs(n) > 700,
+    "a float first": lambda n: 0.5 * n > 200,
+    "a float before a division": lambda n: 1e4 / n < 20,
+    "a range": lambda n: len(range(n)) > 300,
+    "a range counted": lambda n: sum(1 for _ in range(n)) > 300,
+    "a list": lambda n: len([0] * n) > 300,
+    "a text": lambda n: len("x" * n) > 300,
+    "an index": lambda n: operator.index(n) > 300,
+    "a root": lambda n: math.sqrt(n) > 20,
+    "a logarithm": lambda n: math.log2(n) > 8.5,
+    "a ceiling": lambda n: math.ceil(n / 128) > 2,
+    "a very large one": lambda n: n > 5000,
+    "a very large one alone": lambda n: n == 5000,
+    "a very large product": lambda n: n * 3 == 60_000,
+    "a very large quotient": lambda n: n // 5000 == 2,
+    "a very large rest": lambda n: n % 5000 == 3,
+    "a float of it": lambda n: float(n) > 300,
+    "an int of it": lambda n: int(n) > 300,
+    "an f-string of three figures": lambda n: len(f"{n}") > 2,
+    "a percent": lambda n: "%d" % n == "300",  # noqa: UP031
+    "a key": lambda n: {300: True}.get(n),
+    "a key of a table": lambda n: TABLE.get(n),
+    "a set": lambda n: n in {300, 400},
+    "a tuple": lambda n: n in (300, 400),
+    "divmod of floats": lambda n: divmod(n, 100.0)[0] > 3,
+    "a reflected divmod": lambda n: divmod(1000, n)[0] < 3,
+    "a rounded one": lambda n: round(n, -2) > 300,
+    "a rounded float": lambda n: round(n / 7) > 50,
+    "a maximum": lambda n: max(n, 300) != 300,
+    "a minimum": lambda n: min(n, 300) == 300,
+    "an array": lambda n: np.zeros(n).size > 300,
+    "numpy's root": lambda n: np.sqrt(n) > 20,
+    "numpy's number": lambda n: np.int64(2) * n > 600,
+    "a slice": lambda n: len(list(range(1000))[:n]) > 300,
+    "bits of it": lambda n: n.bit_length() > 8,
+    "its numerator": lambda n: n.numerator > 300,
+    "a match": lambda n: matched(n),
+    "a decimal": lambda n: decimal.Decimal(int(n)) > 300,
+    "a fraction": lambda n: fractions.Fraction(n, 2) > 150,
+    "a product of many": lambda n: math.prod([n, 2]) > 600,
+    "a long sum": lambda n: sum(n for _ in range(200)) > 60_000,
+    "a truth": lambda n: n // 300,
+    "a filled tensor": lambda n: torch.full((1,), n).item() > 300,
+    "a tensor of it": lambda n: bool(torch.tensor(n) > 300),
+    "zeros": lambda n: torch.zeros(n, 2).size(0) > 300,
+    "zeros by shape": lambda n: torch.zeros((n, 2)).shape[0] > 300,
+    "zeros counted": lambda n: torch.zeros(n, 2).numel() > 600,
+    "the length of zeros": lambda n: len(torch.zeros(n, 2)) > 300,
+    "a sum of ones": lambda n: float(torch.ones(n).sum()) > 300,
 }
+TABLE = {317: True}
+
+
+def matched(n: int) -> bool:
+    match n:
+        case 300:
+            return True
+        case _:
+            return False
 
 
 BY_COUNT: dict[str, Callable[[torch.Tensor], Any]] = {
@@ -1041,6 +1107,14 @@ BY_COUNT: dict[str, Callable[[torch.Tensor], Any]] = {
     "nbytes": lambda x: x.nbytes > 28_000,
     "stride": lambda x: x.unsqueeze(0).stride(0) > 7000,
     "strides": lambda x: x.unsqueeze(0).stride()[0] > 7000,
+    "numel of a shape": lambda x: x.shape.numel() > 3000,
+    "a product of a shape": lambda x: math.prod(x.shape) > 3000,
+    "a shape": lambda x: x.shape == (300, 10),
+    "a shape as a key": lambda x: {torch.Size([300, 10]): True}.get(x.shape),
+    "a shape as text": lambda x: "300" in str(x.shape),
+    "a part of a shape": lambda x: x.shape[:1].numel() > 300,
+    "a length": lambda x: len(x) > 300,
+    "samples": lambda x: sum(1 for _ in x) > 300,
 }
 
 
@@ -1067,16 +1141,73 @@ def test_a_model_that_decides_by_the_size_of_its_batch(how: str) -> None:
 
 
 def test_what_is_made_of_a_batch_size_is_what_an_int_makes() -> None:
-    from squat_deploy.lowering.sizes import Asked, batch_size
-
     ways: list[Callable[[Any], Any]] = [
         *BY_SIZE.values(), lambda n: pow(n, 2, 5), lambda n: [0] * n, lambda n: 1 << n, lambda n: n ^ 3,
         lambda n: (+n, -n, ~n, abs(n), round(n), int(n), float(n), hash(n)), lambda n: n**-1, lambda n: divmod(50, n),
         lambda n: n - 1.5, lambda n: 3 | n, lambda n: 7 % n, lambda n: 7 // n, lambda n: range(n)[-1],
         lambda n: bool(n - 7),
     ]  # fmt: skip
+    recorder = Recorder({}, {}, Asked(7))
     for way in ways:
-        assert way(batch_size(Asked(7))) == way(7)
+        with Sizes(recorder):
+            assert way(batch_size(recorder.asked)) == way(7)
+
+
+USES: dict[str, Callable[[Any], Any]] = {
+    "view": lambda x: x.view(x.size(0), -1),
+    "view by shape": lambda x: x.view(x.shape[0], -1).view(x.shape).reshape((x.shape[0], 10)),
+    "unpacking": lambda x: next(x.view(batch, *rest) for batch, *rest in [x.shape]),
+    "factories": lambda x: [x, torch.zeros(x.size(0), 3), torch.zeros((x.size(0), 3)), torch.zeros(x.shape),
+        torch.ones(*x.shape), x.new_zeros(x.size(0), 3), torch.full((x.size(0), 1), 0.5), torch.empty(x.size()),
+        torch.zeros(size=(x.size(0), 3)), torch.arange(x.size(0)), torch.eye(x.size(0)), torch.Tensor(x.size(0), 3)][0],
+    "functions": lambda x: [x, x.repeat(x.size(0), 1), x.split(x.size(0)), x[: x.size(0)], x.narrow(0, 0, x.size(0)),
+        torch.zeros(1, 3).expand(x.size(0), -1), nn.functional.pad(x, (0, x.size(0))), x * x.size(0), x.size(0) * x,
+        x / x.size(0), x.unflatten(0, (x.size(0), 1)), x.mean(0) * (1 / x.size(0)), x > x.size(0), x.size(0) > x][0],
+    "an assertion": lambda x: asserted(x),
+    "another number": lambda x: x if torch.ones(2).sum().item() == 2 else x + x,
+}  # fmt: skip
+
+
+def asserted(x: torch.Tensor) -> torch.Tensor:
+    assert x.size(0) > 0, f"no samples: {x.size(0)}"
+    assert x.dim() == 2 and x.shape[1:] == (10,) and x.shape == (x.size(0), 10)
+    return x
+
+
+@pytest.mark.parametrize("how", USES)
+def test_usual_uses_of_the_size_of_a_batch_ask_for_no_other(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[int] = []
+    prepared = tracing._prepared
+    monkeypatch.setattr(tracing, "_prepared", lambda *args: recorded.append(args[-1]) or prepared(*args))
+
+    class Uses(Called):
+        def forward(self, x):
+            return self.lif2(self.fc2(self.lif1(self.fc1(USES[how](x)))))
+
+    assert sd.lower(Uses().eval(), STILL, 3).certificate.proven
+    assert len(recorded) <= (3 if how != "an assertion" else 5)
+
+
+def test_text_of_the_size_of_a_batch_is_no_decision(capsys: pytest.CaptureFixture[str]) -> None:
+    class Tells(Called):
+        def forward(self, x):
+            print(f"{x.size(0)} samples", x.shape)
+            return super().forward(x)
+
+    assert sd.lower(Tells().eval(), STILL, 3).certificate.proven
+    told = capsys.readouterr().out
+    assert "7 samples torch.Size([7, 10])" in told and "10000 samples" in told
+
+
+def test_a_decision_by_more_samples_than_can_be_recorded() -> None:
+    class Decides(Called):
+        def forward(self, x):
+            current = self.fc1(x)
+            return self.lif2(self.fc2(self.lif1(current + current if x.size(0) > 10**7 else current)))
+
+    rule = "nothing depends on the size of the batch; got forward decides by a batch of more than 10000000, which is"
+    with pytest.raises(LoweringError, match=rf"test_effects.py:\d+: {rule} too large to be recorded"):
+        sd.lower(Decides().eval(), STILL, 3)
 
 
 def in_a_row(kind: Callable[..., nn.Sequential] = nn.Sequential, **options: Any) -> nn.Sequential:

@@ -13,6 +13,7 @@ from squat_deploy.errors import ExportError, FileFormatError
 from squat_deploy.network import INPUT, Neuron
 from squat_deploy.network.layers import Conv2d, Dense, Pool2d
 from squat_deploy.network.rules import broken_rule
+from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.graphs import check_every_form
 from tests.test_storage import altered
@@ -103,9 +104,11 @@ def test_wires_are_part_of_the_digest_and_of_the_rules(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(16))
 def test_every_back_end_runs_graphs(seed: int, tmp_path: Path, compiler: None) -> None:
-    """C++, ONNX Runtime and qonnx, whole traces; every ONNX form withstands qonnx's passes and is read back."""
-    network = draw_graph(seed)
+    """C++ and its cycles, ONNX Runtime, qonnx, whole traces; all ONNX forms withstand qonnx's passes and read back."""
+    network, config = draw_graph(seed), sd.HlsConfig(pe=1 + seed % 7)
     inputs = draw_inputs(network, 5)
-    agreement = sd.verify(network, None, inputs, config=sd.HlsConfig(pe=1 + seed % 7))
-    assert agreement.agrees and {row.executor for row in agreement.rows} == {"numpy", "c++", "onnxruntime", "qonnx"}
+    with cycles_compared(network, inputs, config):
+        agreement = sd.verify(network, None, inputs, config=config)
+        assert agreement.agrees
+    assert {row.executor for row in agreement.rows} == {"numpy", "c++", "onnxruntime", "qonnx"}
     check_every_form(network, inputs, tmp_path)

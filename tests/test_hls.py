@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,15 @@ from squat_deploy.backends import hls
 from squat_deploy.backends.cpp import packed_rows, plain
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.design import design_of
-from squat_deploy.hardware.schedule import estimate
+from squat_deploy.hardware.schedule import estimate, step_costs
 from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.network.encoders import EventEncoder
+from squat_deploy.network.readout import READOUTS
 from squat_deploy.snn.quantizers import StateQuantizer, state_quant
 from tests.conftest import ROOT
+from tests.cycles import cycles_compared
 from tests.drawing import draw
+from tests.graph_drawing import draw_graph
 
 GOLDEN = ROOT / "hls_out" / "golden_16_8_4"
 GOLDEN_CONFIG = sd.HlsConfig(pe=4, vectors=12)
@@ -339,18 +344,39 @@ def test_level_counts_that_are_no_power_of_two(form: str, bipolar: bool, tmp_pat
         assert make(project, target).startswith("PASS")
 
 
-def test_cycle_estimate_counts_the_loops() -> None:
-    """One event, two neurons in one group: every term of the schedule by hand, overhead 5 a loop."""
-    torch.manual_seed(0)
-    network = sd.lower(dense_lif_net((3, 2), state_bits=2), sd.InputSpec((3,), 0, 15, 2.0**-4), 2)
-    events = {0: np.array([[1.0, 1.0]]), 2: np.array([[0.0, 2.0]])}
-    schedule = estimate(design_of(network, sd.HlsConfig(pe=2)), events)
-    read, layer, readout = schedule.processes
-    assert read.mean == ((3 + 5) + 1) / 2
-    first, second = 1 + 1 + 10 + 1 + 1 + 0 + 10, 1 + 1 + 2 + 10  # the sums of a direct input are made once
-    assert layer.mean == (first + second) / 2
-    assert readout.mean == ((0 + 5) + (2 + 5 + 2 + 5)) / 2
-    assert schedule.mean_cycles == 8 + first + second + 14
+def test_a_wrong_cycle_estimate_shows(
+    small: sd.Network, rng: np.random.Generator, tmp_path: Path, compiler: None
+) -> None:
+    """The comparison that every random network goes through: with other inputs than those of the project it fails."""
+    inputs = rng.integers(1, 16, (4, 16))
+    project = sd.emit_hls(small, tmp_path / "p", stimulus=inputs)
+    with cycles_compared(small, inputs):
+        make(project, "csim")
+    wrong = r"\['synapses', 'neurons'\], sequence 0, step 0: \d+ cycles counted, \d+ estimated"
+    with pytest.raises(AssertionError, match=wrong), cycles_compared(small, np.zeros_like(inputs)):
+        make(project, "csim")
+
+
+def test_processes_overlap() -> None:
+    """The second layer is the slowest but in the first step: it works all the time, and waits for its first events."""
+    design = design_of(golden_network(), GOLDEN_CONFIG)
+    events = {0: np.eye(1, 6) * 16, 2: np.full((1, 6), 8.0), 4: np.ones((1, 6))}
+    read, first, second, readout = (cost[0] for cost in step_costs(design, events))
+    assert max(read[1:].max(), first[1:].max(), readout.max()) < second.min()
+    assert estimate(design, events).mean_cycles == read[0] + first[0] + second.sum() + readout[-1]
+
+
+def test_every_loop_says_what_tools_shall_make_of_it() -> None:
+    """So that a count by pragmas misses none: a loop begins with a pragma, or with the next loop of its nest."""
+    for seed in range(12):
+        network = dataclasses.replace(draw_graph(seed), readout=READOUTS[seed % len(READOUTS)])
+        spec = network.input
+        events = EventEncoder(window=9) if spec.encoding == "sequence" and spec.low == 0 else None
+        for name, text in hls.render(network, sd.HlsConfig(vectors=2, encoder=events)).items():
+            lines = [line.strip() for line in text.splitlines()] if name.startswith("src/") else []
+            for line, after in pairwise(lines):
+                if line.startswith(("for (", "while (")):
+                    assert after.startswith(("SQUAT_HLS(", "for (")), f"{name}: {line}"
 
 
 def test_vitis_files_say_what_matters(project: Path) -> None:

@@ -553,7 +553,7 @@ def test_what_quantize_cannot_do_is_said(options: tuple[object, ...], message: s
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_people_are_asked(answer: str, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "network.safetensors").write_text("my notes")
-    monkeypatch.setattr("squat_deploy.cli._is_terminal", lambda: True)
+    monkeypatch.setattr("squat_deploy.cli.app._is_terminal", lambda: True)
     given = ["lower", "net.py:plain", "--steps", "3", "--high", "1"]
     done = CliRunner().invoke(app, given, input=f"{answer}\n")
     assert "network.safetensors is no network of squat_deploy; replace it? [y/N]" in done.output

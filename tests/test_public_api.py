@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import squat_deploy as sd
-from squat_deploy import backends
 from tests.conftest import ROOT
 
 
@@ -32,18 +31,6 @@ def test_importing_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-def test_back_ends_do_not_import_each_other() -> None:
-    """What prints HLS knows nothing of ONNX, and the reverse; both may use the printer of literals."""
-    folder = ROOT / "squat_deploy" / "backends"
-    families = {"qonnx": {"qonnx", "cpp"}, "hls": {"hls", "cpp"}}
-    for path in folder.rglob("*.py"):
-        own = path.relative_to(folder).parts[0].removesuffix(".py").split("_")[0]
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(backends.__name__):
-                parts = [*(node.module or "").split(".")[2:], *(alias.name for alias in node.names)]
-                assert parts[0] in families.get(own, families["hls"]), f"{path}: imports {parts[0]}"
 
 
 def test_functions_stay_short() -> None:

@@ -293,15 +293,15 @@ def test_a_spike_is_worth_what_float32_holds_of_its_factor():
 def test_the_largest_error_of_a_window_is_that_of_its_maximum():
     """Neurons at a border have smaller sums, and smaller errors, than those within."""
     from squat_deploy.lowering.branches import _pooled
-    from squat_deploy.lowering.walk import Currents, Walk
+    from squat_deploy.lowering.draft import Currents, Draft
     from squat_deploy.network.layers import Dense, Pool2d
 
-    walk = Walk(sd.InputSpec((4,)))
-    source = walk.add(Dense("fc", np.eye(4, dtype=np.int64), np.zeros(4, dtype=np.int64)), -1)
+    draft = Draft(sd.InputSpec((4,)))
+    source = draft.add(Dense("fc", np.eye(4, dtype=np.int64), np.zeros(4, dtype=np.int64)), -1)
     errors = np.array([3.0, 1.0, 2.0, 0.5])
     current = Current("error bound", np.ones(4), np.zeros(4), errors)
     pooled = _pooled(
-        walk, "pool", Pool2d("pool", "max", (1, 2, 2), (2, 2), (2, 2)), Currents(source, (1, 2, 2), current), 1
+        draft, "pool", Pool2d("pool", "max", (1, 2, 2), (2, 2), (2, 2)), Currents(source, (1, 2, 2), current), 1
     )
     assert pooled.current.sum_error.tolist() == [3.0]
 

@@ -1,5 +1,7 @@
 """Cycle estimate of the emitted project, from its loops: every pipelined loop is counted at its initiation interval.
 
+Nested loops count as one, but for those with `loop_flatten off`; a loop that is entered costs `LOOP_OVERHEAD_CYCLES`
+even if it has nothing to do. The native build of a project can count the same, and tests hold the two together.
 The processes of one time step hand event lists to each other through double buffers, so step t of one process runs
 while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
 """
@@ -13,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design, Part
-from squat_deploy.hardware.graph import ENTRY, Process
-from squat_deploy.network import IntArray
-from squat_deploy.network.encoders import takes_intensities
+from squat_deploy.hardware.graph import ENTRY, Listing, Node, Place, Process
+from squat_deploy.network import IntArray, Network
+from squat_deploy.network.encoders import EventEncoder, takes_intensities
 from squat_deploy.network.layers import Add, Concat, Pool2d
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
 from squat_deploy.network.simulator import Result
 
+STREAM = -1  # address events that arrive, as a list: several of one address are one event of `ENTRY`
 LOOP_OVERHEAD_CYCLES = 5  # entry, fill and drain of one pipelined loop, an assumption of the estimate
 Cycles = NDArray[np.float64]  # (sequences, T)
 
@@ -48,10 +51,7 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
     Args:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
     """
-    most = {
-        number: np.full((1, design.network.steps), float(design.graph.signal(number).capacity)) for number in events
-    }
-    costs, worst = _costs(design, events), _costs(design, most)
+    costs, worst = step_costs(design, events), step_costs(design, _most(design))
     names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
     rows = [ProcessCycles(n, float(c.mean()), int(w.max())) for n, c, w in zip(names, costs, worst, strict=True)]
     return Schedule(tuple(rows), float(_finish(design, costs).mean()), int(_finish(design, worst).max()))
@@ -64,64 +64,106 @@ def process_name(design: Design, process: Process) -> str:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run; lists of sums are taken as full."""
+    """Events (sequences, T) of every list in a simulated run."""
     network = design.network
-    flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1) != 0
-    entering = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
-    many: dict[int, NDArray[Any]] = {ENTRY: entering.astype(np.uint16)}
-    for part, layer in zip(design.neurons, result.trace or (), strict=True):
-        many[part.number] = layer.spikes.astype(np.uint16)
+    flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
+    values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
+    known: dict[int, NDArray[Any]] = {ENTRY: values}
+    known |= {part.number: layer.spikes for part, layer in zip(design.neurons, result.trace or (), strict=True)}
+    many = {number: found != 0 for number, found in known.items()}
+    many[ENTRY][_listed_steps(design) :] = False
     for part in design.parts:
-        if part.signal.events and part.kind != "neurons":
-            many[part.number] = _multiplicity(part, [many.get(source) for source in part.node.sources])
+        if part.kind == "listing":
+            many[part.number] = _values(design, part.number, known) != 0
+        elif part.signal.events and part.kind != "neurons":
+            many[part.number] = _multiplicity(part, _taken(part.node, many))
+    if isinstance(design.encoder, EventEncoder):
+        many[STREAM] = values
     return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
 
 
-def _multiplicity(part: Part, taken: list[NDArray[Any] | None]) -> NDArray[Any]:
-    """(T, B, N) how often each index stands in a list."""
+def _listed_steps(design: Design) -> int:
+    """Steps in which what enters is handed over: a direct input once, unless somebody takes it again."""
+    once = design.network.input.encoding == "direct" and not design.graph.repeats
+    return 1 if once else design.network.steps
+
+
+def _most(design: Design) -> dict[int, Cycles]:
+    """All lists full."""
+    spec, steps = design.network.input, np.arange(design.network.steps)
+    lists = [part.number for part in design.parts if part.signal.events]
+    most = {number: np.full((1, len(steps)), float(design.graph.signal(number).capacity)) for number in lists}
+    most[ENTRY] = np.where(steps < _listed_steps(design), float(design.graph.entry.capacity), 0.0)[None]
+    return most | {STREAM: most[ENTRY] * spec.high}
+
+
+def _taken(node: Node, given: dict[int, NDArray[Any]]) -> list[NDArray[Any]]:
+    """(T, B, N) of each source, as it arrives."""
+    return [_delayed(given[source]) if node.is_late(source) else given[source] for source in node.sources]
+
+
+def _delayed(values: NDArray[Any]) -> NDArray[Any]:
+    """(T, ...) of the step before."""
+    return np.concatenate([np.zeros_like(values[:1]), values[:-1]])
+
+
+def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDArray[Any]:
+    """(T, B, N) integers that a node gives, from those that are known: what enters, and all spikes."""
+    if number in known:
+        return known[number]
+    node = design.graph.nodes[number - 1]
+    taken = _taken(node, {source: _values(design, source, known) for source in node.sources})
+    if isinstance(node.layer, Place | Listing):
+        return taken[0]
+    layers = [other.number for other in design.graph.nodes if not isinstance(other.layer, Place | Listing)]
+    stage = node.layer.stage(*design.network.taken(layers.index(number)))
+    run = stage.start(taken[0].shape[1])
+    return np.stack([run(*step) for step in zip(*taken, strict=True)])
+
+
+def _multiplicity(part: Part, lists: list[NDArray[Any]]) -> NDArray[Any]:
+    """(T, B, N) how often each index stands in a list, by those that it is made of."""
     layer = part.node.layer
-    first = taken[0]
-    if first is None or not isinstance(layer, Pool2d | Add | Concat):
-        lead = (
-            next(found.shape[:2] for found in taken if found is not None)
-            if any(found is not None for found in taken)
-            else (1, 1)
-        )
-        return np.ones((*lead, part.size), dtype=np.uint16)
-    lists = [found for found in taken if found is not None]
     if isinstance(layer, Concat):
         return np.concatenate(lists, axis=2)
     if isinstance(layer, Add):
-        return np.asarray(np.sum(lists, axis=0, dtype=np.uint16))
-    pooled = layer.apply(first.reshape(-1, first.shape[2]))
-    return np.asarray(pooled.reshape(*first.shape[:2], -1))
+        return np.asarray(np.sum(lists, axis=0, dtype=np.uint32))
+    assert isinstance(layer, Pool2d)
+    pooled = layer.apply(lists[0].reshape(-1, lists[0].shape[2]).astype(np.uint32))
+    return pooled.reshape(*lists[0].shape[:2], -1)
 
 
-def _costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
+def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
     """(sequences, T) cycles of the input, of each process, and of the readout."""
-    network, overhead = design.network, LOOP_OVERHEAD_CYCLES
-    steps = np.arange(network.steps)
-    fresh = (steps == 0) | (network.input.encoding == "sequence")
-    spec, entering = network.input, events[ENTRY]
+    network, first = design.network, np.arange(design.network.steps) == 0
+    costs = [_input_cost(design, events, first)]
+    for process in design.graph.processes:
+        costs.append(sum((_part_cost(part, events, first) for part in design.parts_of(process)), np.zeros(1)))
+    if network.readout in OF_MEMBRANES:
+        costs[-1] = costs[-1] + network.outputs + LOOP_OVERHEAD_CYCLES  # the last neurons hand their states over
+    costs.append(_readout_cost(network.readout, network.outputs, events[len(design.parts)]) + _scores_cost(network))
+    return [np.broadcast_to(cost, events[ENTRY].shape) for cost in costs]
+
+
+def _input_cost(design: Design, events: dict[int, Cycles], first: NDArray[np.bool_]) -> Cycles:
+    """(sequences, T) cycles until what enters is listed."""
+    spec, entering, overhead = design.network.input, events[ENTRY], LOOP_OVERHEAD_CYCLES
+    if isinstance(design.encoder, EventEncoder):  # what was left is dropped; events counted, then listed
+        return first * overhead + 2 * events[STREAM] + 2 * entering + 2 * overhead
+    if takes_intensities(design.encoder):
+        return first * (spec.size + overhead) + spec.size + np.zeros_like(entering) + overhead
     words = -(-spec.size // (32 // spec.bits))
     scan = words + entering if (spec.low, spec.high) == (0, 1) else np.full_like(entering, spec.size)
-    again = entering + overhead if design.graph.repeats else np.zeros_like(entering)
-    if design.encoder is None:
-        costs = [np.where(fresh, scan + overhead, 1.0) + again]
-    elif takes_intensities(design.encoder):
-        costs = [np.where(steps == 0, spec.size + overhead, 0) + spec.size + overhead + 0 * entering]
-    else:
-        costs = [4 * entering + 2 * overhead]  # one event an address, counted and listed
-    arriving = dict(events) if design.graph.repeats else {**events, ENTRY: np.where(fresh, entering, 0.0)}
-    for process in design.graph.processes:
-        costs.append(sum((_part_cost(part, arriving, steps == 0) for part in design.parts_of(process)), np.zeros(1)))
-    if network.readout in OF_MEMBRANES:
-        costs[-1] = costs[-1] + network.outputs + overhead  # the last neurons hand their states over
-    last, outputs = steps == network.steps - 1, len(design.parts)
-    costs.append(
-        _readout_cost(network.readout, network.outputs, events[outputs]) + np.where(last, network.outputs + overhead, 0)
-    )
-    return [np.broadcast_to(cost, entering.shape) for cost in costs]
+    fresh = first | (spec.encoding == "sequence")
+    return fresh * scan + overhead + (entering + overhead if design.graph.repeats else 0)
+
+
+def _scores_cost(network: Network) -> NDArray[np.int64]:
+    """(T,) cycles to clear the scores in the first step, and to send them in the last."""
+    cost = np.zeros(network.steps, dtype=np.int64)
+    cost[0] += network.outputs + LOOP_OVERHEAD_CYCLES
+    cost[-1] += network.outputs + LOOP_OVERHEAD_CYCLES
+    return cost
 
 
 def _readout_cost(readout: Readout, classes: int, spikes: Cycles) -> Cycles:
@@ -136,7 +178,7 @@ def _part_cost(part: Part, events: dict[int, Cycles], first: NDArray[np.bool_]) 
     """(sequences, T) cycles of the loops of one part."""
     overhead = float(LOOP_OVERHEAD_CYCLES)
     taken = [
-        _delayed(events[source]) if part.node.is_late(source) else events[source]
+        _delayed(events[source].T).T if part.node.is_late(source) else events[source]
         for source, signal in zip(part.node.sources, part.takes, strict=True)
         if signal.events
     ]
@@ -150,7 +192,7 @@ def _part_cost(part: Part, events: dict[int, Cycles], first: NDArray[np.bool_]) 
     elif part.signal.events:
         cycles = _listing_cost(part, taken, events[part.number])
     else:
-        cycles = np.asarray(_sums_cost(part) + overhead)
+        cycles = np.asarray(_sums_cost(part))
     return np.where(first, cycles, 0.0) if part.held else np.asarray(cycles)
 
 
@@ -169,22 +211,19 @@ def _listing_cost(part: Part, taken: list[Cycles], given: Cycles) -> Cycles:
     if part.axes is None:
         return np.sum(taken, axis=0) + overhead * len(taken)
     windows = part.axes[0].taps * part.axes[1].taps
+    entered = overhead if windows > 1 else 0  # loops over the windows of one event
     if getattr(part.node.layer, "kind", "") == "max":
-        return taken[0] * (2 * windows + overhead) + given + overhead
-    return taken[0] * (windows + (overhead if windows > 1 else 0)) + overhead
+        return taken[0] * (2 * windows + entered) + overhead + given + overhead
+    return taken[0] * (windows + entered) + overhead
 
 
 def _sums_cost(part: Part) -> int:
     assert part.lanes is not None
+    items = part.lanes.rows if part.parallel else part.size
     if part.axes is not None:
-        window = part.axes[0].kernel * part.axes[1].kernel
-        return (part.lanes.rows if part.parallel else part.size) * (window + LOOP_OVERHEAD_CYCLES)
-    return part.lanes.rows if part.parallel else part.size
-
-
-def _delayed(events: Cycles) -> Cycles:
-    """Those of the step before."""
-    return np.concatenate([np.zeros_like(events[:, :1]), events[:, :-1]], axis=1)
+        return items * (part.axes[0].kernel * part.axes[1].kernel + LOOP_OVERHEAD_CYCLES) + LOOP_OVERHEAD_CYCLES
+    loops = len(part.takes) if part.kind == "concat" else 1
+    return items + loops * LOOP_OVERHEAD_CYCLES
 
 
 def _finish(design: Design, costs: list[Cycles]) -> Cycles:

@@ -1,4 +1,4 @@
-"""`lower`: walks the trained model once, collects every fault, and proves every layer."""
+"""`lower`: goes through the trained model once, collects every fault, and proves every layer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenError, SquatWarning
+from squat_deploy.lowering.draft import Draft, PendingNeuron
+from squat_deploy.lowering.drafting import draft_of, finished, program_of
 from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_changes, refuse_environment
 from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
-from squat_deploy.lowering.walk import PendingNeuron, Walk
-from squat_deploy.lowering.walking import finished, program_of, walk_calls
 from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
@@ -65,14 +65,14 @@ def lower(
     environment = read_environment(model)
     refuse_environment(environment)
     with undisturbed():
-        pristine, program, walk = walked(model, spec, steps)
-        walk = finished(walk)
-        found = {} if walk.faults else extracted(walk)
-        if walk.faults:
-            raise LoweringError(tuple(walk.faults))
-        if not allow_unproven and (unproven := unproven_faults(walk, found)):
+        pristine, program, draft = drafted(model, spec, steps)
+        draft = finished(draft)
+        found = {} if draft.faults else extracted(draft)
+        if draft.faults:
+            raise LoweringError(tuple(draft.faults))
+        if not allow_unproven and (unproven := unproven_faults(draft, found)):
             raise NotProvenError(unproven)
-        network = built(walk, found, steps, readout, name)
+        network = built(draft, found, steps, readout, name)
         origin = Origin(model=digest_of_frozen(pristine))
         network = replace(network, certificate=granted(network, pristine, environment), origin=origin)
         self_test(network, pristine, program)
@@ -82,13 +82,13 @@ def lower(
     return network
 
 
-def unproven_faults(walk: Walk, found: dict[int, tuple[Neuron, LayerProof]]) -> tuple[Fault, ...]:
+def unproven_faults(draft: Draft, found: dict[int, tuple[Neuron, LayerProof]]) -> tuple[Fault, ...]:
     """Why layers are not proven."""
     proofs = ((index, proof) for index, (_, proof) in found.items() if not proof.proven)
-    return tuple(_unproven_fault(proof, walk.odd_step(index)) for index, proof in proofs)
+    return tuple(_unproven_fault(proof, draft.odd_step(index)) for index, proof in proofs)
 
 
-def walked(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, Program, Walk]:
+def drafted(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, Program, Draft]:
     """A copy of a model as it is before it runs, and the program and layers of another, whose calls were followed.
 
     Raises: ConfigError for steps out of range or other than those of the model's loop; LoweringError where its calls
@@ -104,39 +104,38 @@ def walked(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, Pr
         program = program_of(followed, spec, steps)
     except LoweringError as error:
         raise LoweringError((*stale, *error.faults)) from error
-    walk = walk_calls(followed, program, spec)
-    walk.faults += stale
-    return pristine, program, walk
+    draft = draft_of(followed, program, spec)
+    draft.faults += stale
+    return pristine, program, draft
 
 
-def extracted(walk: Walk) -> dict[int, tuple[Neuron, LayerProof]]:
+def extracted(draft: Draft) -> dict[int, tuple[Neuron, LayerProof]]:
     """The table and the proof of every neuron layer by its position; what cannot be is added to the faults."""
     found: dict[int, tuple[Neuron, LayerProof]] = {}
-    for index, layer in enumerate(walk.layers):
-        if isinstance(layer, PendingNeuron):
-            try:
-                result = extract_layer(layer)
-            except LoweringError as error:
-                walk.faults += error.faults
-                continue
-            if isinstance(result, Fault):
-                walk.faults.append(result)
-            else:
-                found[index] = result
+    for index, layer in draft.neurons.items():
+        try:
+            result = extract_layer(layer)
+        except LoweringError as error:
+            draft.faults += error.faults
+            continue
+        if isinstance(result, Fault):
+            draft.faults.append(result)
+        else:
+            found[index] = result
     return found
 
 
 def built(
-    walk: Walk,
+    draft: Draft,
     found: dict[int, tuple[Neuron, LayerProof]],
     steps: int,
     readout: Readout = "count",
     name: str = "network",
 ) -> Network:
-    """The network of a finished walk. Raises: LoweringError where it breaks a rule of all networks."""
+    """The network of a finished draft. Raises: LoweringError where it breaks a rule of all networks."""
     certificate = Certificate(tuple(proof for _, proof in found.values()))
-    layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(walk.layers))
-    network = Network(walk.spec, layers, steps, certificate, name, tuple(walk.wires), readout)
+    layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(draft.layers))
+    network = Network(draft.spec, layers, steps, certificate, name, tuple(draft.wires), readout)
     if (rule := broken_readout(readout, network.neurons[-1])) is not None:
         hint = 'use reset_delay=True and neurons with one state, or readout="count"'
         raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))

@@ -9,13 +9,13 @@ from typing import Literal, TypeAlias
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError, SquatWarning
-from squat_deploy.lowering.api import built, extracted, walked
+from squat_deploy.lowering.api import built, drafted, extracted
+from squat_deploy.lowering.draft import Draft, plain_name
+from squat_deploy.lowering.drafting import finished
 from squat_deploy.lowering.environment import read_environment, refuse_environment
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.selftest import self_test
-from squat_deploy.lowering.walk import PendingNeuron, Walk, plain_name
-from squat_deploy.lowering.walking import finished
 from squat_deploy.network import InputSpec, Neuron
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import LayerProof
@@ -51,21 +51,17 @@ def check(model: nn.Module, spec: InputSpec, steps: int, *, readout: Readout = "
     with undisturbed():
         try:
             refuse_environment(read_environment())
-            pristine, program, walk = walked(model, spec, steps)
+            pristine, program, draft = drafted(model, spec, steps)
         except LoweringError as error:
             return _refused(error.faults, set())
-        done = finished(walk)
-        before = len(walk.faults)
+        done = finished(draft)
+        before = len(draft.faults)
         found = extracted(done)
-        proofs = {
-            id(x.module): (*found[i], done.odd_step(i))
-            for i, x in enumerate(done.layers)
-            if i in found and isinstance(x, PendingNeuron)
-        }
+        proofs = {id(neuron.module): (*found[i], done.odd_step(i)) for i, neuron in done.neurons.items() if i in found}
         calls = [call for call in program.calls() if call.kind in ("module", "function")]
-        rows = [row for call in calls for row in _rows(done, walk.faults[before:], proofs, program, call)]
-        if walk.faults:
-            return (*rows, *_refused(walk.faults, {row.layer for row in rows}))
+        rows = [row for call in calls for row in _rows(done, draft.faults[before:], proofs, program, call)]
+        if draft.faults:
+            return (*rows, *_refused(draft.faults, {row.layer for row in rows}))
         try:
             network = built(done, found, steps, readout)
             self_test(network, pristine, program)
@@ -92,14 +88,14 @@ def _refused(faults: tuple[Fault, ...] | list[Fault], told: set[str]) -> tuple[C
 
 
 def _rows(
-    walk: Walk,
+    draft: Draft,
     later: list[Fault],
     proofs: dict[int, tuple[Neuron, LayerProof, float | None]],
     program: Program,
     call: Call,
 ) -> tuple[CheckedLayer, ...]:
     """What becomes of one call; `later`: faults of extraction."""
-    faults = [fault for fault in walk.faults if fault.layer == call.label]
+    faults = [fault for fault in draft.faults if fault.layer == call.label]
     if faults:
         return _refused(faults, set())
     if not any(call is neurons for neurons in program.neurons):
@@ -108,7 +104,7 @@ def _rows(
         return (_proven_row(call.label, *proofs[id(call.module)]),)
     if faults := [fault for fault in later if fault.layer == plain_name(call.label)]:
         return _refused(faults, set())
-    if any(isinstance(x, PendingNeuron) and x.module is call.module for x in walk.layers) or not walk.faults:
+    if any(neuron.module is call.module for neuron in draft.neurons.values()) or not draft.faults:
         return (CheckedLayer(call.label, "supported", "left out: nothing that is returned comes from it"),)
     return (CheckedLayer(call.label, "supported", "not proven yet: a layer before it is refused"),)
 

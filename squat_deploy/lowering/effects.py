@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.snn.neurons import NEURONS, kind_of
+from squat_deploy.lowering.sizes import without_sizes
+from squat_deploy.snn.neurons import remembered
 
 _MACHINERY = frozenset(vars(nn.Module()))  # what every module has, `training` among it
 _DEPTH = 5  # of containers in containers
@@ -53,9 +54,9 @@ class Contents:
 
 
 def _tensors(layer: nn.Module) -> Iterator[tuple[int, str, Tensor]]:
-    """Every parameter and buffer but the states of neurons, with the number of the part that holds it."""
+    """Every parameter and buffer but what is remembered, with the number of the part that holds it."""
     for number, part in enumerate(layer.modules()):
-        states = ("spk", *kind_of(part).states) if isinstance(part, NEURONS) else ()
+        states = remembered(part)
         for held in (part._parameters, part._buffers):
             for key, value in held.items():
                 if value is not None and key not in states:
@@ -178,6 +179,7 @@ def _is_code(value: object) -> bool:
 
 def digest(value: object, depth: int = _DEPTH) -> object:
     """What can be compared with `==` later, when the value itself has changed; recorded values count as such only."""
+    value = without_sizes(value)
     if isinstance(value, _SCALARS) or depth == 0:
         return value if isinstance(value, _SCALARS) else type(value).__name__
     if isinstance(value, Tensor):
@@ -189,7 +191,7 @@ def digest(value: object, depth: int = _DEPTH) -> object:
     if isinstance(value, list | tuple | deque):
         return type(value).__name__, tuple(digest(part, depth - 1) for part in value)
     if isinstance(value, set | frozenset):
-        return tuple(sorted(map(repr, value)))
+        return tuple(sorted(repr(without_sizes(part)) for part in value))
     return _digest_of_object(value, depth)
 
 

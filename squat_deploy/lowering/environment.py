@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.asking import LARGE, MAX_BATCH, USUAL
 from squat_deploy.network import InputSpec
 from squat_deploy.network.certificate import Certificate, LayerProof
 
@@ -126,8 +127,10 @@ def assumptions_of(
     if own_code:
         told += (
             "Forward computes every sample alone and the same at any batch size, and keeps nothing from call to call "
-            "but the states of its neurons; its calls were recorded, and whole sequences compared in batches of up to "
-            "255.",
+            "but the states of its neurons; its calls were recorded, also in batches in which a comparison of the "
+            f"batch size comes out otherwise (looked for up to {MAX_BATCH}) or, where that size leaves arithmetic (as "
+            f"text, key, length or for math), in usual ones up to {max(USUAL)} and, as far as memory allows, "
+            f"{max(LARGE)}; whole sequences were compared in batches of up to 255.",
             "Forward depends on nothing but its inputs: on no clock, file, environment variable or state of Python, "
             "and not on being recorded (the type of its tensors).",
         )

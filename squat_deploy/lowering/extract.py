@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from squat_deploy.errors import Fault, InternalError, LoweringError
 from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe, extract_machine, first_sums
 from squat_deploy.lowering.order import order_risks, order_slack
-from squat_deploy.lowering.walk import PendingNeuron
 from squat_deploy.network import IntArray, Neuron, int_bits
 from squat_deploy.network.certificate import AtRisk, LayerProof
 from squat_deploy.network.transition import reachable_states

@@ -15,6 +15,7 @@ from squat_deploy.lowering.options import read_options
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.snn.neurons import NEURONS
 from squat_deploy.snn.quantizers import InputQuantizer
+from squat_deploy.snn.remembering import REMEMBERING
 
 _FIRST = "every time step makes the same calls"
 _WHOLE = (slice(None), Ellipsis)
@@ -71,8 +72,8 @@ def steps_of(root: Event, neurons: Sequence[Event], outputs: Sequence[Event]) ->
 
 
 def _once(event: Event, got: str) -> LoweringError:
-    hint = "call every neuron module once a step; make a second one where two are needed"
-    return _fault(event.label, "every neuron runs once a time step", got, hint)
+    hint = "call every module that remembers once a step; make a second one where two are needed"
+    return _fault(event.label, "what remembers runs once a time step", got, hint)
 
 
 def fold(steps: Iterable[Recorded], *, stepwise: bool) -> Program:
@@ -183,6 +184,8 @@ class _Step:
             return self._late(event)
         if event.function in ("zeros", "a constant"):
             return Call("function", event.label, function=event.function)
+        if type(event.module) in REMEMBERING and event.place != self.number:
+            raise _once(event, f"call {event.place} in step {self.number}")
         kind = "module" if event.module is not None else "function"
         inputs = tuple(self._call(given) for given in event.inputs)
         options = read_options(event.function, event.options)

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
+from squat_deploy.lowering.draft import Branches, Currents, Draft, Integers, PendingNeuron, Value, plain_name
 from squat_deploy.lowering.hints import hint_for
 from squat_deploy.lowering.options import module_faults
 from squat_deploy.lowering.program import Call
-from squat_deploy.lowering.walk import Branches, Currents, Integers, PendingNeuron, Value, Walk, plain_name
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
 from squat_deploy.network.layers import Add, Conv2d, Dense
@@ -31,10 +31,10 @@ from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 from squat_deploy.snn.neurons import KINDS, kind_of, spike_value
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 
-Handler = Callable[[Walk, str, nn.Module, Value | None], Value | None]
+Handler = Callable[[Draft, str, nn.Module, Value | None], Value | None]
 
 
-def handle(walk: Walk, call: Call, module: nn.Module, value: Value | None) -> Value | None:
+def handle(draft: Draft, call: Call, module: nn.Module, value: Value | None) -> Value | None:
     """Dispatches on the exact type; a subclass may override anything, so it is refused by name.
 
     Returns: what the module gives, or None after a fault; handlers that get None say only what concerns the module
@@ -43,20 +43,20 @@ def handle(walk: Walk, call: Call, module: nn.Module, value: Value | None) -> Va
     bad = [key for key, part in module.state_dict(keep_vars=True).items() if not _finite(part)]
     if bad:
         got = f"NaN or infinity in {', '.join(bad)}"
-        walk.fault(call.label, "every weight must be finite", got, "retrain or repair it")
+        draft.fault(call.label, "every weight must be finite", got, "retrain or repair it")
         return None
     handler = HANDLERS.get(type(module))
     if _is_training(module):
         hint = "let model.eval() reach it, and do not call train() in forward"
-        walk.fault(call.label, "layers are in evaluation mode", "training mode", hint)
+        draft.fault(call.label, "layers are in evaluation mode", "training mode", hint)
         return None
     if handler is None:
-        walk.fault(call.label, "this type cannot be lowered", type(module).__name__, hint_for(module))
+        draft.fault(call.label, "this type cannot be lowered", type(module).__name__, hint_for(module))
         return None
     faults = module_faults(module)
     for rule, got, hint in faults:
-        walk.fault(call.label, rule, got, hint)
-    result = handler(walk, call.label, module, value)
+        draft.fault(call.label, rule, got, hint)
+    result = handler(draft, call.label, module, value)
     return None if faults else result
 
 
@@ -70,13 +70,13 @@ def _finite(value: object) -> bool:
     return not (isinstance(value, Tensor) and value.is_floating_point()) or bool(torch.isfinite(value).all())
 
 
-def _input_quantizer(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+def _input_quantizer(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, InputQuantizer)
-    declared, own = (walk.spec.low, walk.spec.high, walk.spec.step), (module.low, module.high, module.step)
+    declared, own = (draft.spec.low, draft.spec.high, draft.spec.step), (module.low, module.high, module.step)
     if value is not None and value.source != INPUT:
-        walk.fault(name, "inputs are quantized before the first synapses", "it comes later", "move it to the front")
+        draft.fault(name, "inputs are quantized before the first synapses", "it comes later", "move it to the front")
     elif declared != own:
-        walk.fault(
+        draft.fault(
             name,
             "InputSpec(low, high, step) must be those of the model's InputQuantizer",
             declared,
@@ -85,108 +85,110 @@ def _input_quantizer(walk: Walk, name: str, module: nn.Module, value: Value | No
     return value
 
 
-def _flatten(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+def _flatten(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, nn.Flatten)
     axes = 2 if value is None else len(value.shape) + 1
     ends = tuple(axis + axes if axis < 0 else axis for axis in (module.start_dim, module.end_dim))
     if ends != (1, axes - 1) and (value is not None or module.start_dim != 1):
         got, hint = (module.start_dim, module.end_dim), "use nn.Flatten()"
-        walk.fault(name, "Flatten keeps the batch axis and no other", got, hint)
+        draft.fault(name, "Flatten keeps the batch axis and no other", got, hint)
     return None if value is None else replace(value, shape=(math.prod(value.shape),))
 
 
-def _identity(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+def _identity(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     """Dropout and the like, after training."""
     return value
 
 
-def _batch_norm(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+def _batch_norm(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
     if isinstance(value, Integers):
-        walk.fault(name, "batch norm folds into the linear layer before it", "no linear before it", "move or remove it")
+        draft.fault(
+            name, "batch norm folds into the linear layer before it", "no linear before it", "move or remove it"
+        )
         return None
     if not module.track_running_stats or module.running_mean is None:
-        walk.fault(
+        draft.fault(
             name, "batch norm needs running statistics", "track_running_stats=False", "train with running statistics"
         )
         return None
     spread = module.running_var.min() + module.eps  # type: ignore[union-attr]  # as float32 adds them
     if module.running_mean.dtype != torch.float32 or module.eps < 0 or not bool(spread > 0):
         got = f"{module.running_mean.dtype}, variance at least {float(module.running_var.min()):g}"  # type: ignore[union-attr]
-        walk.fault(name, "statistics are float32, variances positive", got, "call model.float(), or train again")
+        draft.fault(name, "statistics are float32, variances positive", got, "call model.float(), or train again")
         return None
     if value is None:
         return None
     axes = (3,) if isinstance(module, nn.BatchNorm2d) else (1, 2)
     if value.current.norm is not None:
         got, hint = "a second one", "keep one, with the product of both"
-        walk.fault(name, "one batch norm folds into a linear layer", got, hint)
+        draft.fault(name, "one batch norm folds into a linear layer", got, hint)
         return None
     if len(value.shape) not in axes or module.num_features != value.shape[0]:
         hint = "make the sizes match"
-        walk.fault(name, "one batch norm of the same size after a linear", module.num_features, hint)
+        draft.fault(name, "one batch norm of the same size after a linear", module.num_features, hint)
         return None
     channel = np.repeat(np.arange(value.shape[0]), math.prod(value.shape[1:]))
-    return _flipped(walk, name, replace(value, current=value.current.with_norm(module, channel)))
+    return _flipped(draft, name, replace(value, current=value.current.with_norm(module, channel)))
 
 
-def _flipped(walk: Walk, name: str, value: Currents) -> Value | None:
+def _flipped(draft: Draft, name: str, value: Currents) -> Value | None:
     """The synapses with the weights negated where the slope is negative, so that every current ascends."""
-    flipped, layer = value.current.flipped, walk.layers[value.source]
+    flipped, layer = value.current.flipped, draft.layers[value.source]
     assert flipped is not None
     if not flipped.any():
         return value
     if not isinstance(layer, Dense | Conv2d):
         hint = "put the batch norm directly behind the synapses, or keep its weights positive"
-        walk.fault(name, "slopes are positive behind a pooling or a sum", "a negative weight", hint)
+        draft.fault(name, "slopes are positive behind a pooling or a sum", "a negative weight", hint)
         return None
     channels = flipped.reshape(len(layer.bias), -1)  # which share their weights
     if (channels != channels[:, :1]).any():
         hint = "put the batch norm before the nn.Flatten, or keep its weights positive"
-        walk.fault(name, "the slopes of one channel have one sign", "negative ones among them", hint)
+        draft.fault(name, "the slopes of one channel have one sign", "negative ones among them", hint)
         return None
     sign = np.where(channels[:, 0], -1, 1)
     weight = layer.weight * sign.reshape(-1, *[1] * (layer.weight.ndim - 1))
     negated = replace(layer, weight=weight, bias=layer.bias * sign)
-    return replace(value, source=walk.add(negated, *walk.wires[value.source]))
+    return replace(value, source=draft.add(negated, *draft.wires[value.source]))
 
 
-def _neurons(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+def _neurons(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     """Handler of every neuron; their differences are in `training.neurons.KINDS` and in what the probe finds."""
-    if any(isinstance(layer, PendingNeuron) and layer.module is module for layer in walk.layers):
-        walk.fault(name, "neurons keep their own membranes", "one module in two places", "make a second snn.Leaky")
+    if any(neuron.module is module for neuron in draft.neurons.values()):
+        draft.fault(name, "neurons keep their own membranes", "one module in two places", "make a second snn.Leaky")
     if isinstance(value, Integers):
-        if value.source == INPUT or isinstance(walk.layers[value.source], PendingNeuron):
+        if value.source == INPUT or value.source in draft.neurons:
             hint = "put a QuantLinear before it"
-            walk.fault(name, "neurons need synapses before them", "no linear layer before it", hint)
+            draft.fault(name, "neurons need synapses before them", "no linear layer before it", hint)
             value = None
         else:
-            value = as_currents(walk, name, value)
-    quantizer = _state_quantizer(walk, name, module)
+            value = as_currents(draft, name, value)
+    quantizer = _state_quantizer(draft, name, module)
     for rule, got, hint in _neuron_faults(module, None if value is None else value.shape):
-        walk.fault(name, rule, got, hint)
+        draft.fault(name, rule, got, hint)
     branches = None
     if kind_of(module).recurrent and value is not None:
-        value, branches = _with_recurrence(walk, name, module, value)
-    if value is None or quantizer is None or walk.faults:
+        value, branches = _with_recurrence(draft, name, module, value)
+    if value is None or quantizer is None or draft.faults:
         return None
     if math.prod(value.shape) > MAX_NEURONS:
         hint = "use a larger stride or fewer channels"
-        walk.fault(name, f"at most {MAX_NEURONS} neurons a layer", math.prod(value.shape), hint)
+        draft.fault(name, f"at most {MAX_NEURONS} neurons a layer", math.prod(value.shape), hint)
         return None
-    pending = _pending(walk, name, module, quantizer, value, branches)
-    return Integers(walk.add(pending, value.source), value.shape, spike_value(module))
+    pending = _pending(draft, name, module, quantizer, value, branches)
+    return Integers(draft.add(pending, value.source), value.shape, spike_value(module))
 
 
 def _pending(
-    walk: Walk, name: str, module: nn.Module, quantizer: StateQuantizer, value: Currents, branches: Branches | None
+    draft: Draft, name: str, module: nn.Module, quantizer: StateQuantizer, value: Currents, branches: Branches | None
 ) -> PendingNeuron:
     index = {key: parameter_index(getattr(module, key), value.shape) for key in kind_of(module).parameters}
     return PendingNeuron(
         plain_name(name),
-        *walk.range_at(value.source),
-        partial=walk.partial_at(value.source),
-        silent=walk.silent(value.source),
+        *draft.range_at(value.source),
+        partial=draft.partial_at(value.source),
+        silent=draft.silent(value.source),
         current=value.current,
         module=module,
         quantizer=quantizer,
@@ -210,24 +212,24 @@ def _leak(module: Any) -> float:
 
 
 def _with_recurrence(
-    walk: Walk, name: str, module: nn.Module, value: Currents
+    draft: Draft, name: str, module: nn.Module, value: Currents
 ) -> tuple[Currents | None, Branches | None]:
     """The input current plus that of the neurons' own last spikes."""
     inner: Any = module.recurrent
-    own = Integers(walk.late_source(module, math.prod(value.shape)), value.shape, spike_value(module))
+    own = Integers(draft.late_source(module, math.prod(value.shape)), value.shape, spike_value(module))
     label = f"{plain_name(name)}.recurrent ({type(inner).__name__})"
     if isinstance(inner, RecurrentOneToOne | SynapticOneToOne):
-        back: Value | None = one_to_one(walk, label, inner.V, own)
+        back: Value | None = one_to_one(draft, label, inner.V, own)
     else:
-        back = handle(walk, Call("module", label), inner, own)
+        back = handle(draft, Call("module", label), inner, own)
     if not isinstance(back, Currents):
         return None, None
-    both = add_branches(walk, name, [value, back])
+    both = add_branches(draft, name, [value, back])
     if not isinstance(both, Currents):
         return None, None
-    layer = walk.layers[both.source]
+    layer = draft.layers[both.source]
     assert isinstance(layer, Add)
-    ranges = walk.range_at(value.source), walk.range_at(back.source)
+    ranges = draft.range_at(value.source), draft.range_at(back.source)
     return both, Branches((value.current, back.current), layer.factors, ranges)
 
 
@@ -237,7 +239,7 @@ def parameter_index(parameter: Tensor, shape: tuple[int, ...]) -> IntArray:
     return np.broadcast_to(places, (1, *shape)).reshape(-1)
 
 
-def _state_quantizer(walk: Walk, name: str, module: nn.Module) -> StateQuantizer | None:
+def _state_quantizer(draft: Draft, name: str, module: nn.Module) -> StateQuantizer | None:
     """The neuron's level table as a StateQuantizer (a copy for snnTorch's closures)."""
     quantizer, threshold = module.state_quant, float(torch.as_tensor(module.threshold).detach().max())
     if module.reset_mechanism == "none":
@@ -245,19 +247,19 @@ def _state_quantizer(walk: Walk, name: str, module: nn.Module) -> StateQuantizer
     try:
         if type(quantizer) is StateQuantizer:
             if quantizer.levels.dtype != torch.float32:
-                walk.fault(name, "levels are float32", quantizer.levels.dtype, "call model.float() before training")
+                draft.fault(name, "levels are float32", quantizer.levels.dtype, "call model.float() before training")
             elif quantizer.enabled:
                 return StateQuantizer(quantizer.levels.detach().cpu(), threshold)
             else:
                 got = "a StateQuantizer that is switched off"
-                walk.fault(name, "the membrane must be quantized", got, "set .enabled = True")
+                draft.fault(name, "the membrane must be quantized", got, "set .enabled = True")
         elif callable(quantizer):
             return StateQuantizer.from_snntorch(quantizer, threshold)
         else:
             hint = "train with snn.Leaky(state_quant=squat_deploy.snn.quantizers.state_quant(...))"
-            walk.fault(name, "the membrane must be quantized: 32-bit states have no table", "state_quant=False", hint)
+            draft.fault(name, "the membrane must be quantized: 32-bit states have no table", "state_quant=False", hint)
     except ConfigError as error:
-        walk.fault(name, "the level table must be usable", error, "see squat_deploy.snn.levels.level_table")
+        draft.fault(name, "the level table must be usable", error, "see squat_deploy.snn.levels.level_table")
     return None
 
 

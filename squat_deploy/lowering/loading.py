@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
-from squat_deploy.lowering.walking import program_of
+from squat_deploy.lowering.drafting import program_of
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.network.grid import STATE_IT
 from squat_deploy.snn.checkpoint import load_weights, model_metadata

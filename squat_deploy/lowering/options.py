@@ -1,7 +1,7 @@
 """Every argument of every function and module that can be lowered, and what becomes of it: one table of each.
 
 Arguments are bound by the real signature (torch's own schemas). One that no table declares is refused by name, so that
-a new version of a library cannot add an option that nobody reads; the tests walk the signatures.
+a new version of a library cannot add an option that nobody reads; the tests draft the signatures.
 """
 
 from __future__ import annotations

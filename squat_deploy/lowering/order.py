@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe
 from squat_deploy.lowering.rounding import order_error
-from squat_deploy.lowering.walk import PendingNeuron
 from squat_deploy.network import IntArray
 from squat_deploy.network.certificate import AtRisk
 from squat_deploy.snn.levels import FloatArray

@@ -1,4 +1,4 @@
-"""One time step of a model as calls of modules and functions: what the handlers walk, however the model is written."""
+"""One time step of a model as calls of modules and functions: what the handlers take, however the model is written."""
 
 from __future__ import annotations
 

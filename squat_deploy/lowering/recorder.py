@@ -7,26 +7,30 @@ used is refused with the line of the user's file.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.asking import BATCH, Asked, Made, line_of
 from squat_deploy.lowering.effects import Contents, equal_bits
 from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.guard import Guard, modes_of_others, settings
 from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
-from squat_deploy.lowering.sizes import Asked, batch_size
-from squat_deploy.snn.neurons import NEURONS, kind_of, spike_value
+from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
+from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
 from squat_deploy.snn.ptq import QuantizedInput
+from squat_deploy.snn.remembering import REMEMBERING
 from squat_deploy.snn.running import LayerTrace
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
@@ -70,6 +74,41 @@ class Traced(torch.Tensor):
         return Recorder.active.at_work(lambda recorder: recorder.function(func, args, given))
 
 
+class Sizes(TorchFunctionMode):
+    """Gives plain numbers to functions of torch, and sizes of plain tensors that notice what becomes of them."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if self.recorder.inside:
+            return func(*args, **kwargs or {})
+        if Traced in types:
+            return func(*without_sizes(args), **without_sizes(kwargs or {}))
+        self.recorder.sized = self.recorder.sized or has_sizes((args, kwargs))
+        args, given, name = without_sizes(args), without_sizes(kwargs or {}), _name_of(func)
+        if name in _SIZES or name in _COUNTS or name == "__len__":
+            return self.recorder.at_work(lambda recorder: recorder.without_data(func, name, args, given))
+        result = func(*args, **given)
+        if self.recorder.sized and name not in _NO_DATA - _LAYOUTS and not _has_tensor(result):
+            self.recorder.asked.escape()
+        return result
+
+    @classmethod
+    @contextlib.contextmanager
+    def paused(cls) -> Iterator[None]:
+        """While a layer computes: libraries' code decides by no size, and calls many functions."""
+        top = _pop_mode() if isinstance(_get_current_function_mode(), cls) else None  # type: ignore[no-untyped-call]
+        try:
+            yield
+        finally:
+            if top is not None:
+                _push_mode(top)  # type: ignore[no-untyped-call]
+
+
 def fault(where: str, rule: str, got: str, hint: str) -> LoweringError:
     """An error of one fault."""
     return LoweringError((Fault(where, rule, got, hint),))
@@ -81,7 +120,9 @@ def plain(value: Any) -> Any:
         return value.as_subclass(torch.Tensor)
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
-    return type(value)(plain(part) for part in value) if type(value) in (tuple, list) else value
+    if type(value) in (tuple, list):
+        return type(value)(plain(part) for part in value)
+    return without_sizes(value)
 
 
 def marked(tensor: Tensor, event: Event) -> Traced:
@@ -102,14 +143,19 @@ def is_library(name: str) -> bool:
     return name.split(".")[0] in (*_LIBRARIES, "contextlib", "functools")
 
 
-def users_line() -> str:
-    """File and line of the innermost frame that belongs to none of the libraries."""
+def users_frame() -> FrameType | None:
+    """The innermost frame that belongs to none of the libraries."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_back is not None:
         if not is_library(frame.f_globals.get("__name__", "")):
-            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            return frame
         frame = frame.f_back
-    return "model"
+    return None
+
+
+def users_line() -> str:
+    """File and line of that frame."""
+    return line_of(users_frame())
 
 
 def is_leaf(module: nn.Module) -> bool:
@@ -151,6 +197,7 @@ class Recorder:
     Attributes:
         names: of the copy's modules, by id; originals: what the copy's modules are copies of, by id.
         kept: the contents of each layer before; left: the states that neurons left, by id.
+        memories: the buffers of other layers that remember, and their versions, as they left them, by id.
         written: plain tensors into which recorded values were written, by their memory.
         results: what layers without states gave, by id and size of what they took.
         set_at: the last line that set an attribute of a module of the user's.
@@ -159,6 +206,7 @@ class Recorder:
         guard: sees what is computed past the record.
         refused: the first refusal: forward may catch it, and go on in another way than it does without a record.
         settings: those of torch, before the model ran.
+        sized: whether a plain tensor was made of the size of a batch, so that its numbers may tell it.
     """
 
     names: dict[int, str]
@@ -168,6 +216,7 @@ class Recorder:
     neurons: list[Event] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
     left: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    memories: dict[int, dict[str, tuple[Tensor, int]]] = field(default_factory=dict)
     written: dict[int, Tensor] = field(default_factory=dict)
     results: dict[tuple[int, tuple[int, ...]], Tensor] = field(default_factory=dict)
     set_at: dict[tuple[int, str], str] = field(default_factory=dict)
@@ -176,11 +225,16 @@ class Recorder:
     guard: Guard = field(init=False)
     refused: LoweringError | None = None
     settings: dict[str, object] = field(default_factory=settings)
+    sized: bool = False
 
     active: ClassVar[Recorder | None] = None
 
     def __post_init__(self) -> None:
         self.guard = Guard(self._refuse_unseen)
+
+    def start(self) -> None:
+        """A new sequence, from rest."""
+        self.neurons, self.places, self.left, self.memories = [], {}, {}, {}
 
     def at_work(self, act: Callable[[Recorder], Any]) -> Any:
         """Does a part of the recording; a refusal stays, whatever becomes of it in forward."""
@@ -202,13 +256,11 @@ class Recorder:
 
     def function(self, func: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
         """In place of a function that is given recorded tensors."""
-        name = func.__name__
-        if name in ("__get__", "__set__"):
-            name = func.__self__.__name__ if name == "__get__" else f"{func.__self__.__name__}="  # type: ignore[attr-defined]
+        name = _name_of(func)
         if name == "data":
             func, name = Tensor.detach, "detach"  # the same alias, of which torch counts the changes
         if name in _SIZES or name in _NO_DATA:
-            return self._without_data(func, name, args, given)
+            return self.without_data(func, name, args, given)
         if name in _UNCHANGED:
             return args[0]
         if name == "__iter__":
@@ -220,6 +272,7 @@ class Recorder:
             result = func(*plain(args), **plain(given))
         self._note_written(name, args, given)
         if name in _ZEROS:
+            self.sized = True
             return result
         if result is None:
             return None
@@ -227,13 +280,12 @@ class Recorder:
             raise _decides(name)
         return self._recorded(func, name, args, given, result)
 
-    def _without_data(
-        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], given: Mapping[str, Any]
-    ) -> Any:
+    def without_data(self, func: Callable[..., Any], name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
+        """What a value is besides its numbers; its sizes notice what becomes of them."""
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*plain(args), **plain(given))
         if (name == "__len__" and result == self.asked.batch) or name in _LAYOUTS:
-            self.asked.try_usual()
+            self.asked.escape()
         if name in _COUNTS:
             return tuple(map(self._counted, result)) if isinstance(result, tuple) else self._counted(result)
         if name not in _SIZES:
@@ -243,7 +295,7 @@ class Recorder:
 
     def _counted(self, count: int) -> int:
         each, rest = divmod(count, self.asked.batch)
-        return count if rest else batch_size(self.asked, lambda batch: each * batch)
+        return count if rest or not each else batch_size(self.asked, Made("mul", (each, BATCH)))
 
     def _check_form(self, name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
         """Refuses what never has a record."""
@@ -314,7 +366,7 @@ class Recorder:
 
         if type(result) in (tuple, list):
             if len(result) == self.asked.batch > 1:  # a part a sample, perhaps
-                self.asked.try_usual()
+                self.asked.escape()
             return type(result)(one(part, index) for index, part in enumerate(result))
         if isinstance(result, tuple):  # torch's named ones
             return type(result)([one(part, index) for index, part in enumerate(result)])
@@ -343,7 +395,8 @@ class Recorder:
         """In place of `nn.Module.__call__`: libraries' modules are calls, the user's own are looked into."""
         if self.inside or not is_leaf(module):
             return original(module, *args, **given)
-        return self.at_work(lambda recorder: recorder._layer_call(original, module, args, given))
+        with Sizes.paused():
+            return self.at_work(lambda recorder: recorder._layer_call(original, module, args, given))
 
     def _layer_call(
         self, original: Callable[..., Any], module: nn.Module, args: tuple[Any, ...], given: dict[str, Any]
@@ -357,15 +410,12 @@ class Recorder:
             self._check_fresh(value)
         if isinstance(module, NEURONS):
             return self._neuron_call(original, module, label, args, given)
+        place = self._remembering_place(label, module)
         result = self._result(original, module, args, given)
-        event = Event(
-            label,
-            "module",
-            tuple(map(self.event_of, _tensors(args, given))),
-            {},
-            _shape(result),
-            self._original(module),
-        )
+        if type(module) in REMEMBERING:
+            self._leave(module, place + 1)
+        inputs = tuple(map(self.event_of, _tensors(args, given)))
+        event = Event(label, "module", inputs, {}, _shape(result), self._original(module), place)
         if type(result) is tuple:
             return tuple(marked(part, event) if isinstance(part, Tensor) else part for part in result)
         if not isinstance(result, Tensor):
@@ -374,13 +424,36 @@ class Recorder:
         _check_type(label, result)
         return marked(result, event)
 
+    def _remembering_place(self, label: str, module: nn.Module) -> int:
+        """The time step of a layer that remembers, 0 for others; it must find what it left in the step before."""
+        if type(module) not in REMEMBERING:
+            return 0
+        place = self.places.get(id(module), 0)
+        now = {name: module._buffers[name] for name in remembered(module)}
+        left = self.memories.get(id(module), {})
+        if place and any(
+            now[name] is not tensor or (tensor is not None and tensor._version != version)
+            for name, (tensor, version) in left.items()
+        ):
+            got = f"put to rest or changed in step {place}, at {users_line()}"
+            raise fault(label, "layers remember what they took in the steps before", got, _RESET_HINT)
+        if not place and any(tensor is not None and tensor.any() for tensor in now.values()):
+            got = f"what it took in the sequence before, at {users_line()}"
+            raise fault(label, "a sequence starts at rest", got, _RESET_HINT)
+        return place
+
+    def _leave(self, module: nn.Module, place: int) -> None:
+        self.places[id(module)] = place
+        found = {name: module._buffers[name] for name in remembered(module)}
+        self.memories[id(module)] = {name: (part, part._version) for name, part in found.items() if part is not None}
+
     def _result(self, original: Callable[..., Any], module: nn.Module, args: Any, given: Any) -> Any:
         """Of a layer without states: run once, since what it does is known by its contents and not by its numbers.
 
         Unless the result is another name of what it took, as that of an `nn.Flatten` is.
         """
         values = _tensors(args, given)
-        if len(values) != 1 or id(module) not in self.kept:
+        if len(values) != 1 or id(module) not in self.kept or type(module) in REMEMBERING:
             return self._ran(original, module, args, given)
         key = id(module), tuple(plain(values[0]).shape)
         if key not in self.results:
@@ -474,7 +547,7 @@ class Recorder:
         own = event.module is self._original(module) and event.function in ("state", "module")
         left = self.left.get(id(module), {}).get(name)
         same = own and event.options.get("part", 0) == part and event.place == place - 1
-        if same and left is not None and equal_bits(left, value):
+        if same and left is not None and equal_bits(left, plain(value)):
             return
         if own and not place:
             got = f"{name} of the sequence before, at {users_line()}"
@@ -497,6 +570,14 @@ def _check_type(label: str, result: Tensor) -> None:
         got = "autocast" if torch.is_autocast_enabled("cpu") else str(result.dtype)
         hint = "leave autocast, half() and double() out of forward"
         raise fault(label, "layers compute in float32", f"{got} at {users_line()}", hint)
+
+
+def _name_of(func: Callable[..., Any]) -> str:
+    """The name of a function or of an attribute; "name=" of one that is set."""
+    if func.__name__ not in ("__get__", "__set__"):
+        return func.__name__
+    attribute: str = func.__self__.__name__  # type: ignore[attr-defined]
+    return attribute if func.__name__ == "__get__" else f"{attribute}="
 
 
 def _memory(value: Tensor) -> int:

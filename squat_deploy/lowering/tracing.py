@@ -8,6 +8,7 @@ sequence must leave the model as it found it: what is not in the record must not
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,11 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from squat_deploy.errors import LoweringError, SquatError
+from squat_deploy.lowering.asking import USUAL, Asked
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
 from squat_deploy.lowering.recorder import (
     Recorder,
+    Sizes,
     Traced,
     check_registered,
     fault,
@@ -31,10 +34,10 @@ from squat_deploy.lowering.recorder import (
     is_library,
     layers_of,
     marked,
+    users_frame,
     users_line,
 )
 from squat_deploy.lowering.returned import recognised
-from squat_deploy.lowering.sizes import Asked
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import NEURONS, own_instances, reset_neurons
@@ -42,8 +45,19 @@ from squat_deploy.snn.returned import Returned
 from squat_deploy.snn.running import loops_over_time, watched
 
 _BATCH = 7
-_OTHER_BATCHES = (1, 4)
+_BATCHES = (
+    _BATCH,
+    11,
+    13,
+    17,
+    19,
+    23,
+    29,
+)  # the first that is no other size in the model, so that none is taken for it
+_FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
+_BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
+_ANY_BATCH = "nothing depends on the size of the batch"
 _FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
 
@@ -68,7 +82,7 @@ class _Run:
         batch = self.recorder.asked.batch
         inputs = _example(self.spec, self.steps, batch)
         reset_neurons(self.model)
-        self.recorder.neurons, self.recorder.places, self.recorder.left = [], {}, {}
+        self.recorder.start()
         with torch.set_grad_enabled(self.gradients), own_instances(self.model), _recording(self.recorder):
             steps = self._looped_steps(inputs) if self.looped else self._single_steps(inputs)
             program = fold(steps, stepwise=self.looped and not self.direct)
@@ -89,7 +103,7 @@ class _Run:
     def _ran(self, entry: Tensor) -> Any:
         """The model's result. Raises: LoweringError, the first refusal, whether forward caught it or not."""
         try:
-            with self.recorder.guard:
+            with self.recorder.guard, Sizes(self.recorder):
                 return ran(lambda: self.model(entry))
         finally:
             if self.recorder.refused is not None:
@@ -112,22 +126,49 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
         or changes something that is not in its record.
     """
     looped = _loops(model, spec, steps)
-    run = _prepared(model, spec, steps, looped, _BATCH)
+    batch, few = _batches_of(model, spec, steps)
+    run = _prepared(model, spec, steps, looped, batch)
     program = _settled(run)
-    done, waiting = {_BATCH}, set(_OTHER_BATCHES) | run.recorder.asked.others
-    few = steps if looped else min(steps, _FEW_STEPS)
-    while waiting:
-        batch = min(waiting)
-        if len(done) == _MAX_BATCHES:
-            got = f"comparisons with more than {_MAX_BATCHES} sizes"
-            raise fault("model", "nothing depends on the size of the batch", got, "compare it with nothing in forward")
-        run = _prepared(model, spec, few, looped, batch)
-        run.gradients = batch in _OTHER_BATCHES
-        other = " with gradients" if run.gradients else ""
-        _check_same(program, run.sequence(), f"a batch of {batch}{other} does something else than one of {_BATCH}")
-        done.add(batch)
-        waiting = (waiting | run.recorder.asked.others) - done
+    _check_batches(model, run, program, (1, few))
     return program
+
+
+def _batches_of(model: nn.Module, spec: InputSpec, steps: int) -> tuple[int, int]:
+    sizes = {steps, *spec.shape, *(size for value in model.state_dict().values() for size in value.shape)}
+    first, few = (next((size for size in some if size not in sizes), some[0]) for some in (_BATCHES, _FEW))
+    return first, few
+
+
+def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple[int, ...]) -> None:
+    """Records batches of other sizes: usual ones, with gradients, and all that forward's use of the size asks for."""
+    asked, of_sample, steps = first.recorder.asked, _bytes_of_sample(first), first.steps
+    steps = steps if first.looped else min(steps, _FEW_STEPS)
+    done, lines, tried = {asked.batch}, dict.fromkeys(usual, "model") | asked.others, set(asked.tried)
+    while waiting := (lines.keys() | {batch for batch in tried if _is_tried(batch, of_sample)}) - done:
+        batch = min(waiting)
+        if len(lines) > _MAX_BATCHES:
+            got = f"comparisons with more than {_MAX_BATCHES} sizes"
+            raise fault("model", _ANY_BATCH, got, "compare it with nothing in forward")
+        if batch in lines and batch not in USUAL and batch * of_sample > _BYTES_ASKED:
+            got = f"forward decides by a batch of more than {batch - 1}, which is too large to be recorded"
+            raise fault(lines[batch], _ANY_BATCH, got, "compare it with nothing in forward")
+        run = _prepared(model, first.spec, steps, first.looped, batch)
+        run.recorder.asked.often, run.gradients = asked.often, batch in usual
+        other = " with gradients" if run.gradients else ""
+        got = f"a batch of {batch}{other} does something else than one of {asked.batch}"
+        _check_same(program, run.sequence(), got)
+        done.add(batch)
+        lines, tried = run.recorder.asked.others | lines, tried | run.recorder.asked.tried
+
+
+def _is_tried(batch: int, of_sample: int) -> bool:
+    return batch in USUAL or batch * of_sample <= _BYTES_TRIED
+
+
+def _bytes_of_sample(run: _Run) -> int:
+    """float32 of its inputs, and of currents, spikes and membranes of all steps that were recorded in one call."""
+    inputs = math.prod(run.spec.shape) * (1 if run.direct else run.steps)
+    return 4 * (inputs + 3 * sum(math.prod(event.shape[1:]) for event in run.recorder.neurons))
 
 
 def _settled(run: _Run) -> Program:
@@ -169,7 +210,7 @@ def _prepared(model: nn.Module, spec: InputSpec, steps: int, looped: bool, batch
     copied = deep_copy(model, memo)
     originals = {id(memo[id(module)]): module for module in model.modules()}
     names = {id(module): name for name, module in copied.named_modules()}
-    recorder = Recorder(names, originals, Asked(batch))
+    recorder = Recorder(names, originals, Asked(batch, users_frame))
     recorder.kept = {id(module): Contents(module) for module in layers_of(copied)}
     return _Run(copied, spec, steps, looped, recorder)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.draft import Currents, Draft, Integers, Value, plain_name
 from squat_deploy.lowering.rounding import (
     EXACT_LIMIT,
     Floats,
@@ -23,7 +24,6 @@ from squat_deploy.lowering.rounding import (
     sums_exactly,
     synaptic_error,
 )
-from squat_deploy.lowering.walk import Currents, Integers, Value, Walk, plain_name
 from squat_deploy.network import MAX_NEURONS
 from squat_deploy.network.layers import Conv2d, Dense, IntArray, Synapses
 from squat_deploy.network.limits import MAX_VALUES
@@ -33,17 +33,17 @@ MAX_WEIGHT = 2**15
 MAX_ONE_TO_ONE = 2048  # neurons, which make a square of weights
 
 
-def quant_linear(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+def quant_linear(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     """Handler of QuantLinear, IntThenScaleLinear and FixedLinear."""
     assert isinstance(module, QuantLinear | FixedLinear)
     if value is not None and value.shape != (module.in_features,):
         hint = "put nn.Flatten() before it" if len(value.shape) > 1 else "make the sizes match"
-        walk.fault(name, f"takes ({module.in_features},) values", value.shape, hint)
+        draft.fault(name, f"takes ({module.in_features},) values", value.shape, hint)
         value = None
-    return _quantized(walk, name, module, value, partial(Dense, plain_name(name)), (module.out_features,))
+    return _quantized(draft, name, module, value, partial(Dense, plain_name(name)), (module.out_features,))
 
 
-def quant_conv(walk: Walk, name: str, module: nn.Module, value: Value | None) -> Value | None:
+def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     """Handler of QuantConv2d, QuantConv1d and FixedConv2d; one dimension is a plane of height 1."""
     assert isinstance(module, QuantConv2d | QuantConv1d | FixedConv2d)
     axes = module.weight.ndim - 2
@@ -51,14 +51,14 @@ def quant_conv(walk: Walk, name: str, module: nn.Module, value: Value | None) ->
     if value is not None and (len(value.shape) != 1 + axes or value.shape[0] != module.in_channels):
         hint = f"declare inputs of shape {sizes}, and put no nn.Flatten before it"
         rule = f"takes {sizes.replace('channels', str(module.in_channels))} values"
-        walk.fault(name, rule, value.shape, hint)
+        draft.fault(name, rule, value.shape, hint)
         value = None
     if module.padding_mode != "zeros" or isinstance(module.padding, str):
         got = f"padding={module.padding!r}, padding_mode={module.padding_mode!r}"
-        walk.fault(name, "pads with zeros, a stated number of them", got, "use padding=<int> and padding_mode='zeros'")
+        draft.fault(name, "pads with zeros, a stated number of them", got, "use padding=<int> and padding_mode='zeros'")
         value = None
     if value is None:
-        return _quantized(walk, name, module, None, partial(Dense, plain_name(name)), ())
+        return _quantized(draft, name, module, None, partial(Dense, plain_name(name)), ())
     channels, *rest = value.shape
     height, width = (1, *rest)[-2:]
     make = partial(_conv2d, plain_name(name), module, (channels, height, width))
@@ -66,9 +66,9 @@ def quant_conv(walk: Walk, name: str, module: nn.Module, value: Value | None) ->
         blank = np.zeros(module.weight.shape, dtype=np.int64), np.zeros(module.out_channels, dtype=np.int64)
         shape = make(*blank).output_shape
     except ConfigError as error:
-        walk.fault(name, "the sizes of a convolution fit its inputs", error, "change the kernel, padding or input")
+        draft.fault(name, "the sizes of a convolution fit its inputs", error, "change the kernel, padding or input")
         return None
-    return _quantized(walk, name, module, value, make, (shape[0], *shape[3 - axes :]))
+    return _quantized(draft, name, module, value, make, (shape[0], *shape[3 - axes :]))
 
 
 _DRAWS = 8  # how often weights that could be random are quantized anew
@@ -77,26 +77,26 @@ Maker: TypeAlias = Callable[[IntArray, IntArray], Dense | Conv2d]
 
 
 def _quantized(
-    walk: Walk, name: str, module: Quantized, value: Value | None, make: Maker, shape: tuple[int, ...]
+    draft: Draft, name: str, module: Quantized, value: Value | None, make: Maker, shape: tuple[int, ...]
 ) -> Value | None:
     """What all quantized layers share: `make` builds the layer of integer weights and bias, `shape` is its results'."""
     if isinstance(value, Currents):
         if np.unique(value.current.unit).size > 1:
             hint = "give the joined neurons one graded_spikes_factor, and joined averages one window"
-            walk.fault(name, "all that enters synapses is worth the same", "joined values of several units", hint)
+            draft.fault(name, "all that enters synapses is worth the same", "joined values of several units", hint)
         else:
             hint = "put snn.Leaky between them, or merge them"
-            walk.fault(name, "synapses feed neurons", "two linear layers in a row", hint)
+            draft.fault(name, "synapses feed neurons", "two linear layers in a row", hint)
     zeros = None if value is None else torch.zeros(1, *value.shape)
     faults = [] if isinstance(module, FixedLinear | FixedConv2d) else _weight_faults(module, zeros)
     if math.prod(shape) > MAX_VALUES:
         hint = "use a larger stride or fewer channels"
         faults.append((f"at most {MAX_VALUES} values a layer", str(math.prod(shape)), hint))
     for rule, got, hint in faults:
-        walk.fault(name, rule, got, hint)
+        draft.fault(name, rule, got, hint)
     if faults or zeros is None or not isinstance(value, Integers):
         return None
-    return _synapses(walk, module, zeros, value, make, shape)
+    return _synapses(draft, module, zeros, value, make, shape)
 
 
 def _conv2d(
@@ -194,18 +194,18 @@ def _integers(module: Quantized) -> tuple[IntArray, Floats]:
 
 @torch.no_grad()
 def _synapses(
-    walk: Walk, module: Quantized, zeros: Tensor, value: Integers, make: Maker, shape: tuple[int, ...]
+    draft: Draft, module: Quantized, zeros: Tensor, value: Integers, make: Maker, shape: tuple[int, ...]
 ) -> Currents:
     """The integers of a quantized layer, and its bias as it acts, whatever quantizer made it."""
     weight, scale = _integers(module)
     bias = module(zeros)[0].reshape(len(module.weight), -1)[:, 0].double().numpy()
     build = _int_then_scale if isinstance(module, IntThenScaleLinear) else _scaled
-    layer, current = build(walk, value, make, weight, scale, bias)
-    return Currents(walk.add(layer, value.source), shape, current)
+    layer, current = build(draft, value, make, weight, scale, bias)
+    return Currents(draft.add(layer, value.source), shape, current)
 
 
 def _scaled(
-    walk: Walk, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
+    draft: Draft, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
 ) -> tuple[Dense | Conv2d, Current]:
     """Integer weights times a scale (out,); the float bias (out,) joins the integers where it lies on their grid."""
     unit = scale * value.unit
@@ -213,22 +213,22 @@ def _scaled(
     on_grid = powers_of_two(unit) and bool((bias == steps * unit).all()) and bool((np.abs(steps) < EXACT_LIMIT).all())
     layer = make(weight, (steps if on_grid else np.zeros_like(bias)).astype(np.int64))
     real_bias = np.zeros_like(bias) if on_grid else bias
-    error, rule = _sum_error(walk, layer, value, scale, real_bias)
+    error, rule = _sum_error(draft, layer, value, scale, real_bias)
     positions = layer.outputs // len(unit)  # neurons of a channel
     unit, real_bias, error = (np.repeat(values, positions) for values in (unit, real_bias, error))
     return layer, Current(rule, unit, real_bias, error)
 
 
 def _int_then_scale(
-    walk: Walk, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
+    draft: Draft, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
 ) -> tuple[Dense | Conv2d, Current]:
     layer = make(weight, np.zeros(len(bias), dtype=np.int64))
-    error, rule = _sum_error(walk, layer, value, np.ones_like(scale), np.zeros_like(bias))
+    error, rule = _sum_error(draft, layer, value, np.ones_like(scale), np.zeros_like(bias))
     rule = "int-then-scale" if rule == "exact grid" else rule
     return layer, Current(rule, np.full(len(bias), value.unit), bias, error, scale=scale)
 
 
-def _sum_error(walk: Walk, layer: Synapses, value: Integers, scale: Floats, bias: Floats) -> tuple[Floats, str]:
+def _sum_error(draft: Draft, layer: Synapses, value: Integers, scale: Floats, bias: Floats) -> tuple[Floats, str]:
     """Bound of the float32 error of the model's own sum, (out,), and the rule behind it (exactness.md, section 4).
 
     The sum is exact in any order where all terms and the bias are multiples of one power of two and stay below 2**24
@@ -236,7 +236,7 @@ def _sum_error(walk: Walk, layer: Synapses, value: Integers, scale: Floats, bias
     """
     unit = scale * value.unit
     each = np.abs(layer.weight).reshape(len(layer.weight), -1).sum(axis=1)
-    magnitude = (each * walk.largest_at(value.source) + np.abs(layer.bias)) * unit + np.abs(bias)
+    magnitude = (each * draft.largest_at(value.source) + np.abs(layer.bias)) * unit + np.abs(bias)
     powers = powers_of_two(unit) and powers_of_two(np.array([value.unit]))
     if not value.error and powers and sums_exactly(magnitude, np.minimum(unit, lowest_bit(bias))):
         return np.zeros_like(unit), "exact grid"
@@ -244,7 +244,7 @@ def _sum_error(walk: Walk, layer: Synapses, value: Integers, scale: Floats, bias
 
 
 @torch.no_grad()
-def one_to_one(walk: Walk, name: str, weights: Tensor, value: Integers) -> Currents | None:
+def one_to_one(draft: Draft, name: str, weights: Tensor, value: Integers) -> Currents | None:
     """Recurrent weights of each neuron to itself, one value or one a neuron: integers of one power of two."""
     real = np.broadcast_to(weights.detach().double().numpy(), (1, *value.shape)).reshape(-1)
     unit = float(min(lowest_bit(real).min(), 1.0))
@@ -252,11 +252,11 @@ def one_to_one(walk: Walk, name: str, weights: Tensor, value: Integers) -> Curre
     if np.abs(steps).max() > MAX_WEIGHT or steps.size > MAX_ONE_TO_ONE:
         rule = f"V holds multiples of one power of two, up to {MAX_WEIGHT} of it, for at most {MAX_ONE_TO_ONE} neurons"
         got = f"{np.abs(steps).max():.0f} times {unit:g} for {steps.size} neurons"
-        walk.fault(name, rule, got, "round V to a few bits, or use all_to_all=True with a QuantLinear")
+        draft.fault(name, rule, got, "round V to a few bits, or use all_to_all=True with a QuantLinear")
         return None
     if not powers_of_two(np.array([value.unit])):
         hint = "use a power of two, or all_to_all=True with a QuantLinear"
-        walk.fault(name, "spikes times V are exact", f"graded_spikes_factor {value.unit:g}", hint)
+        draft.fault(name, "spikes times V are exact", f"graded_spikes_factor {value.unit:g}", hint)
         return None
     layer = Dense(plain_name(name), np.diag(steps.astype(np.int64)), np.zeros(steps.size, dtype=np.int64))
-    return Currents(walk.add(layer, value.source), value.shape, Current.exact(steps.size, unit * value.unit))
+    return Currents(draft.add(layer, value.source), value.shape, Current.exact(steps.size, unit * value.unit))

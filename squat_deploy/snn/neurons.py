@@ -10,6 +10,8 @@ import snntorch as snn
 from snntorch._neurons.neurons import SpikingNeuron
 from torch import nn
 
+from squat_deploy.snn.remembering import REMEMBERING
+
 
 @dataclass(frozen=True)
 class NeuronKind:
@@ -62,13 +64,19 @@ def own_surrogate(module: nn.Module) -> bool:
     return made.split(".")[0] not in ("torch", "snntorch", "squat_deploy")
 
 
+def remembered(module: nn.Module) -> tuple[str, ...]:
+    """The buffers that hold what a layer remembers from step to step."""
+    if isinstance(module, NEURONS):
+        return ("spk", *kind_of(module).states)
+    return REMEMBERING.get(type(module), ())
+
+
 def reset_neurons(model: nn.Module) -> None:
-    """Puts every neuron of this model, and of no other, back to rest (snnTorch's own reset touches all models)."""
+    """Puts all that remembers in this model, and in no other, to rest (snnTorch's own reset touches all models)."""
     for module in model.modules():
-        if type(module) in KINDS:
-            for name in ("spk", *kind_of(module).states):
-                if name in module._buffers:
-                    setattr(module, name, getattr(module, name).new_zeros(0))
+        for name in remembered(module) if type(module) in (*NEURONS, *REMEMBERING) else ():
+            if name in module._buffers:
+                setattr(module, name, getattr(module, name).new_zeros(0))
 
 
 @contextmanager

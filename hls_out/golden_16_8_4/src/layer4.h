@@ -66,6 +66,7 @@ static void fire(sum3_t sums[ROWS][PE], const bool restart,
     // 8 neurons a word, 4 bits each: state index * 2 + spike.
     unsigned word = 0;
     for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
+        SQUAT_HLS(pipeline II=1)
         const unsigned field = neuron % 8;
         const unsigned channel = neuron / POSITIONS;
         const unsigned row = neuron % POSITIONS * GROUPS + channel / PE;

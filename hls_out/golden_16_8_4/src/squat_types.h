@@ -61,11 +61,12 @@ typedef std::int8_t table4_t;
 typedef std::uint8_t code4_t;
 #endif
 
-// Pragmas for Vitis HLS: PandA-Bambu stops at those that it does not know, and g++ has none.
+// Pragmas for Vitis HLS: PandA-Bambu stops at those that it does not know, and g++ has none. A host build may define
+// SQUAT_HLS itself, say to count the iterations of every loop.
 #if defined(SQUAT_VITIS)
 #define SQUAT_PRAGMA(text) _Pragma(#text)
 #define SQUAT_HLS(text) SQUAT_PRAGMA(HLS text)
-#else
+#elif !defined(SQUAT_HLS)
 #define SQUAT_HLS(text)
 #endif
 

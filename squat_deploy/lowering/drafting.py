@@ -11,6 +11,7 @@ from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.branches import function_handler
+from squat_deploy.lowering.draft import Currents, Draft, Integers, Value
 from squat_deploy.lowering.effects import is_users
 from squat_deploy.lowering.handlers import handle
 from squat_deploy.lowering.hints import function_hint
@@ -19,7 +20,6 @@ from squat_deploy.lowering.program import Call, Program, label_of, sequential_pr
 from squat_deploy.lowering.recorder import is_leaf, is_library
 from squat_deploy.lowering.rounding import entry_error
 from squat_deploy.lowering.tracing import traced_program
-from squat_deploy.lowering.walk import Currents, Integers, PendingNeuron, Value, Walk
 from squat_deploy.network import INPUT, InputSpec
 from squat_deploy.snn.neurons import NEURONS, spike_value
 from squat_deploy.snn.running import is_plain, leaves
@@ -101,69 +101,69 @@ def _altered_neuron(label: str, module: nn.Module) -> list[Fault]:
     return [Fault(label, "a neuron computes what its class says", got, hint)]
 
 
-def walk_calls(model: nn.Module, program: Program, spec: InputSpec) -> Walk:
+def draft_of(model: nn.Module, program: Program, spec: InputSpec) -> Draft:
     """Every call given to its handler, in order; layers that nothing takes are still there."""
-    walk = Walk(spec, faults=altered(model))
+    draft = Draft(spec, faults=altered(model))
     values: dict[int, Value | None] = {}
     for call in program.calls():
-        values[id(call)] = _value(walk, call, [values[id(source)] for source in call.inputs])
+        values[id(call)] = _value(draft, call, [values[id(source)] for source in call.inputs])
     end = values[id(program.result)]
-    _check_end(walk, program, end)
-    if program.draws and not walk.faults:
+    _check_end(draft, program, end)
+    if program.draws and not draft.faults:
         hint = "encode inputs before they enter the model, and draw nothing in forward"
-        walk.fault("model", "nothing is random after training", "random numbers drawn in forward", hint)
-    walk.end = None if end is None else end.source
-    return walk
+        draft.fault("model", "nothing is random after training", "random numbers drawn in forward", hint)
+    draft.end = None if end is None else end.source
+    return draft
 
 
-def _value(walk: Walk, call: Call, taken: list[Value | None]) -> Value | None:
+def _value(draft: Draft, call: Call, taken: list[Value | None]) -> Value | None:
     if call.kind == "input":
-        spec = walk.spec
-        return Integers(INPUT, spec.shape, spec.step, entry_error(walk.largest_at(INPUT), spec.step))
+        spec = draft.spec
+        return Integers(INPUT, spec.shape, spec.step, entry_error(draft.largest_at(INPUT), spec.step))
     if call.kind == "late":
         assert call.module is not None and call.shape is not None
-        return Integers(walk.late_source(call.module, math.prod(call.shape)), call.shape, spike_value(call.module))
+        return Integers(draft.late_source(call.module, math.prod(call.shape)), call.shape, spike_value(call.module))
     if call.kind == "module":
         assert call.module is not None
         if len(taken) != 1:
-            walk.fault(call.label, "a layer takes one value", f"{len(taken)} values", "join them before it")
+            draft.fault(call.label, "a layer takes one value", f"{len(taken)} values", "join them before it")
             return None
-        return handle(walk, call, call.module, taken[0])
+        return handle(draft, call, call.module, taken[0])
     if call.function in ("zeros", "a constant"):
         rule, hint = "values come from inputs, spikes and layers", "make it the bias of a layer"
-        walk.fault(call.label, rule, call.function, hint)
+        draft.fault(call.label, rule, call.function, hint)
         return None
     handler = function_handler(call.function)
     if handler is None:
-        walk.fault(call.label, "this function cannot be lowered", call.function, function_hint(call.function))
+        draft.fault(call.label, "this function cannot be lowered", call.function, function_hint(call.function))
         return None
     faults = function_faults(plain_function(call.function), call.options)
     for rule, got, hint in faults:
-        walk.fault(call.label, rule, got, hint)
+        draft.fault(call.label, rule, got, hint)
     if faults:
         return None
     known = [value for value in taken if value is not None]
-    return handler(walk, call, known) if len(known) == len(taken) else None
+    return handler(draft, call, known) if len(known) == len(taken) else None
 
 
-def _check_end(walk: Walk, program: Program, end: Value | None) -> None:
-    if not program.neurons and not walk.faults:
-        walk.fault("model", "needs at least one QuantLinear and one snn.Leaky", "neither", "add them")
+def _check_end(draft: Draft, program: Program, end: Value | None) -> None:
+    if not program.neurons and not draft.faults:
+        draft.fault("model", "needs at least one QuantLinear and one snn.Leaky", "neither", "add them")
     elif isinstance(end, Currents):
-        walk.fault("model", "the last layer must spike", "synapses without neurons", "end with snn.Leaky")
-    elif end is not None and not isinstance(walk.layers[end.source], PendingNeuron):
-        walk.fault("model", "the last layer must spike", walk.layers[end.source].name, "end with snn.Leaky")
+        draft.fault("model", "the last layer must spike", "synapses without neurons", "end with snn.Leaky")
+    elif end is not None and end.source not in draft.neurons:
+        draft.fault("model", "the last layer must spike", draft.layers[end.source].name, "end with snn.Leaky")
 
 
-def finished(walk: Walk) -> Walk:
-    """The layers of a network, once all are known and none is refused; else the walk as it is."""
-    return walk if walk.faults or walk.end is None else _finished(walk, walk.end)
+def finished(draft: Draft) -> Draft:
+    """The layers of a network, once all are known and none is refused; else the draft as it is."""
+    return draft if draft.faults or draft.end is None else _finished(draft, draft.end)
 
 
-def _finished(walk: Walk, last: int) -> Walk:
+def _finished(draft: Draft, last: int) -> Draft:
     """Late spikes wired to their neurons, layers that nothing takes left out, the output layer `last` at the end."""
-    places = {id(x.module): i for i, x in enumerate(walk.layers) if isinstance(x, PendingNeuron)}
-    wires = [tuple(places[id(walk.late[-2 - s])] if s < INPUT else s for s in wire) for wire in walk.wires]
+    places = {id(neuron.module): index for index, neuron in draft.neurons.items()}
+    wires = [tuple(places[id(draft.late[-2 - s])] if s < INPUT else s for s in wire) for wire in draft.wires]
     used: set[int] = set()
     open_ends = [last]
     while open_ends:
@@ -172,9 +172,9 @@ def _finished(walk: Walk, last: int) -> Walk:
             used.add(index)
             open_ends += wires[index]
     if max(used) > last:
-        got, hint = walk.layers[max(used)].name, "return the spikes of the layer that runs last"
-        walk.fault("model", "no layer runs after the output layer", got, hint)
+        got, hint = draft.layers[max(used)].name, "return the spikes of the layer that runs last"
+        draft.fault("model", "no layer runs after the output layer", got, hint)
     order = sorted(used)
     moved = {old: new for new, old in enumerate(order)} | {INPUT: INPUT}
-    layers = [walk.layers[old] for old in order]
-    return replace(walk, layers=layers, wires=[tuple(moved[s] for s in wires[old]) for old in order])
+    layers = [draft.layers[old] for old in order]
+    return replace(draft, layers=layers, wires=[tuple(moved[s] for s in wires[old]) for old in order])

@@ -1,8 +1,9 @@
-"""What is known while a program is walked: the layers so far, the values that flow between them, all faults."""
+"""What is known while a program is drafted: the layers so far, the values that flow between them, all faults."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from torch import nn
@@ -23,7 +24,7 @@ class Integers:
     """`unit` times the integers of a layer, shape (B, *shape): inputs, spikes, counts of spikes.
 
     Attributes:
-        source: position of the layer in `Walk.layers`, -1 for the input.
+        source: position of the layer in `Draft.layers`, -1 for the input.
         error: by how much the model's own float32 values can be off, in model units; 0 where they are exact.
     """
 
@@ -89,9 +90,15 @@ class PendingNeuron:
     leak: float = 1.0
     branches: Branches | None = None
 
+    late: ClassVar[bool] = True
+
     @property
     def neurons(self) -> int:
         return int(self.lows.size)
+
+    def range(self, *taken: Range) -> Range:
+        """Spikes, as `Neuron.range`."""
+        return constant_range(self.neurons, 0, 1)
 
     @property
     def state_count(self) -> int:
@@ -100,7 +107,7 @@ class PendingNeuron:
 
 
 @dataclass
-class Walk:
+class Draft:
     """The network under construction.
 
     Attributes:
@@ -116,6 +123,11 @@ class Walk:
     faults: list[Fault] = field(default_factory=list)
     end: int | None = None
     _ranges: dict[int, Range] = field(default_factory=dict)
+
+    @property
+    def neurons(self) -> dict[int, PendingNeuron]:
+        """The neuron layers by their positions."""
+        return {index: layer for index, layer in enumerate(self.layers) if isinstance(layer, PendingNeuron)}
 
     def fault(self, name: str, rule: str, got: object, hint: str) -> None:
         self.faults.append(Fault(name, rule, str(got), hint))
@@ -139,11 +151,10 @@ class Walk:
             return constant_range(self.spec.size, self.spec.low, self.spec.high)
         if source < INPUT:
             return constant_range(self.late_sizes[-2 - source], 0, 1)
-        layer = self.layers[source]
-        if isinstance(layer, PendingNeuron):
-            return constant_range(layer.neurons, 0, 1)
         if source not in self._ranges:
-            self._ranges[source] = layer.range(*[self.range_at(taken) for taken in self.wires[source]])
+            layer = self.layers[source]
+            wires = () if layer.late else self.wires[source]
+            self._ranges[source] = layer.range(*[self.range_at(taken) for taken in wires])
         return self._ranges[source]
 
     def largest_at(self, source: int) -> int:
@@ -176,7 +187,7 @@ class Walk:
             source = open_ends.pop()
             if source == INPUT:
                 return self.spec.step
-            if source > INPUT and source not in seen and not isinstance(self.layers[source], PendingNeuron):
+            if source > INPUT and source not in seen and source not in self.neurons:
                 seen.add(source)
                 open_ends += self.wires[source]
         return None

@@ -1,0 +1,7 @@
+"""Layers beside neurons that remember something from step to step, in buffers of their own."""
+
+from __future__ import annotations
+
+from torch import nn
+
+REMEMBERING: dict[type[nn.Module], tuple[str, ...]] = {}  # the names of these buffers; empty ones are at rest

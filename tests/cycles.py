@@ -1,0 +1,75 @@
+"""The schedule against the emitted C++ itself, whose native build counts the cycles of its loops (`count_cycles.h`)."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+import squat_deploy as sd
+from squat_deploy.hardware.design import Design, design_of
+from squat_deploy.hardware.schedule import LOOP_OVERHEAD_CYCLES, event_counts, step_costs
+from squat_deploy.network.encoders import frames_of
+
+HEADER = Path(__file__).parent / "shims" / "count_cycles.h"
+
+
+@contextmanager
+def cycles_compared(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfig | None = None) -> Iterator[None]:
+    """The project that is built and run meanwhile counts; every process must take in every step what the schedule says.
+
+    Args:
+        inputs: those that the project is emitted with.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cycles"
+        flags = [os.environ.get("CXXFLAGS", "-O2"), "-fno-exceptions", "-include", str(HEADER)]  # those compile faster
+        flags.append(f"-DSQUAT_LOOP_OVERHEAD={LOOP_OVERHEAD_CYCLES}")
+        with mock.patch.dict(os.environ, CXXFLAGS=" ".join(flags), SQUAT_CYCLES=str(path)):
+            yield
+        assert_cycles(network, inputs, config or sd.HlsConfig(), path.read_text())
+
+
+def assert_cycles(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfig, counted: str) -> None:
+    """`counted`: what a counting build wrote."""
+    design = design_of(network, config)
+    frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
+    costs = step_costs(design, event_counts(design, frames, sd.simulate(network, frames, trace=True)))
+    want = np.stack(costs) + _traced(design)[:, None, None]  # (processes, sequences, T)
+    got = _counts(design, counted, want[0].size).T.reshape(want.shape)
+    wrong = np.argwhere(got != want)
+    assert not len(wrong), _difference(design, wrong[0].tolist(), got, want)
+
+
+def _traced(design: Design) -> np.ndarray:
+    """(processes,) cycles of writing traces, which the schedule leaves out: only a testbench takes them."""
+    loops = [
+        sum(part.size + LOOP_OVERHEAD_CYCLES for part in design.parts_of(process) if part.kind == "neurons")
+        for process in design.graph.processes
+    ]
+    return np.array([0, *loops, 0])
+
+
+def _counts(design: Design, counted: str, steps: int) -> np.ndarray:
+    """(steps, processes) cycles of the golden sequences, which run first."""
+    last = len(design.graph.processes) + 1
+    columns = {"read_frame": 0, "read_input": 0, "read_out": last}
+    found = np.zeros((steps, last + 1))
+    for step, file, function, cycles in map(str.split, counted.splitlines()):
+        if int(step) < steps and file.startswith("src/"):
+            layer = re.fullmatch(r"src/layer(\d+)\.h", file)
+            found[int(step), design.graph.process_of[int(layer[1])] if layer else columns[function]] += int(cycles)
+    return found
+
+
+def _difference(design: Design, at: list[int], got: np.ndarray, want: np.ndarray) -> str:
+    process, sequence, step = at
+    parts = [[part.template for part in design.parts_of(process)] for process in design.graph.processes]
+    found = f"{got[*at]:.0f} cycles counted, {want[*at]:.0f} estimated"
+    return f"{['input', *parts, 'readout'][process]}, sequence {sequence}, step {step}: {found}"
