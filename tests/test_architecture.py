@@ -27,7 +27,7 @@ MAY = {
     "lab": {"network", "snn", "lowering", "readers", "hardware", "backends", "engines", "agreement"},
 }
 MAY["cli"] = MAY["lab"] | {"lab"}
-EDGE = {"__init__", "__main__", "moved"}  # the names that users see
+EDGE = {"__init__", "__main__", "loading", "moved"}  # the names that users see
 MOST_ARROWS = 90
 
 

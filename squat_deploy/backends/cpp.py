@@ -56,6 +56,19 @@ def native_int(low: int, high: int) -> str:
     raise OverflowError(f"{low}..{high} needs more than 64 bits")
 
 
+def index_type(size: int) -> str:
+    """The type of indices 0..size - 1, at least 16 bits wide."""
+    return native_int(0, 2**16 - 1 if size <= 2**16 else 2**32 - 1)
+
+
+def decoded(code: str, bits: int, *, signed: bool) -> str:
+    """The number that an unsigned field of so many bits stands for: in two's complement, if `signed`."""
+    if not signed:
+        return f"static_cast<std::int32_t>({code})"
+    sign = 2 ** (bits - 1)
+    return f"static_cast<std::int32_t>({code} ^ {sign}u) - {sign}"
+
+
 def exact_int(low: int, high: int) -> str:
     """The ap_int type of the width of low..high."""
     if low >= 0:

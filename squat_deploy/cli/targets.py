@@ -9,8 +9,8 @@ from pathlib import Path
 import typer
 
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError
+from squat_deploy.loading import load
 from squat_deploy.network.origin import Origin
-from squat_deploy.readers.networks import load
 
 
 def check_network(out: Path, source: str, *, overwrite: bool, ask: bool) -> None:

@@ -13,8 +13,8 @@ from squat_deploy.cli.options import Json, NetworkFile
 from squat_deploy.cli.tables import assumption_lines, certificate_table, inputs_line
 from squat_deploy.errors import ConfigError
 from squat_deploy.files import write_file
+from squat_deploy.loading import load
 from squat_deploy.network.activity import warnings_of
-from squat_deploy.readers.networks import load
 
 
 def certify(

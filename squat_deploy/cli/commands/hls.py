@@ -15,8 +15,8 @@ from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
+from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
-from squat_deploy.readers.networks import load
 
 
 def _folding(options: list[str]) -> int | dict[str, int]:

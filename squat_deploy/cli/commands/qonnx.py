@@ -13,7 +13,7 @@ from squat_deploy.cli.options import Json, NetworkFile
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import cost_line, inputs_line, ports_table
 from squat_deploy.files import check_target
-from squat_deploy.readers.networks import load
+from squat_deploy.loading import load
 
 
 def qonnx(

@@ -17,10 +17,10 @@ from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.files import write_file
+from squat_deploy.loading import load
 from squat_deploy.network.activity import counted, warnings_of, warnings_on
 from squat_deploy.network.grid import doubts
 from squat_deploy.network.simulator import Result
-from squat_deploy.readers.networks import load
 
 _SHOWN = 20  # sequences
 

@@ -17,7 +17,7 @@ from squat_deploy.cli.options import Checkpoint, InputsFile, Json, LabelsFile, N
 from squat_deploy.cli.sources import imported, is_export
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
-from squat_deploy.readers.networks import load
+from squat_deploy.loading import load
 
 if TYPE_CHECKING:
     from torch import nn
