@@ -26,7 +26,7 @@ MAY = {
     "agreement": {"network", "snn", "hardware", "backends", "engines"},
     "lab": {"network", "snn", "lowering", "readers", "hardware", "backends", "engines", "agreement"},
 }
-MAY["cli"] = MAY["lab"] | {"lab"}
+MAY["cli"] = MAY["lab"] | {"lab", "loading"}
 EDGE = {"__init__", "__main__", "loading", "moved"}  # the names that users see
 MOST_ARROWS = 90
 
