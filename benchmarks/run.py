@@ -21,7 +21,7 @@ from snntorch.functional.quant import state_quant as snntorch_state_quant
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.engines.onnx import onnxruntime_runner
+from squat_deploy.engines.graphs import onnxruntime_runner
 from squat_deploy.lab.loop import train_step
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.snn.quantizers import state_quant

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from squat_deploy.agreement import verify
     from squat_deploy.backends.hls import HlsConfig, emit_hls
     from squat_deploy.backends.qonnx import emit_qonnx
+    from squat_deploy.loading import load
     from squat_deploy.lowering import check, lower
     from squat_deploy.network import InputSpec, Network
     from squat_deploy.network.certificate import Certificate
     from squat_deploy.network.simulator import simulate
     from squat_deploy.network.storage import save
     from squat_deploy.readers.brevitas.model import import_qonnx
-    from squat_deploy.readers.networks import load
     from squat_deploy.readers.nir.model import read_nir
     from squat_deploy.snn.ptq import quantize, search_bits
 
@@ -51,7 +51,7 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "emit_hls": "squat_deploy.backends.hls",
     "emit_qonnx": "squat_deploy.backends.qonnx",
     "import_qonnx": "squat_deploy.readers.brevitas.model",
-    "load": "squat_deploy.readers.networks",
+    "load": "squat_deploy.loading",
     "lower": "squat_deploy.lowering",
     "quantize": "squat_deploy.snn.ptq",
     "read_nir": "squat_deploy.readers.nir.model",

@@ -1,6 +1,13 @@
-"""Names that are taken once."""
+"""Names of models and files, made harmless and unique."""
 
 from __future__ import annotations
+
+import re
+
+
+def plain(text: str) -> str:
+    """A model's name as harmless text: letters, digits, `_`, `.`, `-`; anything else becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:64] or "_"
 
 
 def unique_name(name: str, taken: dict[str, int]) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
+from qonnx.core import onnx_exec
 
 import squat_deploy as sd
 from squat_deploy import toolchain
@@ -17,6 +21,16 @@ from squat_deploy.lab.models import dense_lif_net
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)  # the suite runs one process a core
 os.environ.setdefault("CXXFLAGS", "-O1")  # of emitted projects: they take longer to compile than to run
+
+
+@lru_cache(maxsize=256)
+def _session(node: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(node, options)
+
+
+onnx_exec.rt = SimpleNamespace(InferenceSession=_session)  # else qonnx makes one of each node each time it runs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

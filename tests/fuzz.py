@@ -20,6 +20,8 @@ import torch
 from tests.graphs import check_every_form
 from tests.law import assert_law, drawn_for, frames, lowered
 
+_MOST = 4  # seeds for each network that is to be proven; of 80 seeds 60 are
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -49,7 +51,7 @@ def check(seed: int) -> Outcome:
 
 
 def main() -> int:
-    """Exit code 1 if any network failed."""
+    """Exit code 1 if any network failed, or if too many are refused."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
@@ -57,8 +59,8 @@ def main() -> int:
     arguments = parser.parse_args()
     began, agreed, unproven, values, failures = time.time(), 0, 0, 0, 0
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        seed = arguments.seed
-        while agreed + failures < arguments.count:
+        seed, last = arguments.seed, arguments.seed + _MOST * arguments.count
+        while agreed + failures < arguments.count and seed < last:
             wanted = arguments.count - agreed - failures
             for outcome in pool.map(check, range(seed, seed + wanted)):
                 agreed += outcome.verdict == "agrees"
@@ -70,7 +72,7 @@ def main() -> int:
             seed += wanted
             print(f"{agreed} agree, {unproven} refused as unproven, {failures} failed, {time.time() - began:.0f} s")
     print(f"seeds {arguments.seed}..{seed - 1}: {values:,} values compared, {failures} networks differ")
-    return 1 if failures else 0
+    return 1 if agreed < arguments.count else 0
 
 
 if __name__ == "__main__":

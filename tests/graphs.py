@@ -14,11 +14,12 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
 import squat_deploy as sd
-from squat_deploy.agreement import compare_traces
 from squat_deploy.backends.qonnx.emitting import FORMS
 from squat_deploy.backends.qonnx.plan import plan_layers
-from squat_deploy.engines.onnx import onnxruntime_runner, qonnx_runner, run_model
+from squat_deploy.engines.graphs import onnxruntime_runner, qonnx_runner, run_model
 from squat_deploy.errors import ExportError
+from squat_deploy.network import observed
+from squat_deploy.network.tally import Tally
 
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 
@@ -76,8 +77,9 @@ def check_form(network: sd.Network, inputs: np.ndarray, folder: Path, form: str)
 
 def compare(network: sd.Network, model: onnx.ModelProto, runner: object, inputs: np.ndarray, form: str) -> int:
     """Whole traces against the simulator; gives the number of values."""
-    reference = sd.simulate(network, inputs, trace=True)
-    tally = compare_traces(reference, run_model(network, plan_layers(network), model, runner, inputs, form))
+    tally, reference = Tally(), sd.simulate(network, inputs, trace=True)
+    found = run_model(network, plan_layers(network), model, runner, inputs, form)
+    observed.compare(tally, network, reference, found)
     assert tally.mismatches == 0, f"{form} after qonnx's transformations differs first at {tally.first}"
     return tally.values
 

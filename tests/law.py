@@ -1,13 +1,17 @@
-"""The law of agreement, stated once: every network, every executor, whole traces, no difference."""
+"""The law of agreement, stated once: every network, every engine, whole traces, no difference."""
 
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import replace
 
 import numpy as np
+from torch import nn
 
 import squat_deploy as sd
+from squat_deploy.agreement import Agreement
+from squat_deploy.engines import ENGINES
 from squat_deploy.errors import LoweringError, NotProvenError
 from squat_deploy.network.encoders import (
     AnyEncoder,
@@ -22,9 +26,7 @@ from tests.cycles import cycles_compared
 from tests.drawing import Drawn, draw
 from tests.model_drawing import draw_model
 
-ROWS = [
-    "torch", "numpy", "c++", "onnxruntime step", "onnxruntime sequence", "qonnx step", "qonnx sequence", "qonnx finn",
-]  # fmt: skip
+ROWS = [engine.label for engine in ENGINES]
 _LIMITS = (
     "not proven: ",
     "all that enters synapses is worth the same",
@@ -79,17 +81,24 @@ def assert_a_known_limit(error: LoweringError) -> None:
         assert "the first: neuron" in str(error)
 
 
-def assert_agrees(agreement: sd.agreement.Agreement) -> None:
+def assert_agrees(agreement: Agreement) -> None:
     for row in agreement.rows:
         assert row.mismatches == 0, f"{row.label} differs first at {row.first}"
     assert agreement.agrees
 
 
+def verified(network: sd.Network, model: nn.Module | None, inputs: np.ndarray, config: sd.HlsConfig) -> Agreement:
+    """By all executors; a value outside the datatype of its tensor, which qonnx only warns of, is an error."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="The values of tensor")
+        return sd.verify(network, model, inputs, config=config)
+
+
 def assert_law(drawn: Drawn, network: sd.Network) -> int:
-    """Every executor runs it and none differs, nor do the cycles of C++; gives the number of values compared."""
+    """Every engine runs it and none differs, nor do the cycles of C++; gives the number of values compared."""
     assert network.certificate.proven
     with cycles_compared(network, drawn.inputs, drawn.config):
-        agreement = sd.verify(network, drawn.model, drawn.inputs, config=drawn.config)
+        agreement = verified(network, drawn.model, drawn.inputs, drawn.config)
         assert_agrees(agreement)
     missing = set(ROWS) - {row.label for row in agreement.rows}
     assert missing <= {"qonnx finn"} and len(missing) == len(agreement.not_run), agreement.not_run

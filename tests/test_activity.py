@@ -108,7 +108,7 @@ def test_many_silent_neurons_are_counted_and_few_are_not() -> None:
 
 def test_it_says_nothing_wrong_of_any_drawn_network(rng: np.random.Generator) -> None:
     """Who can never fire never fires, who always fires always does, on random inputs of random networks."""
-    told = 0
+    told = compared = 0
     for seed in range(12):
         drawn = draw_model(seed)
         with warnings.catch_warnings():
@@ -123,7 +123,8 @@ def test_it_says_nothing_wrong_of_any_drawn_network(rng: np.random.Generator) ->
         for row, count in zip(activity(made), counts, strict=True):
             assert not count[row.never].any() and (count[row.always] == 40 * made.steps).all()
             told += int(row.never.sum())
-    assert told > 10
+        compared += 1
+    assert told > 10 and compared >= 9
 
 
 def test_on_data() -> None:

@@ -1,48 +1,64 @@
-"""The law of agreement: every network, every executor, whole traces, no difference."""
+"""The law of agreement: every network, every engine, whole traces, no difference."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import OrderedDict
 from collections.abc import Callable
-from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import squat_deploy as sd
-from squat_deploy.backends.hls import HlsConfig
-from squat_deploy.engines import trained
-from squat_deploy.errors import ConfigError, ToolError
+from squat_deploy.agreement import api
+from squat_deploy.backends.hls import HlsConfig, project
+from squat_deploy.engines import ENGINES, base, csim, graphs
+from squat_deploy.engines import torch as trained
+from squat_deploy.engines.numpy import NumpyEngine
+from squat_deploy.errors import ConfigError, InternalError, ToolError
 from squat_deploy.lab import bundled
 from squat_deploy.lab.datasets import available, fashion_mnist
 from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.network import simulator
+from squat_deploy.network.observed import Observed, Seen, Verdict
+from squat_deploy.network.simulator import Result
 from tests.conftest import need
 from tests.cycles import cycles_compared
 from tests.law import assert_agrees, assert_law, drawn_for, lowered
 from tests.test_lowering import leaky, linear
 from tests.test_models import awake
 
-CI_SEEDS = range(80)  # `make fuzz` draws any number
+UNPROVEN = (4, 17, 25, 35, 38, 46, 48, 52, 58, 60, 61, 65, 66, 76)  # float32 rounding could decide otherwise
+INEXACT = (5, 7, 15, 43, 63, 67)  # branches on several grids, averages that float32 rounds
+PROVEN = sorted({*range(80)} - {*UNPROVEN, *INEXACT})  # `make fuzz` draws any number
 
 
-@pytest.mark.parametrize("seed", CI_SEEDS)
+@pytest.mark.parametrize("seed", PROVEN)
 def test_random_networks(seed: int, compiler: None) -> None:
-    """Drawn over every option; those that float32 rounding could decide otherwise must be refused, with examples."""
+    """Drawn over every option; what is refused of these 80 seeds is named above, and nothing else may be."""
     drawn = drawn_for(seed)
     network = lowered(drawn)
-    if network is not None:
-        assert_law(drawn, network)
+    assert network is not None, "refused"
+    assert_law(drawn, network)
 
 
-def test_unproven_networks_are_carried_on_demand() -> None:
-    refused = list(islice((drawn for drawn in map(drawn_for, range(0, 80, 2)) if lowered(drawn) is None), 5))
-    assert refused
-    for drawn in refused:
-        carried = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
-        assert not carried.certificate.proven
-        assert sum(row.at_risk for row in carried.certificate.layers) > 0
+@pytest.mark.parametrize("seed", INEXACT)
+def test_random_networks_that_are_not_exact_are_refused(seed: int) -> None:
+    assert lowered(drawn_for(seed)) is None
+
+
+@pytest.mark.parametrize("seed", UNPROVEN)
+def test_unproven_networks_are_carried_on_demand(seed: int) -> None:
+    """Refused with an example, and carried with all that is at risk counted."""
+    drawn = drawn_for(seed)
+    assert lowered(drawn) is None
+    carried = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
+    assert not carried.certificate.proven
+    assert sum(row.at_risk for row in carried.certificate.layers) > 0
 
 
 def test_bundled_model(fashion: sd.Network, compiler: None) -> None:
@@ -130,6 +146,34 @@ def test_verify_says_what_it_left_out(small: sd.Network, monkeypatch: pytest.Mon
     assert str(error.value) == f"verify: {reason}"
 
 
+def test_verify_without_a_compiler(small: sd.Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sd.toolchain.shutil, "which", lambda command: None)
+    monkeypatch.delenv("CXX", raising=False)
+    reason = "c++: needs C++ compiler (apt install g++) and make (apt install make)"
+    agreement = sd.verify(small, None, np.zeros((1, 16), int))
+    assert reason in agreement.not_run and "c++" not in {row.executor for row in agreement.rows}
+    with pytest.raises(ToolError) as error:
+        sd.verify(small, None, np.zeros((1, 16), int), executors=("c++",))
+    assert str(error.value) == f"verify: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda part: [], "traces of 0 sequences, where 3 were asked for"),
+        (lambda part: [dataclasses.replace(part, layers=(Seen(),) * 2)], "no whole traces of the sequences from 0"),
+        (lambda part: [part, part], "no whole traces of the sequences from 3"),
+    ],
+)
+def test_an_engine_that_gives_less_is_no_agreement(
+    change: Callable[[Observed], list[Observed]], message: str, small: sd.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = NumpyEngine.run
+    monkeypatch.setattr(NumpyEngine, "run", lambda *given: (y for x in run(*given) for y in change(x)))
+    with pytest.raises(InternalError, match=f"numpy: {message}"):
+        sd.verify(small, None, np.ones((3, 16), int), executors=("numpy",))
+
+
 @pytest.mark.parametrize("form", ["offset", "threshold"])
 @pytest.mark.parametrize("pe", [1, 3, 8])
 def test_every_folding_and_form(
@@ -196,9 +240,7 @@ def test_graphs_that_give_something_else(
     name: str, small: sd.Network, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     """What a cast, a wrap-around or a shape could hide."""
-    from squat_deploy.engines import onnx as executors
-
-    made = executors.onnxruntime_runner
+    made = graphs.onnxruntime_runner
     keys = ("scores", "classes", *(f"layer{i}_{what}" for i in (1, 2) for what in ("sum", "state", "spikes")))
 
     def altered(model: object) -> Callable[..., dict[str, np.ndarray]]:
@@ -211,8 +253,8 @@ def test_graphs_that_give_something_else(
 
         return call
 
-    monkeypatch.setattr(executors, "onnxruntime_runner", altered)
-    monkeypatch.setattr(executors, "ENGINE_FORMS", {"onnxruntime": ("sequence",)})
+    monkeypatch.setitem(graphs.RUNNERS, "onnxruntime", altered)
+    monkeypatch.setattr(api, "ENGINES", [engine for engine in ENGINES if engine.label == "onnxruntime sequence"])
     row = sd.verify(
         small, None, rng.integers(1, 16, (5, 16)), executors=("onnxruntime",), labels=np.zeros(5, int)
     ).rows[0]
@@ -254,8 +296,56 @@ def test_spikes_are_compared_by_what_they_are_worth(rng: np.random.Generator) ->
 def test_a_testbench_that_compares_less_is_no_agreement(
     small: sd.Network, monkeypatch: pytest.MonkeyPatch, compiler: None
 ) -> None:
-    from squat_deploy.engines import csim as compiled
-
-    monkeypatch.setattr(compiled, "parse_testbench", lambda log: compiled.Outcome(100, 0, None, 1.0))
+    monkeypatch.setattr(csim, "parse_testbench", lambda log: (Verdict(100), 1.0))
     with pytest.raises(ToolError, match="compared 100 values, where 444 were asked for"):
         sd.verify(small, None, np.ones((3, 16), int), executors=("c++",))
+
+
+def with_changed(monkeypatch: pytest.MonkeyPatch, name: str, pattern: str, change: str) -> None:
+    """Projects whose file is another than the one that was emitted."""
+
+    def emit(*args: Any, **options: Any) -> Path:
+        project = sd.emit_hls(*args, **options)
+        text = (project / name).read_text()
+        changed = re.sub(pattern, change, text, count=1)
+        assert changed != text
+        (project / name).write_text(changed)
+        return project
+
+    monkeypatch.setattr(csim, "emit_hls", emit)
+
+
+def test_a_wrong_core_shows_in_both_verdicts(
+    small: sd.Network, monkeypatch: pytest.MonkeyPatch, compiler: None
+) -> None:
+    with_changed(monkeypatch, "src/rom1.h", r"0x[0-9a-f]{8}u", "0x77777777u")
+    row = sd.verify(small, None, np.full((3, 16), 15), executors=("c++",)).rows[0]
+    assert row.mismatches > 1 and re.fullmatch(r"sequence 0 step \d lif1 neuron \d: (state|spike) .*", str(row.first))
+
+
+def test_what_only_the_testbench_sees(small: sd.Network, monkeypatch: pytest.MonkeyPatch, compiler: None) -> None:
+    """Inputs of zero do not reach the changed weight."""
+    with_changed(monkeypatch, "src/rom1.h", r"0x[0-9a-f]{8}u", "0x77777777u")
+    row = sd.verify(small, None, np.zeros((3, 16), int), executors=("c++",)).rows[0]
+    place = "layer 1 (fc1) WEIGHTS entry 0 is not the generated one"
+    assert (row.mismatches, row.first) == (1, f"its traces agree, but it says itself: {place}")
+
+
+def test_a_testbench_that_sees_nothing(small: sd.Network, monkeypatch: pytest.MonkeyPatch, compiler: None) -> None:
+    with_changed(monkeypatch, "tb/squat_tb.cpp", r"write\(spike, 1\)", "write(1 - spike, 1)")
+    row = sd.verify(small, None, np.zeros((3, 16), int), executors=("c++",)).rows[0]
+    first = "sequence 0 step 0 lif1 neuron 0: spike 1, expected False, and it says itself that all agree"
+    assert (row.mismatches, row.first) == (3 * small.steps * 12, first)
+
+
+def test_verify_simulates_once(small: sd.Network, monkeypatch: pytest.MonkeyPatch, compiler: None) -> None:
+    calls = []
+
+    def counted(*args: Any, **options: Any) -> Result:
+        calls.append(args)
+        return simulator.simulate(*args, **options)
+
+    for module in (base, project):
+        monkeypatch.setattr(module, "simulate", counted)
+    assert_agrees(sd.verify(small, None, np.ones((3, 16), int)))
+    assert len(calls) == 1

@@ -34,14 +34,14 @@ from qonnx.custom_op.general.intquant import int_quant
 from torch import nn
 
 from squat_deploy.errors import FileFormatError
+from squat_deploy.network.window import Window
 from squat_deploy.readers.brevitas import (
-    ConvGeometry,
     ImportedGraph,
     ImportedSynapses,
     InputQuant,
     read_brevitas,
 )
-from squat_deploy.readers.brevitas import walk as reader
+from squat_deploy.readers.brevitas import graph_reader as reader
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # of the two exporters, about themselves
 both = pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
@@ -143,8 +143,8 @@ def test_convolution(dynamo: bool, tmp_path: Path) -> None:
     graph = imported(net, (2, 4, 7, 8), tmp_path, dynamo)
     assert graph.input_shape == (4, 7, 8)
     first, second = graph.layers
-    assert first.conv == ConvGeometry(stride=(2, 1), padding=(1, 0), dilation=(1, 1), groups=2)
-    assert second.conv == ConvGeometry(stride=(1, 1), padding=(0, 0), dilation=(1, 3), groups=1)
+    assert (first.conv, first.groups) == (Window((4, 7, 8), (3, 2), stride=(2, 1), padding=(1, 0)), 2)
+    assert (second.conv, second.groups) == (Window((6, 4, 7), (2, 2), dilation=(1, 3)), 1)
     assert [(index, kind) for index, _, kind in graph.activations] == [(0, "Clip")]
     check(first, net[0])
     check(second, net[2])

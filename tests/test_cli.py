@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.cli.app import app
+from squat_deploy.errors import ToolError
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.snn.checkpoint import save_model
 from tests.conftest import need
@@ -283,3 +284,31 @@ def test_train_names_a_device_that_is_not_there(work: Path, monkeypatch: pytest.
     monkeypatch.setattr(data, "read_data", lambda *_, **__: (nothing, nothing))
     message = invoke("train", "--device", "nowhere", "--out", work / "run", code=1)
     assert "device nowhere: torch cannot use it" in message and not (work / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("simulate", "net.safetensors", "--real"), "--real is of inputs of your own: give --inputs"),
+        (
+            ("verify", "net.safetensors", "--checkpoint", "m.pt"),
+            "verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx",
+        ),
+        (
+            ("lower", "model.py:factory", "--steps", 6, "--shape", "4x4"),
+            "--shape: expected integers like 784 or 2,34,34; got '4x4'",
+        ),
+    ],
+)
+def test_options_that_go_with_others(
+    arguments: tuple[object, ...], message: str, work: Path, small: sd.Network
+) -> None:
+    sd.save(small, work / "net.safetensors")
+    assert document(*arguments, code=1)["error"] == message
+
+
+def test_doctor_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain.shutil, "which", lambda command: None)
+    assert document("doctor", code=1)["error"] == "missing: C++ compiler, make"
+    with pytest.raises(ToolError, match=r"^make is not on the PATH; it runs the steps of an HLS project \(apt"):
+        toolchain.require("make")

@@ -208,7 +208,7 @@ def test_an_interrupt_in_disguise(work: Path, monkeypatch: pytest.MonkeyPatch) -
         except KeyboardInterrupt as error:
             raise ImportError("initialization failed") from error
 
-    monkeypatch.setattr("squat_deploy.cli.app.load", disguised)
+    monkeypatch.setattr("squat_deploy.cli.commands.certify.load", disguised)
     assert document("certify", "n.safetensors", code=130)["error"] == interrupts.MESSAGE
 
     def swallowed(*_: object, **__: object) -> sd.Network:
@@ -216,7 +216,7 @@ def test_an_interrupt_in_disguise(work: Path, monkeypatch: pytest.MonkeyPatch) -
             signal.raise_signal(signal.SIGINT)
         return sd.load(work / "n.safetensors")
 
-    monkeypatch.setattr("squat_deploy.cli.app.load", swallowed)
+    monkeypatch.setattr("squat_deploy.cli.commands.certify.load", swallowed)
     assert document("certify", "n.safetensors", code=130)["error"] == interrupts.MESSAGE
 
 
@@ -228,7 +228,7 @@ def test_a_swallowed_interrupt_comes_again(work: Path, monkeypatch: pytest.Monke
             signal.raise_signal(signal.SIGINT)
         time.sleep(50)
 
-    monkeypatch.setattr("squat_deploy.cli.app.load", swallowed)
+    monkeypatch.setattr("squat_deploy.cli.commands.certify.load", swallowed)
     began, alarm = time.monotonic(), signal.getsignal(signal.SIGALRM)
     assert document("certify", "n.safetensors", code=130)["error"] == interrupts.MESSAGE
     assert time.monotonic() - began < 20
@@ -239,7 +239,7 @@ def test_an_internal_error_is_one_document(work: Path, monkeypatch: pytest.Monke
     def fails(*_: object, **__: object) -> None:
         raise AssertionError("[/] odd")
 
-    monkeypatch.setattr("squat_deploy.cli.app.load", fails)
+    monkeypatch.setattr("squat_deploy.cli.commands.certify.load", fails)
     assert "AssertionError: [/] odd" in str(document("certify", "n.safetensors", code=70)["error"])
 
 
@@ -254,7 +254,7 @@ def test_what_the_machine_refuses_is_no_internal_error(work: Path, monkeypatch: 
         def fails(*_: object, error: Exception = error, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr("squat_deploy.cli.app.load", fails)
+        monkeypatch.setattr("squat_deploy.cli.commands.certify.load", fails)
         assert message in str(document("certify", "n.safetensors", code=1)["error"])
 
 

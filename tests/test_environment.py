@@ -21,8 +21,8 @@ from squat_deploy.backends import hls
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.cli.app import app
 from squat_deploy.errors import FileFormatError, LoweringError
-from squat_deploy.lowering.environment import differences, read_environment
 from squat_deploy.network.certificate import Certificate
+from squat_deploy.snn.environment import differences, read_environment
 from tests.test_lowering import SPEC, leaky, linear, unlucky
 from tests.test_models import conv
 from tests.test_selftest import DIRECT, loop

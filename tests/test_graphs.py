@@ -16,6 +16,7 @@ from squat_deploy.network.rules import broken_rule
 from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.graphs import check_every_form
+from tests.law import verified
 from tests.test_storage import altered
 
 
@@ -108,7 +109,7 @@ def test_every_back_end_runs_graphs(seed: int, tmp_path: Path, compiler: None) -
     network, config = draw_graph(seed), sd.HlsConfig(pe=1 + seed % 7)
     inputs = draw_inputs(network, 5)
     with cycles_compared(network, inputs, config):
-        agreement = sd.verify(network, None, inputs, config=config)
+        agreement = verified(network, None, inputs, config)
         assert agreement.agrees
     assert {row.executor for row in agreement.rows} == {"numpy", "c++", "onnxruntime", "qonnx"}
     check_every_form(network, inputs, tmp_path)

@@ -176,7 +176,7 @@ def test_folding_wider_than_a_word_of_spikes(tmp_path: Path, compiler: None) -> 
     project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(pe=100, vectors=4))
     source = (project / "src" / "layer2.h").read_text()
     assert (
-        "std::uint64_t fired[ROWS][MASKS];" in source
+        "std::uint64_t fired[ROWS][2];" in source
         and "const unsigned PE = 100;" in source + (project / "src" / "rom2.h").read_text()
     )
     made = toolchain.run(["make", "-s", "csim", f"PYTHON={sys.executable}"], project)

@@ -49,8 +49,8 @@ def project(small: sd.Network, tmp_path: Path) -> Path:
     return sd.emit_hls(small, tmp_path / "project", GOLDEN_CONFIG)
 
 
-def make(project: Path, target: str, *, may_fail: bool = False) -> str:
-    return toolchain.run(["make", "-s", target, f"PYTHON={sys.executable}"], project, may_fail=may_fail)
+def make(project: Path, target: str, *variables: str, may_fail: bool = False) -> str:
+    return toolchain.run(["make", "-s", target, f"PYTHON={sys.executable}", *variables], project, may_fail=may_fail)
 
 
 def golden_network() -> sd.Network:
@@ -204,6 +204,19 @@ def test_missing_and_broken_golden_data(project: Path, compiler: None) -> None:
         assert done.returncode == 2 and message in done.stdout
     done = subprocess.run(["./build-host/csim", "/nowhere"], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "'/nowhere/'" in done.stdout
+
+
+def test_the_testbench_says_what_it_cannot_do(project: Path, compiler: None) -> None:
+    for build, arguments, message in (
+        ("csim", ("--trace", "/nowhere/x"), "ERROR: the trace cannot be written"),
+        ("csim", ("--trace",), "ERROR: '--trace'; usage: csim [FOLDER] [--time] [--trace FILE]"),
+        ("csim", ("tb/data", "x"), "ERROR: 'x'; usage: csim [FOLDER] [--time] [--trace FILE]"),
+        ("csim-counts", ("--trace", "x"), "ERROR: --trace needs a build with SQUAT_TRACE"),
+    ):
+        toolchain.run(["make", "-s", f"build-host/{build}"], project)
+        command = [f"./build-host/{build}", *arguments]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and done.stdout == f"{message}\n"
 
 
 @pytest.mark.parametrize("name", ["../../x", "int main", 'a"); system("x', "*/ #error", "é\n#include <x>", ""])
@@ -390,9 +403,11 @@ def test_vitis_files_say_what_matters(project: Path) -> None:
         assert (project / line).is_file()
     script = (project / "scripts" / "run_hls.tcl").read_text()
     assert "config_rtl -reset state" in script
-    log = make(project, "csynth", may_fail=True)
-    assert "v++ -c --mode hls --config hls_config.cfg" in log or toolchain.TOOLS[2].find()
-    assert "PandA-Bambu is not on the PATH" in make(project, "bambu", may_fail=True) or toolchain.TOOLS[3].find()
+
+
+def test_steps_of_tools_that_are_missing_say_so(project: Path) -> None:
+    assert "v++ -c --mode hls --config hls_config.cfg" in make(project, "csynth", "VITIS=", "VITIS_HLS=", may_fail=True)
+    assert "PandA-Bambu is not on the PATH" in make(project, "bambu", "BAMBU=no-bambu", may_fail=True)
 
 
 def test_closure_and_module_give_the_same_project(tmp_path: Path) -> None:

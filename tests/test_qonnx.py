@@ -17,7 +17,7 @@ from squat_deploy.backends.qonnx.builder import container, datatype
 from squat_deploy.backends.qonnx.cost import step_cost
 from squat_deploy.backends.qonnx.emitting import FORMS
 from squat_deploy.backends.qonnx.plan import plan_layers
-from squat_deploy.engines.onnx import onnxruntime_runner
+from squat_deploy.engines.graphs import onnxruntime_runner
 from squat_deploy.errors import ConfigError, ExportError, NotProvenError
 from squat_deploy.network.layers import Conv2d, Dense
 from tests.drawing import draw

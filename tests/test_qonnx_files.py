@@ -279,6 +279,22 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
         lambda m: setattr(m.metadata_props[0], "value", "[" * 10**6),
         "metadata: maximum recursion depth exceeded while decoding a JSON array from a unicode string",
     ),
+    "metadata: names twice": (
+        lambda m: describe(m, lambda d: d["layers"][2].update(name=d["layers"][0]["name"])),
+        "two tensors named 'fc1.weight'; give the layers other names",
+    ),
+    "metadata: no layers": (
+        lambda m: describe(m, lambda d: d.update(layers=[])),
+        "metadata: a network has at least one layer",
+    ),
+    "metadata: too many values": (
+        lambda m: describe(m, lambda d: d["layers"][2].update(outputs=2**31)),
+        "metadata: fc2: gives 2147483648 values; at most 1048576",
+    ),
+    "metadata: an origin that is none": (
+        lambda m: describe(m, lambda d: d["origin"].update(model="x")),
+        "metadata: origin: model must be 64 hexadecimal digits",
+    ),
     "metadata: other schema": (
         lambda m: describe(m, lambda d: d.update(schema=99)),
         "metadata: schema 99; this version reads 2",
@@ -415,7 +431,7 @@ def test_missing_and_oversized_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(FileFormatError, match=r"none.onnx: cannot be read: No such file or directory$"):
         sd.load(tmp_path / "none.onnx")
     (tmp_path / "big.onnx").write_bytes(b"x" * 100)
-    monkeypatch.setattr("squat_deploy.backends.qonnx.parsing.MAX_BYTES", 99)
+    monkeypatch.setattr("squat_deploy.onnx_file.MAX_BYTES", 99)
     with pytest.raises(FileFormatError, match=r"big.onnx: larger than 99 bytes$"):
         sd.load(tmp_path / "big.onnx")
 

@@ -13,10 +13,15 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ExportError, FileFormatError, LoweringError
+from squat_deploy.hardware.graph import graph_of
 from squat_deploy.lab.models import dense_lif_net, recurrent_lif_net
+from squat_deploy.network import INPUT
+from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.readout import READOUTS, scores_of
 from squat_deploy.snn.quantizers import StateQuantizer, state_quant
+from tests.graph_drawing import _Drawing
 from tests.law import ROWS, assert_agrees
+from tests.test_hls import make
 from tests.test_storage import altered
 
 SPEC = sd.InputSpec((16,), 0, 15, 2.0**-4)
@@ -132,3 +137,17 @@ def test_unknown_readouts_in_files_are_refused(model: nn.Sequential, tmp_path: P
     altered(tmp_path / "n.safetensors", lambda document, _: document.update(readout="mean"))
     with pytest.raises(FileFormatError, match=rule):
         sd.load(tmp_path / "n.safetensors")
+
+
+def test_output_neurons_need_not_run_last(tmp_path: Path, compiler: None) -> None:
+    """Neurons that nobody takes run after them; the readout takes the output's states all the same."""
+    drawing = _Drawing(np.random.default_rng(0), sd.InputSpec((6,), 0, 3, encoding="sequence"), classes=2)
+    hidden = drawing.neurons(drawing.synapses(INPUT))
+    drawing.neurons(drawing.synapses(drawing.neurons(drawing.synapses(hidden))))
+    drawing.neurons(drawing.synapses(hidden, (2,)))
+    certificate = Certificate(tuple(drawing.rows))
+    network = sd.Network(
+        drawing.spec, tuple(drawing.layers), 4, certificate, "", tuple(drawing.wires), readout="highest-membrane"
+    )
+    assert graph_of(network).processes[-1].nodes[-1].number < len(network.layers)
+    assert make(sd.emit_hls(network, tmp_path / "project"), "csim").startswith("PASS: 0 mismatches")

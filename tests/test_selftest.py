@@ -19,8 +19,9 @@ import squat_deploy as sd
 from squat_deploy.errors import ConfigError, InternalError, LoweringError, SquatWarning
 from squat_deploy.lowering import selftest
 from squat_deploy.lowering.program import Call, Program
+from squat_deploy.network import observed
 from squat_deploy.network.tally import Tally
-from squat_deploy.snn.comparing import compare_torch
+from squat_deploy.snn.model_traces import seen_of
 from squat_deploy.snn.quantizers import state_quant
 from squat_deploy.snn.running import run_model
 from tests.test_models import awake, leaky, linear
@@ -109,7 +110,7 @@ def test_what_a_loop_returns_is_compared_where_it_is_recognised(how: str) -> Non
     assert agreement.agrees and agreement.rows[0].values == 9 * (traces + 1 + RETURNED[how])
 
 
-LENGTHS = [(DIRECT, 1), (FRAMES, 1), (DIRECT, 3), (DIRECT, 100), (FRAMES, 8), (FRAMES, 30), (FRAMES, 300)]
+LENGTHS = [(DIRECT, 1), (FRAMES, 1), (DIRECT, 3), (DIRECT, 100), (FRAMES, 8), (FRAMES, 30), (FRAMES, 260)]
 
 
 @pytest.mark.parametrize(("spec", "steps"), LENGTHS)
@@ -441,19 +442,21 @@ def test_two_states_are_compared_one_to_one() -> None:
     model = awake(nn.Sequential(linear(INPUTS, CLASSES), neuron))
     network = silent_lower(model, DIRECT, 6)
     inputs = drawn(DIRECT, 6, 20)
-    layer = (sd.simulate(network, inputs, trace=True).trace or ())[0]
+    reference = sd.simulate(network, inputs, trace=True)
     with torch.no_grad():
         trace = run_model(model, torch.from_numpy((inputs * 0.25).astype(np.float32)), 6)["1"]
-    tally = Tally()
-    compare_torch(tally, network.neurons[0], layer, trace)
-    assert tally.mismatches == 0 and tally.values == 3 * layer.spikes.size + 1
+
+    def compared() -> Tally:
+        tally = Tally()
+        observed.compare(tally, network, reference, observed.Observed(0, 20, (seen_of(trace),)))
+        return tally
+
+    assert compared().mismatches == 0 and compared().values == 3 * 6 * 20 * CLASSES + 1
     first = trace.currents[3][2, 1].clone()
     trace.currents[3][2, 1] = first + 0.5
-    tally = Tally()
-    compare_torch(tally, network.neurons[0], layer, trace)
+    tally = compared()
     assert tally.mismatches > 0 and "synaptic current" in str(tally.first)
     trace.currents[3][2, 1] = first
     trace.currents[:] = [torch.zeros_like(values) for values in trace.currents]
-    tally = Tally()
-    compare_torch(tally, network.neurons[0], layer, trace)
+    tally = compared()
     assert tally.mismatches == 1 and "number of states" in str(tally.first)

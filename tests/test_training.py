@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 from pathlib import Path
 
@@ -113,13 +114,24 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
         fashion_mnist("test", tmp_path)
 
 
-@given(st.binary(max_size=64))
+@given(sizes=st.lists(st.integers(0, 4), max_size=9), data=st.binary(max_size=64), cut=st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_idx_never_crashes(content: bytes) -> None:
-    try:
+def test_idx_files_are_read_whole_or_refused(sizes: list[int], data: bytes, cut: bool) -> None:
+    """Of any rank and any sizes; data that is not of these sizes is refused."""
+    header = b"\x00\x00\x08" + bytes([len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
+    data = data if cut else data[: math.prod(sizes)]
+    if 1 <= len(sizes) <= 8 and len(data) == math.prod(sizes):
+        read = read_idx(header + data, "x")
+        assert read.shape == tuple(sizes) and read.tobytes() == data
+    else:
+        with pytest.raises(DatasetError):
+            read_idx(header + data, "x")
+
+
+@given(st.binary(max_size=64).filter(lambda data: data[:3] != b"\x00\x00\x08"))
+def test_what_is_no_idx_file(content: bytes) -> None:
+    with pytest.raises(DatasetError, match="x: not an IDX file of unsigned bytes"):
         read_idx(content, "x")
-    except DatasetError:
-        return
 
 
 def test_bundled_slice_is_the_real_test_set() -> None:

@@ -10,6 +10,7 @@ import snntorch as snn
 import torch
 from snntorch.functional.quant import state_quant as snntorch_state_quant
 
+from squat_deploy.errors import InternalError
 from squat_deploy.lowering.neuron import NeuronProbe, extract_machine, first_sums
 from squat_deploy.network import Neuron
 from squat_deploy.network.transition import check_offset_form, offset_form, reachable_states
@@ -99,7 +100,7 @@ def test_fewest_fraction_bits_and_its_check(rng: np.random.Generator) -> None:
     assert check_offset_form(form, layer, -400, 400) == 801 * reachable_states(layer, 0, -400, 400).size
     broken = type(form)(form.offset.copy(), form.boundaries, form.fraction_bits)
     broken.offset[0, 3] += 2**form.fraction_bits
-    with pytest.raises(Exception, match="offset form differs at state 3"):
+    with pytest.raises(InternalError, match="offset form differs at state 3"):
         check_offset_form(broken, layer, -400, 400)
 
 

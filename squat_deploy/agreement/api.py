@@ -1,33 +1,31 @@
-"""`verify`: every executor on the same input, whole traces compared, the first difference named."""
+"""`verify`: every engine on the same input, whole traces compared, the first difference named."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy import toolchain
-from squat_deploy.agreement.result import Agreement, ExecutorRow
+from squat_deploy.agreement.result import Agreement, ExecutorRow, accuracy_of, check_labels, judged
 from squat_deploy.backends.hls import HlsConfig
-from squat_deploy.engines.csim import cpp_row
-from squat_deploy.engines.graphs import graph_rows
-from squat_deploy.engines.trained import torch_row
-from squat_deploy.errors import ConfigError, ExportError, ToolError
+from squat_deploy.engines import ENGINES, Case, Engine
+from squat_deploy.errors import ConfigError, ExportError, InternalError, ToolError
 from squat_deploy.network import Network
 from squat_deploy.network.activity import fired, warnings_of, warnings_on
 from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import doubts
-from squat_deploy.network.simulator import Result, simulate
-from squat_deploy.snn.comparing import accuracy_of, check_labels
+from squat_deploy.network.observed import Observed, compare
+from squat_deploy.network.tally import Tally
 
 if TYPE_CHECKING:
     from torch import nn
 
-EXECUTORS = ("torch", "numpy", "c++", "onnxruntime", "qonnx")
-_PACKAGES = {"torch": ("torch",), "onnxruntime": ("onnx", "onnxruntime"), "qonnx": ("onnx", "qonnx")}
+EXECUTORS = tuple(dict.fromkeys(engine.name for engine in ENGINES))
 
 
 def verify(
@@ -59,37 +57,56 @@ def verify(
 
     Raises: ConfigError for unknown executors; ToolError where a named one is missing or the C++ cannot be built.
     """
-    chosen, not_run = _choose(executors, model)
-    encoder = config.encoder if config else None
-    checked = network.input.check(frames_of(encoder, inputs, network.steps), network.steps)
-    check_labels(labels, checked.shape[0 if network.input.encoding == "direct" else 1])
-    started = time.perf_counter()
-    reference = simulate(network, checked, trace=True)
-    rows = [_numpy_row(network, reference, labels, time.perf_counter() - started)] if "numpy" in chosen else []
-    differs: tuple[str, ...] = ()
-    if "torch" in chosen:
-        from squat_deploy.lowering.environment import differences, read_environment
-
-        assert model is not None
-        row, found_in_model = torch_row(network, model, checked, reference, labels)
-        rows.insert(0, row)
-        differs = (*differences(network.certificate, read_environment(model)), *found_in_model)
-    if "c++" in chosen:
-        shown = inputs if takes_intensities(encoder) else checked
+    engines, not_run = _choose(executors, model)
+    config = config or HlsConfig()
+    inputs_checked = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
+    fed = inputs if takes_intensities(config.encoder) else inputs_checked
+    case = Case(network, inputs_checked, model, config, fed, Path(folder) if folder else None)
+    check_labels(labels, case.samples)
+    rows: list[ExecutorRow] = []
+    notes: list[str] = []
+    for engine in engines:
         try:
-            rows.append(cpp_row(network, shown, reference, labels, config or HlsConfig(), folder))
+            row, told = _row(engine, case, labels)
         except ExportError as error:
-            if executors is not None:
+            if executors is not None and not engine.form:
                 raise
-            not_run.append(f"c++: {error}")
-    for engine in (name for name in ("onnxruntime", "qonnx") if name in chosen):
-        found, refused = graph_rows(network, checked, reference, labels, engine)
-        rows, not_run = rows + found, not_run + refused
-    sequences = f"{len(reference.scores)} {inputs_are} sequences"
-    told = (*other_model(network, model), *differs, *warnings_of(network))
-    told += doubts(network, checked) if inputs_are == "given" else ()
-    told += warnings_on(network, fired(reference.trace or ()), len(reference.scores), f"the {sequences}")
-    return Agreement(tuple(rows), tuple(not_run), told, sequences)
+            not_run.append(f"{engine.label}: {error}")
+        else:
+            rows, notes = [*rows, row], [*notes, *told]
+    sequences, (reference, _) = f"{case.samples} {inputs_are} sequences", case.simulated
+    warnings = (*other_model(network, model), *notes, *warnings_of(network))
+    warnings += doubts(network, case.inputs) if inputs_are == "given" else ()
+    warnings += warnings_on(network, fired(reference.trace or ()), case.samples, f"the {sequences}")
+    return Agreement(tuple(rows), tuple(not_run), warnings, sequences)
+
+
+def _row(engine: Engine, case: Case, labels: NDArray[Any] | None) -> tuple[ExecutorRow, tuple[str, ...]]:
+    """One engine's share, and what a reader should know. Raises: ExportError, ToolError, as `Engine.run`."""
+    tally, parts = Tally(), []
+    for part in _observed(engine, case):
+        compare(tally, case.network, case.simulated[0], part)
+        parts.append(replace(part, layers=(), derived=(), scores=None))  # traces are large
+    samples, seconds = sum(part.samples for part in parts), sum(part.seconds for part in parts)
+    classes = np.concatenate([part.classes for part in parts if part.classes is not None])
+    accuracy = accuracy_of(classes, None if labels is None else labels[:samples])
+    rate = samples / seconds if seconds else None
+    counts = judged(tally, parts[0].verdict)
+    row = ExecutorRow(engine.name, samples, case.network.steps, *counts, accuracy, rate, engine.form)
+    return row, parts[0].notes
+
+
+def _observed(engine: Engine, case: Case) -> Iterator[Observed]:
+    """What an engine gives. Raises: InternalError where that is not whole: what is not there would not differ."""
+    done, due = 0, min(case.samples, engine.most or case.samples)
+    with closing(engine.run(case)) as parts:
+        for part in parts:
+            if part.start != done or not all({"spike"} < seen.values.keys() for seen in part.layers):
+                raise InternalError(f"{engine.label}: no whole traces of the sequences from {done}")
+            done += part.samples
+            yield part
+    if done != due:
+        raise InternalError(f"{engine.label}: traces of {done} sequences, where {due} were asked for")
 
 
 def other_model(network: Network, model: nn.Module | None) -> tuple[str, ...]:
@@ -108,33 +125,25 @@ def other_model(network: Network, model: nn.Module | None) -> tuple[str, ...]:
     )
 
 
-def _choose(executors: Sequence[str] | None, model: nn.Module | None) -> tuple[list[str], list[str]]:
-    """The executors to run, and why others are left out."""
+def _choose(executors: Sequence[str] | None, model: nn.Module | None) -> tuple[list[Engine], list[str]]:
+    """The engines to run, and why others are left out."""
     if unknown := sorted(set(executors or ()) - set(EXECUTORS)):
         raise ConfigError(f"verify: unknown executor {', '.join(unknown)}; there are {', '.join(EXECUTORS)}")
     if executors is not None and not executors:
         raise ConfigError(f"verify: name at least one executor of {', '.join(EXECUTORS)}")
-    if model is None and "torch" in (executors or ()):
-        raise ConfigError("verify: the executor 'torch' needs the trained model")
-    missing = {name: _missing(name) for name in executors or EXECUTORS}
+    wanted = [engine for engine in ENGINES if executors is None or engine.name in executors]
     if executors is not None:
-        for reason in filter(None, missing.values()):
+        for engine in wanted:
+            if engine.needs_model and model is None:
+                raise ConfigError(f"verify: the executor {engine.name!r} needs the trained model")
+        for reason in filter(None, (engine.missing() for engine in wanted)):
             raise ToolError(f"verify: {reason}")
-        return list(executors), []
-    if model is None:
-        missing["torch"] = "torch: no trained model was given"
-    return [name for name, reason in missing.items() if not reason], [why for why in missing.values() if why]
+        return wanted, []
+    missing = {engine: _missing(engine, model) for engine in wanted}
+    return [engine for engine in wanted if not missing[engine]], list(dict.fromkeys(filter(None, missing.values())))
 
 
-def _missing(executor: str) -> str:
-    """Why an executor cannot run, or nothing."""
-    absent = [name for name in _PACKAGES.get(executor, ()) if not toolchain.has_package(name)]
-    extra = "train" if executor == "torch" else "qonnx"
-    return f"{executor}: needs {' and '.join(absent)} (pip install 'squat_deploy[{extra}]')" if absent else ""
-
-
-def _numpy_row(network: Network, reference: Result, labels: NDArray[Any] | None, seconds: float) -> ExecutorRow:
-    samples = len(reference.scores)
-    values = sum(layer.states.size + layer.spikes.size for layer in reference.trace or ())
-    accuracy = accuracy_of(reference.classes, labels)
-    return ExecutorRow("numpy", samples, network.steps, values, 0, None, accuracy, samples / seconds)
+def _missing(engine: Engine, model: nn.Module | None) -> str:
+    if engine.needs_model and model is None:
+        return f"{engine.name}: no trained model was given"
+    return engine.missing()

@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.errors import ConfigError
+from squat_deploy.network.observed import Verdict
+from squat_deploy.network.tally import Tally
+
 
 @dataclass(frozen=True)
 class ExecutorRow:
@@ -65,3 +72,33 @@ class Agreement:
             "warnings": list(self.warnings),
             "inputs": self.inputs,
         }
+
+
+def judged(tally: Tally, verdict: Verdict | None) -> tuple[int, int, str | None]:
+    """Values, mismatches and the first of them, by the comparison here and the engine's own, which must agree.
+
+    The engine's own counts stand where it has some: it compares at least as much.
+    """
+    if verdict is None:
+        return tally.values, tally.mismatches, tally.first
+    if not tally.mismatches and verdict.mismatches:
+        return verdict.values, verdict.mismatches, f"its traces agree, but it says itself: {verdict.first}"
+    if tally.mismatches and not verdict.mismatches:
+        return verdict.values, tally.mismatches, f"{tally.first}, and it says itself that all agree"
+    return verdict.values, verdict.mismatches, tally.first
+
+
+def check_labels(labels: NDArray[Any] | None, samples: int) -> None:
+    """Raises: ConfigError unless labels are one integer a sample."""
+    if labels is None:
+        return
+    array = np.asarray(labels)
+    if array.shape != (samples,) or array.dtype.kind not in "iu":
+        raise ConfigError(f"labels: expected {samples} integers; got {array.dtype} of shape {array.shape}")
+
+
+def accuracy_of(classes: NDArray[Any], labels: NDArray[Any] | None) -> float | None:
+    """Share of correct classes, if there are labels and as many classes."""
+    if labels is None or classes.shape != np.shape(labels):
+        return None
+    return float((classes == np.asarray(labels)).mean())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
 
+from squat_deploy.hardware.graph import index_bits
+from squat_deploy.names import plain as plain
 from squat_deploy.network import IntArray, int_bits
 
 _LINE = 116
@@ -51,11 +52,6 @@ def wrapped_words(words: IntArray, bits: int) -> str:
     return wrapped((unsigned64(word % 2**64, bits) for word in words.tolist()), "        ")
 
 
-def plain(text: str) -> str:
-    """A model's name as harmless text: letters, digits, `_`, `.`, `-`; anything else becomes `_`."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:64] or "_"
-
-
 def native_int(low: int, high: int) -> str:
     """The narrowest standard integer type for low..high."""
     for bits in (8, 16, 32, 64):
@@ -64,6 +60,19 @@ def native_int(low: int, high: int) -> str:
         if -(2 ** (bits - 1)) <= low and high < 2 ** (bits - 1):
             return f"std::int{bits}_t"
     raise OverflowError(f"{low}..{high} needs more than 64 bits")
+
+
+def index_type(size: int) -> str:
+    """The type of indices 0..size - 1, at least 16 bits wide."""
+    return native_int(0, 2 ** index_bits(size) - 1)
+
+
+def decoded(code: str, bits: int, *, signed: bool) -> str:
+    """The number that an unsigned field of so many bits stands for: in two's complement, if `signed`."""
+    if not signed:
+        return f"static_cast<std::int32_t>({code})"
+    sign = 2 ** (bits - 1)
+    return f"static_cast<std::int32_t>({code} ^ {sign}u) - {sign}"
 
 
 def exact_int(low: int, high: int) -> str:

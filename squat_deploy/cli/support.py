@@ -33,53 +33,46 @@ BACK_ENDS = ("simulator", "HLS", *(f"ONNX {form}" for form in FORMS))
 
 def support_matrix() -> str:
     """Markdown: what is lowered, and what is refused with the nearest thing that works."""
-    modules = (
-        f"| `{kind.__name__}` | {_package(kind)} | {' | '.join(_everywhere(_model_with(kind)))} |"
-        for kind in HANDLERS
-        if kind not in KINDS
-    )
-    neurons = (
-        f"| `{kind.__name__}` | {', '.join(about.states)} | {', '.join(about.parameters)} | "
-        f"{'yes' if about.recurrent else ''} | {' | '.join(_everywhere(_model(kind)))} |"
-        for kind, about in KINDS.items()
-    )
-    readouts = (
-        f"| `{name}` | {SCORES[name]} | {' | '.join(_everywhere(_model(snn.Leaky), name))} |" for name in READOUTS
-    )
-    refused = (f"| `{name}` | {hint} |" for name, hint in HINTS.items())
-    return "\n".join(
-        [
+    functions = ", ".join(f"`{name}`" for name in sorted(FUNCTIONS)) + ", `x[step]`, `unbind`."
+    sections = (
+        (
             "# Support matrix",
-            "",
             "Made from the code by `make support`; a test compares it. `squat-deploy check` does so with your model.",
-            "",
+        ),
+        (
             "## Layers",
-            "",
-            "Each column is a small model with that module, lowered and written by that back end; `finn` wants partial",
-            "sums below 2**24.",
-            "",
-            *_table(("module", "package", *BACK_ENDS), modules),
-            "",
+            "Each column is a small model with that module, lowered and written by that back end; `finn` wants partial"
+            "\nsums below 2**24.",
+            _table(("module", "package", *BACK_ENDS), _modules()),
+        ),
+        (
             "## Neurons",
-            "",
             "Each with reset subtract, zero or none. Parameters are one value or any shape that torch spreads.",
-            "",
-            *_table(("neuron", "quantized states", "parameters", "own recurrent synapses", *BACK_ENDS), neurons),
-            "",
-            "## Readouts",
-            "",
-            *_table(("readout", "score", *BACK_ENDS), readouts),
-            "",
-            "## Functions and methods of tensors in a forward",
-            "",
-            ", ".join(f"`{name}`" for name in sorted(FUNCTIONS)) + ", `x[step]`, `unbind`.",
-            "",
-            "## Refused",
-            "",
-            *_table(("module", "what to do instead"), refused),
-            "",
-        ]
+            _table(("neuron", "quantized states", "parameters", "own recurrent synapses", *BACK_ENDS), _neurons()),
+        ),
+        ("## Readouts", _table(("readout", "score", *BACK_ENDS), _readouts())),
+        ("## Functions and methods of tensors in a forward", functions),
+        ("## Refused", _table(("module", "what to do instead"), HINTS.items())),
     )
+    return "\n\n".join(part for section in sections for part in section) + "\n"
+
+
+def _modules() -> Iterator[tuple[str, ...]]:
+    for kind in HANDLERS:
+        if kind not in KINDS:
+            yield kind.__name__, _package(kind), *_everywhere(_model_with(kind))
+
+
+def _neurons() -> Iterator[tuple[str, ...]]:
+    for kind, about in KINDS.items():
+        recurrent = "yes" if about.recurrent else ""
+        states, parameters = ", ".join(about.states), ", ".join(about.parameters)
+        yield kind.__name__, states, parameters, recurrent, *_everywhere(_model(kind))
+
+
+def _readouts() -> Iterator[tuple[str, ...]]:
+    for name in READOUTS:
+        yield name, SCORES[name], *_everywhere(_model(snn.Leaky), name)
 
 
 def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[str]:
@@ -149,5 +142,6 @@ def _package(kind: type) -> str:
     return kind.__module__.split(".")[0]
 
 
-def _table(head: tuple[str, ...], rows: Iterable[str]) -> list[str]:
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows]
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = (f"| `{name}` | {' | '.join(rest)} |" for name, *rest in rows)
+    return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines])

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from squat_deploy.lowering.checking import CheckedLayer
 
 
+def _plain(title: str | None = None) -> Table:
+    return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
 def certificate_table(certificate: Certificate) -> Table:
     """A layer a row: what is proven and why."""
-    table = Table(title="certificate", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = _plain("certificate")
     table.add_column("layer", overflow="fold")
     table.add_column("proven", no_wrap=True)
     table.add_column("rule", overflow="fold")
@@ -59,7 +63,7 @@ _COLOURS = {"supported": "green", "proven": "green", "not proven": "yellow", "re
 
 def checked_table(rows: Sequence[CheckedLayer]) -> Table:
     """A layer a row: what becomes of it, why, and what would work."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = _plain()
     for name in ("layer", "verdict", "why"):
         table.add_column(name, overflow="fold")
     for row in rows:
@@ -70,7 +74,7 @@ def checked_table(rows: Sequence[CheckedLayer]) -> Table:
 
 def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
     """A trial of a bit search a row, in order: the bits of every layer, what it scored, whether it was kept."""
-    table = Table(title="bits a layer", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = _plain("bits a layer")
     for name in ("weights", "states"):
         table.add_column(name, overflow="fold")
     table.add_column("accuracy", justify="right")
@@ -84,7 +88,7 @@ def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
     title = f"agreement on {agreement.inputs}" if agreement.inputs else "agreement"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = _plain(title)
     table.add_column("executor", no_wrap=True)
     for name in ("samples", "values", "mismatches", "accuracy", "samples/s"):
         table.add_column(name, justify="right")
@@ -103,7 +107,7 @@ def agreement_table(agreement: Agreement) -> Table:
 def network_table(network: Network) -> Table:
     """A layer a row: what it takes, its sizes, and its tables."""
     title = f"{printable(network.name)}: {network.steps} steps, {network.input.encoding} input, {network.digest[:12]}"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = _plain(title)
     for name in ("layer", "kind", "takes", "sizes", "values"):
         table.add_column(name)
     for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
@@ -127,7 +131,7 @@ def _source(network: Network, source: int, *, late: bool) -> str:
 
 def ports_table(ports: Sequence[Port], title: str) -> Table:
     """Inputs and outputs of an ONNX graph."""
-    table = Table(title=printable(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = _plain(printable(title))
     for name in ("", "tensor", "shape", "container", "datatype"):
         table.add_column(name)
     for port in ports:

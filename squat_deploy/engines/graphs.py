@@ -1,54 +1,125 @@
-"""The emitted ONNX graphs as executors, in ONNX Runtime and in qonnx."""
+"""Running the emitted graphs, step by step or as whole sequences."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import ModelProto, helper
 
-from squat_deploy.agreement.result import ExecutorRow
-from squat_deploy.errors import ExportError
+from squat_deploy.backends.qonnx.document import Form
+from squat_deploy.backends.qonnx.emitting import emit_qonnx
+from squat_deploy.backends.qonnx.integer import roles
+from squat_deploy.backends.qonnx.plan import Plan, late_plans, neuron_plans, plan_layers
+from squat_deploy.engines.base import Case
+from squat_deploy.engines.onnx import OnnxEngine
 from squat_deploy.network import IntArray, Network
+from squat_deploy.network.observed import Observed, Seen
+from squat_deploy.network.readout import scores_of
 from squat_deploy.network.simulator import Result
-from squat_deploy.snn.comparing import accuracy_of, compare_traces
 
-QONNX_SAMPLES = 16  # qonnx's executor is an interpreter: 10 to 100 ms a step
+Arrays = dict[str, NDArray[Any]]
+Runner = Callable[[Mapping[str, NDArray[Any]]], Arrays]
+_KEYS = ("sum", "state", "spikes")
+_BATCH_BYTES = 2**27  # of the largest intermediate tensor
 
 
-def graph_rows(
-    network: Network, inputs: IntArray, reference: Result, labels: NDArray[Any] | None, engine: str
-) -> tuple[list[ExecutorRow], list[str]]:
-    """The emitted ONNX graphs in one engine, and the forms that cannot hold this network."""
-    from squat_deploy.engines.onnx import ENGINE_FORMS, run_form
+def onnxruntime_runner(model: ModelProto, threads: int = 1) -> Runner:
+    """A function from named inputs to named outputs, by ONNX Runtime on the CPU."""
+    import onnxruntime
 
-    axis = 0 if network.input.encoding == "direct" else 1
-    samples = min(len(reference.scores), QONNX_SAMPLES if engine == "qonnx" else len(reference.scores))
-    part = np.take(inputs, range(samples), axis=axis)
-    rows, refused = [], []
-    for form in ENGINE_FORMS[engine]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def qonnx_runner(model: ModelProto) -> Runner:
+    """The same by `qonnx.core.onnx_exec.execute_onnx`, which also holds what it computes against its datatype."""
+    from qonnx.core.datatype import BaseDataType, DataType
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+
+    class Wrapper(ModelWrapper):  # type: ignore[misc]
+        """Constants are what they are: qonnx would round them at every use, value by value, in Python."""
+
+        def get_tensor_datatype(self, tensor_name: str) -> BaseDataType:
+            return DataType["FLOAT32"] if tensor_name in constants else super().get_tensor_datatype(tensor_name)
+
+    constants = {tensor.name for tensor in model.graph.initializer}
+    wrapper = Wrapper(model)
+    return lambda inputs: execute_onnx(wrapper, dict(inputs))
+
+
+RUNNERS = {"onnxruntime": onnxruntime_runner, "qonnx": qonnx_runner}
+
+
+def run_form(case: Case, engine: OnnxEngine) -> Generator[Observed, None, None]:
+    """Whole traces, in batches; their seconds include the writing of graphs."""
+    network, plans = case.network, plan_layers(case.network)
+    form, size = cast("Form", engine.form), 1 if engine.form == "finn" else _batch_size(network)
+    samples = min(case.samples, engine.most or case.samples)
+    runners: dict[int, tuple[ModelProto, Runner]] = {}
+    for start in range(0, samples, size):
         began = time.perf_counter()
-        try:
-            result = run_form(network, part, form, engine)
-        except ExportError as error:
-            refused.append(f"{engine} {form}: {error}")
-            continue
-        seconds = time.perf_counter() - began
-        tally = compare_traces(reference, result, samples)
-        complete = labels is not None and len(result.classes) == samples
-        accuracy = accuracy_of(result.classes, labels[:samples] if complete and labels is not None else None)
-        rows.append(
-            ExecutorRow(
-                engine,
-                samples,
-                network.steps,
-                tally.values,
-                tally.mismatches,
-                tally.first,
-                accuracy,
-                samples / seconds,
-                form,
-            )
-        )
-    return rows, refused
+        part = np.take(case.inputs, range(start, min(start + size, samples)), axis=case.axis)
+        fixed = part.shape[case.axis] if engine.fixed else 0
+        if fixed not in runners:
+            model = emit_qonnx(network, form=form, batch=fixed or None, trace=True)
+            runners[fixed] = model, RUNNERS[engine.name](model)
+        observed = run_model(network, plans, *runners[fixed], part, form)
+        yield replace(observed, start=start, seconds=time.perf_counter() - began)
+
+
+def run_model(
+    network: Network, plans: Sequence[Plan], model: ModelProto, runner: Runner, inputs: IntArray, form: Form
+) -> Observed:
+    """Whole traces of one batch by an emitted model with `trace=True`, by position, so that names do not matter."""
+    entry, neurons = _element_types(model), neuron_plans(plans)
+    samples = inputs.shape[0 if network.input.encoding == "direct" else 1]
+    if form == "sequence":
+        outputs = list(runner({name: inputs.astype(kind) for name, kind in entry}).values())
+        layers = tuple(_seen(*outputs[2 + 3 * i : 5 + 3 * i]) for i in range(len(neurons)))
+        return Observed(0, samples, layers, outputs[0], outputs[1])
+    steps = list(_steps(network, plans, entry, runner, inputs))
+    layers = tuple(_seen(*(np.stack([step[key, plan.name] for step in steps]) for key in _KEYS)) for plan in neurons)
+    last = layers[-1].values
+    scores = scores_of(network.readout, last["spike"].astype(bool), last["state"].astype(np.int64))
+    return Observed(0, samples, layers, scores, Result(scores).classes)
+
+
+def _steps(
+    network: Network, plans: Sequence[Plan], entry: list[tuple[str, Any]], runner: Runner, inputs: IntArray
+) -> Iterator[dict[tuple[str, str], NDArray[Any]]]:
+    """Outputs by role and layer, step by step; states and late spikes go round."""
+    direct, neurons, late = network.input.encoding == "direct", neuron_plans(plans), late_plans(plans)
+    samples = inputs.shape[0 if direct else 1]
+    carried = [np.full((samples, plan.neurons), plan.initial_state) for plan in neurons]
+    carried += [np.zeros((samples, plan.neurons)) for plan in late]
+    names = [(role, plan.name) for role, plan in roles(plans, trace=True)]
+    for t in range(network.steps):
+        values = [inputs if direct else inputs[t], *carried]
+        outputs = runner({n: v.astype(kind) for (n, kind), v in zip(entry, values, strict=True)}).values()
+        found = dict(zip(names, outputs, strict=True))
+        carried = [found["state", plan.name] for plan in neurons] + [found["spikes", plan.name] for plan in late]
+        yield found
+
+
+def _element_types(model: ModelProto) -> list[tuple[str, Any]]:
+    return [(i.name, helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type)) for i in model.graph.input]
+
+
+def _seen(sums: NDArray[Any], states: NDArray[Any], spikes: NDArray[Any]) -> Seen:
+    return Seen({"synaptic sum": sums, "state": states, "spike": spikes})
+
+
+def _batch_size(network: Network) -> int:
+    """By the largest tensor: neurons compare each sum with all thresholds of its state."""
+    widest = max(neuron.neurons * neuron.level_count for neuron in network.neurons)
+    return max(1, min(512, _BATCH_BYTES // (8 * max(widest, *(layer.width for layer in network.layers)))))

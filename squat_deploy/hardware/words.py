@@ -30,16 +30,21 @@ class Fields:
         """Words of all numbers."""
         return -(-self.count // self.per_word)
 
+    @property
+    def mask(self) -> int:
+        """The bits of one number."""
+        return 2**self.bits - 1
+
     def pack(self, numbers: IntArray) -> NDArray[np.uint64]:
         """(..., count) numbers, of which the lowest bits count, to (..., words)."""
         codes = np.zeros((*numbers.shape[:-1], self.words * self.per_word), dtype=np.uint64)
-        codes[..., : self.count] = numbers & (2**self.bits - 1)
+        codes[..., : self.count] = numbers & self.mask
         spread = codes.reshape(*numbers.shape[:-1], self.words, self.per_word)
         return (spread << self._shifts).sum(axis=-1, dtype=np.uint64)
 
     def unpack(self, words: NDArray[np.uint64]) -> IntArray:
         """(..., words) to the bits of every number, unsigned, (..., count)."""
-        codes = (words[..., None] >> self._shifts) & np.uint64(2**self.bits - 1)
+        codes = (words[..., None] >> self._shifts) & np.uint64(self.mask)
         return codes.reshape(*words.shape[:-1], -1)[..., : self.count].astype(np.int64)
 
     @property

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from squat_deploy.errors import DatasetError
+from squat_deploy.lab.config import Dataset, TrainConfig
 from squat_deploy.lab.datasets import Samples, fashion_mnist
 from squat_deploy.lab.events import Events, read_cochlea, read_nmnist
-from squat_deploy.lab.loop import Dataset, TrainConfig
 from squat_deploy.lab.recordings import read_dvs_gesture, read_shd
 
 _READERS: dict[Dataset, Callable[[str | Path], Events]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import struct
 import urllib.error
@@ -81,8 +82,6 @@ def fashion_mnist(split: Split, folder: str | Path | None = None, *, download: b
     place = _folder(folder)
     images, labels = (_content(place, name, download) for name in _FILES[split])
     pixels, classes = read_idx(images, _FILES[split][0]), read_idx(labels, _FILES[split][1])
-    if pixels.ndim != 3 or classes.shape != pixels.shape[:1]:
-        raise DatasetError(f"{place}: {pixels.shape} images do not go with {classes.shape} labels")
     return Images(pixels, classes.astype(np.int64))
 
 
@@ -146,11 +145,11 @@ def read_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * content[3]:
         raise DatasetError(f"{name}: not an IDX file of unsigned bytes")
     rank = content[3]
-    if rank > _MAX_RANK:
-        raise DatasetError(f"{name}: {rank} dimensions; at most {_MAX_RANK}")
+    if not 1 <= rank <= _MAX_RANK:
+        raise DatasetError(f"{name}: {rank} dimensions; from 1 to {_MAX_RANK}")
     shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
     values = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank)
-    expected = int(np.prod(shape, dtype=object)) if shape else 0
+    expected = math.prod(shape)
     if values.size != expected:
         raise DatasetError(f"{name}: truncated: {shape} needs {expected} bytes, {values.size} are there")
     return values.reshape(shape)

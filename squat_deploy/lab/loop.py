@@ -7,179 +7,32 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, FileFormatError, translated
 from squat_deploy.files import make_folder
+from squat_deploy.lab.config import FLOAT_BITS, TrainConfig
 from squat_deploy.lab.datasets import Samples
-from squat_deploy.lab.models import (
-    FLOAT_BITS,
-    Recipe,
-    Surrogate,
-    SurrogateAt,
-    WeightScale,
-    conv_lif_net,
-    dense_lif_net,
-    recurrent_lif_net,
-)
 from squat_deploy.lab.scaling import match_currents
-from squat_deploy.network import Encoding
 from squat_deploy.snn.calibrating import calibrate_states
 from squat_deploy.snn.checkpoint import load_training, load_weights, model_metadata, save_model, save_training
 from squat_deploy.snn.copying import warm_up
-from squat_deploy.snn.levels import MAX_BITS, Kind
 from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.running import leaves, run_sequence, why_not_compiled
 
-
-def _width(bits: int) -> int:
-    if not (1 <= bits <= MAX_BITS or bits == FLOAT_BITS):
-        raise ValueError(f"1 to {MAX_BITS} bits, or {FLOAT_BITS} for float")
-    return bits
-
-
-Width = Annotated[int, AfterValidator(_width)]
-Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes", "shd", "dvs-gesture"]
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
-MAX_SIZE, MAX_WEIGHTS = 2**20, 2**28  # of a layer
 _EVALUATION_BATCH = 1000
 _LONG_RUN = 500  # batches
 _LOGIT_STEPS = 10  # spike counts of long sequences would saturate the softmax
-
-
-class TrainConfig(BaseModel):
-    """All that decides a training run; saved with its checkpoints.
-
-    Attributes:
-        dataset: what to train on; `training.data` reads it.
-        samples: how many of the training set to take, the first ones; 0 for all.
-        duration: microseconds of a recording that the steps divide (event data).
-        pixels: of an event camera, a side, that make one input.
-        net: which network of `training.models`; `sizes` are its neurons or channels a layer, inputs first.
-        norms: of a dense net, a batch-norm before every neuron layer but the last; convolutional ones always have them.
-        features: of a convolutional net, what its last pooling leaves.
-        input_bits: width of the pixels of images; not used by nets that take counts of events.
-        steps: time steps a sequence.
-        float_epochs: first epochs in float, before weights and states are quantized.
-        float_state_epochs: first epochs with float states; weights are quantized after `float_epochs`.
-        weight_bits, state_bits: 1 to 8, or 32 for float.
-        current_std: standard deviation, in thresholds, that the initial weights of every layer are scaled to give its
-            currents; 0 leaves them as they are drawn (`training.scaling.match_currents`).
-        schedule: of the learning rate, functions of the epoch alone: "constant", "cosine", or "restarted", a cosine
-            that begins anew where states begin to be quantized (warm restarts, arXiv 1608.03983).
-        others: as in `Recipe`.
-        flip: mirror half of the training images.
-        shift: move each batch by up to so many pixels (or channels of a cochlea), what leaves comes in opposite.
-        limits: of the states, "fixed" as the two fields above say; or taken from the membranes that the network has, on
-            a thousand training samples, at the epoch in which states begin to be quantized: "calibrated" stretches the
-            table over them, "fitted" takes the levels that flip the fewest spikes (`fitting.best_levels`).
-        clip: largest norm of a gradient, 0 for any: recurrent networks need one.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset: Dataset = "fashion-mnist"
-    samples: int = Field(0, ge=0)
-    duration: int = Field(300_000, ge=1)
-    pixels: int = Field(1, ge=1)
-    net: Literal["dense", "conv", "recurrent"] = "dense"
-    sizes: tuple[int, ...] = (784, 256, 10)
-    norms: bool = False
-    features: int = Field(0, ge=0)
-    weight_bits: Width = 4
-    state_bits: Width = 2
-    weight_scale: WeightScale = "power-of-two"
-    kind: Kind = "threshold-centred"
-    exponent: float | None = Field(None, gt=0)
-    above: int | None = Field(None, ge=1)
-    learned: bool = False
-    input_bits: int = Field(4, ge=1, le=8)
-    beta: float = Field(0.97, ge=0, le=1)
-    neuron: Literal["leaky", "synaptic"] = "leaky"
-    alpha: float = Field(0.5, ge=0, le=1)
-    surrogate: Surrogate = "atan"
-    surrogate_at: SurrogateAt = "levels"
-    surrogate_slope: float = Field(1.0, gt=0)
-    current_std: float = Field(0, ge=0)
-    lower_limit: float = Field(0, ge=0)
-    upper_limit: float = Field(0.2, gt=0)
-    limits: Literal["fixed", "calibrated", "fitted"] = "fixed"
-    clipped: bool = False
-    steps: int = Field(10, ge=1, lt=2**16)
-    epochs: int = Field(60, ge=1)
-    float_epochs: int = Field(0, ge=0)
-    float_state_epochs: int = Field(0, ge=0)
-    batch: int = Field(128, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["cosine", "restarted", "constant"] = "cosine"
-    flip: bool = True
-    shift: int = Field(0, ge=0)
-    clip: float = Field(0, ge=0)
-    seed: int = Field(0, ge=-(2**63), lt=2**63)
-
-    @model_validator(mode="after")
-    def _has_sizes(self) -> TrainConfig:
-        if len(self.sizes) < 2 or any(not 1 <= size <= MAX_SIZE for size in self.sizes):
-            raise ValueError(f"sizes: two or more, each 1 to {MAX_SIZE}; got {self.sizes[:9]}")
-        if any(a * b > MAX_WEIGHTS for a, b in pairwise(self.sizes)) or self.features * self.sizes[-1] > MAX_WEIGHTS:
-            raise ValueError(f"sizes: a layer of more than {MAX_WEIGHTS} weights")
-        return self
-
-    @model_validator(mode="after")
-    def _has_limits(self) -> TrainConfig:
-        if self.limits == "calibrated" and self.kind in ("rest", "ternary", "fixed-point"):
-            raise ValueError(f"limits calibrated: {self.kind} levels have a range of their own")
-        if self.limits == "fitted" and self.kind == "ternary":
-            raise ValueError("limits fitted: makes tables of 2, 4, 8 ... levels; ternary states have 3")
-        return self
-
-    @model_validator(mode="after")
-    def _has_levels_above(self) -> TrainConfig:
-        if self.above is not None and self.state_bits != FLOAT_BITS:
-            if self.kind != "rest":
-                raise ValueError(f"above: is of rest levels; got kind {self.kind}")
-            if self.limits == "fitted":
-                raise ValueError("above: limits fitted decides it; leave one of them out")
-        return self
-
-    @model_validator(mode="after")
-    def _has_norms(self) -> TrainConfig:
-        if self.norms and (self.net != "dense" or len(self.sizes) < 3):
-            raise ValueError(f"norms: stand before hidden neurons of dense nets; got {self.net}, sizes {self.sizes}")
-        if self.norms and self.weight_scale == "shared":
-            raise ValueError("norms: would change the steps of weights with weight_scale shared; leave one of them out")
-        return self
-
-    @property
-    def states_from(self) -> int:
-        """The first epoch with quantized states."""
-        return max(self.float_epochs, self.float_state_epochs)
-
-    @property
-    def encoding(self) -> Encoding:
-        """Images are shown at every step, recordings are a sequence of frames."""
-        return "direct" if self.dataset == "fashion-mnist" else "sequence"
-
-    def model(self) -> nn.Sequential:
-        """The network to train, freshly initialized."""
-        recipe = self.model_dump(include={field.name for field in fields(Recipe)})
-        bits = self.input_bits if self.encoding == "direct" else None
-        if self.net == "conv":
-            return conv_lif_net(self.sizes, self.features, input_bits=bits, **recipe)
-        if self.net == "recurrent":
-            return recurrent_lif_net(self.sizes, **recipe)
-        return dense_lif_net(self.sizes, norms=self.norms, input_bits=bits, **recipe)
 
 
 def train(

@@ -15,12 +15,11 @@ from snntorch import surrogate
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.lab.config import FLOAT_BITS, Surrogate, SurrogateAt, WeightScale
 from squat_deploy.snn.layers import IntThenScaleLinear
 from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.quantizers import InputQuantizer, MembraneSurrogate, StateQuantizer
 
-FLOAT_BITS = 32
-Surrogate = Literal["atan", "fast-sigmoid", "sigmoid", "triangular", "straight-through"]
 SURROGATES: dict[Surrogate, Callable[[float], Callable[[Tensor], Tensor]]] = {
     "atan": lambda slope: surrogate.atan(alpha=slope),
     "fast-sigmoid": lambda slope: surrogate.fast_sigmoid(slope=slope),
@@ -28,8 +27,6 @@ SURROGATES: dict[Surrogate, Callable[[float], Callable[[Tensor], Tensor]]] = {
     "triangular": lambda slope: surrogate.triangular(threshold=slope),
     "straight-through": lambda _: surrogate.straight_through_estimator(),
 }
-SurrogateAt = Literal["levels", "membrane"]
-WeightScale = Literal["power-of-two", "float", "learned", "shared"]
 _EQUAL_GAPS: tuple[Kind, ...] = ("uniform", "rest", "ternary", "fixed-point")
 
 

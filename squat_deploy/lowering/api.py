@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError, NotProvenError, SquatWarning
+from squat_deploy.lowering.assumptions import assumptions_of
 from squat_deploy.lowering.draft import Draft, PendingNeuron
 from squat_deploy.lowering.drafting import draft_of, finished, program_of
-from squat_deploy.lowering.environment import assumptions_of, read_environment, refuse_changes, refuse_environment
 from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
@@ -25,6 +25,7 @@ from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
+from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
 from squat_deploy.snn.identity import digest_of_frozen
 from squat_deploy.snn.quantizers import StateQuantizer
 

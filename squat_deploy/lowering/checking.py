@@ -12,7 +12,6 @@ from squat_deploy.errors import Fault, LoweringError, SquatWarning
 from squat_deploy.lowering.api import built, drafted, extracted
 from squat_deploy.lowering.draft import Draft, plain_name
 from squat_deploy.lowering.drafting import finished
-from squat_deploy.lowering.environment import read_environment, refuse_environment
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.selftest import self_test
@@ -21,6 +20,7 @@ from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import LayerProof
 from squat_deploy.network.readout import Readout
 from squat_deploy.snn.copying import undisturbed
+from squat_deploy.snn.environment import read_environment, refuse_environment
 
 _Proven: TypeAlias = tuple[Neuron, LayerProof, float | None]  # and the step of its inputs, if that is odd
 Verdict = Literal["supported", "proven", "not proven", "refused"]

@@ -31,7 +31,7 @@ from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
 from squat_deploy.snn.ptq import QuantizedInput
 from squat_deploy.snn.remembering import REMEMBERING
-from squat_deploy.snn.running import LayerTrace
+from squat_deploy.snn.running import ModelTrace
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])
@@ -220,7 +220,7 @@ class Recorder:
     written: dict[int, Tensor] = field(default_factory=dict)
     results: dict[tuple[int, tuple[int, ...]], Tensor] = field(default_factory=dict)
     set_at: dict[tuple[int, str], str] = field(default_factory=dict)
-    traces: dict[str, LayerTrace] | None = field(default_factory=dict)
+    traces: dict[str, ModelTrace] | None = field(default_factory=dict)
     inside: bool = False
     guard: Guard = field(init=False)
     refused: LoweringError | None = None
@@ -505,7 +505,7 @@ class Recorder:
         result = self._ran(original, module, args, given)
         _check_type(label, result[0] if isinstance(result, tuple) else result)
         if self.traces is not None:
-            self.traces.setdefault(self.names[id(module)], LayerTrace(spike=spike_value(module))).add(module, result)
+            self.traces.setdefault(self.names[id(module)], ModelTrace(spike=spike_value(module))).add(module, result)
         self.places[id(module)] = place + 1
         self.neurons.append(event)
         return self._marked_states(module, event, result)

@@ -14,7 +14,7 @@ from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import InputSpec
 from squat_deploy.snn.neurons import NEURONS, kind_of
 from squat_deploy.snn.returned import Form, Part, Returned, of_sequential
-from squat_deploy.snn.running import LayerTrace, OwnRun, is_plain
+from squat_deploy.snn.running import ModelTrace, OwnRun, is_plain
 
 _Single = tuple[nn.Module, Part, int]
 
@@ -29,7 +29,7 @@ def returned_of(model: nn.Module, spec: InputSpec, steps: int, run: OwnRun) -> S
     return of_sequential(run.returned[0], last, run.traces[last].spike)
 
 
-def recognised(result: Any, names: Mapping[int, str], traces: Mapping[str, LayerTrace]) -> tuple[Returned, ...]:
+def recognised(result: Any, names: Mapping[int, str], traces: Mapping[str, ModelTrace]) -> tuple[Returned, ...]:
     """Every tensor of a result, recorded and watched, that is spikes or membranes of one layer and nothing else.
 
     Its recorded calls say what it is; that it is equal, here, says that they were read well.

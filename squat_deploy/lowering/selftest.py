@@ -18,10 +18,11 @@ from squat_deploy.errors import Fault, InternalError, LoweringError, SquatError,
 from squat_deploy.lowering.program import Program
 from squat_deploy.lowering.recorder import is_library
 from squat_deploy.network import InputSpec, Network
-from squat_deploy.network.simulator import simulate
+from squat_deploy.network.observed import compare
+from squat_deploy.network.simulator import Result, simulate
 from squat_deploy.network.tally import Tally
-from squat_deploy.snn.comparing import bytes_a_sample, compare_returned, compare_run
 from squat_deploy.snn.copying import deep_copy
+from squat_deploy.snn.model_traces import bytes_a_sample, observed_of
 from squat_deploy.snn.neurons import NEURONS, own_surrogate
 from squat_deploy.snn.returned import Returned, of_sequential
 from squat_deploy.snn.running import OwnRun, is_plain, own_run
@@ -53,9 +54,9 @@ def self_test(network: Network, model: nn.Module, program: Program) -> None:
         used = deep_copy(model)
         run = tested.run(used, inputs)
         said = of_sequential(run.returned[0], *tested.last(run)) if is_plain(model) else program.returned
-        tested.check(inputs, run, said)
+        reference = tested.check(inputs, run, said)
         if own_code and inputs.shape[tested.axis] == SMALL:
-            tested.repeat(used, inputs, run, said)
+            tested.repeat(used, inputs, run, said, reference)
 
 
 def batches(network: Network, *, own_code: bool = True) -> Iterator[NDArray[np.int64]]:
@@ -113,23 +114,31 @@ class _Tested:
         name = list(run.traces)[-1]
         return name, run.traces[name].spike
 
-    def check(self, inputs: NDArray[np.int64], run: OwnRun, returned: Sequence[Returned]) -> None:
-        """The model's traces and results against the network's."""
+    def check(self, inputs: NDArray[np.int64], run: OwnRun, returned: Sequence[Returned]) -> Result:
+        """The model's traces and results against the network's, which it returns."""
         if lost := [neuron.name for neuron in self.network.neurons if not run.traces]:
             got = "neurons that it runs and its modules() do not have"
             hint = "keep modules as attributes, in nn.ModuleList or in nn.ModuleDict, not in a list or dict"
             raise LoweringError((Fault(lost[0], "every module is registered in the model", got, hint),))
-        tally = Tally()
-        compare_run(tally, self.network, simulate(self.network, inputs, trace=True).trace or (), run, returned, 0)
+        tally, reference = Tally(), simulate(self.network, inputs, trace=True)
+        compare(tally, self.network, reference, observed_of(self.network, run, returned, inputs.shape[self.axis]))
         if tally.mismatches:
             self._differs(tally, inputs, run)
+        return reference
 
-    def repeat(self, used: nn.Module, inputs: NDArray[np.int64], run: OwnRun, returned: Sequence[Returned]) -> None:
+    def repeat(
+        self,
+        used: nn.Module,
+        inputs: NDArray[np.int64],
+        run: OwnRun,
+        returned: Sequence[Returned],
+        reference: Result,
+    ) -> None:
         """The same without a hook in it, and again: what a call leaves behind must be gone once neurons are at rest."""
         plain, tally = self.run(deep_copy(self.model), inputs, watch=False), Tally()
         if self.network.certificate.proven:
-            layers = simulate(self.network, inputs, trace=True).trace or ()
-            compare_returned(tally, self.network, layers, plain, returned, 0)
+            samples = inputs.shape[self.axis]
+            compare(tally, self.network, reference, observed_of(self.network, plain, returned, samples))
         if tally.mismatches:
             self._differs(tally, inputs, run)
         if not same(run, self.run(used, inputs)):

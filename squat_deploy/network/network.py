@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,6 +22,15 @@ from squat_deploy.network.readout import Readout
 SCHEMA_VERSION = 2
 INPUT = -1  # in `Network.wires`: what enters
 Wires = tuple[tuple[int, ...], ...]
+
+
+def still_layers(wires: Iterable[tuple[int, ...]], remembers: Iterable[bool]) -> tuple[bool, ...]:
+    """Which layers see nothing but what enters, and do not remember."""
+    found: list[bool] = []
+    for index, (wire, remembering) in enumerate(zip(wires, remembers, strict=True)):
+        seen = all(source == INPUT or (source < index and found[source]) for source in wire)
+        found.append(seen and not remembering)
+    return tuple(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +92,7 @@ class Network:
     @cached_property
     def still(self) -> tuple[bool, ...]:
         """Which layers see nothing but what enters: the same at every step where that is."""
-        found: list[bool] = []
-        for index, (layer, wire) in enumerate(zip(self.layers, self.wires, strict=True)):
-            seen = all(source == INPUT or (source < index and found[source]) for source in wire)
-            found.append(seen and not layer.remembers)
-        return tuple(found)
+        return still_layers(self.wires, [layer.remembers for layer in self.layers])
 
     @property
     def digest(self) -> str:

@@ -37,6 +37,10 @@ class LayerTrace:
     states: NDArray[np.uint16]
     spikes: NDArray[np.bool_]
 
+    def part(self, window: slice) -> LayerTrace:
+        """That of some sequences."""
+        return LayerTrace(self.name, self.sums[:, window], self.states[:, window], self.spikes[:, window])
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -45,17 +49,15 @@ class Result:
     Attributes:
         scores: (B, classes), what the network's readout makes of the output; spike counts with "count".
         trace: what every neuron layer did, if asked for.
-        stated: (B,) classes, where an executor names them itself.
     """
 
     scores: IntArray
     trace: tuple[LayerTrace, ...] | None = None
-    stated: IntArray | None = None
 
     @property
     def classes(self) -> IntArray:
         """(B,) class with the highest score, the lowest index on ties, as `argmax`."""
-        return self.scores.argmax(axis=1) if self.stated is None else self.stated
+        return self.scores.argmax(axis=1)
 
 
 def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None) -> Result:
@@ -81,10 +83,10 @@ def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, bat
     scores = np.concatenate([part.scores for part in parts])
     if not trace:
         return Result(scores)
-    return Result(scores, tuple(joined(layers) for layers in zip(*(part.trace or () for part in parts), strict=True)))
+    return Result(scores, tuple(_joined(layers) for layers in zip(*(part.trace or () for part in parts), strict=True)))
 
 
-def joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
+def _joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
     """Traces of one layer on batches of samples, as one."""
     if len(parts) == 1:
         return parts[0]

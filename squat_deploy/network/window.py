@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pair = tuple[int, int]
-
-
-def conv_sizes(
-    sizes: Sequence[int], kernel: Sequence[int], stride: Pair, padding: Pair, dilation: Pair
-) -> tuple[int, ...]:
-    """Height and width of what a convolution gives, by those of its input."""
-    axes = zip(sizes, kernel, stride, padding, dilation, strict=True)
-    return tuple((size + 2 * pad - gap * (reach - 1) - 1) // step + 1 for size, reach, step, pad, gap in axes)
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,8 @@ class Window:
     @property
     def output_sizes(self) -> Pair:
         """(H', W')."""
-        height, width = conv_sizes(self.input_shape[1:], self.kernel, self.stride, self.padding, self.dilation)
+        axes = zip(self.input_shape[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        height, width = ((size + 2 * pad - gap * (reach - 1) - 1) // step + 1 for size, reach, step, pad, gap in axes)
         return height, width
 
     @property

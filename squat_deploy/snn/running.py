@@ -25,7 +25,7 @@ _COMPILED_LOOPS = 4096  # kinds of layers, shapes and quantizers that one proces
 
 
 @dataclass
-class LayerTrace:
+class ModelTrace:
     """What one neuron layer did: lists of (B, N) tensors, one a step, all of them copies.
 
     Attributes:
@@ -56,7 +56,7 @@ class OwnRun:
         returned: what each call returned, one call where the model loops over time, else one a step.
     """
 
-    traces: dict[str, LayerTrace]
+    traces: dict[str, ModelTrace]
     returned: list[Any]
 
 
@@ -83,7 +83,7 @@ def is_plain(model: nn.Module) -> bool:
     return plain and run and "forward" not in vars(model)
 
 
-def run_model(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = True) -> dict[str, LayerTrace]:
+def run_model(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = True) -> dict[str, ModelTrace]:
     """The trained model itself, step by step from rest, without any shortcut.
 
     Args:
@@ -142,13 +142,13 @@ def copied(result: Any) -> Any:
 
 
 @contextmanager
-def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, LayerTrace]]:
+def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, ModelTrace]]:
     """Keeps copies of what every neuron module of a model does meanwhile; inner loops over time included."""
-    traces: dict[str, LayerTrace] = {}
+    traces: dict[str, ModelTrace] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _: Any, result: Any) -> None:
-            traces.setdefault(name, LayerTrace(spike=spike_value(module))).add(module, result)
+            traces.setdefault(name, ModelTrace(spike=spike_value(module))).add(module, result)
 
         return hook
 

@@ -104,6 +104,12 @@ def test_aimed_inputs_find_thresholds_that_are_one_off():
     assert found >= 9, f"{found} of 12"
 
 
+def test_thresholds_are_aimed_at_currents():
+    """What fails while it aims is judged as it was drawn: that must not become the rule."""
+    aimed_at = [judge._aimed(models.draw(seed), random.Random(f"judge {seed}")) is not None for seed in range(30)]
+    assert sum(aimed_at) >= 6
+
+
 def _moved(network: sd.Network, rng: random.Random) -> sd.Network:
     """The same with one threshold of the first neurons one higher."""
     index = next(i for i, layer in enumerate(network.layers) if type(layer).__name__ == "Neuron")

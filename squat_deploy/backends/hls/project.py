@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, astuple
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,26 +11,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.estimates import estimate_of
+from squat_deploy.backends.hls.manifest import manifest_of
+from squat_deploy.backends.hls.readme import readme_of
+from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.units import template_of
-from squat_deploy.files import DIGESTS, GENERATOR, MANIFEST, write_folder
+from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
+from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.budget import Budget, budget_of
 from squat_deploy.hardware.design import Design, design_of
-from squat_deploy.hardware.graph import ENTRY, index_bits
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule, estimate, event_counts
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES
 from squat_deploy.hardware.vectors import default_stimulus, golden_data
-from squat_deploy.network import Network, int_bits
-from squat_deploy.network.encoders import (
-    END_OF_EVENTS,
-    LFSR_TAPS,
-    AnyEncoder,
-    EventEncoder,
-    frames_of,
-    takes_intensities,
-)
-from squat_deploy.network.readout import OF_MEMBRANES, SCORES
-from squat_deploy.network.simulator import simulate
+from squat_deploy.network import Network
+from squat_deploy.network.encoders import frames_of, takes_intensities
+from squat_deploy.network.simulator import Result, simulate
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _TEMPLATE_FOLDERS = (_PACKAGE / "templates" / "hls", _PACKAGE.parent / "templates" / "hls")
@@ -45,6 +37,7 @@ def emit_hls(
     config: HlsConfig | None = None,
     *,
     stimulus: NDArray[Any] | None = None,
+    reference: Result | None = None,
 ) -> Path:
     """Writes the HLS project of a network to `out_dir`, whole or not at all, and returns it.
 
@@ -53,6 +46,7 @@ def emit_hls(
 
     Args:
         stimulus: integer inputs of the golden data, as for `simulate`; random ones of the network's digest if None.
+        reference: the trace that `simulate` gives for that stimulus, where it is there already.
 
     Raises:
         ExportError: an impossible folding or form, a folder that is not ours or in which something of the user's would
@@ -60,143 +54,69 @@ def emit_hls(
         ConfigError: a stimulus or an option out of range.
     """
     target = Path(out_dir)
-    files = render(network, config or HlsConfig(), stimulus)
+    files = render(network, config or HlsConfig(), stimulus, reference)
     write_folder(target, {name: text.encode() for name, text in files.items()})
     return target
 
 
-def render(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None = None) -> dict[str, str]:
+def render(
+    network: Network, config: HlsConfig, stimulus: NDArray[Any] | None = None, reference: Result | None = None
+) -> dict[str, str]:
     """All files of the project by relative path; equal arguments give equal bytes."""
     design = design_of(network, config)
     encoder = config.encoder
     fed = default_stimulus(network, config.vectors, encoder) if stimulus is None else stimulus
     checked = network.input.check(frames_of(encoder, fed, network.steps), network.steps)
-    result = simulate(network, checked, trace=True)
+    result = reference or simulate(network, checked, trace=True)
     taken, numbers = fed if takes_intensities(encoder) else checked, [part.number for part in design.neurons]
     data = golden_data(network, taken, design.entry.once, result, numbers)
     schedule = estimate(design, event_counts(design, checked, result))
     budget = budget_of(design, config.part)
-    context = _context(design, config, schedule, budget, len(result.scores)) | {"data_files": sorted(data)}
-    files = dict(_sources(_environment(design), design, context))
+    environment = _environment()
+    views = [
+        *_sources(design),
+        *_scripts(Build(_header(design), config.part, config.clock_ns, tuple(sorted(data)))),
+        *_documents(design, config, schedule, budget, len(result.scores)),
+    ]
+    files = {path: environment.get_template(f"{template}.jinja").render(vars(view)) for path, template, view in views}
     files.update({f"tb/data/{name}": text for name, text in data.items()})
-    files[MANIFEST] = _manifest(design, config, budget, files)
+    files[MANIFEST] = manifest_of(design, config, budget, files)
     return files
 
 
-def _context(design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int) -> dict[str, Any]:
+def _header(design: Design) -> str:
     from squat_deploy import __version__
 
-    network = design.network
-    spec, encoder = network.input, config.encoder
-    bits = design.entry.fields.bits
-    lanes, words, once = design.entry.fields.per_word, design.entry.fields.words, design.entry.once
-    return {
-        "header": f"Generated by squat_deploy {__version__} from network {network.digest[:16]}; do not edit.",
-        "version": __version__,
-        "digest": network.digest,
-        "title": cpp.plain(network.name),
-        "proven": network.certificate.proven,
-        "spec": spec,
-        "spikes_in": (spec.low, spec.high) == (0, 1),
-        "held_sums": spec.encoding == "direct",
-        "encoder": encoder,
-        "bits": bits,
-        "once": once,
-        "end_of_events": END_OF_EVENTS,
-        "lfsr_taps": LFSR_TAPS,
-        "stream": _stream(network, encoder, f"{words} words", f"{lanes} integers of {bits} bit a word"),
-        "lanes": lanes,
-        "words": words,
-        "design": design,
-        "takers_of_entry": [f"_to{number}" for number in design.graph.handed_to(ENTRY)],
-        "widths": _widths(design),
-        "steps": network.steps,
-        "outputs": network.outputs,
-        "readout": network.readout,
-        "reads_states": network.readout in OF_MEMBRANES,
-        "scores": SCORES[network.readout],
-        "config": config,
-        "schedule": schedule,
-        "overhead": LOOP_OVERHEAD_CYCLES,
-        "cycles_table": schedule_table(schedule),
-        "budget": budget,
-        "budget_table": budget_table(budget),
-        "sequences": sequences,
-        "runs": sequences + 2 + (network.steps > 1),
-        "values": _compared(design, sequences),
-    }
+    return f"Generated by squat_deploy {__version__} from network {design.network.digest[:16]}; do not edit."
 
 
-def _stream(network: Network, encoder: AnyEncoder | None, words: str, fields: str) -> str:
-    """What the input stream carries, for readers."""
-    spec = network.input
-    if isinstance(encoder, EventEncoder):
-        return (
-            f"one word an event, ticks since the start of the sequence << 16 | address, in the order of time; "
-            f"{encoder.window} ticks a time step; 0xffffffff ends the sequence"
-        )
-    if takes_intensities(encoder):
-        return f"{words} a sequence, {fields}, lowest bits first, intensities 0..{2**encoder.bits - 1}"
-    often = "a sequence" if spec.encoding == "direct" else "a time step"
-    return f"{words} {often}, {fields}, lowest bits first, range {spec.low}..{spec.high}"
-
-
-def _compared(design: Design, sequences: int) -> int:
-    """Values that the testbench compares: constants, states and spikes, scores and TLAST."""
-    network, longer = design.network, design.network.steps > 1
-    steps_run = (sequences + 1 + longer) * network.steps + (network.steps + 1) // 2
-    traced = sum(part.size for part in design.neurons)
-    scores = (sequences + 2 + 2 * longer) * network.outputs
-    return sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + scores)
-
-
-def _widths(design: Design) -> list[tuple[str, int, int]]:
-    """(type, lowest, highest) of every number that flows or is kept."""
-    units = (design.entry, *design.parts)
-    return [(f"{name}{unit.number}", low, high) for unit in units for name, low, high in unit.numbers]
-
-
-def schedule_table(schedule: Schedule) -> str:
-    """Cycles of every process as text."""
-    rows = [("process", "mean cycles/step", "worst cycles/step")]
-    rows += [(cpp.plain(row.name), f"{row.mean:.1f}", str(row.worst)) for row in schedule.processes]
-    return "\n".join(f"{name:<20}{mean:>20}{worst:>20}" for name, mean, worst in rows)
-
-
-def budget_table(budget: Budget) -> str:
-    """Resources of every layer as text, and the share of the part, if it is known."""
-    rows: list[tuple[str, ...]] = [("layer", "BRAM18", "LUT", "FF", "DSP")]
-    for name, usage in (*budget.rows, ("total", budget.total)):
-        rows.append((cpp.plain(name), *map(str, astuple(usage))))
-    total, offer = budget.total, budget.offer
-    if offer is not None:
-        shares = (total.bram18 / offer.bram36 / 2, total.lut / offer.lut, total.ff / offer.ff, total.dsp / offer.dsp)
-        rows.append((f"of {offer.name}", *(f"{100 * share:.1f} %" for share in shares)))
-    return "\n".join(f"{name:<24}" + "".join(f"{cell:>10}" for cell in cells) for name, *cells in rows)
-
-
-def _sources(environment: Environment, design: Design, context: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    single = {
-        "src/squat_types.h": "squat_types.h",
-        "src/squat_stream.h": "squat_stream.h",
-        "src/squat_top.h": "squat_top.h",
-        "src/squat_top.cpp": "squat_top.cpp",
-        "tb/squat_tb.cpp": "squat_tb.cpp",
-        "hls_config.cfg": "hls_config.cfg",
-        "scripts/run_hls.tcl": "run_hls.tcl",
-        "Makefile": "Makefile",
-        "README.md": "README.md",
-        "reports/estimate.txt": "estimate.txt",
-    }
-    for path, template in single.items():
-        yield path, environment.get_template(f"{template}.jinja").render(context)
+def _sources(design: Design) -> Iterator[tuple[str, str, object]]:
+    """(path, template, view) of all C++ files."""
+    header = _header(design)
+    yield "src/squat_types.h", "squat_types.h", types_of(design, header)
+    yield "src/squat_stream.h", "squat_stream.h", Stream(header)
+    yield "src/squat_top.h", "squat_top.h", top_header_of(design, header)
+    yield "src/squat_top.cpp", "squat_top.cpp", top_of(design, header)
+    yield "tb/squat_tb.cpp", "squat_tb.cpp", testbench_of(design, header)
     for part in design.parts:
-        for template in ("layer", "rom"):
-            text = environment.get_template(f"{template}.h.jinja").render(context, part=part)
-            yield f"src/{template}{part.number}.h", text
+        view = LayerFile(header, part, f"parts/{template_of(part)}")
+        yield f"src/layer{part.number}.h", "layer.h", view
+        yield f"src/rom{part.number}.h", "rom.h", view
 
 
-def _environment(design: Design) -> Environment:
+def _scripts(build: Build) -> Iterator[tuple[str, str, object]]:
+    for path in ("hls_config.cfg", "scripts/run_hls.tcl", "Makefile"):
+        yield path, Path(path).name, build
+
+
+def _documents(
+    design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int
+) -> Iterator[tuple[str, str, object]]:
+    yield "README.md", "README.md", readme_of(design, config, schedule, budget, sequences)
+    yield "reports/estimate.txt", "estimate.txt", estimate_of(config, schedule, budget, design.network.steps, sequences)
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATE_FOLDERS),
         undefined=StrictUndefined,
@@ -206,42 +126,11 @@ def _environment(design: Design) -> Environment:
         autoescape=False,
     )
     environment.globals.update(
-        template_of=template_of,
         plain=cpp.plain,
-        int_bits=int_bits,
         native_int=cpp.native_int,
-        exact_int=cpp.exact_int,
-        index_type=lambda size: cpp.native_int(0, 2 ** index_bits(size) - 1),
-        process_names=lambda process: ", ".join(cpp.plain(part.name) for part in design.parts_of(process)),
+        index_type=cpp.index_type,
         rom_sums=lambda part: {name: cpp.rom_sums(array) for name, array in part.constants.items()},
         initializer=partial(cpp.initializer, indent="    "),
         wrapped_words=cpp.wrapped_words,
     )
     return environment
-
-
-def _manifest(design: Design, config: HlsConfig, budget: Budget, files: dict[str, str]) -> str:
-    from squat_deploy import __version__
-
-    network, offer = design.network, budget.offer
-    document = {
-        "generator": GENERATOR,
-        "schema": 2,
-        "version": __version__,
-        "network": {
-            "digest": network.digest,
-            "steps": network.steps,
-            "readout": network.readout,
-            "input": vars(network.input),
-        },
-        "config": config.model_dump(),
-        "certificate": network.certificate.proofs(),
-        "layers": [
-            {"name": cpp.plain(part.name), "kind": part.kind, "takes": part.sources, "outputs": part.size, **part.facts}
-            for part in design.parts
-        ],
-        "processes": [[node.number for node in process.nodes] for process in design.graph.processes],
-        "estimate": {"name": "total", **asdict(budget.total), "fits": budget.fits, "part": offer and offer.name},
-        DIGESTS: {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
-    }
-    return json.dumps(document, indent=2) + "\n"

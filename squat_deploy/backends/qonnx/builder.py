@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorAnnotation, TensorProt
 
 from squat_deploy.errors import ExportError
 from squat_deploy.network import int_bits
+from squat_deploy.onnx_file import QONNX_DOMAIN
 
 OPSET = 20
 IR_VERSION = 10
-QONNX_DOMAIN = "qonnx.custom_op.general"
 QONNX_OPSET = 2
-Shape = Sequence[int | str]
+Shape = tuple[int | str, ...]
 Range = tuple[int, int]
 
 BOOL, INT8, UINT8 = TensorProto.BOOL, TensorProto.INT8, TensorProto.UINT8
@@ -38,118 +39,118 @@ def container(bounds: Range) -> int:
     return INT8 if low >= -128 and high <= 127 else INT32
 
 
+@dataclass(frozen=True)
+class Tensor:
+    """A handle of one tensor of a graph.
+
+    Attributes:
+        element: ONNX element type of its container.
+        shape: sizes, or the name of a size that is open.
+        bounds: range of its integers.
+    """
+
+    name: str
+    element: int
+    shape: Shape
+    bounds: Range
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return helper.tensor_dtype_to_np_dtype(self.element)
+
+    def named(self, name: str) -> Tensor:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    def info(self) -> ValueInfoProto:
+        """As ONNX states it."""
+        return helper.make_tensor_value_info(self.name, self.element, self.shape)
+
+
 class GraphBuilder:
     """One graph under construction.
 
-    Parameters are declared without their arrays: `parameters` holds (element type, shape) by name, and `graph_with`
-    fills them in.
+    Attributes:
+        parameters: tensors that are declared without their arrays; `graph_with` fills them in.
+        tensors: all of the graph, by name.
+        inner: those of nodes that are no outputs of the graph yet.
     """
 
     def __init__(self, name: str) -> None:
         self.graph = GraphProto(name=name)
-        self.parameters: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self.parameters: dict[str, Tensor] = {}
+        self.tensors: dict[str, Tensor] = {}
+        self.inner: dict[str, Tensor] = {}
         self.bodies: list[GraphBuilder] = []
         self.scan_name = ""  # of the node whose body this is
-        self._shapes: dict[str, Shape] = {}
-        self._elements: dict[str, int] = {}
-        self._bounds: dict[str, Range] = {}
-        self._inner: dict[str, ValueInfoProto] = {}
 
-    def input(self, name: str, element: int, shape: Shape, bounds: Range) -> str:
-        self.graph.input.append(helper.make_tensor_value_info(name, element, shape))
-        return self._declared(name, element, shape, bounds)
+    def input(self, tensor: Tensor) -> Tensor:
+        self.graph.input.append(tensor.info())
+        return self._declared(tensor)
 
-    def output(self, name: str) -> None:
+    def output(self, tensor: Tensor) -> None:
         """Marks the result of a node as an output of the graph."""
-        self.graph.output.append(self._inner.pop(name))
+        self.graph.output.append(self.inner.pop(tensor.name).info())
 
-    def parameter(self, name: str, element: int, shape: tuple[int, ...], bounds: Range) -> str:
-        self.parameters[name] = (element, shape)
-        return self._declared(name, element, shape, bounds)
+    def parameter(self, name: str, element: int, shape: Shape, bounds: Range) -> Tensor:
+        self.parameters[name] = Tensor(name, element, shape, bounds)
+        return self._declared(self.parameters[name])
 
-    def constant(self, name: str, values: NDArray[Any]) -> str:
+    def constant(self, name: str, values: NDArray[Any]) -> Tensor:
         """A value that belongs to the structure, not to the network."""
         self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         bounds = (int(values.min()), int(values.max())) if values.size else (0, 0)
-        return self._declared(name, helper.np_dtype_to_tensor_dtype(values.dtype), values.shape, bounds)
+        return self._declared(Tensor(name, helper.np_dtype_to_tensor_dtype(values.dtype), values.shape, bounds))
 
     def node(
         self,
         operator: str,
-        inputs: Sequence[str],
-        output: str,
-        element: int,
-        shape: Shape,
-        bounds: Range,
+        inputs: Sequence[Tensor],
+        name: str,
+        *,
+        element: int | None = None,
+        shape: Shape | None = None,
+        bounds: Range | None = None,
         **attributes: Any,
-    ) -> str:
-        """Appends a node with one output and returns the output's name."""
-        self.nodes(operator, inputs, [(output, element, shape, bounds)], **attributes)
-        return output
+    ) -> Tensor:
+        """Appends a node and returns its only output; what is not said of it is as in the first input."""
+        stated: dict[str, Any] = {"element": element, "shape": shape, "bounds": bounds}
+        result = replace(inputs[0], name=name, **{key: value for key, value in stated.items() if value is not None})
+        self._nodes(operator, inputs, [result], **attributes)
+        return result
 
-    def nodes(
-        self,
-        operator: str,
-        inputs: Sequence[str],
-        outputs: Sequence[tuple[str, int, Shape, Range]],
-        **attributes: Any,
-    ) -> NodeProto:
-        """Appends a node; it is named after its first output."""
-        domain = QONNX_DOMAIN if operator == "MultiThreshold" else ""
-        names = [name for name, *_ in outputs]
-        name = f"{names[0]}.{operator}"
-        self.graph.node.append(helper.make_node(operator, inputs, names, name=name, domain=domain, **attributes))
-        for output, element, shape, bounds in outputs:
-            self._inner[output] = helper.make_tensor_value_info(output, element, shape)
-            self._declared(output, element, shape, bounds)
-        return self.graph.node[-1]
+    def cast(self, x: Tensor, name: str, element: int) -> Tensor:
+        """The same integers in another container."""
+        return x if x.element == element else self.node("Cast", [x], name, element=element, to=element)
 
-    def scan(
-        self,
-        body: GraphBuilder,
-        inputs: Sequence[str],
-        outputs: Sequence[tuple[str, int, Shape, Range]],
-        scan_inputs: int,
-    ) -> None:
-        """Appends a Scan whose body is finished later, by `graph_with`."""
-        made = self.nodes("Scan", inputs, outputs, num_scan_inputs=scan_inputs)
+    def scan(self, body: GraphBuilder, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        """Appends a Scan over the last input; its body is finished later, by `graph_with`."""
+        made = self._nodes("Scan", inputs, outputs, num_scan_inputs=1)
         body.scan_name = made.name
         made.attribute.append(helper.make_attribute("body", GraphProto(name=body.graph.name)))
         self.bodies.append(body)
 
-    def shape(self, name: str) -> Shape:
-        return self._shapes[name]
+    def _nodes(
+        self, operator: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], **attributes: Any
+    ) -> NodeProto:
+        """Appends a node; it is named after its first output."""
+        domain = QONNX_DOMAIN if operator == "MultiThreshold" else ""
+        taken, given = ([tensor.name for tensor in tensors] for tensors in (inputs, outputs))
+        name = f"{given[0]}.{operator}"
+        self.graph.node.append(helper.make_node(operator, taken, given, name=name, domain=domain, **attributes))
+        for tensor in outputs:
+            self.inner[tensor.name] = self._declared(tensor)
+        return self.graph.node[-1]
 
-    def element(self, name: str) -> int:
-        """Container of a tensor."""
-        return self._elements[name]
-
-    def dtype(self, name: str) -> np.dtype[Any]:
-        """The same as a NumPy type."""
-        return helper.tensor_dtype_to_np_dtype(self._elements[name])
-
-    def bounds(self, name: str) -> Range:
-        """Range of a tensor's integers."""
-        return self._bounds[name]
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a tensor."""
-        return name in self._shapes
-
-    def is_made(self, name: str) -> bool:
-        """Whether a node gives the tensor, and it is no output yet."""
-        return name in self._inner
-
-    def _declared(self, name: str, element: int, shape: Shape, bounds: Range) -> str:
-        if name in self._shapes:
-            raise ExportError(f"two tensors named {name!r}; give the layers other names")
-        self._shapes[name], self._elements[name], self._bounds[name] = shape, element, bounds
-        if element == BOOL:  # QONNX has no type for truth values, and its executor fails where they carry one
-            return name
-        annotation = TensorAnnotation(tensor_name=name)
-        annotation.quant_parameter_tensor_names.add(key="finn_datatype", value=datatype(bounds))
-        self.graph.quantization_annotation.append(annotation)
-        return name
+    def _declared(self, tensor: Tensor) -> Tensor:
+        if tensor.name in self.tensors:
+            raise ExportError(f"two tensors named {tensor.name!r}; give the layers other names")
+        self.tensors[tensor.name] = tensor
+        if tensor.element != BOOL:  # QONNX has no type for truth values, and its executor fails where they carry one
+            annotation = TensorAnnotation(tensor_name=tensor.name)
+            annotation.quant_parameter_tensor_names.add(key="finn_datatype", value=datatype(tensor.bounds))
+            self.graph.quantization_annotation.append(annotation)
+        return tensor
 
     def graph_with(self, arrays: Mapping[str, NDArray[Any]]) -> GraphProto:
         """The finished graph, its parameters and those of its bodies filled in.
@@ -158,11 +159,12 @@ class GraphBuilder:
         """
         graph = GraphProto()
         graph.CopyFrom(self.graph)
-        graph.value_info.extend(self._inner.values())
-        for name, (element, shape) in self.parameters.items():
-            values = np.ascontiguousarray(arrays[name], dtype=helper.tensor_dtype_to_np_dtype(element))
+        graph.value_info.extend(tensor.info() for tensor in self.inner.values())
+        for name, declared in self.parameters.items():
+            values = np.ascontiguousarray(arrays[name], dtype=declared.dtype)
             if not np.array_equal(values, arrays[name]):
                 raise ExportError(f"{name}: its values do not fit {values.dtype}")
+            shape = [int(size) for size in declared.shape]
             graph.initializer.append(numpy_helper.from_array(values.reshape(shape), name))
         scans = (node for node in graph.node if node.op_type == "Scan")
         for node, body in zip(scans, self.bodies, strict=True):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import FailFast, TypeAdapter, ValidationError
 
-from squat_deploy.backends.qonnx.plan import JoinPlan, LayerPlan, NeuronPlan, Plan
+from squat_deploy.backends.qonnx.layer_plans import NeuronPlan
+from squat_deploy.backends.qonnx.plan import LayerPlan, Plan
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
 from squat_deploy.network.certificate import Assumptions, Environment, LayerProof
-from squat_deploy.network.layers import Pool2d
 from squat_deploy.network.limits import MAX_PATCH_VALUES, MAX_VALUES
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
@@ -53,6 +52,11 @@ class Document:
     environment: Environment = field(default_factory=dict)
     assumptions: Assumptions = ()
     origin: Origin = field(default_factory=Origin)
+
+    @property
+    def samples(self) -> int | str:
+        """The batch as a size of tensors."""
+        return self.batch or "N"
 
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
@@ -94,13 +98,14 @@ class Document:
         if (rule := self.origin.broken_rule()) is not None:
             raise FileFormatError(f"metadata: origin: {rule}")
         _check_wires(self.input, self.layers)
-        patches = 0
+        windows = 0
         for plan in self.layers:
-            patches += _patch_values(plan)
-            if patches > MAX_PATCH_VALUES:
+            windows += _sized(plan, lambda plan: plan.window_values)
+            if windows > MAX_PATCH_VALUES:
                 raise FileFormatError(f"metadata: convolutions or windows of more than {MAX_PATCH_VALUES} values")
-            if isinstance(plan, NeuronPlan):
-                _check_neurons(plan)
+            for rule, holds in plan.rules().items():
+                if not holds:
+                    raise FileFormatError(f"metadata: {plan.layer}: must have {rule}")
         widest = max(plan.outputs for plan in self.layers)
         if self.batch is not None and not 1 <= self.batch <= MAX_BATCH_VALUES // widest:
             raise FileFormatError(f"metadata: batch {self.batch} of {widest} values")
@@ -113,7 +118,7 @@ def _check_wires(spec: InputSpec, plans: Sequence[Plan]) -> None:
         raise FileFormatError("metadata: the last layer must be neurons")
     for index, plan in enumerate(plans):
         for source in plan.takes:
-            if not INPUT <= source < len(plans) or (source >= index and not isinstance(plans[source], NeuronPlan)):
+            if not INPUT <= source < len(plans) or (source >= index and not plans[source].late):
                 raise FileFormatError(f"metadata: {plan.layer}: takes layer {source}, which it cannot")
         given = tuple(spec.size if source == INPUT else sizes[source] for source in plan.takes)
         if given != plan.input_sizes:
@@ -122,48 +127,19 @@ def _check_wires(spec: InputSpec, plans: Sequence[Plan]) -> None:
 
 
 def _outputs(plan: Plan) -> int:
-    try:
-        outputs = plan.outputs
-    except (ConfigError, ValueError, LookupError) as error:
-        raise FileFormatError(f"metadata: {plan.layer}: {error}") from error
-    most = MAX_NEURONS if isinstance(plan, NeuronPlan) else MAX_VALUES
+    outputs = _sized(plan, lambda plan: plan.outputs)
+    most = MAX_NEURONS if plan.late else MAX_VALUES
     if not 1 <= outputs <= most:
         raise FileFormatError(f"metadata: {plan.layer}: gives {outputs} values; at most {most}")
     return outputs
 
 
-def _patch_values(plan: Plan) -> int:
-    """What a convolution or a pooling takes in memory; its sizes must fit each other."""
-    if isinstance(plan, JoinPlan):
-        join = plan.join()
-        return join.outputs * math.prod(join.kernel) if isinstance(join, Pool2d) else 0
-    if isinstance(plan, NeuronPlan) or plan.conv is None:
-        return 0
-    conv = plan.conv
-    if min(conv.weight_shape) < 1 or math.prod(conv.weight_shape) > MAX_PATCH_VALUES:
-        raise FileFormatError(f"metadata: {plan.layer}: weights of shape {conv.weight_shape}")
+def _sized(plan: Plan, size: Callable[[Plan], int]) -> int:
+    """A size that a plan computes of others."""
     try:
-        layer = conv.empty()
-    except ConfigError as error:
+        return size(plan)
+    except (ConfigError, ValueError, LookupError) as error:
         raise FileFormatError(f"metadata: {plan.layer}: {error}") from error
-    if (layer.inputs, layer.outputs, layer.output_shape) != (plan.inputs, plan.outputs, conv.output_shape):
-        raise FileFormatError(f"metadata: {plan.layer}: a convolution of other sizes")
-    return max(layer.patch_values, layer.padded_values)
-
-
-def _check_neurons(n: NeuronPlan) -> None:
-    rules = {
-        "2 to 1024 states": 2 <= n.states <= 1024,
-        "2 to 256 levels": 2 <= n.levels <= 256,
-        f"1 to {MAX_NEURONS} tables": 1 <= n.tables <= MAX_NEURONS,
-        "one fire level a table": len(n.fire_level) == n.tables,
-        "one membrane a state": len(n.membranes) == n.tables and {len(row) for row in n.membranes} == {n.states},
-        "finite membranes": all(math.isfinite(value) for row in n.membranes for value in row),
-        "an initial state that is one": 0 <= n.initial_state < n.states,
-    }
-    for rule, holds in rules.items():
-        if not holds:
-            raise FileFormatError(f"metadata: {n.layer}: must have {rule}")
 
 
 _ADAPTER = TypeAdapter(Document)

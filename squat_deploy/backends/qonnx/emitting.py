@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import assert_never, get_args
 
 from onnx import ModelProto
 
@@ -11,13 +11,13 @@ from squat_deploy.backends.qonnx.builder import GraphBuilder, model_of
 from squat_deploy.backends.qonnx.document import KEY, MAX_BATCH_VALUES, Document, Form
 from squat_deploy.backends.qonnx.finn import finn_step
 from squat_deploy.backends.qonnx.integer import step
-from squat_deploy.backends.qonnx.parsing import MAX_BYTES
-from squat_deploy.backends.qonnx.plan import arrays_of_layer, plan_layers
+from squat_deploy.backends.qonnx.plan import plan_layers
 from squat_deploy.backends.qonnx.scanning import sequence
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
 from squat_deploy.network import SCHEMA_VERSION, IntArray, Network
 from squat_deploy.network.rules import broken_rule
+from squat_deploy.onnx_file import MAX_BYTES
 
 FORMS: tuple[Form, ...] = get_args(Form)
 
@@ -51,7 +51,7 @@ def emit_qonnx(
     document = _document(network, form, 1 if form == "finn" and batch is None else batch, trace)
     arrays: dict[str, IntArray] = {}
     for plan, layer in zip(document.layers, network.layers, strict=True):
-        arrays |= arrays_of_layer(plan, layer)
+        arrays |= plan.tensors(layer.saved())
     model = model_of(structure(document).graph_with(arrays), qonnx=form == "finn")
     model.metadata_props.add(key=KEY, value=document.to_json())
     if path is not None:
@@ -69,12 +69,15 @@ def write_model(model: ModelProto, path: Path) -> None:
 
 def structure(document: Document) -> GraphBuilder:
     """The graph that a document describes, its parameters named but empty."""
-    spec, plans, batch = document.input, document.layers, document.batch or "N"
-    if document.form == "step":
-        return step(spec, plans, batch, document.trace)
-    if document.form == "finn":
-        return finn_step(spec, plans, document.trace)
-    return sequence(spec, plans, document.steps, batch, document.readout, document.trace)
+    match document.form:
+        case "step":
+            return step(document)
+        case "sequence":
+            return sequence(document)
+        case "finn":
+            return finn_step(document)
+        case _:
+            assert_never(document.form)
 
 
 def _document(network: Network, form: Form, batch: int | None, trace: bool) -> Document:

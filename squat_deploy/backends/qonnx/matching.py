@@ -14,10 +14,10 @@ import onnx.defs
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
 
-from squat_deploy.backends.cpp import plain
-from squat_deploy.backends.qonnx.builder import GraphBuilder
-from squat_deploy.backends.qonnx.parsing import QONNX_DOMAINS, array_of
+from squat_deploy.backends.qonnx.builder import GraphBuilder, Tensor
 from squat_deploy.errors import FileFormatError
+from squat_deploy.names import plain
+from squat_deploy.onnx_file import QONNX_DOMAINS, array_of
 
 Value = NDArray[np.generic]
 _STORED = [("value", AttributeProto.TENSOR)]
@@ -142,14 +142,14 @@ def _check_inputs(ours: _Side, theirs: _Side) -> None:
             raise FileFormatError(f"input {b.name!r}: its type or shape is not that of {a.name!r} in the network")
 
 
-def _parameter(declared: tuple[int, tuple[int, ...]], theirs: _Side, a: str, b: str, user: str) -> Value:
-    element, shape = declared
+def _parameter(declared: Tensor, theirs: _Side, a: str, b: str, user: str) -> Value:
     tensor = theirs.held.get(b)
     if tensor is None:
         raise FileFormatError(f"{user}: takes {b!r}, which is not stored, in place of the array {a!r}")
-    if tensor.data_type != element or tuple(tensor.dims) != shape:
-        want, got = (helper.tensor_dtype_to_np_dtype(kind) for kind in (element, tensor.data_type))
-        raise FileFormatError(f"tensor {b!r} ({a}): {got} {tuple(tensor.dims)}; the network has {want} {shape}")
+    if tensor.data_type != declared.element or tuple(tensor.dims) != declared.shape:
+        got = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        place = f"tensor {b!r} ({a})"
+        raise FileFormatError(f"{place}: {got} {tuple(tensor.dims)}; the network has {declared.dtype} {declared.shape}")
     return array_of(tensor)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from squat_deploy.backends.qonnx.document import KEY, Document
 from squat_deploy.backends.qonnx.emitting import structure
 from squat_deploy.backends.qonnx.matching import match
-from squat_deploy.backends.qonnx.parsing import parse
-from squat_deploy.backends.qonnx.plan import arrays_of_layer, layer_of_arrays, plan_layers
+from squat_deploy.backends.qonnx.plan import plan_layers
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.rules import broken_rule
+from squat_deploy.onnx_file import parse
 
 
 def load_qonnx(path: str | Path) -> Network:
@@ -53,7 +53,7 @@ def _integers(name: str, array: np.ndarray) -> IntArray:
 
 def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
     """Rebuilt from the arrays, and compared with everything else that the file says of them."""
-    layers = tuple(layer_of_arrays(plan, arrays) for plan in document.layers)
+    layers = tuple(plan.made_of(arrays) for plan in document.layers)
     wires = tuple(plan.takes for plan in document.layers)
     certificate = Certificate(document.certificate, document.environment, document.assumptions)
     stated = (document.name, wires, document.readout, document.origin)
@@ -64,7 +64,7 @@ def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
         if said != real:
             names = (name for name, value in vars(said).items() if value != getattr(real, name, None))
             raise FileFormatError(f"metadata: {said.layer}: {next(names)} contradicts the arrays")
-        for name, array in arrays_of_layer(real, layer).items():
+        for name, array in real.tensors(layer.saved()).items():
             if not np.array_equal(arrays.get(name, array).reshape(array.shape), array):  # no spikes, no fire levels
                 raise FileFormatError(f"tensor {name!r}: contradicts the other arrays of its layer")
     return network

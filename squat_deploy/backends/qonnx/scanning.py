@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from onnx import helper, numpy_helper
 
-from squat_deploy.backends.qonnx.builder import INT32, INT64, UINT8, GraphBuilder, Range, Shape, container
-from squat_deploy.backends.qonnx.integer import (
-    SPIKES,
-    Batch,
-    IntegerForm,
-    StepTensors,
-    carried_inputs,
-    spec_range,
-    state_range,
-    sums_of,
-    walk,
-)
-from squat_deploy.backends.qonnx.plan import (
-    NeuronPlan,
-    Plan,
-    constant_layers,
-    late_plans,
-    neuron_plans,
-)
-from squat_deploy.network import INPUT, InputSpec
+from squat_deploy.backends.qonnx.builder import INT32, INT64, UINT8, GraphBuilder, Tensor
+from squat_deploy.backends.qonnx.document import Document
+from squat_deploy.backends.qonnx.integer import IntegerForm, carried_inputs, input_type, network_input
+from squat_deploy.backends.qonnx.nodes import SPIKES, Carried, StepTensors, write_layers
+from squat_deploy.backends.qonnx.plan import Plan, late_plans, neuron_plans
+from squat_deploy.network import INPUT
+from squat_deploy.network.network import still_layers
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
 
-Declared = tuple[str, int, Shape, Range]
+_SIZE = (0, 2**31 - 1)
 
 
-def sequence(
-    spec: InputSpec, plans: Sequence[Plan], steps: int, batch: Batch, readout: Readout, trace: bool
-) -> GraphBuilder:
+def sequence(document: Document) -> GraphBuilder:
     """All time steps.
 
     Inputs: `input`, (N, *shape) shown at every step, or (T, N, *shape) for sequence inputs.
@@ -43,138 +29,115 @@ def sequence(
 
     With direct inputs, whatever depends on nothing else is made once, before the Scan, and carried through it.
     """
-    b = GraphBuilder("sequence")
-    direct = spec.encoding == "direct"
-    lead = (batch,) if direct else (steps, batch)
-    x = b.input("input", container(spec_range(spec)), (*lead, *spec.shape), spec_range(spec))
-    constant = constant_layers(plans) if direct else [False] * len(plans)
-    once = {index for index, still in enumerate(constant) if still}
-    made = walk(b, plans, IntegerForm(), {INPUT: x}, {}, {}, run=once)
-    held = {source: made.values[source] for source in _held(plans, constant)} if direct else {}
-    neurons, classes = neuron_plans(plans), plans[-1].outputs
-    carried = [
-        start_value(b, x, f"{p.name}.state_initial", p.initial_state, p.neurons, batch, INT32, direct) for p in neurons
-    ]
-    carried += [
-        start_value(b, x, f"{p.name}.spikes_initial", 0, p.neurons, batch, UINT8, direct) for p in late_plans(plans)
-    ]
-    carried.append(start_value(b, x, "scores_initial", 0, classes, batch, INT32, direct))
+    b, plans, steps = GraphBuilder("sequence"), document.layers, document.steps
+    direct = document.input.encoding == "direct"
+    lead = (document.samples,) if direct else (steps, document.samples)
+    x = network_input(b, document.input, lead, "input", input_type(document.input))
+    once = _once(plans) if direct else set()
+    made = write_layers(b, plans, IntegerForm(), {INPUT: x}, Carried(), once)
+    held = {source: made.values[source] for source in _held(plans, once)} if direct else {}
+    starts = [(f"{p.name}.state_initial", p.initial_state, p.neurons, INT32) for p in neuron_plans(plans)]
+    starts += [(f"{p.name}.spikes_initial", 0, p.neurons, UINT8) for p in late_plans(plans)]
+    starts.append(("scores_initial", 0, plans[-1].outputs, INT32))
+    carried = [_start_value(b, x, len(lead) - 1, *start) for start in starts]
     scanned = b.constant("time", np.arange(steps, dtype=np.int32)) if direct else x
-    run = set(range(len(plans))) - once
-    body, finals, traces = _body(b, spec, plans, steps, batch, held, run, readout, trace)
-    b.scan(body, [*carried, *held.values(), scanned], [*finals, *traces], 1)
-    b.node("ArgMax", ["scores"], "class", INT64, (batch,), (0, classes - 1), axis=1, keepdims=0)
-    for name in ("scores", "class", *(name for name, *_ in traces)):
-        b.output(name)
+    body, finals, traces = _body(document, held, set(range(len(plans))) - once)
+    b.scan(body, [*carried, *held.values(), scanned], [*finals, *traces])
+    scores = b.tensors["scores"]
+    shape, bounds = scores.shape[:1], (0, plans[-1].outputs - 1)
+    best = b.node("ArgMax", [scores], "class", element=INT64, shape=shape, bounds=bounds, axis=1, keepdims=0)
+    for tensor in (scores, best, *traces):
+        b.output(tensor)
     return b
 
 
-def _held(plans: Sequence[Plan], constant: Sequence[bool]) -> list[int]:
-    """Constant layers (or the input) that layers inside the Scan take."""
-    taken = {
-        source
-        for index, plan in enumerate(plans)
-        if not constant[index]
-        for source in plan.takes
-        if source == INPUT or (source < index and constant[source])
-    }
-    return sorted(taken)
+def _once(plans: Sequence[Plan]) -> set[int]:
+    """Layers that see nothing but what enters."""
+    still = still_layers((plan.takes for plan in plans), (plan.remembers for plan in plans))
+    return {index for index, constant in enumerate(still) if constant}
 
 
-def start_value(
-    b: GraphBuilder, x: str, name: str, value: int, width: int, batch: Batch, element: int, direct: bool
-) -> str:
-    """(N, width) of one value; N is read off the input if it is symbolic."""
-    dtype = helper.tensor_dtype_to_np_dtype(element)
+def _held(plans: Sequence[Plan], once: Collection[int]) -> list[int]:
+    """What is made once (or the input) that layers inside the Scan take."""
+    taken = {source for index, plan in enumerate(plans) if index not in once for source in plan.takes}
+    return sorted(taken & {INPUT, *once})
+
+
+def _start_value(b: GraphBuilder, x: Tensor, axis: int, name: str, value: int, width: int, element: int) -> Tensor:
+    """(N, width) of one value; N, an axis of the input `x`, is read off it if it is symbolic."""
+    batch, dtype = x.shape[axis], helper.tensor_dtype_to_np_dtype(element)
     if isinstance(batch, int):
         return b.constant(name, np.full((batch, width), value, dtype=dtype))
-    axis = 0 if direct else 1
-    size = b.node("Shape", [x], f"{name}.batch", INT64, (1,), (0, 2**31 - 1), start=axis, end=axis + 1)
+    end = axis + 1
+    size = b.node("Shape", [x], f"{name}.batch", element=INT64, shape=(1,), bounds=_SIZE, start=axis, end=end)
     other = b.constant(f"{name}.width", np.array([width], dtype=np.int64))
-    shape = b.node("Concat", [size, other], f"{name}.shape", INT64, (2,), (0, 2**31 - 1), axis=0)
+    shape = b.node("Concat", [size, other], f"{name}.shape", shape=(2,), axis=0)
     fill = numpy_helper.from_array(np.array([value], dtype=dtype))
-    return b.node("ConstantOfShape", [shape], name, element, (batch, width), (value, value), value=fill)
+    sizes, bounds = (batch, width), (value, value)
+    return b.node("ConstantOfShape", [shape], name, element=element, shape=sizes, bounds=bounds, value=fill)
 
 
 def _body(
-    outer: GraphBuilder,
-    spec: InputSpec,
-    plans: Sequence[Plan],
-    steps: int,
-    batch: Batch,
-    held: dict[int, str],
-    run: set[int],
-    readout: Readout,
-    trace: bool,
-) -> tuple[GraphBuilder, list[Declared], list[Declared]]:
+    document: Document, held: Mapping[int, Tensor], run: Collection[int]
+) -> tuple[GraphBuilder, list[Tensor], list[Tensor]]:
     """The body of the Scan, and what the Scan gives: final values of all that is carried, then traces.
 
     Carried from step to step: states, spikes that are taken late, scores, and what is constant.
+
+    Args:
+        held: what is made before the Scan, by layer.
+        run: the layers inside it.
     """
-    b = GraphBuilder("step")
-    classes = plans[-1].outputs
-    bounds = state_range(neuron_plans(plans)[-1]) if readout in OF_MEMBRANES else (0, steps)
-    scoring: Declared = ("scores", INT32, (batch, classes), bounds)
-    states, before = carried_inputs(b, plans, batch, INT32, UINT8)
-    scores = b.input("scores_before", *scoring[1:])
-    known = {
-        source: b.input(f"{name}_held", outer.element(name), outer.shape(name), outer.bounds(name))
-        for source, name in held.items()
-    }
-    if spec.encoding == "direct":
-        b.input("time_step", INT32, (), (0, steps - 1))
+    b, plans, batch, neurons = GraphBuilder("step"), document.layers, document.samples, neuron_plans(document.layers)
+    bounds = neurons[-1].state_range if document.readout in OF_MEMBRANES else (0, document.steps)
+    scores = Tensor("scores", INT32, (batch, plans[-1].outputs), bounds)
+    carried = carried_inputs(b, document, INT32, UINT8)
+    before = b.input(scores.named("scores_before"))
+    known = {source: b.input(tensor.named(f"{tensor.name}_held")) for source, tensor in held.items()}
+    if document.input.encoding == "direct":
+        b.input(Tensor("time_step", INT32, (), (0, document.steps - 1)))
     else:
-        entering = container(spec_range(spec))
-        known[INPUT] = b.input("input_step", entering, (batch, *spec.shape), spec_range(spec))
-    found = walk(b, plans, IntegerForm(), known, states, before, run)
-    _score(b, readout, scores, found.values[len(plans) - 1], found.states[len(plans) - 1], scoring)
-    finals: list[Declared] = [
-        (f"{p.name}.state_final", INT32, (batch, p.neurons), state_range(p)) for p in neuron_plans(plans)
+        known[INPUT] = network_input(b, document.input, (batch,), "input_step", input_type(document.input))
+    found = write_layers(b, plans, IntegerForm(), known, carried, run)
+    last = len(plans) - 1
+    updated = _score(b, document.readout, before, found.values[last], found.states[last])
+    for tensor in (*found.states.values(), *(found.values[source] for source in carried.late), updated):
+        b.output(tensor)
+    for source, tensor in held.items():
+        b.output(b.node("Identity", [known[source]], f"{tensor.name}_kept"))
+    finals = [
+        *(Tensor(f"{p.name}.state_final", INT32, (batch, p.neurons), p.state_range) for p in neurons),
+        *(Tensor(f"{p.name}.spikes_final", UINT8, (batch, p.neurons), SPIKES) for p in late_plans(plans)),
+        scores,
+        *(tensor.named(f"{tensor.name}_final") for tensor in held.values()),
     ]
-    finals += [(f"{p.name}.spikes_final", UINT8, (batch, p.neurons), SPIKES) for p in late_plans(plans)]
-    finals.append(scoring)
-    for name in (*found.states.values(), *(found.values[source] for source in before), "scores_next"):
-        b.output(name)
-    for name in held.values():
-        kept = (outer.element(name), outer.shape(name), outer.bounds(name))
-        b.node("Identity", [f"{name}_held"], f"{name}_kept", *kept)
-        b.output(f"{name}_kept")
-        finals.append((f"{name}_final", *kept))
-    return b, finals, _record(b, plans, found, steps, batch) if trace else []
+    return b, finals, _record(b, document, found) if document.trace else []
 
 
-def _score(b: GraphBuilder, readout: Readout, scores: str, spikes: str, states: str, scoring: Declared) -> None:
+def _score(b: GraphBuilder, readout: Readout, scores: Tensor, spikes: Tensor, states: Tensor) -> Tensor:
     """`scores_next`, as `readout.updated` defines it."""
-    _, element, shape, bounds = scoring
     if readout == "last-membrane":
-        b.node("Identity", [states], "scores_next", element, shape, bounds)
-        return
+        return b.node("Identity", [states], "scores_next", bounds=scores.bounds)
     if readout == "highest-membrane":
-        b.node("Max", [scores, states], "scores_next", element, shape, bounds)
-        return
-    gained = b.node("Cast", [spikes], "spikes_int", INT32, shape, SPIKES, to=INT32)
+        return b.node("Max", [scores, states], "scores_next")
+    gained = b.cast(spikes, "spikes_int", INT32)
     if readout == "first":
-        before = b.node(
-            "Min", [scores, b.constant("one", np.array(1, dtype=np.int32))], "fired_before", INT32, shape, SPIKES
-        )
-        gained = b.node("Max", [gained, before], "fired", INT32, shape, SPIKES)
-    b.node("Add", [scores, gained], "scores_next", element, shape, bounds)
+        before = b.node("Min", [scores, b.constant("one", np.array(1, dtype=np.int32))], "fired_before", bounds=SPIKES)
+        gained = b.node("Max", [gained, before], "fired")
+    return b.node("Add", [scores, gained], "scores_next")
 
 
-def _record(b: GraphBuilder, plans: Sequence[Plan], found: StepTensors, steps: int, batch: Batch) -> list[Declared]:
+def _record(b: GraphBuilder, document: Document, found: StepTensors) -> list[Tensor]:
     """Scan outputs with everything that each neuron layer did."""
-    stacked: list[Declared] = []
-    for index, plan in enumerate(plans):
-        if not isinstance(plan, NeuronPlan):
-            continue
-        shape, total = (batch, plan.neurons), found.sums[index]
+    stacked: list[Tensor] = []
+    for index, plan in zip(found.sums, neuron_plans(document.layers), strict=True):
         rows = (
-            (total, f"{plan.name}.synaptic_sums", b.element(total), sums_of(plan)),
-            (found.states[index], f"{plan.name}.states", INT32, state_range(plan)),
-            (found.values[index], f"{plan.name}.spike_train", UINT8, SPIKES),
+            (found.sums[index], f"{plan.name}.synaptic_sums", None),
+            (found.states[index], f"{plan.name}.states", plan.state_range),
+            (found.values[index], f"{plan.name}.spike_train", SPIKES),
         )
-        for source, name, element, bounds in rows:
-            b.node("Identity", [source], f"{name}_step", element, shape, bounds)
-            b.output(f"{name}_step")
-            stacked.append((name, element, (steps, *shape), bounds))
+        for source, name, bounds in rows:
+            made = b.node("Identity", [source], f"{name}_step", bounds=bounds)
+            b.output(made)
+            stacked.append(replace(made, name=name, shape=(document.steps, *made.shape)))
     return stacked

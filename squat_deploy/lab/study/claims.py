@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-from squat_deploy.lab.models import FLOAT_BITS
+from squat_deploy.lab.config import FLOAT_BITS
 from squat_deploy.lab.study.config import Cell, Method
 from squat_deploy.lab.study.estimates import Estimate, Result, Results, Verdict, difference, grouped
 

@@ -12,8 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.lab.loop import TrainConfig
-from squat_deploy.lab.models import FLOAT_BITS
+from squat_deploy.lab.config import FLOAT_BITS, TrainConfig
 from squat_deploy.snn.levels import Kind
 
 Method = Literal["float", "PTQ", "QAT", "SQUAT", "QAT+SQUAT"]

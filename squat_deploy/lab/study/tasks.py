@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from squat_deploy.agreement import verify
+from squat_deploy.lab.config import Dataset, TrainConfig
 from squat_deploy.lab.data import read_data
 from squat_deploy.lab.datasets import Samples
-from squat_deploy.lab.loop import MODEL, Dataset, TrainConfig, evaluate, train, trained_model
+from squat_deploy.lab.loop import MODEL, evaluate, train, trained_model
 from squat_deploy.lab.study.config import TRAINS_STATES, TRAINS_WEIGHTS, Cell, Training
 from squat_deploy.lab.study.measuring import gradient_cosine, layers_measured, membranes_measured
 from squat_deploy.lowering import lower

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from squat_deploy.backends.qonnx.parsing import parse
 from squat_deploy.errors import FileFormatError
+from squat_deploy.onnx_file import parse
 from squat_deploy.readers.brevitas.constants import File
-from squat_deploy.readers.brevitas.result import ConvGeometry, ImportedGraph, ImportedSynapses, InputQuant
-from squat_deploy.readers.brevitas.walk import Walk
+from squat_deploy.readers.brevitas.graph_reader import GraphReader
+from squat_deploy.readers.brevitas.result import ImportedGraph, ImportedSynapses, InputQuant
 
-__all__ = ["ConvGeometry", "ImportedGraph", "ImportedSynapses", "InputQuant", "read_brevitas"]
+__all__ = ["ImportedGraph", "ImportedSynapses", "InputQuant", "read_brevitas"]
 
 
 def read_brevitas(path: Path) -> ImportedGraph:
@@ -28,6 +28,6 @@ def read_brevitas(path: Path) -> ImportedGraph:
     path = Path(path)
     graph = parse(path).graph
     try:
-        return Walk(File(graph)).run()
+        return GraphReader(File(graph)).run()
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error

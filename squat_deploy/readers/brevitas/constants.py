@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
 
-from squat_deploy.backends.qonnx.parsing import MAX_RANK, array_of
+from squat_deploy.onnx_file import MAX_RANK, array_of
 from squat_deploy.readers.brevitas.faults import (
     KNOWN,
     check_arity,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from onnx import AttributeProto, NodeProto, helper
 
-from squat_deploy.backends.qonnx.parsing import MAX_RANK, QONNX_DOMAINS
 from squat_deploy.errors import FileFormatError
+from squat_deploy.onnx_file import MAX_RANK, QONNX_DOMAINS
 
 _SHOWN = 100
 QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant")

@@ -175,7 +175,7 @@ def _synapses(layer: ImportedSynapses) -> nn.Module:
     bias = None if layer.bias is None else torch.from_numpy(np.array(layer.bias))
     if layer.conv is None:
         return FixedLinear(weight, scale, bias)
-    sizes = layer.conv.stride, layer.conv.padding, layer.conv.dilation, layer.conv.groups
+    sizes = layer.conv.stride, layer.conv.padding, layer.conv.dilation, layer.groups
     return FixedConv2d(weight, scale, bias, *sizes)
 
 

@@ -7,15 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class ConvGeometry:
-    """How a 2-D convolution moves over its zero-padded input; each pair is (height, width)."""
-
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    groups: int
+from squat_deploy.network.window import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +19,15 @@ class ImportedSynapses:
         weight: int64 (out, in), or (out, in/groups, kernel height, kernel width) for a convolution.
         scale: float32 (out,), positive; one a neuron, also where the file has one for all.
         bias: float32 (out,), the values that the graph adds (dequantized where they pass a Quant), or None.
-        conv: None for a linear layer.
+        conv: how the kernel of a convolution moves over its zero-padded input; None for a linear layer.
     """
 
     name: str
     weight: NDArray[np.int64]
     scale: NDArray[np.float32]
     bias: NDArray[np.float32] | None
-    conv: ConvGeometry | None
+    conv: Window | None
+    groups: int = 1
 
 
 @dataclass(frozen=True)

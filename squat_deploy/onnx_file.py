@@ -17,9 +17,8 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from squat_deploy.backends.cpp import plain
-from squat_deploy.backends.qonnx.builder import QONNX_DOMAIN
 from squat_deploy.errors import FileFormatError
+from squat_deploy.names import plain
 
 MAX_BYTES = 2**28
 MAX_FIELDS = 2_000_000  # of the whole protobuf message: a field of 2 bytes takes hundreds in memory
@@ -29,6 +28,7 @@ MAX_DEPTH = 2  # the graph, and the body of a Scan
 MAX_RANK = 8
 _VARINT, _LENGTH_DELIMITED = 0, 2  # protobuf wire types
 _FIXED_BYTES = {1: 8, 5: 4}
+QONNX_DOMAIN = "qonnx.custom_op.general"
 QONNX_DOMAINS = (QONNX_DOMAIN, "onnx.brevitas", "finn.custom_op.general")
 OPSETS = range(13, 27)
 _RAW_TYPES: set[int] = {

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from onnx import AttributeProto, NodeProto, TensorProto, ValueInfoProto
 
-from squat_deploy.backends.cpp import plain
-from squat_deploy.backends.qonnx.parsing import MAX_BYTES, MAX_RANK, array_of
-from squat_deploy.names import unique_name
-from squat_deploy.network.window import conv_sizes
+from squat_deploy.names import plain, unique_name
+from squat_deploy.network.window import Pair, Window
+from squat_deploy.onnx_file import MAX_BYTES, MAX_RANK, array_of
 from squat_deploy.readers.brevitas.constants import (
     Constant,
     File,
@@ -39,7 +38,7 @@ from squat_deploy.readers.brevitas.faults import (
     text_of,
     unsupported,
 )
-from squat_deploy.readers.brevitas.result import ConvGeometry, ImportedGraph, ImportedSynapses, InputQuant
+from squat_deploy.readers.brevitas.result import ImportedGraph, ImportedSynapses, InputQuant
 
 MAX_WEIGHTS = MAX_BYTES // 4  # of all layers together: what a file can hold, unless its layers share a tensor
 MAX_WEIGHT_BITS, MAX_BIAS_BITS, MAX_INPUT_BITS = 8, 32, 16
@@ -48,7 +47,7 @@ _FLATTEN = "put nn.Flatten() before it"
 
 
 @dataclass
-class Walk:
+class GraphReader:
     """How far the data have come: the tensor that holds them, its sizes, and what was read on the way."""
 
     file: File
@@ -101,7 +100,9 @@ class Walk:
             raise graph_fault("its output is computed from its input", got, "export the net again")
         return uses[0] if uses else None
 
-    def add(self, node: NodeProto, weight: Constant, bias: Floats | None, conv: ConvGeometry | None) -> None:
+    def add(
+        self, node: NodeProto, weight: Constant, bias: Floats | None, conv: Window | None = None, groups: int = 1
+    ) -> None:
         """Appends a layer whose weights have their neurons on the first axis."""
         if weight.scale is None:
             got = f"the float tensor {shown(weight.name)}"
@@ -112,7 +113,7 @@ class Walk:
             raise fault(node, "one scale for all, or one a neuron", got, hint)
         steps = np.ascontiguousarray(weight.values, dtype=np.int64)
         name = unique_name(_name(node, weight.name), self.names)
-        self.layers.append(ImportedSynapses(name, steps, scale[:, 0].copy(), bias, conv))
+        self.layers.append(ImportedSynapses(name, steps, scale[:, 0].copy(), bias, conv, groups))
 
     def weights_of(self, node: NodeProto) -> Constant:
         """The quantized weights of a layer; counted, as the layers of a small file may share a large tensor."""
@@ -146,21 +147,21 @@ def _name(node: NodeProto, tensor: str) -> str:
     return plain((node.name or node.output[0]).strip("/").replace("/", "."))
 
 
-def _linear(walk: Walk, node: NodeProto, transposed: bool, bias_place: int | None) -> None:
-    weight = walk.weights_of(node)
+def _linear(reader: GraphReader, node: NodeProto, transposed: bool, bias_place: int | None) -> None:
+    weight = reader.weights_of(node)
     if weight.values.ndim != 2:
         got = f"the shape {list(weight.values.shape)}"
         raise fault(node, "its weights are a matrix", got, "use QuantLinear or QuantConv2d")
     weight = weight.mapped(np.transpose) if transposed else weight
     outputs, inputs = weight.values.shape
-    if walk.shape != (inputs,):
-        raise fault(node, f"its data are ({inputs},) a sample", walk.shape, _FLATTEN)
-    bias = None if bias_place is None else _bias(walk, node, bias_place, outputs)
-    walk.add(node, weight, bias, None)
-    walk.shape, walk.takes_bias = (outputs,), bias is None
+    if reader.shape != (inputs,):
+        raise fault(node, f"its data are ({inputs},) a sample", reader.shape, _FLATTEN)
+    bias = None if bias_place is None else _bias(reader, node, bias_place, outputs)
+    reader.add(node, weight, bias)
+    reader.shape, reader.takes_bias = (outputs,), bias is None
 
 
-def _gemm(walk: Walk, node: NodeProto, place: int) -> None:
+def _gemm(reader: GraphReader, node: NodeProto, place: int) -> None:
     for name in ("alpha", "beta"):
         value = attribute_of(node, name, AttributeProto.FLOAT, 1.0)
         if value != 1.0:
@@ -168,51 +169,51 @@ def _gemm(walk: Walk, node: NodeProto, place: int) -> None:
     if flag_of(node, "transA", 0):
         raise fault(node, "attribute transA is 0", 1, "use QuantLinear as it is")
     has_bias = len(node.input) == 3 and node.input[2]
-    _linear(walk, node, not flag_of(node, "transB", 0), 2 if has_bias else None)
+    _linear(reader, node, not flag_of(node, "transB", 0), 2 if has_bias else None)
 
 
-def _matmul(walk: Walk, node: NodeProto, place: int) -> None:
-    _linear(walk, node, True, None)
+def _matmul(reader: GraphReader, node: NodeProto, place: int) -> None:
+    _linear(reader, node, True, None)
 
 
-def _add(walk: Walk, node: NodeProto, place: int) -> None:
-    last = walk.layers.pop()
-    bias = _bias(walk, node, 1 - place, len(last.weight))
-    walk.layers.append(ImportedSynapses(last.name, last.weight, last.scale, bias, last.conv))
+def _add(reader: GraphReader, node: NodeProto, place: int) -> None:
+    last = reader.layers.pop()
+    bias = _bias(reader, node, 1 - place, len(last.weight))
+    reader.layers.append(replace(last, bias=bias))
 
 
-def _bias(walk: Walk, node: NodeProto, place: int, outputs: int) -> Floats:
+def _bias(reader: GraphReader, node: NodeProto, place: int, outputs: int) -> Floats:
     """The float32 values (outputs,) that the graph adds."""
-    bias = constant_of(walk.file, node, place, MAX_BIAS_BITS).real
+    bias = constant_of(reader.file, node, place, MAX_BIAS_BITS).real
     row = bias.ndim <= (1 if node.op_type == "Conv" else 2) and bias.size == math.prod(bias.shape[-1:])
     if not row or bias.size not in (1, outputs) or (node.op_type == "Conv" and bias.shape != (outputs,)):
         raise fault(node, f"its bias is ({outputs},), one a neuron", bias.shape, "use bias=True of the layer")
     return np.broadcast_to(bias.reshape(-1), (outputs,)).copy()
 
 
-def _conv(walk: Walk, node: NodeProto, place: int) -> None:
-    weight = walk.weights_of(node)
+def _conv(reader: GraphReader, node: NodeProto, place: int) -> None:
+    weight = reader.weights_of(node)
     if weight.values.ndim != 4:
         got = f"weights of shape {list(weight.values.shape)}"
         raise fault(node, "a convolution has two dimensions", got, "use QuantConv2d with a kernel of (1, size)")
-    geometry = _geometry(node, weight.values.shape[2:])
     outputs, channels, *kernel = weight.values.shape
-    if outputs % geometry.groups:
-        rule = f"groups divide the {outputs} outputs"
-        raise fault(node, rule, geometry.groups, "choose groups that divide the channels")
-    if len(walk.shape) != 3 or walk.shape[0] != channels * geometry.groups:
-        rule = f"its data are ({channels * geometry.groups}, height, width) a sample"
-        raise fault(node, rule, walk.shape, "export with args of the shape (1, channels, height, width)")
-    sizes = conv_sizes(walk.shape[1:], kernel, geometry.stride, geometry.padding, geometry.dilation)
-    if min(sizes) < 1:
-        rule = f"its kernel ({kernel[0]}, {kernel[1]}) fits into the data"
-        raise fault(node, rule, f"data of {walk.shape}", "use a smaller kernel or more padding")
-    bias = _bias(walk, node, 2, outputs) if len(node.input) == 3 and node.input[2] else None
-    walk.add(node, weight, bias, geometry)
-    walk.shape = (outputs, *sizes)
+    stride, padding, dilation, groups = _geometry(node, tuple(kernel))
+    if outputs % groups:
+        raise fault(node, f"groups divide the {outputs} outputs", groups, "choose groups that divide the channels")
+    if len(reader.shape) != 3 or reader.shape[0] != channels * groups:
+        rule = f"its data are ({channels * groups}, height, width) a sample"
+        raise fault(node, rule, reader.shape, "export with args of the shape (1, channels, height, width)")
+    window = Window(reader.shape, (kernel[0], kernel[1]), stride, padding, dilation)
+    if min(window.output_sizes) < 1:
+        rule = f"its kernel {window.kernel} fits into the data"
+        raise fault(node, rule, f"data of {reader.shape}", "use a smaller kernel or more padding")
+    bias = _bias(reader, node, 2, outputs) if len(node.input) == 3 and node.input[2] else None
+    reader.add(node, weight, bias, window, groups)
+    reader.shape = (outputs, *window.output_sizes)
 
 
-def _geometry(node: NodeProto, kernel: tuple[int, ...]) -> ConvGeometry:
+def _geometry(node: NodeProto, kernel: tuple[int, ...]) -> tuple[Pair, Pair, Pair, int]:
+    """Stride, padding, dilation and groups of a convolution."""
     if (auto := text_of(node, "auto_pad", "NOTSET")) != "NOTSET":
         raise fault(node, "attribute auto_pad is NOTSET", shown(auto), ZEROS)
     if (stated := numbers_of(node, "kernel_shape", kernel, 1)) != kernel:
@@ -224,48 +225,48 @@ def _geometry(node: NodeProto, kernel: tuple[int, ...]) -> ConvGeometry:
     (row, column), (down, right) = (numbers_of(node, name, (1, 1), 1) for name in ("strides", "dilations"))
     if (groups := int_of(node, "group", 1)) < 1:
         raise fault(node, "attribute group is a number from 1 on", groups, "use QuantConv2d as it is")
-    return ConvGeometry((row, column), (pads[0], pads[1]), (down, right), groups)
+    return (row, column), (pads[0], pads[1]), (down, right), groups
 
 
-def _flatten(walk: Walk, node: NodeProto, place: int) -> None:
+def _flatten(reader: GraphReader, node: NodeProto, place: int) -> None:
     axis = int_of(node, "axis", 1)
-    if axis not in (1, -len(walk.shape)):
+    if axis not in (1, -len(reader.shape)):
         raise fault(node, "it flattens each sample whole, axis 1", f"axis {axis}", "use nn.Flatten() as it is")
-    walk.shape = (math.prod(walk.shape),)
+    reader.shape = (math.prod(reader.shape),)
 
 
-def _reshape(walk: Walk, node: NodeProto, place: int) -> None:
+def _reshape(reader: GraphReader, node: NodeProto, place: int) -> None:
     """Only what nn.Flatten() does: the first of two sizes stays the batch, the second is all of a sample."""
-    target, keep_zero, size = target_of(walk.file, node), flag_of(node, "allowzero", 0), math.prod(walk.shape)
-    known = [] if walk.batch is None else [walk.batch]
+    target, keep_zero, size = target_of(reader.file, node), flag_of(node, "allowzero", 0), math.prod(reader.shape)
+    known = [] if reader.batch is None else [reader.batch]
     batches = known if keep_zero else [*known, 0]
     if not (len(target) == 2 and ((target[0] in batches and target[1] in (size, -1)) or target == [-1, size])):
-        rule = f"it flattens each sample whole, to [{walk.batch or 0}, {size}]"
+        rule = f"it flattens each sample whole, to [{reader.batch or 0}, {size}]"
         raise fault(node, rule, target, "use nn.Flatten()")
-    walk.shape = (size,)
+    reader.shape = (size,)
 
 
-def _identity(walk: Walk, node: NodeProto, place: int) -> None:
+def _identity(reader: GraphReader, node: NodeProto, place: int) -> None:
     pass
 
 
-def _dropout(walk: Walk, node: NodeProto, place: int) -> None:
+def _dropout(reader: GraphReader, node: NodeProto, place: int) -> None:
     if len(node.input) == 3 and node.input[2]:
-        flag = walk.file.parameter(node, 2, "training_mode")
+        flag = reader.file.parameter(node, 2, "training_mode")
         if 0 in flag.dims or array_of(flag).any():
             raise fault(node, "training_mode is false", "true", "export the net in eval mode")
 
 
-def _activation(walk: Walk, node: NodeProto, place: int) -> None:
-    if walk.layers:
+def _activation(reader: GraphReader, node: NodeProto, place: int) -> None:
+    if reader.layers:
         name = shown(node.name or node.output[0])
-        walk.activations.append((len(walk.layers) - 1, name, node.op_type))
+        reader.activations.append((len(reader.layers) - 1, name, node.op_type))
         return
-    if node.op_type not in ("Quant", "IntQuant") or walk.input_quant is not None:
+    if node.op_type not in ("Quant", "IntQuant") or reader.input_quant is not None:
         got = "a second one" if node.op_type in ("Quant", "IntQuant") else node.op_type
         hint = "use one QuantIdentity (signed=False for inputs from 0 on)"
         raise fault(node, "the data pass at most one Quant before the first layer", got, hint)
-    walk.input_quant = _input_quant(walk.file, node)
+    reader.input_quant = _input_quant(reader.file, node)
 
 
 def _input_quant(file: File, node: NodeProto) -> InputQuant:
@@ -284,7 +285,7 @@ def _input_quant(file: File, node: NodeProto) -> InputQuant:
     return InputQuant(float(scale.item()), low, high)
 
 
-_HANDLERS: dict[str, Callable[[Walk, NodeProto, int], None]] = {
+_HANDLERS: dict[str, Callable[[GraphReader, NodeProto, int], None]] = {
     "Gemm": _gemm, "MatMul": _matmul, "Conv": _conv, "Add": _add,
     "Flatten": _flatten, "Reshape": _reshape, "Identity": _identity, "Dropout": _dropout,
     **dict.fromkeys(("Relu", "Clip", *QUANTIZERS), _activation),

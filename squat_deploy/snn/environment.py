@@ -1,4 +1,4 @@
-"""What a proof takes for granted of the machine and of torch, read where a model is lowered and where it is run."""
+"""The machine and torch, read where a model is lowered and where it is run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import torch
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.lowering.asking import LARGE, MAX_BATCH, USUAL
-from squat_deploy.network import InputSpec
-from squat_deploy.network.certificate import Certificate, LayerProof
+from squat_deploy.network.certificate import Certificate
 
-_PACKAGES = ("torch", "snntorch", "brevitas")
+PACKAGES = ("torch", "snntorch", "brevitas")
 _SMALLEST = 2.0**-126  # the smallest normal float32
 _ALL_THREADS = 2**18  # values that torch shares among its threads
 _FPMATH = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
@@ -26,7 +24,7 @@ _BEFORE = "set it before lowering, outside forward"
 
 def read_environment(model: nn.Module | None = None) -> dict[str, str]:
     """Name and value of everything that may change what torch computes; `model`: where it lies."""
-    environment = {name: _version(name) for name in _PACKAGES}
+    environment = {name: _version(name) for name in PACKAGES}
     environment |= {
         "threads": str(torch.get_num_threads()),
         "processor": torch.backends.cpu.get_cpu_capability(),
@@ -89,52 +87,6 @@ def differences(certificate: Certificate, today: Mapping[str, str]) -> tuple[str
         for name, value in today.items()
         if name in then and then[name] != value
     )
-
-
-def assumptions_of(
-    environment: Mapping[str, str],
-    spec: InputSpec,
-    proofs: tuple[LayerProof, ...],
-    *,
-    convolutions: bool,
-    own_code: bool,
-) -> tuple[str, ...]:
-    """All that a proof takes for granted, in sentences; only what applies.
-
-    Args: own_code: whether forward is the user's.
-    """
-    versions = ", ".join(f"{name} {environment[name]}" for name in _PACKAGES)
-    same = " and the same at every step" if spec.encoding == "direct" else ""
-    told = [
-        f"The trained model runs in float32 on a CPU, in eager mode and in eval mode, as {versions} compute it.",
-        "torch.autocast is off, the default dtype is float32, and products of float32 are computed in float32 "
-        "(torch.get_float32_matmul_precision() is 'highest', oneDNN's fpmath mode is strict).",
-        "Results are rounded to nearest, and denormal numbers are kept.",
-        "Every sequence starts at rest: the model's neurons are reset before each, by forward itself or by its caller.",
-        f"Every input is k * {spec.step!r} in float32 with an integer k in {spec.low}..{spec.high}{same}.",
-    ]
-    if (place := environment.get("model on", "cpu")) != "cpu":
-        told.append(f"The model was on {place} and was copied to a CPU; on {place} it may compute something else.")
-    if convolutions:
-        told.append(
-            "Convolutions are sums of products, computed directly or as matrix products and not by Winograd's method "
-            "(oneDNN is on, or torch.backends.nnpack is off)."
-        )
-    if any(proof.rule.startswith("error bound") or "batch norm" in proof.rule for proof in proofs):
-        told.append("Where a layer's sums round, each product and each addition of them is rounded at most once.")
-    if not all(proof.exhaustive for proof in proofs):
-        told.append("Where not every combination was run, the neuron's update ascends with its input current.")
-    if own_code:
-        told += (
-            "Forward computes every sample alone and the same at any batch size, and keeps nothing from call to call "
-            "but the states of its neurons; its calls were recorded, also in batches in which a comparison of the "
-            f"batch size comes out otherwise (looked for up to {MAX_BATCH}) or, where that size leaves arithmetic (as "
-            f"text, key, length or for math), in usual ones up to {max(USUAL)} and, as far as memory allows, "
-            f"{max(LARGE)}; whole sequences were compared in batches of up to 255.",
-            "Forward depends on nothing but its inputs: on no clock, file, environment variable or state of Python, "
-            "and not on being recorded (the type of its tensors).",
-        )
-    return tuple(told)
 
 
 def _version(package: str) -> str:

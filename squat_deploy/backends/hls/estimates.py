@@ -1,0 +1,83 @@
+"""Estimates as text: cycles of every process, resources of every layer."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+from squat_deploy.backends import cpp
+from squat_deploy.hardware.budget import Budget, Offer
+from squat_deploy.hardware.options import HlsConfig
+from squat_deploy.hardware.schedule import Schedule
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Both estimates.
+
+    Attributes:
+        overhead: cycles to fill and drain a loop.
+        averaged: golden sequences over which the mean is taken.
+        mean, worst: cycles of one inference, and its time.
+        part: its short name, if `offer` is known, else as it was given.
+        offer: what the part has.
+        fits: whether that is enough.
+    """
+
+    clock_ns: float
+    overhead: int
+    averaged: str
+    steps: int
+    mean: str
+    worst: str
+    cycles_table: str
+    budget_table: str
+    part: str
+    offer: str | None
+    fits: str
+
+
+def estimate_of(config: HlsConfig, schedule: Schedule, budget: Budget, steps: int, sequences: int) -> Estimate:
+    """What `estimate.txt` prints."""
+    offer, mean, worst = budget.offer, schedule.mean_cycles, schedule.worst_cycles
+    return Estimate(
+        clock_ns=config.clock_ns,
+        overhead=LOOP_OVERHEAD_CYCLES,
+        averaged=f"over the {sequences} golden sequences",
+        steps=steps,
+        mean=f"{mean:.0f} cycles = {microseconds(mean, config)}",
+        worst=f"{worst} cycles = {microseconds(worst, config)}",
+        cycles_table=schedule_table(schedule),
+        budget_table=budget_table(budget),
+        part=config.part if offer is None else offer.name,
+        offer=None if offer is None else _offered(offer),
+        fits="fits" if budget.fits else "DOES NOT FIT",
+    )
+
+
+def _offered(offer: Offer) -> str:
+    return f"{offer.bram36 * 2} BRAM18, {offer.lut} LUT, {offer.ff} FF, {offer.dsp} DSP"
+
+
+def microseconds(cycles: float, config: HlsConfig) -> str:
+    """Time of so many cycles."""
+    return f"{cycles * config.clock_ns / 1000:.1f} us"
+
+
+def schedule_table(schedule: Schedule) -> str:
+    """Cycles of every process as text."""
+    rows = [("process", "mean cycles/step", "worst cycles/step")]
+    rows += [(cpp.plain(row.name), f"{row.mean:.1f}", str(row.worst)) for row in schedule.processes]
+    return "\n".join(f"{name:<20}{mean:>20}{worst:>20}" for name, mean, worst in rows)
+
+
+def budget_table(budget: Budget) -> str:
+    """Resources of every layer as text, and the share of the part, if it is known."""
+    rows: list[tuple[str, ...]] = [("layer", "BRAM18", "LUT", "FF", "DSP")]
+    for name, usage in (*budget.rows, ("total", budget.total)):
+        rows.append((cpp.plain(name), *map(str, astuple(usage))))
+    total, offer = budget.total, budget.offer
+    if offer is not None:
+        shares = (total.bram18 / offer.bram36 / 2, total.lut / offer.lut, total.ff / offer.ff, total.dsp / offer.dsp)
+        rows.append((f"of {offer.name}", *(f"{100 * share:.1f} %" for share in shares)))
+    return "\n".join(f"{name:<24}" + "".join(f"{cell:>10}" for cell in cells) for name, *cells in rows)

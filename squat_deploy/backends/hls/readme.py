@@ -1,0 +1,113 @@
+"""What a project says of itself to readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.estimates import microseconds
+from squat_deploy.backends.hls.reader import described
+from squat_deploy.hardware.budget import Budget
+from squat_deploy.hardware.design import Design
+from squat_deploy.hardware.graph import ENTRY, Process
+from squat_deploy.hardware.options import HlsConfig
+from squat_deploy.hardware.schedule import Schedule
+from squat_deploy.hardware.units import AnyUnit
+from squat_deploy.network.readout import SCORES
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One line of the table of layers."""
+
+    number: int
+    name: str
+    what: str
+    takes: str
+    pe: str
+
+
+@dataclass(frozen=True)
+class Readme:
+    """The file README.md.
+
+    Attributes:
+        expected: last line of a run of the testbench that finds nothing.
+        mean, worst: time of one inference.
+        resources: what is taken of the part, if that is known.
+    """
+
+    title: str
+    inputs: int
+    outputs: int
+    steps: int
+    digest: str
+    version: str
+    certificate: str
+    layers: tuple[LayerRow, ...]
+    processes: str
+    expected: str
+    in_stream: str
+    out_stream: str
+    mean: str
+    worst: str
+    clock_ns: float
+    resources: str | None
+
+
+def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int) -> Readme:
+    """The readme of a project whose testbench runs so many golden sequences."""
+    from squat_deploy import __version__
+
+    network, proven = design.network, design.network.certificate.proven
+    return Readme(
+        title=cpp.plain(network.name),
+        inputs=network.input.size,
+        outputs=network.outputs,
+        steps=network.steps,
+        digest=network.digest,
+        version=__version__,
+        certificate="proven in every layer" if proven else "NOT PROVEN in every layer, see manifest.json",
+        layers=tuple(_row(part) for part in design.parts),
+        processes="; ".join(_layers(process) for process in design.graph.processes),
+        expected=_expected(design, sequences),
+        in_stream=described(design.entry),
+        out_stream=f"{network.outputs} scores a call ({SCORES[network.readout]}), TLAST on the last; "
+        "the class is the index of the highest, the lowest on ties",
+        mean=microseconds(schedule.mean_cycles, config),
+        worst=microseconds(schedule.worst_cycles, config),
+        clock_ns=config.clock_ns,
+        resources=_resources(budget),
+    )
+
+
+def _row(part: AnyUnit) -> LayerRow:
+    takes = (
+        ("input" if port.number == ENTRY else str(port.number)) + " (step before)" * port.late
+        for port in part.ports.takes
+    )
+    pe = "" if part.lanes is None else str(part.lanes.pe)
+    return LayerRow(part.number, cpp.plain(part.name), part.about, ", ".join(takes), pe)
+
+
+def _layers(process: Process) -> str:
+    return f"{process.number} = layers {', '.join(str(node.number) for node in process.nodes)}"
+
+
+def _expected(design: Design, sequences: int) -> str:
+    """What the testbench compares (constants, states and spikes, scores and TLAST), and the sequences that it runs."""
+    network, longer = design.network, design.network.steps > 1
+    steps_run = (sequences + 1 + longer) * network.steps + (network.steps + 1) // 2
+    traced = sum(part.size for part in design.neurons)
+    scores = (sequences + 2 + 2 * longer) * network.outputs
+    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + scores)
+    return f"PASS: 0 mismatches in {values:,} values, {sequences + 2 + longer} sequences"
+
+
+def _resources(budget: Budget) -> str | None:
+    offer, total = budget.offer, budget.total
+    if offer is None:
+        return None
+    memory, logic = f"{total.bram18} of {offer.bram36 * 2} BRAM18", f"{total.lut} of {offer.lut} LUT"
+    shares = f"{memory}, {logic}, {total.dsp} of {offer.dsp} DSP"
+    return f"On a {offer.name} by estimate: {shares}{'' if budget.fits else ': it does not fit'}."

@@ -1,0 +1,215 @@
+"""What `squat_top.cpp` prints: the reader of inputs, the processes and their calls in running order, the readout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
+from squat_deploy.backends.hls.reader import Reader, reader_of
+from squat_deploy.hardware.design import Design
+from squat_deploy.hardware.graph import Graph, Process
+from squat_deploy.hardware.units import (
+    AddEvents,
+    AddSums,
+    AnyUnit,
+    ConcatEvents,
+    ConcatSums,
+    Fire,
+    ListSums,
+    PlaceEvents,
+    PoolEvents,
+    PoolSums,
+    Scatter,
+)
+from squat_deploy.hardware.words import Fields
+from squat_deploy.network.readout import SCORES
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer inside a process: the variables that it needs there, and its call.
+
+    Attributes:
+        variables, call: templates.
+        function: of the layer's namespace.
+        taken, given: arguments: what it reads, and what it writes.
+        partition: dimension along which its sums are registers or memories of their own; 0 for all.
+        index_type: of the events that it gives.
+    """
+
+    number: int
+    variables: str
+    call: str
+    function: str
+    taken: str
+    given: str
+    partition: int
+    index_type: str
+
+
+@dataclass(frozen=True)
+class TopProcess:
+    """One function, and its call in the loop over time steps.
+
+    Attributes:
+        names: of its layers.
+        traces: ports of its neurons.
+        taken, given: parameters: lists that it reads, each with its comma; what it writes, and the step; states have a
+            line of their own.
+        sources, targets: arguments for these.
+        lists: that are complete at its end.
+    """
+
+    number: int
+    names: str
+    traces: tuple[str, ...]
+    taken: str
+    given: str
+    sources: str
+    targets: str
+    parts: tuple[Step, ...]
+    lists: tuple[EventList, ...]
+
+
+@dataclass(frozen=True)
+class TopReadout:
+    """The function `read_out`; `template` updates the scores."""
+
+    name: str
+    scores: str
+    template: str
+    parameters: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Top:
+    """The whole core; `variables` declares the lists between processes."""
+
+    header: str
+    layers: tuple[int, ...]
+    outputs: int
+    traces: tuple[str, ...]
+    variables: str
+    frame: Fields
+    reader: Reader
+    processes: tuple[TopProcess, ...]
+    readout: TopReadout
+
+
+def top_of(design: Design, header: str) -> Top:
+    """The core of a design."""
+    return Top(
+        header=header,
+        layers=tuple(part.number for part in design.parts),
+        outputs=design.network.outputs,
+        traces=traces_of(design.neurons),
+        variables=_variables(design),
+        frame=design.entry.fields,
+        reader=reader_of(design),
+        processes=tuple(_process(design, process) for process in design.graph.processes),
+        readout=_readout(design),
+    )
+
+
+def traces_of(neurons: Iterable[AnyUnit]) -> tuple[str, ...]:
+    """Ports that give states and spikes."""
+    return tuple(f"trace{part.number}" for part in neurons)
+
+
+def _hands_states(part: AnyUnit) -> bool:
+    return isinstance(part, Fire) and part.hands_over
+
+
+def _variables(design: Design) -> str:
+    lists = [handed for number in range(len(design.parts) + 1) for handed in handed_lists(design.graph, number)]
+    declared = [line for handed in lists for line in (*handed.arrays, f"unsigned {handed.count}")]
+    if design.readout.reads_states:
+        declared.append("std::uint16_t last_states[OUTPUTS]")
+    return "\n".join(f"{line};" for line in declared)
+
+
+def _process(design: Design, process: Process) -> TopProcess:
+    graph, parts = design.graph, design.parts_of(process)
+    handed = [given for part in parts for given in handed_lists(graph, part.number)]
+    written = [*(given.written for given in handed), "const unsigned step", "const bool restart_sequence"]
+    passed = [*(given.passed for given in handed), "step", "restart"]
+    states = any(_hands_states(part) for part in parts)
+    return TopProcess(
+        number=process.number,
+        names=", ".join(cpp.plain(part.name) for part in parts),
+        traces=traces_of(part for part in parts if isinstance(part, Fire)),
+        taken=" ".join(f"{list_of(graph, source).read}," for source in process.takes),
+        given=",\n".join([*["std::uint16_t read_out[OUTPUTS]"] * states, ", ".join(written)]),
+        sources=" ".join(f"{list_of(graph, source, process.number).passed}," for source in process.takes),
+        targets=",\n".join([*["last_states"] * states, ", ".join(passed)]),
+        parts=tuple(_step(design, part) for part in parts),
+        lists=tuple(handed),
+    )
+
+
+def _step(design: Design, part: AnyUnit) -> Step:
+    graph = design.graph
+    taken = (
+        list_of(graph, source).passed if signal.events else f"sums{source}"
+        for source, signal in zip(part.sources, part.takes, strict=True)
+    )
+    return Step(
+        number=part.number,
+        variables=f"top/{_kept(graph, part)}.cpp.jinja",
+        call=f"top/{_call(part)}{'_held' if part.held else ''}.cpp.jinja",
+        function="list" if part.kind == "listing" else part.kind,
+        taken=", ".join(taken),
+        given=_given(design, part),
+        partition=0 if part.lanes is not None and part.lanes.registers else 2,
+        index_type=cpp.index_type(part.size),
+    )
+
+
+def _kept(graph: Graph, part: AnyUnit) -> str:
+    """What a process remembers of a layer."""
+    if not part.signal.events:
+        return "sums"
+    if not graph.kept(part.number):
+        return "count"
+    if isinstance(part, Fire):
+        return "kept_spikes"
+    return "kept_events" if part.signal.unit else "kept_values"
+
+
+def _call(part: AnyUnit) -> str:
+    match part:
+        case Fire():
+            return "fire"
+        case Scatter() | PlaceEvents():
+            return "scatter"
+        case PoolEvents() | PoolSums() | AddEvents() | AddSums() | ConcatEvents() | ConcatSums() | ListSums():
+            return "join"
+    assert_never(part)
+
+
+def _given(design: Design, part: AnyUnit) -> str:
+    """An array of sums; or events, in a list for its own process and one for each other, all of one length."""
+    if not part.signal.events:
+        return f"sums{part.number}"
+    graph, number = design.graph, part.number
+    lists = [*[list_of(graph, number)] * graph.kept(number), *handed_lists(graph, number)]
+    states = ["read_out"] * _hands_states(part)
+    return ", ".join([*states, *(name for given in lists for name in given.names), f"count{number}"])
+
+
+def _readout(design: Design) -> TopReadout:
+    readout, last = design.network.readout, len(design.parts)
+    spikes = list_of(design.graph, last, len(design.graph.processes) + 1)
+    parameters = ["const std::uint16_t spike_index[OUTPUTS]", "const unsigned spikes"]
+    states = design.readout.reads_states
+    return TopReadout(
+        name=readout,
+        scores=SCORES[readout],
+        template=f"top/score_{readout.replace('-', '_')}.cpp.jinja",
+        parameters=", ".join([*["const std::uint16_t last_states[OUTPUTS]"] * states, *parameters]),
+        arguments=", ".join([*["last_states"] * states, spikes.passed]),
+    )

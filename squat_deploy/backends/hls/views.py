@@ -1,0 +1,157 @@
+"""What the files around the core print: one frozen class a template, whose fields are the names that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.reader import described
+from squat_deploy.backends.hls.top import traces_of
+from squat_deploy.hardware.design import Design
+from squat_deploy.hardware.units import AnyUnit, Fire
+from squat_deploy.network import InputSpec, int_bits
+from squat_deploy.network.encoders import END_OF_EVENTS, AnyEncoder
+from squat_deploy.network.readout import SCORES
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The file `squat_stream.h`."""
+
+    header: str
+
+
+@dataclass(frozen=True)
+class Number:
+    """A type of numbers that flow or are kept: exact under Vitis, a standard integer else."""
+
+    name: str
+    exact: str
+    native: str
+    bits: int
+
+
+@dataclass(frozen=True)
+class TableTypes:
+    """Standard integers for the tables of one layer of neurons: keys, and carried states."""
+
+    number: int
+    table: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Types:
+    """The file `squat_types.h`."""
+
+    header: str
+    numbers: tuple[Number, ...]
+    tables: tuple[TableTypes, ...]
+
+
+@dataclass(frozen=True)
+class TopHeader:
+    """The file `squat_top.h`.
+
+    Attributes:
+        traced: the first of `traces`.
+        frame_at_restart, frame_of_the_call_before: said where a sequence has one input frame.
+    """
+
+    header: str
+    frame_at_restart: str
+    frame_of_the_call_before: str
+    in_stream: str
+    outputs: int
+    scores: str
+    traced: str
+    traces: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerFile:
+    """The files `layer<n>.h` and `rom<n>.h`; `template` prints the functions of its unit."""
+
+    header: str
+    part: AnyUnit
+    template: str
+
+
+@dataclass(frozen=True, eq=False)
+class Testbench:
+    """The file `squat_tb.cpp`; `lanes` fields of `bits` in a word, one frame a sequence (`once`) or one a step."""
+
+    header: str
+    design: Design
+    steps: int
+    spec: InputSpec
+    outputs: int
+    readout: str
+    once: bool
+    encoder: AnyEncoder | None
+    lanes: int
+    bits: int
+    end_of_events: int
+
+
+@dataclass(frozen=True)
+class Build:
+    """What the tools are told: Makefile, hls_config.cfg, run_hls.tcl."""
+
+    header: str
+    part: str
+    clock_ns: float
+    data_files: tuple[str, ...]
+
+
+def types_of(design: Design, header: str) -> Types:
+    """The types of a design."""
+    return Types(header, tuple(_numbers(design)), tuple(_table_types(part) for part in design.neurons))
+
+
+def top_header_of(design: Design, header: str) -> TopHeader:
+    """The interface of a design."""
+    network, traces = design.network, traces_of(design.neurons)
+    once = design.entry.once
+    return TopHeader(
+        header=header,
+        frame_at_restart=", one input frame is read" if once else "",
+        frame_of_the_call_before=", with the same input frame" if once else "",
+        in_stream=described(design.entry),
+        outputs=network.outputs,
+        scores=SCORES[network.readout],
+        traced=traces[0],
+        traces=traces,
+    )
+
+
+def testbench_of(design: Design, header: str) -> Testbench:
+    """The testbench of a design."""
+    network, entry = design.network, design.entry
+    return Testbench(
+        header=header,
+        design=design,
+        steps=network.steps,
+        spec=network.input,
+        outputs=network.outputs,
+        readout=network.readout,
+        once=entry.once,
+        encoder=entry.encoder,
+        lanes=entry.fields.per_word,
+        bits=entry.fields.bits,
+        end_of_events=END_OF_EVENTS,
+    )
+
+
+def _numbers(design: Design) -> Iterator[Number]:
+    """Every number that flows or is kept."""
+    for unit in (design.entry, *design.parts):
+        for name, low, high in unit.numbers:
+            types = cpp.exact_int(low, high), cpp.native_int(low, high)
+            yield Number(f"{name}{unit.number}", *types, int_bits(low, high))
+
+
+def _table_types(part: Fire) -> TableTypes:
+    keys = cpp.native_int(-(2 ** (part.tables.key_bits - 1)), 0)
+    return TableTypes(part.number, keys, cpp.native_int(0, part.states - 1))

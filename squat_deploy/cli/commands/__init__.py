@@ -1,0 +1,1 @@
+"""A module a command: what it takes, what it runs, what it says."""

@@ -1,0 +1,43 @@
+"""`check`: what would become of every layer of a model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from squat_deploy.cli.console import answer
+from squat_deploy.cli.documents import console, gathered, grid, warn
+from squat_deploy.cli.inputs import InputOptions
+from squat_deploy.cli.options import Checkpoint, Json, ReadoutOption, Steps, Unproven, with_input_options
+from squat_deploy.cli.tables import checked_table
+
+
+@with_input_options
+def check(
+    model: Annotated[str, typer.Argument(help="The torch model as path/to/file.py:factory.")],
+    *,
+    steps: Steps,
+    checkpoint: Checkpoint = None,
+    fields: dict[str, Any],
+    readout: ReadoutOption = "count",
+    allow_unproven: Unproven = False,
+    as_json: Json = False,
+) -> None:
+    """Say what becomes of every layer of a model, trained or not; exit 0 only if `lower` would take it."""
+    from squat_deploy.lowering import check as check_model
+    from squat_deploy.lowering import load_model
+
+    with gathered() as texts:
+        loaded = load_model(model, checkpoint)
+        spec, _ = InputOptions(**fields).spec(loaded, steps)
+        rows = check_model(loaded, spec, steps, readout=readout)
+    bad = ("refused",) if allow_unproven else ("refused", "not proven")
+    refused = any(row.verdict in bad for row in rows)
+    if as_json:
+        answer({"ok": not refused, "layers": [vars(row) for row in rows], "warnings": texts, **grid(spec)})
+    else:
+        warn(texts)
+        console.print(checked_table(rows), f"inputs: {spec.described}")
+    if refused:
+        raise typer.Exit(1)

@@ -1,0 +1,40 @@
+"""`demo`: the whole line on the bundled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from squat_deploy.agreement import verify
+from squat_deploy.backends.hls import emit_hls
+from squat_deploy.cli.documents import console, finish, summary
+from squat_deploy.cli.options import DataFolder, Json
+from squat_deploy.cli.tables import certificate_table, network_table
+from squat_deploy.lab import bundled
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
+    data: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """The whole line on the bundled model: lower, certify, simulate, write the HLS project, compile and run it."""
+    from squat_deploy.lab.datasets import available, fashion_mnist
+    from squat_deploy.lowering import lower
+
+    model, spec = bundled.model(), bundled.input_spec()
+    network = lower(model, spec, bundled.STEPS, name="fashion_mnist")
+    real, labels = bundled.images()
+    # a folder that the user names is read or refused
+    whole = fashion_mnist("test", data) if data is not None or available(data) else None
+    project = emit_hls(network, out, stimulus=spec.quantize(real[:16]))
+    if not as_json:
+        console.print(network_table(network), certificate_table(network.certificate), f"wrote {project}")
+    if whole is not None:
+        real, labels = whole.real(), whole.labels
+    elif not as_json:
+        console.print(f"the whole test set is not here; using the bundled {len(labels)} images")
+    agreement = verify(network, model, spec.quantize(real), labels=labels)
+    finish(agreement, as_json, {"project": str(project), **summary(network)})

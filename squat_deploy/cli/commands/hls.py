@@ -1,0 +1,60 @@
+"""`hls`: a C++ HLS project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from squat_deploy.backends.hls import HlsConfig, emit_hls
+from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.fields import Spelling, with_fields
+from squat_deploy.cli.inputs import network_inputs
+from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real
+from squat_deploy.cli.sources import stem_of
+from squat_deploy.cli.tables import inputs_line
+from squat_deploy.errors import ConfigError
+from squat_deploy.loading import load
+from squat_deploy.network.grid import doubts
+
+
+def _folding(options: list[str]) -> int | dict[str, int]:
+    """`8` for all layers, or `name=8` for some."""
+    try:
+        if len(options) == 1 and "=" not in options[0]:
+            return int(options[0])
+        return {name: int(value) for name, value in (option.rsplit("=", 1) for option in options)}
+    except ValueError as error:
+        raise ConfigError(f"--pe: expected 8, or NAME=8; got {' '.join(options)}") from error
+
+
+_PE = Spelling(
+    kind=list[str],
+    default=[str(HlsConfig.model_fields["pe"].default)],
+    text="Neurons in parallel: 8, or lif1=16 (repeatable).",
+    read=_folding,
+)
+
+
+@with_fields(HlsConfig, leave_out=("encoder",), spellings={"pe": _PE})  # an encoder is a model of its own
+def hls(
+    network: NetworkFile,
+    *,
+    out: Annotated[Path | None, typer.Option(help="Project folder; hls_out/NAME by default.")] = None,
+    inputs: InputsFile = None,
+    real: Real = False,
+    fields: dict[str, Any],
+    as_json: Json = False,
+) -> None:
+    """Write a C++ HLS project with its C testbench and golden data."""
+    loaded = load(network)
+    name = stem_of(network)
+    target = out or Path("hls_out") / (name if name.isidentifier() else "network")
+    config = HlsConfig(**fields)
+    data, notes, texts = (None, [], []) if inputs is None and not real else network_inputs(loaded, inputs, 0, real=real)
+    project = emit_hls(loaded, target, config, stimulus=data)
+    estimate = (project / "reports" / "estimate.txt").read_text()
+    texts += doubts(loaded, data) if data is not None else ()
+    document = {"project": str(project), "estimate": estimate, "notes": notes, "warnings": texts, **grid(loaded.input)}
+    emit(document, as_json, *notes, estimate, inputs_line(loaded), f"wrote {project}; next: make -C {project} csim")

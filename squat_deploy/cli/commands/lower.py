@@ -1,0 +1,90 @@
+"""`lower`: a trained torch model becomes a network of integers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from squat_deploy.cli import sources, targets
+from squat_deploy.cli.documents import emit, gathered, summary
+from squat_deploy.cli.inputs import InputOptions
+from squat_deploy.cli.options import (
+    Checkpoint,
+    Json,
+    NetworkOut,
+    NeuronFile,
+    Overwrite,
+    ReadoutOption,
+    Unproven,
+    with_input_options,
+)
+from squat_deploy.cli.tables import certificate_table, network_table
+from squat_deploy.errors import ConfigError
+from squat_deploy.network import InputSpec
+from squat_deploy.network.origin import Origin
+from squat_deploy.network.storage import save
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@with_input_options
+def lower(
+    model: Annotated[
+        str, typer.Argument(help="The torch model as path/to/file.py:factory, or a QONNX export of Brevitas (.onnx).")
+    ],
+    *,
+    steps: Annotated[int | None, typer.Option(help="Time steps of one sequence.")] = None,
+    neurons: NeuronFile = None,
+    out: NetworkOut = Path("network.safetensors"),
+    checkpoint: Checkpoint = None,
+    fields: dict[str, Any],
+    readout: ReadoutOption = "count",
+    allow_unproven: Unproven = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a trained torch model into a network of integers, proven equal to it."""
+    from squat_deploy.lowering import lower as lower_model
+
+    stated = InputOptions(**fields)
+    _check_options(model, steps, neurons, checkpoint, stated)
+    source = sources.source_of(model)
+    targets.check_network(out, source, overwrite=overwrite, ask=not as_json)
+    with gathered() as texts:
+        loaded, spec, count, origin = _loaded(model, steps or 0, neurons, checkpoint, stated)
+        name = sources.name_of(model)
+        made = lower_model(loaded, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
+    network = replace(made, origin=replace(origin, model=made.origin.model, source=source))
+    save(network, out)
+    weights = sources.weights_line(model, checkpoint)
+    document = {"network": str(out), "weights": weights, "warnings": texts, **summary(network)}
+    tables = (network_table(network), certificate_table(network.certificate))
+    emit(document, as_json, *tables, weights, f"saved {out}")
+
+
+def _check_options(
+    model: str, steps: int | None, neurons: Path | None, checkpoint: Path | None, stated: InputOptions
+) -> None:
+    """Raises: ConfigError for options that belong to the other kind of model."""
+    if not sources.is_export(model):
+        if steps is None or neurons is not None:
+            raise ConfigError("lower: a model in Python needs --steps, and no --neurons")
+    elif steps is not None or checkpoint is not None or stated != InputOptions():
+        raise ConfigError("lower: with an .onnx file, steps and inputs are stated in the YAML file of --neurons")
+
+
+def _loaded(
+    model: str, steps: int, neurons: Path | None, checkpoint: Path | None, stated: InputOptions
+) -> tuple[nn.Module, InputSpec, int, Origin]:
+    """A model, its inputs, its time steps, and the integers that were seen in calibration."""
+    if sources.is_export(model):
+        return *sources.imported(model, neurons), Origin()
+    from squat_deploy.lowering import load_model
+
+    loaded = load_model(model, checkpoint, trained=True)
+    spec, origin = stated.spec(loaded, steps)
+    return loaded, spec, steps, origin

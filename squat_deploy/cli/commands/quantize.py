@@ -1,0 +1,106 @@
+"""`quantize`: a float model becomes a quantized one, and a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from squat_deploy.arrays import read_npy
+from squat_deploy.cli import sources, targets
+from squat_deploy.cli.documents import emit, gathered, summary
+from squat_deploy.cli.guarding import check_paths
+from squat_deploy.cli.inputs import seen_in
+from squat_deploy.cli.options import Checkpoint, Encoded, Json, LabelsFile, NetworkOut, Overwrite, Steps, Unproven
+from squat_deploy.cli.tables import certificate_table, network_table, trials_table
+from squat_deploy.errors import ConfigError
+from squat_deploy.files import check_target
+from squat_deploy.network import Network
+from squat_deploy.network.storage import save
+from squat_deploy.snn.levels import Kind
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help="A float snnTorch model as path/to/file.py:factory.")],
+    steps: Steps,
+    calibration: Annotated[Path, typer.Option(help="Inputs as .npy, (B, ...) or (T, B, ...), in the model's units.")],
+    labels: LabelsFile = None,
+    checkpoint: Checkpoint = None,
+    weight_bits: Annotated[int, typer.Option(help="Width of the weights, 2 to 8.")] = 4,
+    state_bits: Annotated[int, typer.Option(help="Width of the membranes, 1 to 8.")] = 4,
+    levels: Annotated[Kind, typer.Option(help="Spacing of the levels.")] = "threshold-centred",
+    budget: Annotated[float | None, typer.Option(help="Search bits a layer that cost at most this accuracy.")] = None,
+    encoding: Encoded = "direct",
+    out: NetworkOut = Path("network.safetensors"),
+    allow_unproven: Unproven = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Quantize a model that was never trained with quantization, lower it, and show what it cost."""
+    from squat_deploy import lowering
+    from squat_deploy.snn.checkpoint import save_model
+    from squat_deploy.snn.ptq import Recipe, calibrated, input_spec
+
+    source, beside = sources.source_of(model), out.parent / f"{out.stem}.model.safetensors"
+    check_paths({"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint, "out": beside})
+    _check_places(out, beside, source, overwrite=overwrite, ask=not as_json)
+    if budget is not None and labels is None:
+        raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
+    options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding}
+    with gathered() as texts:
+        loaded = lowering.load_model(model, checkpoint, trained=True)
+        data, score = calibrated(read_npy(calibration), None if labels is None else read_npy(labels), steps, encoding)
+        made, trials = _quantized(loaded, data, score, (weight_bits, state_bits), budget, options)
+        spec = input_spec(made, data, encoding)
+        lowered = lowering.lower(made, spec, steps, allow_unproven=allow_unproven, name=sources.name_of(model))
+    network = replace(lowered, origin=replace(lowered.origin, source=source, **seen_in(data.numpy(), spec)))
+    save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
+    save(network, out)
+    accuracy = None if labels is None else {"float": score(loaded), "quantized": score(made)}
+    weights = sources.weights_line(model, checkpoint)
+    document = {"network": str(out), "model": str(beside), "accuracy": accuracy, "trials": trials, "weights": weights}
+    saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
+    tables = _tables(network, trials, weights, accuracy)
+    emit({**document, "warnings": texts, **summary(network)}, as_json, *tables, saved)
+
+
+def _check_places(out: Path, beside: Path, source: str, *, overwrite: bool, ask: bool) -> None:
+    check_target(out)
+    targets.check_network(out, source, overwrite=overwrite, ask=ask)
+    targets.check_model(beside, source, overwrite=overwrite, ask=ask)
+
+
+def _quantized(
+    model: nn.Module,
+    data: Tensor,
+    score: Callable[[nn.Module], float],
+    widths: tuple[int, int],
+    budget: float | None,
+    options: dict[str, Any],
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """The quantized model, of these widths or of those found, and the trials of the search."""
+    from squat_deploy.snn import ptq
+
+    if budget is None:
+        return ptq.quantize(model, data, weight_bits=widths[0], state_bits=widths[1], **options), []
+    found = ptq.search_bits(model, data, score, budget=budget, **options)
+    return found.model, [vars(trial) for trial in found.trials]
+
+
+def _tables(
+    network: Network, trials: list[dict[str, Any]], weights: str, accuracy: dict[str, float] | None
+) -> Iterator[Table | str]:
+    if trials:
+        yield trials_table(trials)
+    yield network_table(network)
+    yield certificate_table(network.certificate)
+    yield weights
+    if accuracy is not None:
+        yield f"accuracy: {accuracy['float']:.2%} in float, {accuracy['quantized']:.2%} now"

@@ -1,0 +1,71 @@
+"""`simulate`: a network on integer inputs, by NumPy."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from squat_deploy.agreement import check_labels
+from squat_deploy.arrays import read_npy
+from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.inputs import network_inputs
+from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples
+from squat_deploy.cli.tables import inputs_line
+from squat_deploy.files import write_file
+from squat_deploy.loading import load
+from squat_deploy.network.activity import counted, warnings_of, warnings_on
+from squat_deploy.network.grid import doubts
+from squat_deploy.network.simulator import Result
+
+_SHOWN = 20  # sequences
+
+
+def simulate(
+    network: NetworkFile,
+    inputs: InputsFile = None,
+    real: Real = False,
+    samples: Samples = 8,
+    labels: LabelsFile = None,
+    out: Annotated[Path | None, typer.Option(help="Save scores, and the trace, as .npz.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Keep sums, states and spikes of every step.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a network on integer inputs with the NumPy executor."""
+    loaded = load(network)
+    data, notes, texts = network_inputs(loaded, inputs, samples, real=real)
+    result, counts = counted(loaded, data, trace=trace)
+    described = f"{len(result.scores)} {'random' if inputs is None else 'given'} sequences"
+    texts += doubts(loaded, data) if inputs is not None else ()
+    texts += [*warnings_of(loaded), *warnings_on(loaded, counts, len(result.scores), f"the {described}")]
+    document: dict[str, Any] = {"classes": result.classes.tolist(), "scores": result.scores.tolist()}
+    document |= {"inputs": described, "notes": notes, "warnings": texts, **grid(loaded.input)}
+    lines = []
+    if labels is not None:
+        classes = read_npy(labels)
+        check_labels(classes, len(result.classes))
+        document["accuracy"] = float((result.classes == classes).mean())
+        lines = [f"accuracy {document['accuracy']:.2%}"]
+    if out is not None:
+        _save(out, result)
+    emit(document, as_json, *notes, _table(result, described, inputs_line(loaded)), *lines)
+
+
+def _table(result: Result, title: str, caption: str) -> Table:
+    table = Table("sequence", "class", "scores", title=title, caption=caption)
+    for index, scores in enumerate(result.scores[:_SHOWN].tolist()):
+        table.add_row(str(index), str(result.classes[index]), " ".join(map(str, scores)))
+    return table
+
+
+def _save(path: Path, result: Result) -> None:
+    arrays: dict[str, Any] = {"scores": result.scores}
+    for index, layer in enumerate(result.trace or (), start=1):
+        arrays |= {f"layer{index}_{key}": getattr(layer, key) for key in ("sums", "states", "spikes")}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_file(path, buffer.getvalue())

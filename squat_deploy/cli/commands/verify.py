@@ -1,0 +1,65 @@
+"""`verify`: every executor on the same input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from squat_deploy.agreement import EXECUTORS
+from squat_deploy.agreement import verify as compare
+from squat_deploy.arrays import read_npy
+from squat_deploy.cli.documents import finish, gathered, grid
+from squat_deploy.cli.inputs import network_inputs
+from squat_deploy.cli.options import Checkpoint, InputsFile, Json, LabelsFile, NetworkFile, NeuronFile, Real, Samples
+from squat_deploy.cli.sources import imported, is_export
+from squat_deploy.cli.tables import inputs_line
+from squat_deploy.errors import ConfigError
+from squat_deploy.loading import load
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def verify(
+    network: NetworkFile,
+    model: Annotated[
+        str | None, typer.Option(help="The torch model as path/to/file.py:factory, or an export with --neurons.")
+    ] = None,
+    checkpoint: Checkpoint = None,
+    neurons: NeuronFile = None,
+    inputs: InputsFile = None,
+    real: Real = False,
+    labels: LabelsFile = None,
+    samples: Samples = 64,
+    executor: Annotated[
+        list[str] | None, typer.Option(help=f"An executor (repeatable): {', '.join(EXECUTORS)}.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run torch, NumPy, compiled C++ and the ONNX graphs on the same input and compare whole traces."""
+    loaded = load(network)
+    with gathered() as texts:
+        trained = _trained(model, checkpoint, neurons)
+    data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real)
+    classes = None if labels is None else read_npy(labels)
+    kind: Literal["given", "random"] = "random" if inputs is None else "given"
+    found = compare(loaded, trained, data, labels=classes, executors=executor, inputs_are=kind)
+    agreement = replace(found, warnings=(*found.warnings, *texts, *doubtful))
+    finish(agreement, as_json, {"notes": notes, **grid(loaded.input)}, (*notes, inputs_line(loaded)))
+
+
+def _trained(model: str | None, checkpoint: Path | None, neurons: Path | None) -> nn.Module | None:
+    """The torch model, if one is named. Raises: ConfigError for options that belong to the other kind of model."""
+    export = is_export(model)
+    if (neurons is not None and not export) or (checkpoint is not None and (model is None or export)):
+        raise ConfigError("verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx")
+    if model is None:
+        return None
+    if export:
+        return imported(model, neurons)[0]
+    from squat_deploy.lowering import load_model
+
+    return load_model(model, checkpoint)

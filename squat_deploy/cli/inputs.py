@@ -1,0 +1,107 @@
+"""What enters a network or a model, as the user says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from squat_deploy.arrays import read_npy
+from squat_deploy.errors import ConfigError
+from squat_deploy.network import Encoding, InputSpec, Network
+from squat_deploy.network.grid import as_integers, grid_of, step_of
+from squat_deploy.network.origin import Origin
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_MAX_RANDOM_VALUES = 2**26  # of inputs, or of what a network gives for them
+
+
+class InputOptions(BaseModel):
+    """What the user says of the inputs of a torch model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    shape: str | None = None
+    """Shape of one sample, e.g. 784 or 2,34,34."""
+    low: int | None = None
+    """Lowest input integer."""
+    high: int | None = None
+    """Highest input integer."""
+    step: str | None = None
+    """Value of one input integer, e.g. 1/256 or 2^-8."""
+    calibration: Path | None = None
+    """Inputs as .npy, as the model sees them: they say the grid."""
+    encoding: Encoding = "direct"
+    """One frame, or one a step."""
+
+    def spec(self, model: nn.Module, steps: int) -> tuple[InputSpec, Origin]:
+        """What enters a model, as options, data, or the model itself say; and the integers that were seen in the data.
+
+        Raises: ConfigError.
+        """
+        from squat_deploy.lowering.loading import check_own_grid, infer_input
+
+        worth = None if self.step is None else step_of(self.step)
+        if self.calibration is not None:
+            return self._calibrated(model, steps, self.calibration)
+        spec = infer_input(model, _shape(self.shape), self.low, self.high, worth, self.encoding)
+        if self.high is None:
+            check_own_grid(model, spec, steps)
+        return spec, Origin()
+
+    def _calibrated(self, model: nn.Module, steps: int, calibration: Path) -> tuple[InputSpec, Origin]:
+        from squat_deploy.lowering.loading import check_own_grid, infer_input
+
+        if (self.low, self.high, self.step) != (None, None, None):
+            raise ConfigError("inputs: --calibration says the grid; leave out --low, --high and --step")
+        data = read_npy(calibration)
+        sample = _shape(self.shape) or data.shape[1 if self.encoding == "direct" else 2 :] or None
+        low, high, step = _own_grid(model) or grid_of(data)
+        origin = Origin(**seen_in(data, InputSpec((1,), low, high, step)))
+        spec = infer_input(model, sample, low, high, step, self.encoding)
+        check_own_grid(model, spec, steps)
+        return spec, origin
+
+
+def _own_grid(model: nn.Module) -> tuple[int, int, float] | None:
+    """Lowest and highest integer, and its value, of a model's InputQuantizer."""
+    from squat_deploy.snn.quantizers import InputQuantizer
+
+    own = next((module for module in model.modules() if isinstance(module, InputQuantizer)), None)
+    return None if own is None else (own.low, own.high, own.step)
+
+
+def seen_in(data: NDArray[Any], spec: InputSpec) -> dict[str, Any]:
+    """The lowest and the highest integer that real inputs are on the grid of a spec."""
+    seen = spec.quantize(data)
+    return {"lowest": int(seen.min()), "highest": int(seen.max())}
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--shape: expected integers like 784 or 2,34,34; got {text!r}") from error
+
+
+def network_inputs(
+    network: Network, path: Path | None, samples: int, *, real: bool
+) -> tuple[NDArray[Any], list[str], list[str]]:
+    """The user's inputs as integers, or random ones over the whole range; what was done to them; what is doubtful."""
+    if path is not None:
+        return as_integers(network.input, read_npy(path), real=real)
+    if real:
+        raise ConfigError("--real is of inputs of your own: give --inputs")
+    spec = network.input
+    lead = (samples,) if spec.encoding == "direct" else (network.steps, samples)
+    widest = max(spec.size * (len(lead) == 1 or network.steps), network.outputs)
+    if samples * widest > _MAX_RANDOM_VALUES:
+        raise ConfigError(f"--samples: at most {_MAX_RANDOM_VALUES // widest} sequences of this network; got {samples}")
+    return np.random.default_rng(0).integers(spec.low, spec.high + 1, (*lead, *spec.shape)), [], []

@@ -1,0 +1,32 @@
+"""Options that several commands share, each stated once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from squat_deploy.cli.fields import Spelling, with_fields
+from squat_deploy.cli.inputs import InputOptions
+from squat_deploy.network import Encoding
+from squat_deploy.network.readout import Readout
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors), or its graph (.onnx).")]
+InputsFile = Annotated[Path | None, typer.Option(help="Integer inputs as .npy, (B, ...) or (T, B, ...).")]
+Real = Annotated[bool, typer.Option("--real", help="Inputs are real values: round them to the network's own grid.")]
+Samples = Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")]
+LabelsFile = Annotated[Path | None, typer.Option(help="Classes as .npy, (B,).")]
+DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files, or .npz file of events.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file of --out that is not of this model.")]
+NetworkOut = Annotated[Path, typer.Option(help="Where to save the network.")]
+Steps = Annotated[int, typer.Option(help="Time steps of one sequence.")]
+NeuronFile = Annotated[Path | None, typer.Option(help="YAML file with the neurons of a QONNX export.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, or a torch file of weights only.")]
+Encoded = Annotated[Encoding, typer.Option(help=InputOptions.model_fields["encoding"].description)]
+ReadoutOption = Annotated[Readout, typer.Option(help="How the last neurons become a class.")]
+Unproven = Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")]
+
+# --step alone reads like --steps, which is of time
+with_input_options = with_fields(InputOptions, spellings={"step": Spelling(names=("--input-step", "--step"))})

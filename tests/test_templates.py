@@ -1,0 +1,108 @@
+"""Templates read as the files that they make: few statements, shallow blocks, lines that fit a screen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+from jinja2 import Environment, FileSystemLoader
+
+from squat_deploy.backends import hls
+from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.network.readout import Readout
+from tests.conftest import ROOT
+from tests.graph_drawing import draw_graph
+
+FOLDER = ROOT / "templates"
+TEMPLATES = {path.relative_to(FOLDER).as_posix(): path for path in sorted(FOLDER.rglob("*.jinja"))}
+OPENING = {"autoescape", "block", "call", "filter", "for", "if", "macro", "raw", "with"}
+
+
+class Figures(NamedTuple):
+    """Jinja statements a line, depth of their blocks, characters of the longest line."""
+
+    statements: float
+    nesting: int
+    longest: int
+
+
+LIMITS = Figures(0.25, 2, 120)
+ABOVE = {  # still above a limit: their figures may fall, not rise
+    "hls/Makefile.jinja": Figures(0.03, 1, 181),
+    "hls/README.md.jinja": Figures(0.08, 1, 121),
+    "hls/macros.jinja": Figures(0.7, 3, 242),
+    "hls/parts/add_events.h.jinja": Figures(0.43, 1, 130),
+    "hls/parts/add_sums.h.jinja": Figures(0.58, 2, 218),
+    "hls/parts/concat_events.h.jinja": Figures(0.43, 1, 148),
+    "hls/parts/concat_sums.h.jinja": Figures(0.6, 2, 221),
+    "hls/parts/neurons.h.jinja": Figures(0.17, 2, 160),
+    "hls/parts/pool_events.h.jinja": Figures(0.31, 1, 150),
+    "hls/parts/pool_sums.h.jinja": Figures(0.3, 2, 129),
+    "hls/parts/synapses.h.jinja": Figures(0.26, 2, 154),
+    "hls/rom.h.jinja": Figures(0.38, 2, 273),
+    "hls/run_hls.tcl.jinja": Figures(0.0, 0, 123),
+}
+# Seeds of `draw_graph`, an encoder and a readout: together they need every template.
+DRAWN: list[tuple[int, AnyEncoder | None, Readout]] = [
+    (24, None, "count"),
+    (2, None, "first"),
+    (1, None, "last-membrane"),
+    (46, None, "highest-membrane"),
+    (0, RateEncoder(), "count"),
+    (0, LatencyEncoder(), "count"),
+    (0, EventEncoder(window=9), "count"),
+]
+
+
+def measure(source: str) -> Figures:
+    """Figures of one template."""
+    words: list[list[str]] = []
+    for _, kind, text in Environment().lex(source):
+        if kind == "block_begin":
+            words.append([])
+        elif words and kind in ("name", "operator"):
+            words[-1].append(text)
+    depth = deepest = 0
+    for first, *others in words:
+        if first in OPENING or (first == "set" and "=" not in others):
+            depth += 1
+        depth -= first.startswith("end")
+        deepest = max(deepest, depth)
+    assert depth == 0
+    lines = source.splitlines()
+    return Figures(len(words) / len(lines), deepest, max(map(len, lines)))
+
+
+def test_measuring() -> None:
+    nested = "{% for x in y %}\n{% if x %}\n{% set z %}\n{{ x if y else z }}\n{% endset %}\n{% endif %}\n{% endfor %}\n"
+    assert measure(nested) == (6 / 7, 3, 19)
+    assert measure("{% set a = 1 %}\n{# {% if #}\n{% include 'x' %}\n\n") == (0.5, 0, 17)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_stay_readable(name: str) -> None:
+    found, most = measure(TEMPLATES[name].read_text()), ABOVE.get(name, LIMITS)
+    for what, figure, ceiling, limit in zip(Figures._fields, found, most, LIMITS, strict=True):
+        assert figure <= max(ceiling, limit), f"{name}: {what} {figure:.3f}, at most {max(ceiling, limit)}"
+
+
+def test_the_list_names_only_templates_above_a_limit() -> None:
+    for name in ABOVE:
+        assert any(figure > limit for figure, limit in zip(measure(TEMPLATES[name].read_text()), LIMITS, strict=True))
+
+
+def test_every_template_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = set()
+    load: Callable[..., object] = FileSystemLoader.get_source
+
+    def loaded(loader: FileSystemLoader, environment: Environment, name: str) -> object:
+        used.add(f"hls/{name}")
+        return load(loader, environment, name)
+
+    monkeypatch.setattr(FileSystemLoader, "get_source", loaded)
+    for seed, encoder, readout in DRAWN:
+        network = dataclasses.replace(draw_graph(seed), readout=readout)
+        hls.render(network, hls.HlsConfig(encoder=encoder, vectors=1))
+    assert used == set(TEMPLATES)
