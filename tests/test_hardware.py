@@ -19,7 +19,7 @@ from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.running import run
 from squat_deploy.hardware.units import Events, ListSums, PlaceEvents, Unit
 from squat_deploy.lab.models import dense_lif_net
-from squat_deploy.network import INPUT, InputSpec, Neuron
+from squat_deploy.network import INPUT, InputSpec, Layer, Neuron
 from squat_deploy.network.certificate import Certificate, LayerProof
 from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.network.layers import Dense, Pool2d
@@ -89,16 +89,25 @@ def test_units_against_the_network(seed: int) -> None:
         check_run(design, inputs, sample)
 
 
+def network_of(shape: tuple[int, ...], *layers: Layer) -> sd.Network:
+    """Three steps of these layers, and neurons on sums in 0..8 behind them."""
+    size = layers[-1].outputs
+    thresholds, successor = np.array([[[2, 3, 5, 7]] * 5]), np.broadcast_to(np.arange(5), (1, 5, 5))
+    membranes, table = np.arange(5, dtype=np.float32)[None], np.zeros(size, dtype=np.int64)
+    neurons = Neuron("lif", thresholds, successor, np.array([3]), table, 0, membranes)
+    row = LayerProof("lif", True, "drawn", 0, 8, 48, 5, 5, 1, None, 0.0, 0, True)
+    return sd.Network(InputSpec(shape, encoding="sequence"), (*layers, neurons), 3, Certificate((row,)))
+
+
+def dense(*weight: int) -> Dense:
+    """One input, and so many weights."""
+    return Dense("fc", np.array(weight)[:, None], np.zeros(len(weight), dtype=np.int64))
+
+
 def pooled_twice() -> sd.Network:
     """The maximum of sums of spikes: it is of their number, not of whether there are any."""
     pools = Pool2d("sum", "sum", (1, 4, 4), (2, 2), (2, 2)), Pool2d("most", "max", (1, 2, 2), (2, 2), (2, 2))
-    weight, start = np.array([[1], [2]]), np.zeros(2, dtype=np.int64)
-    thresholds, successor = np.array([[[2, 3, 5, 7]] * 5]), np.broadcast_to(np.arange(5), (1, 5, 5))
-    membranes = np.arange(5, dtype=np.float32)[None]
-    neurons = Neuron("lif", thresholds, successor, np.array([3]), start, 0, membranes)
-    row = LayerProof("lif", True, "drawn", 0, 8, 48, 5, 5, 1, None, 0.0, 0, True)
-    layers = (*pools, Dense("fc", weight, start), neurons)
-    return sd.Network(InputSpec((1, 4, 4), encoding="sequence"), layers, 3, Certificate((row,)))
+    return network_of((1, 4, 4), *pools, dense(1, 2))
 
 
 def test_maxima_of_sums(compiler: None) -> None:

@@ -97,6 +97,7 @@ class Walk:
 
     Attributes:
         position: output position `y * width + x`.
+        window: number of the output in its own channel.
         inside: whether there is such a tap and output; the rest means nothing where not.
     """
 
@@ -104,6 +105,7 @@ class Walk:
     tap_y: IntArray
     tap_x: IntArray
     position: IntArray
+    window: IntArray
     inside: Any
 
 
@@ -145,11 +147,16 @@ class Plane:
         """Number of an output position."""
         return output_y * self.x.outputs + output_x
 
+    def window(self, channel: Number, output_y: Number, output_x: Number) -> Number:
+        """Number of an output of as many channels as there are inputs."""
+        return (channel * self.y.outputs + output_y) * self.x.outputs + output_x
+
     def walk(self, place: IntArray) -> Walk:
         """All visits of events (events,)."""
         channel, down, right = self.coordinates(place[:, None, None])
         tap_y, output_y, inside_y = self.y.visits(down, np.arange(self.y.taps)[:, None])
         tap_x, output_x, inside_x = self.x.visits(right, np.arange(self.x.taps))
         shape = (len(place), self.y.taps, self.x.taps)
-        arrays = (channel, tap_y, tap_x, self.position(output_y, output_x), inside_y & inside_x)
+        outputs = self.position(output_y, output_x), self.window(channel, output_y, output_x)
+        arrays = (channel, tap_y, tap_x, *outputs, inside_y & inside_x)
         return Walk(*(np.broadcast_to(array, shape) for array in arrays))

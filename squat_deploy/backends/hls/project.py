@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.addresses import at, plane_terms, weight_row
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
@@ -126,6 +127,9 @@ def _environment() -> Environment:
         autoescape=False,
     )
     environment.globals.update(
+        at=at,
+        plane_terms=plane_terms,
+        weight_row=weight_row,
         plain=cpp.plain,
         native_int=cpp.native_int,
         index_type=cpp.index_type,

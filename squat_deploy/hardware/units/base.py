@@ -146,6 +146,11 @@ class Unit(ABC):
         return self.ports.gives.lanes
 
     @property
+    def copies(self) -> int:
+        """Lists that it writes in a step, all alike, one a taker."""
+        return self.ports.gives.copies
+
+    @property
     def held(self) -> bool:
         """Whether its sums are made once a sequence, from an input that does not change."""
         return self.signal.constant and not self.signal.events

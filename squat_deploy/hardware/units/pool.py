@@ -52,10 +52,9 @@ class PoolEvents(_Pool, Lister):
     """Sum: an event a window that an event lies in. Maximum: a spike a window in which anything spiked."""
 
     def run(self, kept: Kept, *taken: Flow) -> Events:
-        events, plane = one_list(taken[0]), self.plane
-        walk = plane.walk(events.index)
-        positions = plane.y.outputs * plane.x.outputs
-        window = (walk.channel * positions + walk.position)[walk.inside]
+        events = one_list(taken[0])
+        walk = self.plane.walk(events.index)
+        window = walk.window[walk.inside]
         if not self.most:
             return Events(window, events.value[np.nonzero(walk.inside)[0]])
         first_seen = np.sort(np.unique(window, return_index=True)[1])
