@@ -22,7 +22,7 @@ from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network import INPUT, InputSpec, Layer, Neuron
 from squat_deploy.network.certificate import Certificate, LayerProof
 from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, LatencyEncoder, RateEncoder
-from squat_deploy.network.layers import Dense, Pool2d
+from squat_deploy.network.layers import Conv2d, Dense, Pool2d
 from squat_deploy.network.readout import READOUTS
 from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
@@ -109,6 +109,25 @@ def pooled_twice() -> sd.Network:
     """The maximum of sums of spikes: it is of their number, not of whether there are any."""
     pools = Pool2d("sum", "sum", (1, 4, 4), (2, 2), (2, 2)), Pool2d("most", "max", (1, 2, 2), (2, 2), (2, 2))
     return network_of((1, 4, 4), *pools, dense(1, 2))
+
+
+def convolution(seed: int) -> Conv2d:
+    """Any kernel, stride, padding, dilation and groups."""
+    rng = np.random.default_rng(seed)
+    groups, channels_in, channels_out = (int(rng.choice(sizes)) for sizes in ((1, 2, 5), (1, 2), (1, 2, 3)))
+    kernel, stride, dilation = (tuple(rng.integers(1, 4, 2).tolist()) for _ in range(3))
+    reach = [gap * (size - 1) for gap, size in zip(dilation, kernel, strict=True)]
+    padding = tuple(int(rng.integers(0, most + 1)) for most in reach)
+    sizes = (groups * channels_in, *(most + 1 + int(rng.integers(0, 4)) for most in reach))
+    weight = rng.integers(-2, 4, (groups * channels_out, channels_in, *kernel))
+    return Conv2d("conv", weight, rng.integers(-3, 4, len(weight)), sizes, stride, padding, dilation, groups)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_convolutions(seed: int) -> None:
+    layer = convolution(seed)
+    network = network_of(layer.input_shape, layer)
+    check_run(design_of(network, sd.HlsConfig(pe=1 + seed % 4)), draw_inputs(network, 3), 2)
 
 
 def test_maxima_of_sums(compiler: None) -> None:
