@@ -8,7 +8,7 @@ import numpy as np
 
 from squat_deploy.network import INPUT, InputSpec, Layer, Network, Neuron
 from squat_deploy.network.certificate import Certificate, LayerProof
-from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Join, Pool2d, Range, Synapses
+from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Pool2d, Range, Synapses
 
 INPUT_RANGES = [(0, 1), (0, 15), (-8, 7), (0, 255), (-300, 700)]
 Shape = tuple[int, ...]
@@ -22,7 +22,7 @@ def draw_graph(seed: int) -> Network:
         shape = (int(rng.integers(1, 4)), *shape[1:])
     low, high = INPUT_RANGES[rng.integers(len(INPUT_RANGES))]
     spec = InputSpec(shape, low, high, encoding="direct" if rng.random() < 0.6 else "sequence")
-    drawing = _Drawing(rng, spec, classes=int(rng.integers(2, 6)))
+    drawing = _Drawing(rng, spec, classes=int(rng.integers(2, 6)), timing=np.random.default_rng([seed, 1]))
     x = INPUT
     for _ in range(rng.integers(1, 4)):
         x = drawing.block(x)
@@ -46,6 +46,7 @@ class _Drawing:
     rng: np.random.Generator
     spec: InputSpec
     classes: int
+    timing: np.random.Generator  # of delays: what else is drawn does not depend on them
     layers: list[Layer] = field(default_factory=list)
     wires: list[tuple[int, ...]] = field(default_factory=list)
     shapes: dict[int, Shape] = field(default_factory=dict)
@@ -66,7 +67,7 @@ class _Drawing:
     def pick(self, *values: int) -> int:
         return int(self.rng.choice(values))
 
-    def add(self, layer: Synapses | Join, takes: tuple[int, ...], shape: Shape) -> int:
+    def add(self, layer: Synapses | Join | Delay, takes: tuple[int, ...], shape: Shape) -> int:
         """Appends a layer and gives its index."""
         index = len(self.layers)
         self.layers.append(layer)
@@ -83,6 +84,7 @@ class _Drawing:
 
     def block(self, x: int) -> int:
         """Synapses, what comes between, neurons, what comes behind."""
+        x = self.delay(x)
         if len(self.shapes[x]) == 3 and self.chance(0.15):
             x = self.pool(x)
         total = self.synapses(self.synapses(x) if self.chance(0.1) else x)
@@ -95,6 +97,7 @@ class _Drawing:
         if self.chance(0.2):
             other = self.synapses(x, self.shapes[total])
             total = self.concat(total, other)
+        total = self.delay(total)
         if self.chance(0.45):
             total = self.recurrent(total)
         spikes = self.neurons(total)
@@ -144,6 +147,16 @@ class _Drawing:
         stride = (self.pick(1, 2, kernel[0]), self.pick(1, kernel[1]))
         layer = Pool2d(self.name("pool"), "sum" if self.chance(0.5) else "max", self.shapes[x], kernel, stride, padding)
         return self.add(layer, (x,), layer.output_shape)
+
+    def delay(self, x: int) -> int:
+        """A delay now and then, alike for all elements or one each, sometimes beyond the sequence."""
+        if self.timing.random() > 0.15:
+            return x
+        most = int(self.timing.choice([0, 1, 2, 3, 7]))
+        steps = self.timing.integers(0, most + 1, self.size(x))
+        alike = self.timing.random() < 0.4
+        layer = Delay(self.name("delay"), np.full_like(steps, most) if alike else steps)
+        return self.add(layer, (x,), self.shapes[x])
 
     def residual(self, total: int, x: int) -> int:
         """The sum with what enters the block, where the sizes agree, or with other synapses on it."""

@@ -15,6 +15,7 @@ from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTe
 from torch import nn
 
 from squat_deploy import HlsConfig, InputSpec
+from squat_deploy.snn.delay import Delay
 from squat_deploy.snn.quantizers import state_quant
 from tests.drawing import Drawn
 
@@ -109,6 +110,8 @@ class Stage(nn.Module):
         self.lif = neurons(rng, shape)
         self.after = rng.choice([None, None, "max", "average"]) if planes and min(shape[1:]) >= 3 else None
         self.shape = tuple(self._pooled(torch.zeros(1, *shape), self.after).shape[1:])
+        aside = random.Random(rng.getstate()[1][0])  # what else is drawn does not depend on it
+        self.late = Delay(aside.randint(0, 3)) if aside.random() < 0.3 else nn.Identity()
 
     def _pooled(self, x, kind):
         if kind == "max":
@@ -116,7 +119,8 @@ class Stage(nn.Module):
         return F.avg_pool2d(x, 2) if kind == "average" else x
 
     def forward(self, x):
-        return self._pooled(self.lif(self._pooled(self.norm(self.synapses(x)), self.before)), self.after)
+        spikes = self.lif(self._pooled(self.norm(self.synapses(x)), self.before))
+        return self.late(self._pooled(spikes, self.after))
 
 
 def _norm(rng: random.Random, shape: Shape) -> nn.Module:
@@ -175,6 +179,9 @@ class Net(nn.Module):
     def forward(self, x):
         if not self.loop:
             return self.step(x, None, None)[0]
+        for stage in self.stages:
+            if isinstance(getattr(stage, "late", None), Delay):
+                stage.late.reset_delay()
         batch = x.size(0 if self.direct else 1)
         last, membrane, spikes = torch.zeros(batch, self.classes), torch.zeros(batch, self.classes), []
         for index in range(self.loop):

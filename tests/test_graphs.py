@@ -11,7 +11,7 @@ import pytest
 import squat_deploy as sd
 from squat_deploy.errors import ExportError, FileFormatError
 from squat_deploy.network import INPUT, Neuron
-from squat_deploy.network.layers import Conv2d, Dense, Pool2d
+from squat_deploy.network.layers import Conv2d, Delay, Dense, Pool2d
 from squat_deploy.network.rules import broken_rule
 from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
@@ -19,9 +19,15 @@ from tests.graphs import check_every_form
 from tests.law import verified
 from tests.test_storage import altered
 
+Past = dict[str, list[np.ndarray]]  # what delays have taken since the start
 
-def value_of(layer: object, taken: list[np.ndarray]) -> np.ndarray:
-    """One layer of one sample, by its definition."""
+
+def value_of(layer: object, taken: list[np.ndarray], past: Past) -> np.ndarray:
+    """One layer of one sample in the next step, by its definition."""
+    if isinstance(layer, Delay):
+        rows = past.setdefault(layer.name, [])
+        rows.append(taken[0])
+        return np.array([rows[-1 - late][n] if late < len(rows) else 0 for n, late in enumerate(layer.steps)])
     if isinstance(layer, Dense | Conv2d):
         dense = layer.unrolled() if isinstance(layer, Conv2d) else layer
         return dense.weight @ taken[0] + dense.bias
@@ -42,13 +48,14 @@ def plain_trace(network: sd.Network, frames: np.ndarray) -> list[np.ndarray]:
     state = {i: np.full(layer.neurons, layer.initial_state) for i, layer in neurons.items()}
     spikes = {i: np.zeros(layer.neurons, dtype=np.int64) for i, layer in neurons.items()}
     rows: dict[int, list[np.ndarray]] = {i: [] for i in neurons}
+    past: Past = {}
     for frame in frames:
         values: dict[int, np.ndarray] = dict(spikes)
         values[INPUT] = frame
         for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
             taken = [values[source] for source in wire]
             if not isinstance(layer, Neuron):
-                values[index] = value_of(layer, taken)
+                values[index] = value_of(layer, taken, past)
                 low, high = network.range_at(index)
                 assert (low <= values[index]).all() and (values[index] <= high).all()
                 continue

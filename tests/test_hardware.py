@@ -26,12 +26,12 @@ from squat_deploy.network.layers import Conv2d, Dense, Pool2d
 from squat_deploy.network.readout import READOUTS
 from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
-from tests.test_graphs import value_of
+from tests.test_graphs import Past, value_of
 
 Values = dict[str, np.ndarray]
 
 
-def by_layer(network: sd.Network, frame: np.ndarray, spikes: Values) -> Values:
+def by_layer(network: sd.Network, frame: np.ndarray, spikes: Values, past: Past) -> Values:
     """What enters and what every layer gives in one step, by its name, from spikes that are known."""
     values: dict[int, np.ndarray] = {INPUT: frame}
     for index, layer in enumerate(network.layers):
@@ -41,7 +41,7 @@ def by_layer(network: sd.Network, frame: np.ndarray, spikes: Values) -> Values:
         if not isinstance(layer, Neuron):
             late = [source for source in network.wires[index] if source >= index]
             taken = [spikes[f"late {network.layers[s].name}"] if s in late else values[s] for s in network.wires[index]]
-            values[index] = value_of(layer, taken)
+            values[index] = value_of(layer, taken, past)
     names = {INPUT: "input", **{index: layer.name for index, layer in enumerate(network.layers)}}
     return {name: values[index] for index, name in names.items()}
 
@@ -57,10 +57,10 @@ def check_run(design: Design, inputs: np.ndarray, sample: int) -> None:
     result = sd.simulate(network, inputs, trace=True)
     frames = (inputs[sample][None] if design.entry.once else inputs[:, sample]).reshape(-1, network.input.size)
     spikes = {layer.name: layer.spikes[:, sample].astype(np.int64) for layer in result.trace}
-    before = {f"late {name}": np.zeros_like(rows[0]) for name, rows in spikes.items()}
+    before, past = {f"late {name}": np.zeros_like(rows[0]) for name, rows in spikes.items()}, Past()
     for step, moment in enumerate(run(design, design.entry.stream(frames))):
         fired = {name: rows[step] for name, rows in spikes.items()}
-        want = by_layer(network, frames[min(step, len(frames) - 1)], fired | before)
+        want = by_layer(network, frames[min(step, len(frames) - 1)], fired | before, past)
         for layer, unit in zip(result.trace, design.neurons, strict=True):
             sums = unit.lanes.elements(moment.flows[unit.sources[0]])
             assert np.array_equal(sums, layer.sums[step, sample])

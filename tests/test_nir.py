@@ -220,7 +220,7 @@ REFUSALS: dict[str, tuple[Callable[[], nir.NIRGraph], NirOptions, str]] = {
     "delay": (
         lambda: chain(affine(), nir.Delay(np.ones(2)), lif()),
         STATED,
-        "(Delay): this node has no counterpart; got Delay; leave it out",
+        "(Delay): delays are 0 to 255 whole time steps; got [1.0] of dt 0.0001; state another NirOptions(dt=...), or round it",  # noqa: E501
     ),
     "leak": (
         lambda: chain(affine(), lif(v_leak=np.ones(2))),

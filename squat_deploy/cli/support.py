@@ -24,6 +24,7 @@ from squat_deploy.lowering.hints import HINTS
 from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import READOUTS, SCORES, Readout
 from squat_deploy.network.simulator import simulate
+from squat_deploy.snn.delay import Delay
 from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 from squat_deploy.snn.neurons import KINDS
 from squat_deploy.snn.quantizers import InputQuantizer, state_quant
@@ -134,7 +135,8 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         FixedLinear: fixed,
         FixedConv2d: fixed_conv,
     }
-    behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), nn.Dropout: nn.Dropout()}
+    behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), Delay: Delay(1)}
+    behind[nn.Dropout] = nn.Dropout()
     return nn.Sequential(first.get(kind, dense), behind.get(kind, nn.Identity()), leaky)
 
 

@@ -14,7 +14,7 @@ from onnx import ModelProto, helper
 from squat_deploy.backends.qonnx.document import Form
 from squat_deploy.backends.qonnx.emitting import emit_qonnx
 from squat_deploy.backends.qonnx.integer import roles
-from squat_deploy.backends.qonnx.plan import Plan, late_plans, neuron_plans, plan_layers
+from squat_deploy.backends.qonnx.plan import Plan, delay_plans, late_plans, neuron_plans, plan_layers
 from squat_deploy.engines.base import Case
 from squat_deploy.engines.onnx import OnnxEngine
 from squat_deploy.network import IntArray, Network
@@ -98,16 +98,19 @@ def _steps(
     network: Network, plans: Sequence[Plan], entry: list[tuple[str, Any]], runner: Runner, inputs: IntArray
 ) -> Iterator[dict[tuple[str, str], NDArray[Any]]]:
     """Outputs by role and layer, step by step; states and late spikes go round."""
-    direct, neurons, late = network.input.encoding == "direct", neuron_plans(plans), late_plans(plans)
+    direct, neurons = network.input.encoding == "direct", neuron_plans(plans)
+    late, kept = late_plans(plans), delay_plans(plans)
     samples = inputs.shape[0 if direct else 1]
     carried = [np.full((samples, plan.neurons), plan.initial_state) for plan in neurons]
     carried += [np.zeros((samples, plan.neurons)) for plan in late]
+    carried += [np.zeros((samples, plan.past)) for plan in kept]
     names = [(role, plan.name) for role, plan in roles(plans, trace=True)]
     for t in range(network.steps):
         values = [inputs if direct else inputs[t], *carried]
         outputs = runner({n: v.astype(kind) for (n, kind), v in zip(entry, values, strict=True)}).values()
         found = dict(zip(names, outputs, strict=True))
         carried = [found["state", plan.name] for plan in neurons] + [found["spikes", plan.name] for plan in late]
+        carried += [found["past", plan.name] for plan in kept]
         yield found
 
 

@@ -19,6 +19,7 @@ from squat_deploy.hardware.units import (
     AnyUnit,
     ConcatEvents,
     ConcatSums,
+    DelayEvents,
     Fire,
     ListSums,
     PlaceEvents,
@@ -33,7 +34,7 @@ from squat_deploy.hardware.units import (
 from squat_deploy.hardware.weights import WeightRom, weight_rom
 from squat_deploy.network import Network, Neuron
 from squat_deploy.network.encoders import EventEncoder, check_encoder
-from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Pool2d
+from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Pool2d
 from squat_deploy.network.readout import OF_MEMBRANES
 from squat_deploy.network.window import Window
 
@@ -153,6 +154,8 @@ def _unit(network: Network, node: Node, ports: Ports, config: HlsConfig) -> AnyU
             return (AddEvents if events else AddSums)(ports, layer.factors)
         case Concat():
             return (ConcatEvents if events else ConcatSums)(ports)
+        case Delay():
+            return DelayEvents(ports, layer.steps)
         case Place():
             return PlaceEvents(ports)
         case Listing():

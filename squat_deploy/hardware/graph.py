@@ -18,7 +18,7 @@ from typing import assert_never
 import numpy as np
 
 from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron, int_bits
-from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Join, Pool2d, Range, Synapses
+from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Pool2d, Range, Synapses
 
 ENTRY = 0  # number of what enters, as a source
 
@@ -271,7 +271,7 @@ def _takes_events(layer: Layer, taken: Sequence[Signal]) -> bool:
     match layer:
         case Neuron():
             return False
-        case Dense() | Conv2d():
+        case Dense() | Conv2d() | Delay():
             return True
         case Pool2d():
             return listed and (layer.kind == "sum" or (taken[0].unit and taken[0].single))
@@ -303,6 +303,10 @@ def _given(layer: Layer, taken: Sequence[Signal], as_events: bool) -> Signal:
                 joined = sum(signal.channels for signal in taken), first.positions
             signal = Signal(as_events, *joined, *_range(layer, taken), single=all(one.single for one in taken))
             unit = True
+        case Delay():
+            unit = first.unit and first.single
+            low, high = layer.range((first.low, first.high))
+            return Signal(True, first.channels, first.positions, low, high, unit, single=True, capacity=layer.outputs)
         case _:
             assert_never(layer)
     unit, capacity = unit and all(one.unit for one in taken), sum(one.capacity for one in taken)

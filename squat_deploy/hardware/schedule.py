@@ -70,7 +70,11 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
     many |= dict.fromkeys(design.entry.sources, values)
     for unit in design.parts:
         if isinstance(unit, Lister):
-            sums = {source: _values(design, source, known) for source in unit.sources if source not in many}
+            sums = {
+                source: _values(design, source, known)
+                for source in unit.sources
+                if unit.by_values or source not in many
+            }
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many | sums))
     return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
 

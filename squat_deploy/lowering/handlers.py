@@ -20,13 +20,16 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
+from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.draft import Branches, Currents, Draft, Integers, PendingNeuron, Value, plain_name
 from squat_deploy.lowering.hints import hint_for
 from squat_deploy.lowering.options import module_faults
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
-from squat_deploy.network.layers import Add, Conv2d, Dense
+from squat_deploy.network.layers import Add, Conv2d, Delay, Dense
+from squat_deploy.network.limits import MAX_DELAY
+from squat_deploy.snn.delay import DELAYS, delays_of
 from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 from squat_deploy.snn.neurons import KINDS, kind_of, spike_value
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
@@ -308,7 +311,31 @@ def _shape_fault(label: str, parameter: tuple[int, ...], shape: tuple[int, ...])
     return rule, f"shape {parameter}", f"use one value or shape {(shape[0], *[1] * (len(shape) - 1))}"
 
 
+def _delay(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    """Integers as they were some steps before; currents too, where an integer of 0 makes none, as there is none yet."""
+    if value is None:
+        return None
+    steps, got = delays_of(module, value.shape)
+    if steps is None:
+        hint = "round it: delay.delay.data.round_(), with the kernel 'linear', one step a call"
+        draft.fault(name, f"delays are whole steps, 0 to {MAX_DELAY}", got, hint)
+        return None
+    if isinstance(value, Currents) and not _rests_at_zero(value.current, np.flatnonzero(steps)):
+        hint = "delay the spikes before the synapses instead, or leave out the bias"
+        draft.fault(name, "before the first values have come there is no current", "a bias", hint)
+        return None
+    return replace(value, source=draft.add(Delay(plain_name(name), steps), value.source))
+
+
+def _rests_at_zero(current: Current, neurons: IntArray) -> bool:
+    """Whether a synaptic sum of 0 makes exactly no current in each of these neurons."""
+    ones = {current.key(neuron): neuron for neuron in neurons.tolist()}
+    zero = np.zeros(1, dtype=np.int64)
+    return not any(current.values(neuron, zero).any() for neuron in ones.values())
+
+
 HANDLERS: dict[type[nn.Module], Handler] = {
+    **dict.fromkeys(DELAYS, _delay),
     InputQuantizer: _input_quantizer,
     nn.Flatten: _flatten,
     nn.Dropout: _identity,

@@ -17,6 +17,7 @@ import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
+from squat_deploy.snn.delay import DELAYS
 from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
 from squat_deploy.snn.quantizers import InputQuantizer
 
@@ -124,7 +125,15 @@ _RECURRENT = {
 _GRADED = {"graded_spikes_factor": _READ, "learn_graded_spikes_factor": _LEARNED}
 _AFTER_TRAINING = {"p": _RESTS, "inplace": _RESTS}
 
+_STEPS = {
+    **dict.fromkeys(("delay", "max_delay", "kernel", "step_mode"), _READ),
+    "channels": _SHAPE,
+    "learn_delay": _LEARNED,
+    "sigma": _idle("of another kernel"),
+}
+
 MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
+    **dict(zip(DELAYS, ({"delay": _READ}, _STEPS), strict=False)),
     InputQuantizer: dict.fromkeys(("step", "low", "high"), _READ),
     nn.Flatten: dict.fromkeys(("start_dim", "end_dim"), _READ),
     nn.Dropout: _AFTER_TRAINING,

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-REMEMBERING: dict[type[nn.Module], tuple[str, ...]] = {}  # the names of these buffers; empty ones are at rest
+from squat_deploy.snn.delay import PAST
+
+REMEMBERING: dict[type[nn.Module], tuple[str, ...]] = {**PAST}  # the names of these buffers; empty ones are at rest

@@ -17,6 +17,7 @@ from squat_deploy.hardware.units import (
     AnyUnit,
     ConcatEvents,
     ConcatSums,
+    DelayEvents,
     Fire,
     ListSums,
     PlaceEvents,
@@ -186,6 +187,8 @@ def _call(part: AnyUnit) -> str:
             return "fire"
         case Scatter() | PlaceEvents():
             return "scatter"
+        case DelayEvents():
+            return "delay"
         case PoolEvents() | PoolSums() | AddEvents() | AddSums() | ConcatEvents() | ConcatSums() | ListSums():
             return "join"
     assert_never(part)

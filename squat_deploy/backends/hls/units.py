@@ -10,6 +10,7 @@ from squat_deploy.hardware.units import (
     AnyUnit,
     ConcatEvents,
     ConcatSums,
+    DelayEvents,
     Fire,
     ListSums,
     PlaceEvents,
@@ -38,6 +39,8 @@ def template_of(unit: AnyUnit) -> str:
             return "concat_events.h.jinja"
         case ConcatSums():
             return "concat_sums.h.jinja"
+        case DelayEvents():
+            return "delay.h.jinja"
         case PlaceEvents():
             return "place.h.jinja"
         case ListSums():

@@ -11,7 +11,7 @@ import numpy as np
 from squat_deploy.backends.qonnx.builder import FLOAT, INT64, GraphBuilder, Range, Tensor, datatype
 from squat_deploy.backends.qonnx.document import Document
 from squat_deploy.backends.qonnx.integer import whole_step
-from squat_deploy.backends.qonnx.layer_plans import JoinPlan, NeuronPlan, SynapsePlan
+from squat_deploy.backends.qonnx.layer_plans import DelayPlan, JoinPlan, NeuronPlan, SynapsePlan
 from squat_deploy.backends.qonnx.nodes import (
     SPIKES,
     Product,
@@ -51,7 +51,7 @@ class FinnForm:
     def synapses(self, b: GraphBuilder, x: Tensor, plan: SynapsePlan) -> Tensor:
         return summed(b, x, plan, Product("MatMul" if plan.conv is None else "Conv", FLOAT, FLOAT, FLOAT))
 
-    def branch_type(self, plan: JoinPlan) -> int:
+    def branch_type(self, plan: JoinPlan | DelayPlan) -> int:
         return FLOAT
 
     def pooled(self, b: GraphBuilder, x: Tensor, plan: JoinPlan, pool: Pool2d) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from squat_deploy.backends.qonnx.builder import BOOL, INT8, INT32, INT64, UINT8, GraphBuilder, Tensor, container
 from squat_deploy.backends.qonnx.document import Document
-from squat_deploy.backends.qonnx.layer_plans import INT32_MAX, JoinPlan, NeuronPlan, SynapsePlan
+from squat_deploy.backends.qonnx.layer_plans import INT32_MAX, DelayPlan, JoinPlan, NeuronPlan, SynapsePlan
 from squat_deploy.backends.qonnx.nodes import (
     SPIKES,
     Carried,
@@ -25,19 +25,20 @@ from squat_deploy.backends.qonnx.nodes import (
     table_row,
     write_layers,
 )
-from squat_deploy.backends.qonnx.plan import Plan, late_plans, neuron_plans
+from squat_deploy.backends.qonnx.plan import Plan, delay_plans, late_plans, neuron_plans
 from squat_deploy.network import INPUT, InputSpec
 from squat_deploy.network.layers import Pool2d
 
-Role = tuple[str, NeuronPlan]
+Role = tuple[str, NeuronPlan | DelayPlan]
 
 
 def roles(plans: Sequence[Plan], trace: bool) -> list[Role]:
-    """What the outputs of one step are, in order: last spikes, next states, spikes that are taken late, traces."""
+    """What the outputs of one step are: last spikes, next states, spikes that are taken late, pasts, traces."""
     neurons = neuron_plans(plans)
     found: list[Role] = [("spikes", neurons[-1])]
     found += [("state", plan) for plan in neurons]
     found += [("spikes", plan) for plan in late_plans(plans) if plan is not neurons[-1]]
+    found += [("past", delay) for delay in delay_plans(plans)]
     for plan in neurons if trace else ():
         found += [("sum", plan), *([("spikes", plan)] if ("spikes", plan) not in found else [])]
     return found
@@ -46,10 +47,10 @@ def roles(plans: Sequence[Plan], trace: bool) -> list[Role]:
 def step(document: Document) -> GraphBuilder:
     """One time step of a batch.
 
-    Inputs: `input` (N, *shape), `<neurons>.state` (N, neurons) of every neuron layer, and `<neurons>.spikes_before` of
-    those whose spikes of the step before are taken (zeros in the first).
-    Outputs: `<last neurons>.spikes`, `<neurons>.state_next` of every neuron layer, spikes that are taken late; with
-    `trace` also the synaptic sums and spikes of every neuron layer.
+    Inputs: `input` (N, *shape), `<neurons>.state` (N, neurons) of every neuron layer, `<neurons>.spikes_before` of
+    those whose spikes of the step before are taken, `<delay>.past` of what delays keep (zeros in the first step).
+    Outputs: `<last neurons>.spikes`, `<neurons>.state_next` of every neuron layer, spikes that are taken late,
+    `<delay>.past_next`; with `trace` also the synaptic sums and spikes of every neuron layer.
     """
     return whole_step(document, IntegerForm(), input_type(document.input), INT32, UINT8)
 
@@ -58,7 +59,7 @@ def whole_step(document: Document, form: Form, entering: int, state: int, spike:
     """One time step in a form, by the containers of what enters, of states and of spikes."""
     b, plans = GraphBuilder("step"), document.layers
     x = network_input(b, document.input, (document.samples,), "input", entering)
-    carried = carried_inputs(b, document, state, spike)
+    carried = carried_inputs(b, document, state, spike, form)
     found = write_layers(b, plans, form, {INPUT: x}, carried)
     place = {plan.name: index for index, plan in enumerate(plans)}
     for role, plan in roles(plans, document.trace):
@@ -79,8 +80,8 @@ def network_input(b: GraphBuilder, spec: InputSpec, lead: tuple[int | str, ...],
     return b.input(Tensor(name, element, (*lead, *spec.shape), (spec.low, spec.high)))
 
 
-def carried_inputs(b: GraphBuilder, document: Document, state: int, spike: int) -> Carried:
-    """States and late spikes as inputs."""
+def carried_inputs(b: GraphBuilder, document: Document, state: int, spike: int, form: Form) -> Carried:
+    """States, late spikes and what delays keep as inputs."""
     plans = document.layers
     place = {plan.name: index for index, plan in enumerate(plans)}
     found = Carried()
@@ -90,6 +91,9 @@ def carried_inputs(b: GraphBuilder, document: Document, state: int, spike: int) 
     for plan in late_plans(plans):
         shape = (document.samples, plan.neurons)
         found.late[place[plan.name]] = b.input(Tensor(f"{plan.name}.spikes_before", spike, shape, SPIKES))
+    for delay in delay_plans(plans):
+        past = Tensor(f"{delay.name}.past", form.branch_type(delay), (document.samples, delay.past), delay.given)
+        found.pasts[place[delay.name]] = b.input(past)
     return found
 
 
@@ -103,8 +107,8 @@ class IntegerForm:
             return summed(b, x, plan, Product("MatMul", total, total, total))
         return summed(b, x, plan, Product(plan.operator, container((plan.input_low, plan.input_high)), INT8, total))
 
-    def branch_type(self, plan: JoinPlan) -> int:
-        return INT32 if plan.largest < INT32_MAX else INT64
+    def branch_type(self, plan: JoinPlan | DelayPlan) -> int:
+        return INT32 if plan.largest_sum < INT32_MAX else INT64
 
     def pooled(self, b: GraphBuilder, x: Tensor, plan: JoinPlan, pool: Pool2d) -> Tensor:
         """Windows are gathered and reduced."""

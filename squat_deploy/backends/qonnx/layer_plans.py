@@ -11,8 +11,8 @@ from pydantic import FailFast
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import MAX_NEURONS, IntArray
-from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Join, Neuron, Pool2d
-from squat_deploy.network.limits import MAX_PATCH_VALUES
+from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Neuron, Pool2d
+from squat_deploy.network.limits import MAX_DELAY, MAX_PATCH_VALUES
 
 Range = tuple[int, int]
 Arrays = dict[str, IntArray]
@@ -328,3 +328,59 @@ class JoinPlan(BasePlan):
     def made_of(self, tensors: Arrays) -> Join:
         """The layer; it has no tensors."""
         return self.join()
+
+
+@dataclass(frozen=True)
+class DelayPlan(BasePlan):
+    """One delay.
+
+    Attributes:
+        steps: of every element, or one for all.
+        low, high: range of what it takes and gives, 0 included.
+    """
+
+    size: int
+    steps: Annotated[tuple[int, ...], FailFast()]
+    low: int
+    high: int
+    kind: Literal["delay"] = "delay"
+    remembers: ClassVar[bool] = True
+
+    @property
+    def outputs(self) -> int:
+        return self.size
+
+    @property
+    def given(self) -> Range:
+        return self.low, self.high
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        return (self.size,)
+
+    @property
+    def past(self) -> int:
+        """Values that it keeps of the steps before, the newest first."""
+        return max(self.steps, default=0) * self.size
+
+    @property
+    def largest_sum(self) -> int:
+        return max(-self.low, self.high)
+
+    @property
+    def window_values(self) -> int:
+        return self.past + self.size
+
+    def rules(self) -> dict[str, bool]:
+        return {
+            "one delay, or one an element": len(self.steps) in (1, self.size),
+            f"delays of 0 to {MAX_DELAY} steps": all(0 <= steps <= MAX_DELAY for steps in self.steps),
+        }
+
+    def every_step(self) -> IntArray:
+        """(size,) steps of each element."""
+        return np.broadcast_to(np.array(self.steps, dtype=np.int64), self.size).copy()
+
+    def made_of(self, tensors: Arrays) -> Delay:
+        """The layer; it has no tensors."""
+        return Delay(self.layer, self.every_step())

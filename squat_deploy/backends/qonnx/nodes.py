@@ -10,7 +10,7 @@ from typing import Any, Protocol, assert_never
 import numpy as np
 
 from squat_deploy.backends.qonnx.builder import GraphBuilder, Range, Shape, Tensor
-from squat_deploy.backends.qonnx.layer_plans import ConvPlan, JoinPlan, NeuronPlan, SynapsePlan
+from squat_deploy.backends.qonnx.layer_plans import ConvPlan, DelayPlan, JoinPlan, NeuronPlan, SynapsePlan
 from squat_deploy.backends.qonnx.plan import Plan
 from squat_deploy.network.layers import Add, Concat, Pool2d
 from squat_deploy.network.window import Window
@@ -20,10 +20,11 @@ SPIKES: Range = (0, 1)
 
 @dataclass(frozen=True)
 class Carried:
-    """What one step takes of the step before, by layer: states, and spikes that come late."""
+    """What one step takes of the step before, by layer: states, spikes that come late, and what delays keep."""
 
     states: dict[int, Tensor] = field(default_factory=dict)
     late: dict[int, Tensor] = field(default_factory=dict)
+    pasts: dict[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,17 @@ class StepTensors:
     Attributes:
         values: what each layer gives, -1 for the input; (N, ...).
         sums, states: what each neuron layer takes, and its next state.
+        pasts: what each delay keeps for the next step.
     """
 
     values: dict[int, Tensor]
     sums: dict[int, Tensor] = field(default_factory=dict)
     states: dict[int, Tensor] = field(default_factory=dict)
+    pasts: dict[int, Tensor] = field(default_factory=dict)
 
     def of(self, index: int, role: str) -> Tensor:
-        """The tensor of a neuron layer in a role: "spikes", "state" or "sum"."""
-        return {"spikes": self.values, "state": self.states, "sum": self.sums}[role][index]
+        """The tensor of a layer in a role: "spikes", "state", "sum" or "past"."""
+        return {"spikes": self.values, "state": self.states, "sum": self.sums, "past": self.pasts}[role][index]
 
 
 class Form(Protocol):
@@ -55,8 +58,8 @@ class Form(Protocol):
         """Results of windows (N, outputs)."""
         ...
 
-    def branch_type(self, plan: JoinPlan) -> int:
-        """Container of branches that come together."""
+    def branch_type(self, plan: JoinPlan | DelayPlan) -> int:
+        """Container of values that come together."""
         ...
 
     def neurons(self, b: GraphBuilder, total: Tensor, state: Tensor, plan: NeuronPlan) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,6 +89,10 @@ def write_layers(
                 found.values[index] = form.synapses(b, taken[0], plan)
             case JoinPlan():
                 found.values[index] = _joined(b, taken, plan, form)
+            case DelayPlan():
+                x = b.cast(flat(b, taken[0]), f"{plan.name}.input", form.branch_type(plan))
+                found.values[index], kept = _delayed(b, x, carried.pasts.get(index), plan)
+                found.pasts.update({} if kept is None else {index: kept})
             case _:
                 assert_never(plan)
     return found
@@ -191,6 +198,19 @@ def _joined(b: GraphBuilder, taken: Sequence[Tensor], plan: JoinPlan, form: Form
             return b.node("Concat", values, f"{plan.name}.joined", shape=shape, bounds=plan.given, axis=1)
         case other:
             assert_never(other)
+
+
+def _delayed(b: GraphBuilder, x: Tensor, past: Tensor | None, plan: DelayPlan) -> tuple[Tensor, Tensor | None]:
+    """What comes out (N, size), and what is kept (N, past): values of the last steps, the newest first."""
+    if past is None:
+        return x, None
+    name, batch = plan.name, x.shape[0]
+    width = plan.size + plan.past
+    wide = b.node("Concat", [x, past], f"{name}.history", shape=(batch, width), bounds=plan.given, axis=1)
+    places = b.constant(f"{name}.places", plan.every_step() * plan.size + np.arange(plan.size))
+    out = b.node("Gather", [wide, places], f"{name}.delayed", shape=(batch, plan.size), axis=1)
+    kept = b.constant(f"{name}.kept", np.arange(plan.past))
+    return out, b.node("Gather", [wide, kept], f"{name}.past_next", shape=(batch, plan.past), axis=1)
 
 
 def branches(b: GraphBuilder, taken: Sequence[Tensor], plan: JoinPlan, form: Form) -> list[Tensor]:

@@ -13,15 +13,23 @@ from typing import Annotated, Any, assert_never
 import numpy as np
 from pydantic import Field
 
-from squat_deploy.backends.qonnx.layer_plans import BasePlan, ConvPlan, JoinPlan, NeuronPlan, Operation, SynapsePlan
+from squat_deploy.backends.qonnx.layer_plans import (
+    BasePlan,
+    ConvPlan,
+    DelayPlan,
+    JoinPlan,
+    NeuronPlan,
+    Operation,
+    SynapsePlan,
+)
 from squat_deploy.names import plain, unique_name
 from squat_deploy.network import Network
-from squat_deploy.network.layers import Add, Concat, Conv2d, Dense, Join, Neuron, Pool2d
+from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Neuron, Pool2d
 from squat_deploy.network.layers import Range as ElementRange
 
 __all__ = ["JoinPlan", "LayerPlan", "NeuronPlan", "Plan", "SynapsePlan", "late_plans", "neuron_plans", "plan_layers"]
 
-Plan = SynapsePlan | NeuronPlan | JoinPlan
+Plan = SynapsePlan | NeuronPlan | JoinPlan | DelayPlan
 LayerPlan = Annotated[Plan, Field(discriminator="kind")]
 
 
@@ -34,6 +42,11 @@ def late_plans(plans: Sequence[Plan]) -> list[NeuronPlan]:
     """Neurons whose spikes of the step before are taken."""
     late = {plans[source].name for index, plan in enumerate(plans) for source in plan.takes if source >= index}
     return [plan for plan in neuron_plans(plans) if plan.name in late]
+
+
+def delay_plans(plans: Sequence[Plan]) -> list[DelayPlan]:
+    """Delays that keep something."""
+    return [plan for plan in plans if isinstance(plan, DelayPlan) and plan.past]
 
 
 def plan_layers(network: Network) -> tuple[Plan, ...]:
@@ -65,6 +78,10 @@ def _planned(network: Network, index: int, head: BasePlan) -> Plan:
             return _join_plan(head, "add", layer, network, index, layer.factors)
         case Concat():
             return _join_plan(head, "concat", layer, network, index, (1,) * len(layer.sizes))
+        case Delay():
+            low, high = layer.partial_range(*taken)
+            steps = tuple(layer.steps[: 1 if np.ptp(layer.steps) == 0 else None].tolist())
+            return DelayPlan(**vars(head), size=layer.outputs, steps=steps, low=low, high=high)
         case _:
             assert_never(layer)
 

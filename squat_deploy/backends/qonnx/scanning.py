@@ -12,7 +12,7 @@ from squat_deploy.backends.qonnx.builder import INT32, INT64, UINT8, GraphBuilde
 from squat_deploy.backends.qonnx.document import Document
 from squat_deploy.backends.qonnx.integer import IntegerForm, carried_inputs, input_type, network_input
 from squat_deploy.backends.qonnx.nodes import SPIKES, Carried, StepTensors, write_layers
-from squat_deploy.backends.qonnx.plan import Plan, late_plans, neuron_plans
+from squat_deploy.backends.qonnx.plan import Plan, delay_plans, late_plans, neuron_plans
 from squat_deploy.network import INPUT
 from squat_deploy.network.network import still_layers
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
@@ -36,8 +36,11 @@ def sequence(document: Document) -> GraphBuilder:
     once = _once(plans) if direct else set()
     made = write_layers(b, plans, IntegerForm(), {INPUT: x}, Carried(), once)
     held = {source: made.values[source] for source in _held(plans, once)} if direct else {}
-    starts = [(f"{p.name}.state_initial", p.initial_state, p.neurons, INT32) for p in neuron_plans(plans)]
+    starts: list[tuple[str, int, int, int]] = []
+    starts += [(f"{p.name}.state_initial", p.initial_state, p.neurons, INT32) for p in neuron_plans(plans)]
     starts += [(f"{p.name}.spikes_initial", 0, p.neurons, UINT8) for p in late_plans(plans)]
+    kept = delay_plans(plans)
+    starts += [(f"{p.name}.past_initial", 0, p.past, IntegerForm().branch_type(p)) for p in kept]
     starts.append(("scores_initial", 0, plans[-1].outputs, INT32))
     carried = [_start_value(b, x, len(lead) - 1, *start) for start in starts]
     scanned = b.constant("time", np.arange(steps, dtype=np.int32)) if direct else x
@@ -91,7 +94,7 @@ def _body(
     b, plans, batch, neurons = GraphBuilder("step"), document.layers, document.samples, neuron_plans(document.layers)
     bounds = neurons[-1].state_range if document.readout in OF_MEMBRANES else (0, document.steps)
     scores = Tensor("scores", INT32, (batch, plans[-1].outputs), bounds)
-    carried = carried_inputs(b, document, INT32, UINT8)
+    carried = carried_inputs(b, document, INT32, UINT8, IntegerForm())
     before = b.input(scores.named("scores_before"))
     known = {source: b.input(tensor.named(f"{tensor.name}_held")) for source, tensor in held.items()}
     if document.input.encoding == "direct":
@@ -101,13 +104,15 @@ def _body(
     found = write_layers(b, plans, IntegerForm(), known, carried, run)
     last = len(plans) - 1
     updated = _score(b, document.readout, before, found.values[last], found.states[last])
-    for tensor in (*found.states.values(), *(found.values[source] for source in carried.late), updated):
+    late = [found.values[source] for source in carried.late]
+    for tensor in (*found.states.values(), *late, *found.pasts.values(), updated):
         b.output(tensor)
     for source, tensor in held.items():
         b.output(b.node("Identity", [known[source]], f"{tensor.name}_kept"))
     finals = [
         *(Tensor(f"{p.name}.state_final", INT32, (batch, p.neurons), p.state_range) for p in neurons),
         *(Tensor(f"{p.name}.spikes_final", UINT8, (batch, p.neurons), SPIKES) for p in late_plans(plans)),
+        *(past.named(f"{past.name}_final") for past in carried.pasts.values()),
         scores,
         *(tensor.named(f"{tensor.name}_final") for tensor in held.values()),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from squat_deploy.hardware.units.base import Events, Flow, Kept, Lister, Port, Ports, Unit
+from squat_deploy.hardware.units.delay import DelayEvents
 from squat_deploy.hardware.units.ends import ReadInput, ReadOut
 from squat_deploy.hardware.units.fire import Fire
 from squat_deploy.hardware.units.forms import ListSums, PlaceEvents
@@ -16,6 +17,7 @@ __all__ = [
     "AnyUnit",
     "ConcatEvents",
     "ConcatSums",
+    "DelayEvents",
     "Events",
     "Fire",
     "Flow",
@@ -33,6 +35,5 @@ __all__ = [
     "Unit",
 ]
 
-AnyUnit = (
-    Scatter | Fire | PoolEvents | PoolSums | AddEvents | AddSums | ConcatEvents | ConcatSums | PlaceEvents | ListSums
-)
+Joins = PoolEvents | PoolSums | AddEvents | AddSums | ConcatEvents | ConcatSums
+AnyUnit = Scatter | Fire | Joins | PlaceEvents | ListSums | DelayEvents

@@ -218,7 +218,13 @@ class Unit(ABC):
 
 
 class Lister(Unit):
-    """A unit without state that gives events."""
+    """A unit that lists what it makes of what it takes.
+
+    Attributes:
+        by_values: whether `multiplicity` goes by the values of what it takes, not by its lists.
+    """
+
+    by_values: ClassVar[bool] = False
 
     @abstractmethod
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from squat_deploy.network.layers.add import Add
 from squat_deploy.network.layers.base import BaseLayer, IntArray, Range, constant_range
 from squat_deploy.network.layers.concat import Concat
 from squat_deploy.network.layers.conv2d import Conv2d
+from squat_deploy.network.layers.delay import Delay
 from squat_deploy.network.layers.dense import Dense
 from squat_deploy.network.layers.neuron import Neuron
 from squat_deploy.network.layers.pool2d import Pool2d
@@ -19,6 +20,7 @@ __all__ = [
     "BaseLayer",
     "Concat",
     "Conv2d",
+    "Delay",
     "Dense",
     "IntArray",
     "Join",
@@ -31,5 +33,5 @@ __all__ = [
 ]
 
 Join = Pool2d | Add | Concat
-Layer = Dense | Conv2d | Join | Neuron
+Layer = Dense | Conv2d | Join | Neuron | Delay
 KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError
 from squat_deploy.names import unique_name
+from squat_deploy.network.limits import MAX_DELAY
 from squat_deploy.readers.nir.file import read_graph
 from squat_deploy.readers.nir.graph import Stage, chain, fault, refuse_all, shown
+from squat_deploy.snn.delay import Delay
 
 MAX_VALUES = 2**26  # of a layer, in one time step
 Reset = Literal["subtract", "zero", "none"]
@@ -153,12 +155,13 @@ def _checked(options: NirOptions) -> NirOptions:
 
 def _time_step(stages: Sequence[Stage], options: NirOptions) -> float:
     """That which is stated; 1 where none is and nothing depends on time but by a factor of r."""
-    timed = [stage for stage in stages if isinstance(stage.node, nir.LIF | nir.CubaLIF)]
+    timed = [stage for stage in stages if isinstance(stage.node, nir.LIF | nir.CubaLIF | nir.Delay)]
     if options.dt is not None or not timed:
         return float(options.dt or 1.0)
     hint = "state it: NirOptions(dt=...); snnTorch's exporter writes 1e-4, Norse's time step is 1e-3"
     with np.errstate(all="ignore"):
-        every = np.concatenate([np.ravel(_membrane(x.node) / np.asarray(x.node.r, dtype=np.float64)) for x in timed])
+        ratios = [_membrane(x.node) / np.asarray(x.node.r, dtype=np.float64) for x in timed if hasattr(x.node, "r")]
+    every = np.concatenate([np.zeros(0), *map(np.ravel, ratios)])
     every = every[np.isfinite(every)]
     if every.size and every.min() > 0 and np.ptp(every) <= 1e-5 * every.max():
         hint = f"state it: NirOptions(dt={every[0]:.4g}) is tau / r everywhere, which snnTorch's exporter writes"
@@ -332,6 +335,19 @@ def _flatten(site: _Site) -> _Built:
     return layer, _shape_after(site, layer, axes)
 
 
+def _delay(site: _Site) -> _Built:
+    """Whole time steps, up to the rounding of the times in float32."""
+    times = site.one_each("delay", site.numbers("delay"))
+    steps = np.round(times / site.dt)
+    whole = (np.abs(times - steps * site.dt) <= 1e-5 * np.abs(times)) & (steps >= 0) & (steps <= MAX_DELAY)
+    if not whole.all():
+        got = f"{np.ravel(times)[~np.ravel(whole)][:3].tolist()} of dt {site.dt:g}"
+        site.refuse(
+            f"delays are 0 to {MAX_DELAY} whole time steps", got, "state another NirOptions(dt=...), or round it"
+        )
+    return Delay(torch.from_numpy(steps.astype(np.int64))), site.shape
+
+
 def _threshold(site: _Site) -> _Built:
     """Neurons without memory."""
     threshold = _rounded_down(site, site.one_each("threshold", site.numbers("threshold")))
@@ -443,9 +459,8 @@ _INSTEAD: dict[type, str] = {
     nir.CubaLI: "write CubaLIF in its place, whose spikes are counted",
     nir.I: "write IF in its place, whose spikes are counted",
     nir.Scale: "multiply it into the weights beside it",
-    nir.Delay: "leave it out",
 }
-_KEEP_SHAPE = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold, *_INSTEAD)
+_KEEP_SHAPE = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold, nir.Delay, *_INSTEAD)
 _BUILDERS: dict[type, Callable[[_Site], _Built]] = {
     nir.Linear: _linear,
     nir.Affine: _linear,
@@ -458,4 +473,5 @@ _BUILDERS: dict[type, Callable[[_Site], _Built]] = {
     nir.LIF: _neurons,
     nir.CubaLIF: _neurons,
     nir.IF: _neurons,
+    nir.Delay: _delay,
 }

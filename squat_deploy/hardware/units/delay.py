@@ -1,0 +1,72 @@
+"""Delays: a ring of the last time steps, into which events are written and from which each element is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.hardware.memories import Memory
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Flow, Kept, Lister, one_list
+from squat_deploy.network import IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class DelayEvents(Lister):
+    """Every element as it was some steps before; the slot of the ring that is written next holds zeros.
+
+    Attributes:
+        steps: (size,) of each element.
+    """
+
+    steps: IntArray
+    kind: ClassVar[str] = "delay"
+    by_values: ClassVar[bool] = True
+
+    @property
+    def depth(self) -> int:
+        """Slots of the ring."""
+        return int(self.steps.max()) + 1
+
+    @property
+    def late(self) -> IntArray:
+        """What is stored of `steps`: one where all are alike."""
+        return self.steps[:1] if np.ptp(self.steps) == 0 else self.steps
+
+    @property
+    def about(self) -> str:
+        return f"{self.size} values, {self.steps.min()} to {self.steps.max()} steps late"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"depth": self.depth}
+
+    def run(self, kept: Kept, *taken: Flow) -> Events:
+        """`kept["past"]` is (depth, size)."""
+        past = kept.setdefault("past", np.zeros((self.depth, self.size), dtype=np.int64))
+        slot, age = kept.get("slot", 0), kept.get("age", 0)
+        events, elements = one_list(taken[0]), np.arange(self.size)
+        np.add.at(past[slot], events.index, events.value)
+        values = np.where(self.steps <= age, past[(slot - self.steps) % self.depth, elements], 0)
+        kept["slot"], kept["age"] = (slot + 1) % self.depth, min(age + 1, self.depth)
+        past[kept["slot"]] = 0
+        index = np.flatnonzero(values)
+        return Events(index, values[index])
+
+    def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
+        (values,), found = taken, np.zeros(taken[0].shape, dtype=bool)
+        for late in np.unique(self.steps).tolist():
+            arrived = values[: max(0, len(values) - late)] != 0
+            found[late:, :, self.steps == late] = arrived[:, :, self.steps == late]
+        return found
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        """Two cycles an event that is written, one an element that is read."""
+        return 2 * taken[0] + self.size + 2 * LOOP_OVERHEAD_CYCLES
+
+    def _memories(self) -> Sequence[Memory]:
+        past = Memory("past", self.depth * self.size, (1 if self.signal.unit else self.signal.bits,))
+        return past, Memory("STEPS", self.late.size, (8,), self.late)
