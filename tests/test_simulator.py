@@ -139,3 +139,10 @@ def test_input_quantizer_and_spec_give_the_same_integers() -> None:
     assert np.array_equal(spec.quantize(values) * np.float32(spec.step), module)
     with pytest.raises(ConfigError, match="must be finite"):
         spec.quantize(np.array([np.nan]))
+
+
+def test_the_input_is_no_layer() -> None:
+    network = random_network(0, 2, 1, "direct")
+    assert network.output is network.layers[len(network.layers) - 1]
+    with pytest.raises(IndexError, match="no layer has the position -1"):
+        network.layers[INPUT]

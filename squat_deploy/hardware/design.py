@@ -180,5 +180,5 @@ def _fire(network: Network, neuron: Neuron, node: Node, ports: Ports, config: Hl
     lanes = ports.takes[0].lanes
     assert lanes is not None
     tables = neuron_tables(neuron, lanes, *node.reach, config.form)
-    hands_over = network.readout in OF_MEMBRANES and neuron is network.layers[-1]
+    hands_over = network.readout in OF_MEMBRANES and neuron is network.output
     return Fire(ports, tables, neuron.states, neuron.initial_state, len(neuron.thresholds), hands_over)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Node, Process
-from squat_deploy.hardware.units import Fire, Lister
+from squat_deploy.hardware.units import Lister
 from squat_deploy.hardware.units.base import Cycles, delayed
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
@@ -55,7 +55,7 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
 def process_name(design: Design, process: Process) -> str:
     """What a process is known by: its last neuron layer, else its last layer."""
     parts = design.parts_of(process)
-    return next((part.name for part in reversed(parts) if isinstance(part, Fire)), parts[-1].name)
+    return next((part.name for part in reversed(parts) if part.fires), parts[-1].name)
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:

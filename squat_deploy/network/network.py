@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,15 @@ from squat_deploy.network.readout import Readout
 SCHEMA_VERSION = 2
 INPUT = -1  # in `Network.wires`: what enters
 Wires = tuple[tuple[int, ...], ...]
+
+
+class Layers(tuple[Layer, ...]):
+    """Layers by their positions; INPUT is the position of none, least of all of the last one."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int) and index < 0:
+            raise IndexError(f"no layer has the position {index}")
+        return super().__getitem__(index)
 
 
 def still_layers(wires: Iterable[tuple[int, ...]], remembers: Iterable[bool]) -> tuple[bool, ...]:
@@ -57,6 +67,7 @@ class Network:
     origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", Layers(self.layers))
         if not self.wires:
             object.__setattr__(self, "wires", tuple((index - 1,) for index in range(len(self.layers))))
 
@@ -64,6 +75,12 @@ class Network:
     def neurons(self) -> tuple[Neuron, ...]:
         """The neuron layers, first to last."""
         return tuple(layer for layer in self.layers if isinstance(layer, Neuron))
+
+    @property
+    def output(self) -> Layer:
+        """The last layer."""
+        last: Layer = self.layers[len(self.layers) - 1]
+        return last
 
     @property
     def outputs(self) -> int:

@@ -12,7 +12,7 @@ from squat_deploy.network.readout import OF_MEMBRANES, READOUTS, order_rule
 
 def broken_rule(network: Network) -> str | None:
     """The first rule that a network breaks, with the layer's name, or None."""
-    if not network.layers or not isinstance(network.layers[-1], Neuron):
+    if not network.layers or not isinstance(network.output, Neuron):
         return "the last layer must be neurons"
     if rule := _broken_name(network):
         return rule

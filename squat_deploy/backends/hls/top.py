@@ -142,7 +142,7 @@ def _process(design: Design, process: Process) -> TopProcess:
     return TopProcess(
         number=process.number,
         names=", ".join(cpp.plain(part.name) for part in parts),
-        traces=traces_of(part for part in parts if isinstance(part, Fire)),
+        traces=traces_of(part for part in parts if part.fires),
         taken=" ".join(f"{list_of(graph, source).read}," for source in process.takes),
         given=",\n".join([*["std::uint16_t read_out[OUTPUTS]"] * states, ", ".join(written)]),
         sources=" ".join(f"{list_of(graph, source, process.number).passed}," for source in process.takes),
@@ -176,7 +176,7 @@ def _kept(graph: Graph, part: AnyUnit) -> str:
         return "sums"
     if not graph.kept(part.number):
         return "count"
-    if isinstance(part, Fire):
+    if part.fires:
         return "kept_spikes"
     return "kept_events" if part.signal.unit else "kept_values"
 

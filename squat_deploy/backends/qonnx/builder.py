@@ -18,20 +18,20 @@ OPSET = 20
 IR_VERSION = 10
 QONNX_OPSET = 2
 Shape = tuple[int | str, ...]
-Range = tuple[int, int]
+Bounds = tuple[int, int]
 
 BOOL, INT8, UINT8 = TensorProto.BOOL, TensorProto.INT8, TensorProto.UINT8
 INT32, INT64, FLOAT = TensorProto.INT32, TensorProto.INT64, TensorProto.FLOAT
 
 
-def datatype(bounds: Range) -> str:
+def datatype(bounds: Bounds) -> str:
     """Narrowest QONNX datatype of integers in low..high: "BINARY", "UINT4", "INT18" ..."""
     if bounds in ((0, 1), (0, 0), (1, 1)):
         return "BINARY"
     return f"{'INT' if bounds[0] < 0 else 'UINT'}{int_bits(*bounds)}"
 
 
-def container(bounds: Range) -> int:
+def container(bounds: Bounds) -> int:
     """Smallest ONNX element type for inputs and weights in low..high: 8 bits, else int32."""
     low, high = bounds
     if low >= 0 and high <= 255:
@@ -52,7 +52,7 @@ class Tensor:
     name: str
     element: int
     shape: Shape
-    bounds: Range
+    bounds: Bounds
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -92,7 +92,7 @@ class GraphBuilder:
         """Marks the result of a node as an output of the graph."""
         self.graph.output.append(self.inner.pop(tensor.name).info())
 
-    def parameter(self, name: str, element: int, shape: Shape, bounds: Range) -> Tensor:
+    def parameter(self, name: str, element: int, shape: Shape, bounds: Bounds) -> Tensor:
         self.parameters[name] = Tensor(name, element, shape, bounds)
         return self._declared(self.parameters[name])
 
@@ -110,7 +110,7 @@ class GraphBuilder:
         *,
         element: int | None = None,
         shape: Shape | None = None,
-        bounds: Range | None = None,
+        bounds: Bounds | None = None,
         **attributes: Any,
     ) -> Tensor:
         """Appends a node and returns its only output; what is not said of it is as in the first input."""

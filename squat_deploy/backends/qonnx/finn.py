@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squat_deploy.backends.qonnx.builder import FLOAT, INT64, GraphBuilder, Range, Tensor, datatype
+from squat_deploy.backends.qonnx.builder import FLOAT, INT64, Bounds, GraphBuilder, Tensor, datatype
 from squat_deploy.backends.qonnx.document import Document
 from squat_deploy.backends.qonnx.integer import whole_step
 from squat_deploy.backends.qonnx.layer_plans import DelayPlan, JoinPlan, NeuronPlan, SynapsePlan
@@ -79,7 +79,7 @@ class FinnForm:
         return total, looked_up(b, [b.cast(level, f"{n.name}.level_index", INT64), start], n, FLOAT), spikes
 
 
-def _multi_threshold(b: GraphBuilder, x: Tensor, thresholds: Tensor, name: str, bounds: Range) -> Tensor:
+def _multi_threshold(b: GraphBuilder, x: Tensor, thresholds: Tensor, name: str, bounds: Bounds) -> Tensor:
     return b.node("MultiThreshold", [x, thresholds], name, bounds=bounds, out_dtype=datatype(bounds))
 
 

@@ -14,7 +14,7 @@ from squat_deploy.network import MAX_NEURONS, IntArray
 from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Neuron, Pool2d
 from squat_deploy.network.limits import MAX_DELAY, MAX_PATCH_VALUES
 
-Range = tuple[int, int]
+Bounds = tuple[int, int]
 Arrays = dict[str, IntArray]
 Operator = Literal["MatMulInteger", "ConvInteger", "MatMul"]
 Operation = Literal["pool", "add", "concat"]
@@ -114,15 +114,15 @@ class SynapsePlan(BasePlan):
     kind: Literal["synapses"] = "synapses"
 
     @property
-    def given(self) -> Range:
+    def given(self) -> Bounds:
         return self.sum_low, self.sum_high
 
     @property
-    def weight_range(self) -> Range:
+    def weight_range(self) -> Bounds:
         return self.weight_low, self.weight_high
 
     @property
-    def partial_range(self) -> Range:
+    def partial_range(self) -> Bounds:
         return self.partial_low, self.partial_high
 
     @property
@@ -218,15 +218,15 @@ class NeuronPlan(BasePlan):
         return self.neurons
 
     @property
-    def given(self) -> Range:
+    def given(self) -> Bounds:
         return 0, 1
 
     @property
-    def state_range(self) -> Range:
+    def state_range(self) -> Bounds:
         return 0, self.states - 1
 
     @property
-    def fire_range(self) -> Range:
+    def fire_range(self) -> Bounds:
         return min(self.fire_level), max(self.fire_level)
 
     @property
@@ -310,7 +310,7 @@ class JoinPlan(BasePlan):
         return self.join().outputs
 
     @property
-    def given(self) -> Range:
+    def given(self) -> Bounds:
         return self.low, self.high
 
     @property
@@ -351,7 +351,7 @@ class DelayPlan(BasePlan):
         return self.size
 
     @property
-    def given(self) -> Range:
+    def given(self) -> Bounds:
         return self.low, self.high
 
     @property

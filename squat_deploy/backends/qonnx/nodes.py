@@ -9,13 +9,13 @@ from typing import Any, Protocol, assert_never
 
 import numpy as np
 
-from squat_deploy.backends.qonnx.builder import GraphBuilder, Range, Shape, Tensor
+from squat_deploy.backends.qonnx.builder import Bounds, GraphBuilder, Shape, Tensor
 from squat_deploy.backends.qonnx.layer_plans import ConvPlan, DelayPlan, JoinPlan, NeuronPlan, SynapsePlan
 from squat_deploy.backends.qonnx.plan import Plan
 from squat_deploy.network.layers import Add, Concat, Pool2d
 from squat_deploy.network.window import Window
 
-SPIKES: Range = (0, 1)
+SPIKES: Bounds = (0, 1)
 
 
 @dataclass(frozen=True)

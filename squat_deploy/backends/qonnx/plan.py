@@ -24,8 +24,7 @@ from squat_deploy.backends.qonnx.layer_plans import (
 )
 from squat_deploy.names import plain, unique_name
 from squat_deploy.network import Network
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Neuron, Pool2d
-from squat_deploy.network.layers import Range as ElementRange
+from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Neuron, Pool2d, Range
 
 __all__ = ["JoinPlan", "LayerPlan", "NeuronPlan", "Plan", "SynapsePlan", "late_plans", "neuron_plans", "plan_layers"]
 
@@ -96,12 +95,12 @@ def _join_plan(
     return JoinPlan(**vars(head), operation=operation, sizes=sizes, **_ends(network.range_at(index)), largest=largest)
 
 
-def _ends(elements: ElementRange, prefix: str = "") -> dict[str, Any]:
+def _ends(elements: Range, prefix: str = "") -> dict[str, Any]:
     """Lowest and highest value of all elements, as fields of a plan."""
     return {f"{prefix}low": int(elements[0].min()), f"{prefix}high": int(elements[1].max())}
 
 
-def _synapse_plan(head: BasePlan, layer: Dense | Conv2d, taken: ElementRange, conv: ConvPlan | None) -> SynapsePlan:
+def _synapse_plan(head: BasePlan, layer: Dense | Conv2d, taken: Range, conv: ConvPlan | None) -> SynapsePlan:
     partial_low, partial_high = layer.partial_range(taken)
     return SynapsePlan(
         **vars(head),
@@ -117,7 +116,7 @@ def _synapse_plan(head: BasePlan, layer: Dense | Conv2d, taken: ElementRange, co
     )
 
 
-def _neuron_plan(head: BasePlan, layer: Neuron, taken: ElementRange) -> NeuronPlan:
+def _neuron_plan(head: BasePlan, layer: Neuron, taken: Range) -> NeuronPlan:
     return NeuronPlan(
         **vars(head),
         neurons=layer.neurons,

@@ -100,10 +100,12 @@ class Unit(ABC):
 
     Attributes:
         kind: what it is, for tables and manifests.
+        fires: whether it is neurons, whose states and spikes a testbench traces.
     """
 
     ports: Ports
     kind: ClassVar[str]
+    fires: ClassVar[bool] = False
 
     @property
     def number(self) -> int:

@@ -44,6 +44,7 @@ class Fire(Unit):
     machines: int
     hands_over: bool
     kind: ClassVar[str] = "neurons"
+    fires: ClassVar[bool] = True
 
     @property
     def lanes(self) -> Lanes:
