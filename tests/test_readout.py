@@ -141,7 +141,8 @@ def test_unknown_readouts_in_files_are_refused(model: nn.Sequential, tmp_path: P
 
 def test_output_neurons_need_not_run_last(tmp_path: Path, compiler: None) -> None:
     """Neurons that nobody takes run after them; the readout takes the output's states all the same."""
-    drawing = _Drawing(np.random.default_rng(0), sd.InputSpec((6,), 0, 3, encoding="sequence"), classes=2)
+    rng = np.random.default_rng(0)
+    drawing = _Drawing(rng, sd.InputSpec((6,), 0, 3, encoding="sequence"), classes=2, timing=rng)
     hidden = drawing.neurons(drawing.synapses(INPUT))
     drawing.neurons(drawing.synapses(drawing.neurons(drawing.synapses(hidden))))
     drawing.neurons(drawing.synapses(hidden, (2,)))
