@@ -7,7 +7,7 @@ import pytest
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError
-from squat_deploy.network import Network, Neuron, int_bits
+from squat_deploy.network import INPUT, Network, Neuron, int_bits
 from squat_deploy.network.layers import Dense, machine
 
 GRID = "the grid is 16 integers 0..15, each worth 0.0625, the same at every step"
