@@ -132,15 +132,15 @@ def test_vanished_weights_and_an_ordinary_bias(tmp_path: Path) -> None:
     assert_agrees(sd.verify(network, imported_model(path, config)[0], inputs, executors=("torch", "numpy")))
 
 
-@pytest.fixture
-def activated(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def activated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A feed-forward net as people export it: quantized input, ReLU between the layers."""
     torch.manual_seed(3)
     quantized_input = QuantIdentity(act_quant=Uint8ActPerTensorFixedPoint, bit_width=4)
     net = nn.Sequential(quantized_input, linear(6, 5), QuantReLU(bit_width=4), linear(5, 3))
     net.train()
     net(torch.rand(64, 6))
-    return export(net, (6,), tmp_path / "weights.onnx", True)
+    return export(net, (6,), tmp_path_factory.mktemp("activated") / "weights.onnx", True)
 
 
 def test_neurons_replace_activations_and_the_input_quantizer_declares_the_input(
