@@ -29,6 +29,7 @@ from squat_deploy import toolchain
 from squat_deploy.arrays import read_npy, read_npz
 from squat_deploy.backends.cpp import native_int
 from squat_deploy.backends.qonnx.builder import INT8, GraphBuilder
+from squat_deploy.backends.qonnx.picture import draw
 from squat_deploy.cli.support import _model_with
 from squat_deploy.engines.csim import parse_testbench
 from squat_deploy.errors import (
@@ -59,13 +60,14 @@ from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.selftest import self_test
 from squat_deploy.network.encoders import EventEncoder, RateEncoder
 from squat_deploy.network.grid import as_integers, grid_of, step_of
+from squat_deploy.network.layers import delay
 from squat_deploy.network.layers.add import Add
 from squat_deploy.network.layers.concat import Concat
-from squat_deploy.network.layers.delay import Delay
 from squat_deploy.network.layers.pool2d import Pool2d
 from squat_deploy.network.origin import Origin
 from squat_deploy.readers.nir.model import NirOptions
 from squat_deploy.snn.checkpoint import load_weights, save_model, save_training
+from squat_deploy.snn.delay import Delay
 from squat_deploy.snn.fitting import membrane_histogram
 from squat_deploy.snn.levels import check_levels, level_table
 from squat_deploy.snn.neurons import kind_of, reset_neurons
@@ -78,7 +80,12 @@ from tests.test_models import STEPS as STEPS_OF_MODELS
 from tests.test_nir_files import write
 
 ZEROS = np.zeros(3, dtype=np.int64)
-FLOAT_CELL = Study.model_validate({"name": "s", "grids": [{"methods": ["float"]}]}).cells()[0]
+CELLS = Study.model_validate(
+    {"name": "s", "grids": [{"methods": ["float"]}, {"methods": ["PTQ"], "bits": [2]}]}
+).cells()
+LAYER = {"name": "lif", "rate": 0.5, "dead": 0.0, "flips": 0.0, "levels": None, "raster": [[0]]}
+MEASURED = {"accuracy": 0.5, "layers": [LAYER], "seconds": 1.0}
+LOWERED = {"digest": "", "proven": True, "values": 1, "mismatches": 0}
 
 
 def events(**changes: object) -> Events:
@@ -140,6 +147,19 @@ def doubtful(net: sd.Network) -> sd.Network:
     return replace(net, certificate=replace(net.certificate, layers=(replace(first, margin=np.float32(1)), *others)))
 
 
+class NoGraph:
+    """A model that cannot be drawn."""
+
+    asked = False
+
+    @property
+    def graph(self) -> Any:
+        if self.asked:
+            raise ValueError("no graph")
+        self.asked = True
+        return SimpleNamespace(node=())
+
+
 class Anew(Called):
     """Its neurons are put to rest in each call."""
 
@@ -161,9 +181,17 @@ def against(model: nn.Module, other: nn.Module, *, looped: bool) -> None:
     self_test(sd.lower(model.eval(), SPEC, STEPS), other.eval(), Program((), Call("input", "input"), looped=looped))
 
 
-def resumed(path: Path, config: TrainConfig, history: object) -> None:
+def resumed(path: Path, history: object, shape: tuple[int, ...]) -> None:
+    """A training that goes on from this history, with moments of this shape."""
+    config = TrainConfig(sizes=(4, 2), epochs=1)
     model, progress = config.model(), {"config": config.model_dump(mode="json"), "history": history}
-    save_training(path / CHECKPOINT, model, _optimizer(config, model), progress)
+    optimizer = _optimizer(config, model)
+    optimizer.state[next(model.parameters())] = {
+        "step": torch.zeros(()),
+        "exp_avg": torch.zeros(shape),
+        "exp_avg_sq": torch.zeros(2, 4),
+    }
+    save_training(path / CHECKPOINT, model, optimizer, progress)
     _begun(config, path, model, True)
 
 
@@ -171,9 +199,8 @@ def float_row(**changes: object) -> None:
     """A result of a float cell whose only row of membranes was changed."""
     whole = {"centres": [0.0, 1.0], "density": [0.0, 1.0], "cost": [0.0, 1.0], "level_density": [0.0, 1.0]}
     tables = {"fitted": {key: [0.0] for key in "234"}, "expected": {key: {"a": 0.0} for key in "234"}}
-    layer = {"name": "lif", "rate": 0.5, "dead": 0.0, "flips": 0.0, "levels": None, "raster": [[0]]}
     membranes = [{"name": "lif", **whole, **tables, **changes}]
-    check_result(FLOAT_CELL, {"accuracy": 0.5, "layers": [layer], "seconds": 1.0, "membranes": membranes})
+    check_result(CELLS[0], {**MEASURED, "membranes": membranes})
 
 
 def archived(path: Path, *contents: bytes) -> Path:
@@ -218,6 +245,11 @@ CASES: dict[str, Case] = {
         ToolError,
         "exit code 3: sh -c echo why >&2; exit 3  (in {path})\n    why",
         lambda net, path: toolchain.run(["sh", "-c", "echo why >&2; exit 3"], path),
+    ),
+    "no such tool": (
+        ToolError,
+        "cannot run {path}/tool x  (in {path}): No such file or directory",
+        lambda net, path: toolchain.run([f"{path}/tool", "x"], path),
     ),
     "no end": (
         ToolError,
@@ -491,6 +523,11 @@ CASES: dict[str, Case] = {
         "membranes of lif: other kinds of tables at other bits",
         lambda net, path: float_row(expected={"2": {"a": 0}, "3": {"a": 0}, "4": {"b": 0}}),
     ),
+    "levels of a study": (
+        ValueError,
+        "lif: no levels",
+        lambda net, path: check_result(CELLS[-1], MEASURED | LOWERED),
+    ),
     "mark of a study": (
         FileFormatError,
         "{path}/study.json: not the mark of a study: cannot be read: No such file or directory",
@@ -544,7 +581,7 @@ CASES: dict[str, Case] = {
     "delays": (
         ConfigError,
         "d: delays are one an element; got an array (2, 3)",
-        lambda net, path: Delay("d", np.zeros((2, 3), dtype=np.int64)),
+        lambda net, path: delay.Delay("d", np.zeros((2, 3), dtype=np.int64)),
     ),
     "origin": (FileFormatError, "origin: not of this form", lambda net, path: Origin.from_dict({"other": 1})),
     "array for a network": (
@@ -602,8 +639,8 @@ CASES: dict[str, Case] = {
     "states made anew": (
         LoweringError,
         "the model cannot be lowered, 1 fault:\n  - lif1: neurons keep their own states; got states made anew in each "
-        "call of one step, so at {any}; let the neurons keep their states (init_hidden=True, no reset_mem or init_leaky "
-        "in forward) and reset them before a sequence, or loop over the steps in forward",
+        "call of one step, so at {any}; let the neurons keep their states (init_hidden=True, no reset_mem or "
+        "init_leaky in forward) and reset them before a sequence, or loop over the steps in forward",
         lambda net, path: against(Called(), Anew(), looped=False),
     ),
     "batches of some sizes": (
@@ -634,7 +671,12 @@ CASES: dict[str, Case] = {
     "history": (
         FileFormatError,
         "{path}/checkpoint.safetensors: no history of 1 epochs or fewer in it",
-        lambda net, path: resumed(path, TrainConfig(sizes=(4, 2), epochs=1), [{}]),
+        lambda net, path: resumed(path, [{}], (2, 4)),
+    ),
+    "moments": (
+        FileFormatError,
+        "{path}/checkpoint.safetensors: not a checkpoint of this training run: optimizer.0.exp_avg has shape (9,)",
+        lambda net, path: resumed(path, [], (9,)),
     ),
     "attribute": (
         AttributeError,
@@ -678,6 +720,20 @@ ELSEWHERE: dict[str, tuple[str, object, Case]] = {
             lambda net, path: sd.emit_qonnx(net, path / "n.onnx"),
         ),
     ),
+    "arrays that are missing": (
+        "squat_deploy.backends.qonnx.reading.match",
+        lambda *_: {},
+        (
+            FileFormatError,
+            "{path}/n.onnx: malformed: KeyError('fc1.weight')",
+            lambda net, path: sd.emit_qonnx(net, path / "n.onnx") and sd.load(path / "n.onnx"),
+        ),
+    ),
+    "no picture": (
+        "squat_deploy.backends.qonnx.picture.toolchain",
+        SimpleNamespace(require=lambda command: command),
+        (ToolError, "dot failed: no graph", lambda net, path: draw(NoGraph(), path / "n.svg")),
+    ),
     "events": (
         "squat_deploy.hardware.design.MAX_EVENTS",
         7,
@@ -710,9 +766,13 @@ ELSEWHERE: dict[str, tuple[str, object, Case]] = {
 def test_elsewhere(name: str, small: sd.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place, value, (kind, message, act) = ELSEWHERE[name]
     monkeypatch.setattr(place, value)
+    # what is stored names versions
     with pytest.raises(kind) as caught:
         act(small, tmp_path)
-    assert re.sub(r"\d{4,}", "many", str(caught.value)) == message  # what is stored names versions
+    text = re.sub(
+        r"\d{4,}", "many", str(caught.value).replace(str(tmp_path), "{path}")
+    )  # what is stored names versions
+    assert text == message
 
 
 class Branches(nn.Module):
@@ -760,11 +820,11 @@ def effect(act: Callable[..., Any], kind: type[Looped] = Looped) -> Looped:
 
 
 class Twin(Looped):
-    """A layer that takes two values, and one with another number of outputs."""
+    """More layers: one that takes two values, one with another number of outputs, and one that remembers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.two, self.one = nn.Bilinear(6, 6, 6), linear(10, 1)
+        self.two, self.one, self.wait = nn.Bilinear(6, 6, 6), linear(10, 1), Delay(1)
 
     def effect(self, step, x, current):
         return self.two(current, current)
@@ -885,6 +945,15 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
         lambda: effect(lambda self, step, x, current: self.lif1(current) if step else None, Called),
         SPEC, STEPS, "lif1 (Leaky): what remembers runs once a time step; "
         "got several calls in one step; call every module that remembers once a step; make a second one",
+    ),
+    "more calls": (
+        lambda: effect(lambda self, step, x, current: None if step else self.lif1(current)),
+        SPEC, STEPS, "lif2 (Leaky): what remembers runs once a time step; "
+        "got 14 calls, where lif1 (Leaky) has 15; call every module that remembers once a step",
+    ),
+    "a call that begins late": (
+        lambda: effect(lambda self, step, x, current: self.wait(current) if step else None, Twin),
+        SPEC, STEPS, "wait (Delay): what remembers runs once a time step; got call 0 in step 1; call every module",
     ),
     "other spikes": (
         Answering,
