@@ -29,6 +29,7 @@ import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.arrays import read_npy, read_npz
 from squat_deploy.backends.cpp import native_int
+from squat_deploy.backends.hls.project import render
 from squat_deploy.backends.qonnx.builder import INT8, GraphBuilder
 from squat_deploy.backends.qonnx.picture import draw
 from squat_deploy.cli.support import _model_with
@@ -64,8 +65,10 @@ from squat_deploy.network.grid import as_integers, grid_of, step_of
 from squat_deploy.network.layers import delay
 from squat_deploy.network.layers.add import Add
 from squat_deploy.network.layers.concat import Concat
+from squat_deploy.network.layers.dense import Dense
 from squat_deploy.network.layers.pool2d import Pool2d
 from squat_deploy.network.origin import Origin
+from squat_deploy.network.rules import broken_rule
 from squat_deploy.readers.nir.model import NirOptions
 from squat_deploy.snn.checkpoint import load_weights, save_model, save_training
 from squat_deploy.snn.delay import Delay
@@ -743,6 +746,16 @@ ELSEWHERE: dict[str, tuple[str, object, Case]] = {
             lambda net, path: sd.emit_qonnx(net, path / "n.onnx") and sd.load(path / "n.onnx"),
         ),
     ),
+    "large tables": (
+        "squat_deploy.hardware.tables.MAX_TABLE_ENTRIES",
+        7,
+        (
+            ExportError,
+            "lif1: its tables have 15 entries, the limit is 7; "
+            "use fewer state bits, or one scale for the whole layer instead of one a neuron",
+            lambda net, path: render(net, sd.HlsConfig()),
+        ),
+    ),
     "no picture": (
         "squat_deploy.backends.qonnx.picture.toolchain",
         SimpleNamespace(require=lambda command: command),
@@ -785,6 +798,32 @@ def test_elsewhere(name: str, small: sd.Network, tmp_path: Path, monkeypatch: py
     # what is stored names versions, so that its length is not known
     text = re.sub(r"\d{4,}", "many", str(caught.value).replace(str(tmp_path), "{path}"))
     assert text == message
+
+
+def changed(net: sd.Network, index: int, **values: object) -> sd.Network:
+    """With one layer that has other values."""
+    layers = list(net.layers)
+    layers[index] = replace(layers[index], **values)
+    return replace(net, layers=tuple(layers))
+
+
+RANGE = np.zeros(1, dtype=np.int64), np.full(1, 2**40)
+RULES: dict[str, Callable[[sd.Network], str | None]] = {
+    "4 layers, but wires of 3": lambda net: broken_rule(replace(net, wires=net.wires[:3])),
+    "no layer takes the input": lambda net: broken_rule(replace(net, wires=((1,), (0,), (1,), (2,)))),
+    "lif1: nothing takes what it gives": lambda net: broken_rule(replace(net, wires=((-1,), (0,), (-1,), (2,)))),
+    "lif1: membranes of shape (1, 2)": lambda net: broken_rule(changed(net, 1, membranes=np.zeros((1, 2)))),
+    "lif1: fire levels must be levels": lambda net: broken_rule(changed(net, 1, fire_level=np.array([-1]))),
+    "fc2: weights exceed 16 bits or the bias 40": lambda net: broken_rule(changed(net, 2, bias=np.full(4, 2**41))),
+    "65536 neurons; at most 65535": lambda net: replace(net.output, table=np.zeros(2**16, int)).rules([RANGE])[0],
+    "sums exceed 48 bits": lambda net: Dense("fc", np.array([[2**15]]), np.array([0])).rules([RANGE])[0],
+    "a delay that keeps more than 33554432 values": lambda net: delay.Delay("d", np.full(2**18, 255)).rules([RANGE])[0],
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules(rule: str, small: sd.Network) -> None:
+    assert RULES[rule](small) == rule
 
 
 class Branches(nn.Module):

@@ -379,6 +379,22 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
         lambda m: describe(m, lambda d: d["layers"][0].update(conv=POINTWISE)),
         "metadata: fc1: a convolution of other sizes",
     ),
+    "metadata: 2 to 256 levels": (
+        lambda m: describe(m, lambda d: d["layers"][1].update(levels=257)),
+        "metadata: lif1: must have 2 to 256 levels",
+    ),
+    "metadata: one fire level a table": (
+        lambda m: describe(m, lambda d: d["layers"][1].update(fire_level=[3, 3])),
+        "metadata: lif1: must have one fire level a table",
+    ),
+    "metadata: one membrane a state": (
+        lambda m: describe(m, lambda d: d["layers"][1].update(membranes=[[0.0]])),
+        "metadata: lif1: must have one membrane a state",
+    ),
+    "metadata: an initial state that is one": (
+        lambda m: describe(m, lambda d: d["layers"][1].update(initial_state=10**6)),
+        "metadata: lif1: must have an initial state that is one",
+    ),
     "metadata: a proof withdrawn": (
         lambda m: describe(m, lambda d: d["certificate"][0].update(proven=False)),
         "lif1: proven with combinations at risk, or the reverse",
