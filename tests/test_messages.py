@@ -172,6 +172,14 @@ class Anew(Called):
         return super().forward(x)
 
 
+class Tiring(Looped):
+    """Its second sequence is another than its first."""
+
+    def effect(self, step, x, current):
+        self.count += 1
+        return 3 * current if self.count > STEPS else None
+
+
 class Unlisted(Looped):
     """Its neurons are attributes, and no modules of it."""
 
@@ -657,6 +665,13 @@ CASES: dict[str, Case] = {
         "with a batch of 1; let forward take its sizes from the tensors that it is given",
         lambda net, path: against(Looped(), effect(lambda self, step, x, current: {}[3]), looped=True),
     ),
+    "second sequence": (
+        LoweringError,
+        "the model cannot be lowered, 1 fault:\n  - model: every sequence starts as the first one; "
+        "got another result in the second sequence, with all neurons at rest again; "
+        "keep all states in the neurons, and let nothing depend on the calls before or on chance",
+        lambda net, path: against(Looped(), Tiring(), looped=True),
+    ),
     "no modules": (
         LoweringError,
         "the model cannot be lowered, 1 fault:\n  - lif1: every module is registered in the model; got neurons that it "
@@ -891,6 +906,15 @@ class Answering(Called):
         return first if at_first else last
 
 
+class Resting(Twin):
+    """Its delay is put to rest in the middle of a sequence."""
+
+    def effect(self, step, x, current):
+        if step == 3:
+            self.wait.reset_delay()
+        return self.wait(current)
+
+
 class NoBatch(Looped):
     def forward(self, x):
         sums = [self.lif1(self.fc1(x[0])) for _ in range(STEPS)]
@@ -1010,6 +1034,11 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
         lambda: effect(lambda self, step, x, current: [x.size(1) == size for size in range(5, 400)] and None),
         SPEC, STEPS, "model: nothing depends on the size of the batch; got comparisons with more than 24 sizes; "
         "compare it with nothing in forward",
+    ),
+    "a delay at rest": (
+        Resting,
+        SPEC, STEPS, "wait (Delay): layers remember what they took in the steps before; "
+        "got put to rest or changed in step 3, at {}; let states be as the step before left them: ",
     ),
     "other spikes": (
         Answering,
