@@ -240,7 +240,8 @@ def test_an_internal_error_is_one_document(work: Path, monkeypatch: pytest.Monke
         raise AssertionError("[/] odd")
 
     monkeypatch.setattr("squat_deploy.cli.commands.certify.load", fails)
-    assert "AssertionError: [/] odd" in str(document("certify", "n.safetensors", code=70)["error"])
+    said = document("certify", "n.safetensors", code=70)["error"]
+    assert said == "internal error, please report it: AssertionError: [/] odd"
 
 
 def test_what_the_machine_refuses_is_no_internal_error(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

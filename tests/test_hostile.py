@@ -191,7 +191,7 @@ ARRAYS: dict[str, tuple[bytes, str]] = {
     "deep minus": (npy_of(b"-" * 9000 + b"1"), "not a NumPy array file"),
     "a long header": (npy_of(header_of("(1,)") + b" " * 20_000, bytes(8)), "at most 10000 are read"),
     "a header of 4 GB": (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "at most 10000 are read"),
-    "version 3": (npy_of(header_of("(1,)"), bytes(8), b"\x03\x00"), "version 1 or 2"),
+    "version 3": (npy_of(header_of("(1,)"), bytes(8), b"\x03\x00"), "version 1 or 2; save it with numpy.save"),
     "nothing": (b"", "not a NumPy array file"),
 }
 

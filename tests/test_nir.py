@@ -462,6 +462,38 @@ REFUSALS: dict[str, tuple[Callable[[], nir.NIRGraph], NirOptions, str]] = {
         STATED,
         "linear (Linear): this node takes 1 axes; got (12, 6); export it again",
     ),
+    "one bias": (
+        lambda: chain(nir.Affine(np.ones((2, 3)), np.ones(1)), lif()),
+        STATED,
+        "affine (Affine): one bias an output; got 1 for 2; export it again",
+    ),
+    "groups of channels": (
+        lambda: picture(conv(groups=2, weight=np.ones((3, 1, 3, 3)), bias=np.ones(3)), lif()),
+        STATED,
+        "conv2d (Conv2d): groups divide the channels; got 2 groups, 3 channels; export it again",
+    ),
+    "flattens nothing": (
+        lambda: picture(nir.Flatten({"input": np.array([2, 6, 6])}, 2, 1), nir.Linear(np.ones((2, 72))), lif()),
+        STATED,
+        "flatten (Flatten): flattens axes from the first to the last (without a batch axis); "
+        "got start_dim 2, end_dim 1 of (2, 6, 6); export it again",
+    ),
+    "reset at once below zero": (
+        lambda: chain(affine(), lif(v_threshold=np.array([1.0, -1.0]))),
+        NirOptions(dt=1e-4, reset="zero", reset_delay=False),
+        "lif (LIF): a reset at once ends below the threshold; got v_threshold -10; use reset_delay=True",
+    ),
+    "many faults": (
+        lambda: unchecked(chain(affine(), lif()), **{f"stray{n}": nir.Linear(np.eye(2)) for n in range(25)}),
+        STATED,
+        "the network: has no such faults elsewhere; got 5 more; mend these first",
+    ),
+    "back without synapses": (
+        lambda: unchecked(chain(affine(), lif()), ("lif", "lif")),
+        STATED,
+        "lif (LIF): spikes come back through a Linear; got the edge from 'lif' to 'lif'; "
+        "put a Linear with the identity between",
+    ),
     "another output": (
         lambda: unchecked(chain(nir.Linear(np.ones((3, 3))), nir.IF(np.ones(3), np.ones(3), np.zeros(3)))),
         STATED,

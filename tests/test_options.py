@@ -299,7 +299,8 @@ def test_activations_that_return_quantized_tensors(module: type[nn.Module], hint
 
     with pytest.raises(LoweringError) as caught:
         sd.lower(Net().eval(), STILL, STEPS)
-    assert caught.value.faults[0].hint.startswith(hint)
+    fault = caught.value.faults[0]
+    assert fault.rule == "layers return plain tensors" and fault.hint.startswith(hint)
 
 
 def test_hooks_of_all_modules() -> None:

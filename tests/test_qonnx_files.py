@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import squat_deploy as sd
 from squat_deploy.backends.qonnx.document import KEY
@@ -122,6 +122,17 @@ def float_input(model: ModelProto) -> None:
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
 
 
+def no_spikes(model: ModelProto) -> None:
+    node(model, "fc2.synaptic_sum").input[0] = "input"
+
+
+def offset(model: ModelProto) -> None:
+    """The file itself in the place of its weights."""
+    outside(model)
+    array(model, "fc1.weight").external_data[0].value = "x.onnx"
+    array(model, "fc1.weight").external_data.add(key="offset", value="a")
+
+
 def twice(model: ModelProto) -> None:
     model.graph.initializer.append(array(model, "fc1.weight"))
 
@@ -175,6 +186,10 @@ def bomb(synapses: dict) -> None:
     synapses.update(inputs=2**32, conv=sizes | shapes)
 
 
+POINTWISE = {
+    "input_shape": [1, 4, 4], "weight_shape": [1, 1, 1, 1], "output_shape": [1, 4, 4],
+    "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1,
+}  # fmt: skip
 MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
     "cycle": (
         cycle,
@@ -351,6 +366,35 @@ MODELS: dict[str, tuple[Callable[[ModelProto], object], str]] = {
         lambda m: describe(m, lambda d: d.update(digest="0" * 64)),
         "its digest is not that of its content; the file was altered",
     ),
+    "another tensor": (
+        no_spikes,
+        "node 'fc2.synaptic_sum.MatMulInteger' (MatMulInteger): takes 'input' in place of the result of Cast",
+    ),
+    "no offset": (offset, "tensor 'fc1.weight': its data file x.onnx cannot be read"),
+    "metadata: a layer that is not there": (
+        lambda m: describe(m, lambda d: d["layers"][2].update(takes=[9])),
+        "metadata: fc2: takes layer 9, which it cannot",
+    ),
+    "metadata: a convolution": (
+        lambda m: describe(m, lambda d: d["layers"][0].update(conv=POINTWISE)),
+        "metadata: fc1: a convolution of other sizes",
+    ),
+    "metadata: 2 to 256 levels": (
+        lambda m: describe(m, lambda d: d["layers"][1].update(levels=257)),
+        "metadata: lif1: must have 2 to 256 levels",
+    ),
+    "metadata: one fire level a table": (
+        lambda m: describe(m, lambda d: d["layers"][1].update(fire_level=[3, 3])),
+        "metadata: lif1: must have one fire level a table",
+    ),
+    "metadata: one membrane a state": (
+        lambda m: describe(m, lambda d: d["layers"][1].update(membranes=[[0.0]])),
+        "metadata: lif1: must have one membrane a state",
+    ),
+    "metadata: an initial state that is one": (
+        lambda m: describe(m, lambda d: d["layers"][1].update(initial_state=10**6)),
+        "metadata: lif1: must have an initial state that is one",
+    ),
     "metadata: a proof withdrawn": (
         lambda m: describe(m, lambda d: d["certificate"][0].update(proven=False)),
         "lif1: proven with combinations at risk, or the reverse",
@@ -513,3 +557,48 @@ def test_finn_arrays_must_be_integers(small: sd.Network, tmp_path: Path) -> None
     onnx.save(model, tmp_path / "x.onnx")
     with pytest.raises(FileFormatError, match=r"tensor 'fc1.weight': must hold integers$"):
         sd.load(tmp_path / "x.onnx")
+
+
+Changed = Callable[[GraphProto], object]
+
+
+def twin_scan(graph: GraphProto) -> None:
+    """One of the results comes from another Scan, whose thresholds are other ones."""
+    scan = next(n for n in graph.node if n.op_type == "Scan")
+    twin = NodeProto()
+    twin.CopyFrom(scan)
+    twin.name = "twin"
+    body = next(a.g for a in twin.attribute if a.name == "body")
+    thresholds = next(t for t in body.initializer if t.name == "lif1.thresholds")
+    thresholds.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(thresholds) + 1, thresholds.name))
+    for place, name in enumerate(twin.output):
+        (twin if place < len(twin.output) - 1 else scan).output[place] = f"{name}.other"
+    graph.node.insert(list(graph.node).index(scan), twin)
+
+
+def folded(graph: GraphProto) -> None:
+    """States at the start that are stored, and not all as they should be."""
+    made = next(n for n in graph.node if n.name == "lif1.state_initial.ConstantOfShape")
+    values = np.zeros((1, 8), dtype=np.int32)
+    graph.initializer.append(numpy_helper.from_array(values, made.output[0]))
+    graph.node.remove(made)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            twin_scan,
+            "node 'lif1.thresholds_of_state.Gather' (Gather): takes 'lif1.thresholds', another copy of the array "
+            "'lif1.thresholds' that differs",
+        ),
+        (folded, "node 'lif1.state_final.Scan' (Scan): takes 'lif1.state_initial', which is not filled with 4"),
+    ],
+)
+def test_changed_sequences(change: Changed, message: str, small: sd.Network, tmp_path: Path) -> None:
+    model = sd.emit_qonnx(small, form="sequence", trace=True)
+    change(model.graph)
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(FileFormatError) as error:
+        sd.load(tmp_path / "x.onnx")
+    assert str(error.value) == f"{tmp_path}/x.onnx: {message}"

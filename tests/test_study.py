@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -18,8 +19,9 @@ import torch
 from typer.testing import CliRunner
 
 from squat_deploy.cli.app import app
-from squat_deploy.errors import ConfigError, Fault, FileFormatError, LoweringError
+from squat_deploy.errors import ConfigError, Fault, FileFormatError, LoweringError, ToolError
 from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.lab.study import running
 from squat_deploy.lab.study.config import Study
 from squat_deploy.lab.study.estimates import Estimate, accuracies
 from squat_deploy.lab.study.measuring import gradient_cosine, spike_counts
@@ -200,6 +202,24 @@ def test_the_command_line_says_what_is_wrong_with_a_store(tmp_path: Path) -> Non
     (store / "study.json").write_text("{")
     result = CliRunner().invoke(app, ["study", "run", str(config), "--out", str(store), "--json"])
     assert result.exit_code == 1 and "not the mark of a study" in json.loads(result.stdout)["error"]
+
+
+class Lost:
+    """A task that Dask gave up."""
+
+    status, key = "cancelled", "cell-1"
+
+    def exception(self) -> None:
+        return None
+
+
+def test_a_cell_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study.model_validate({"name": "one", "grids": [{"methods": ["float"]}]})
+    monkeypatch.setattr(running, "_client", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(running, "_submitted", lambda *_: {Lost(): study.cells()[0]})
+    monkeypatch.setattr(running, "as_completed", iter)
+    with pytest.raises(ToolError, match=r"^study: cell-1 was lost \(cancelled\)$"):
+        run_study(study, tmp_path, quiet=True)
 
 
 def test_cells_of_two_settings_are_not_averaged() -> None:
