@@ -553,3 +553,15 @@ def test_every_table_at_risk_gives_an_example_first() -> None:
     assert len(found) == 256 and [(x.neuron, x.synaptic_sum) for x in found[:2]] == [(1, 0), (2, 0)]
     assert {x.neuron for x in found} == {neuron for neuron in range(300) if neuron % 6}
     assert extract._examples([]) == ()
+
+
+def test_modules_that_list_others_are_refused() -> None:
+    """What a model says that it has must be what it has."""
+
+    class Hiding(nn.Sequential):
+        def modules(self):
+            yield from list(super().modules())[:-1]
+
+    model = Hiding(QuantLinear(4, 3, bias=False, weight_quant=Int8WeightPerTensorFixedPoint), leaky()).eval()
+    with pytest.raises(LoweringError, match=r"torch lists the modules of a model; got its own modules\(\)"):
+        sd.lower(model, sd.InputSpec((4,)), 3)

@@ -24,6 +24,8 @@ from squat_deploy.network import INPUT, InputSpec
 from squat_deploy.snn.neurons import NEURONS, spike_value
 from squat_deploy.snn.running import is_plain, leaves
 
+_LISTINGS = ("modules", "named_modules", "children", "named_children")
+
 
 def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     """One time step of a model in eval mode; one that is no `nn.Sequential` is run to see its calls.
@@ -55,8 +57,9 @@ def altered(model: nn.Module) -> list[Fault]:
     rule, hint = "forward hooks change what is computed", "remove the hooks before lowering"
     if every:
         faults.append(Fault("model", rule, "a hook of all modules", hint))
-    for name, module in model.named_modules():
+    for name, module in nn.Module.named_modules(model):
         label = label_of(name or "model", module)
+        faults += _own_listing(label, module)
         if module._forward_hooks or module._forward_pre_hooks:
             faults.append(Fault(label, rule, "a hook", hint))
         faults += [
@@ -72,6 +75,13 @@ def altered(model: nn.Module) -> list[Fault]:
         faults += _altered_class(label, module)
         faults += _altered_neuron(label, module)
     return faults
+
+
+def _own_listing(label: str, module: nn.Module) -> list[Fault]:
+    """Modules that hide others from whoever asks for them, or show what is not theirs."""
+    own = [key for key in _LISTINGS if not is_library(getattr(type(module), key).__module__)]
+    hint = "leave torch's in place"
+    return [Fault(label, "torch lists the modules of a model", f"its own {key}()", hint) for key in own]
 
 
 def _altered_class(label: str, module: nn.Module) -> list[Fault]:
