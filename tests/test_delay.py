@@ -14,10 +14,11 @@ import snntorch as snn
 import torch
 from brevitas.nn import QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from snntorch import utils
 from torch import Tensor, nn
 
 import squat_deploy as sd
-from squat_deploy.errors import ConfigError, FileFormatError, LoweringError
+from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatWarning
 from squat_deploy.network import Neuron
 from squat_deploy.network.layers import Delay as DelayLayer
 from squat_deploy.network.layers import Dense
@@ -156,11 +157,29 @@ def test_currents_that_begin_with_a_bias_are_refused() -> None:
 
 
 def test_whole_steps_only() -> None:
-    for wrong in (-1, 256, 1.5, torch.tensor([1.0, 2.0]), []):
+    for wrong in (-1, 256, 1.5, torch.tensor([1.0, 2.0]), [], "3", None, 10**30, [1, [2]]):
         with pytest.raises(ConfigError, match="expected whole steps, 0 to 255"):
             Delay(wrong)
-    with pytest.raises(LoweringError, match="delays are whole steps"):
-        sd.lower(chain(Delay([1, 2, 3])), SPEC, STEPS)
+    for shape in ((3,), (1, 8), (0,)):
+        model = chain(Delay(2))
+        model[2].delay = torch.ones(shape, dtype=torch.long)
+        with pytest.raises(LoweringError, match=r"delays are whole steps.*use one for all, or an array"):
+            sd.lower(model, SPEC, STEPS)
+    model[2].delay = torch.tensor(300)
+    with pytest.raises(LoweringError, match="got 300 to 300 steps, at most 255"):
+        sd.lower(model, SPEC, STEPS)
+
+
+def test_a_delay_that_nobody_resets_is_warned_of() -> None:
+    """By name: what puts snnTorch's neurons to rest leaves it as it is."""
+
+    class Forgetful(Loop):
+        def forward(self, x: Tensor) -> Tensor:
+            utils.reset(self)
+            return torch.stack([self.lif2(self.fc2(self.delay(self.lif1(self.fc1(now))))) for now in x])
+
+    with pytest.warns(SquatWarning, match="reset_delay of what delays"):
+        sd.lower(Forgetful(Delay(2)).eval(), SPEC, STEPS)
 
 
 OF_SNNTORCH = """
