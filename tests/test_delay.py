@@ -256,6 +256,8 @@ def test_delays_of_nir(tmp_path: Path) -> None:
     made = read_nir(nir_file(tmp_path / "net.nir", np.array([2e-3, 5e-3])), NirOptions(dt=1e-3)).model
     (delay,) = (module for module in made if isinstance(module, Delay))
     assert delay.delay.tolist() == [2, 5]
+    alike = read_nir(nir_file(tmp_path / "alike.nir", np.array([3e-3, 3e-3])), NirOptions(dt=1e-3)).model
+    assert [module.delay.tolist() for module in alike if isinstance(module, Delay)] == [3]
     with pytest.raises(LoweringError, match="0 to 255 whole time steps"):
         read_nir(nir_file(tmp_path / "odd.nir", np.array([2e-3, 2.4e-3])), NirOptions(dt=1e-3))
     with pytest.raises(LoweringError, match="time step is stated"):
