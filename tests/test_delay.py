@@ -78,7 +78,7 @@ def test_every_executor(name: str, behind: str, compiler: None, tmp_path: Path) 
 
 def test_a_spike_arrives_so_many_steps_later() -> None:
     """By hand: neuron n fires where the input of n was 1 some steps before."""
-    steps = np.array([0, 2, 5])
+    steps = np.array([0, 2, 5], dtype=np.uint8)
     thresholds, successor = np.ones((1, 2, 1), int), np.array([[[0, 1]] * 2])
     neuron = Neuron("n", thresholds, successor, np.ones(1, int), np.zeros(3, int), 0, np.array([[0, 1]], np.float32))
     layers = DelayLayer("d", steps), Dense("fc", np.eye(3, dtype=int), np.zeros(3, int)), neuron
@@ -272,6 +272,13 @@ def test_nets_with_delays_are_quantized() -> None:
     quantized = sd.quantize(model, data, steps=STEPS, encoding="sequence")
     network = sd.lower(quantized, SPEC, STEPS)
     assert any(isinstance(layer, DelayLayer) for layer in network.layers) and network.certificate.proven
+
+
+@pytest.mark.parametrize("steps", [[-1], [256], [1.0], [True], []])
+def test_layers_with_impossible_delays(steps: list[float]) -> None:
+    """Simulators look up by them, and memories have 8 bits for them."""
+    with pytest.raises(ConfigError, match="d: delays"):
+        DelayLayer("d", np.array(steps))
 
 
 def test_files_with_impossible_delays(tmp_path: Path) -> None:
