@@ -120,6 +120,8 @@ class Loop(nn.Module):
                 late = late + self.delay(late)
             if self.trick == "in place":
                 self.delay.past.zero_()
+            if self.trick == "read" and bool(self.delay.past.sum() > 1e6):
+                late = late + late
             spikes.append(self.lif2(self.fc2(late)))
         return torch.stack(spikes)
 
@@ -135,7 +137,8 @@ def test_a_loop_of_the_users_own() -> None:
     ("trick", "rule"),
     [
         ("reset", "layers remember what they took in the steps before"),
-        ("in place", "layers remember what they took in the steps before"),
+        ("in place", "nothing reads a value behind its record"),
+        ("read", "nothing reads a value behind its record"),
         ("twice", "what remembers runs once a time step"),
     ],
 )

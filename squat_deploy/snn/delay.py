@@ -43,7 +43,7 @@ class Delay(nn.Module):
 
     def reset_delay(self) -> None:
         """Forgets the steps before."""
-        self.past = self.past.new_zeros(0)
+        self.past = torch.zeros(0, dtype=self.past.dtype, device=self.past.device)
 
     def forward(self, values: Tensor) -> Tensor:
         """One time step."""
