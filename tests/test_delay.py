@@ -14,10 +14,11 @@ import snntorch as snn
 import torch
 from brevitas.nn import QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from snntorch import utils
 from torch import Tensor, nn
 
 import squat_deploy as sd
-from squat_deploy.errors import ConfigError, FileFormatError, LoweringError
+from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatWarning
 from squat_deploy.network import Neuron
 from squat_deploy.network.layers import Delay as DelayLayer
 from squat_deploy.network.layers import Dense
@@ -77,7 +78,7 @@ def test_every_executor(name: str, behind: str, compiler: None, tmp_path: Path) 
 
 def test_a_spike_arrives_so_many_steps_later() -> None:
     """By hand: neuron n fires where the input of n was 1 some steps before."""
-    steps = np.array([0, 2, 5])
+    steps = np.array([0, 2, 5], dtype=np.uint8)
     thresholds, successor = np.ones((1, 2, 1), int), np.array([[[0, 1]] * 2])
     neuron = Neuron("n", thresholds, successor, np.ones(1, int), np.zeros(3, int), 0, np.array([[0, 1]], np.float32))
     layers = DelayLayer("d", steps), Dense("fc", np.eye(3, dtype=int), np.zeros(3, int)), neuron
@@ -119,6 +120,8 @@ class Loop(nn.Module):
                 late = late + self.delay(late)
             if self.trick == "in place":
                 self.delay.past.zero_()
+            if self.trick == "read" and bool(self.delay.past.sum() > 1e6):
+                late = late + late
             spikes.append(self.lif2(self.fc2(late)))
         return torch.stack(spikes)
 
@@ -134,7 +137,8 @@ def test_a_loop_of_the_users_own() -> None:
     ("trick", "rule"),
     [
         ("reset", "layers remember what they took in the steps before"),
-        ("in place", "layers remember what they took in the steps before"),
+        ("in place", "nothing reads a value behind its record"),
+        ("read", "nothing reads a value behind its record"),
         ("twice", "what remembers runs once a time step"),
     ],
 )
@@ -156,11 +160,29 @@ def test_currents_that_begin_with_a_bias_are_refused() -> None:
 
 
 def test_whole_steps_only() -> None:
-    for wrong in (-1, 256, 1.5, torch.tensor([1.0, 2.0]), []):
+    for wrong in (-1, 256, 1.5, torch.tensor([1.0, 2.0]), [], "3", None, 10**30, [1, [2]]):
         with pytest.raises(ConfigError, match="expected whole steps, 0 to 255"):
             Delay(wrong)
-    with pytest.raises(LoweringError, match="delays are whole steps"):
-        sd.lower(chain(Delay([1, 2, 3])), SPEC, STEPS)
+    for shape in ((3,), (1, 8), (0,)):
+        model = chain(Delay(2))
+        model[2].delay = torch.ones(shape, dtype=torch.long)
+        with pytest.raises(LoweringError, match=r"delays are whole steps.*use one for all, or an array"):
+            sd.lower(model, SPEC, STEPS)
+    model[2].delay = torch.tensor(300)
+    with pytest.raises(LoweringError, match="got 300 to 300 steps, at most 255"):
+        sd.lower(model, SPEC, STEPS)
+
+
+def test_a_delay_that_nobody_resets_is_warned_of() -> None:
+    """By name: what puts snnTorch's neurons to rest leaves it as it is."""
+
+    class Forgetful(Loop):
+        def forward(self, x: Tensor) -> Tensor:
+            utils.reset(self)
+            return torch.stack([self.lif2(self.fc2(self.delay(self.lif1(self.fc1(now))))) for now in x])
+
+    with pytest.warns(SquatWarning, match="reset_delay of what delays"):
+        sd.lower(Forgetful(Delay(2)).eval(), SPEC, STEPS)
 
 
 OF_SNNTORCH = """
@@ -237,6 +259,8 @@ def test_delays_of_nir(tmp_path: Path) -> None:
     made = read_nir(nir_file(tmp_path / "net.nir", np.array([2e-3, 5e-3])), NirOptions(dt=1e-3)).model
     (delay,) = (module for module in made if isinstance(module, Delay))
     assert delay.delay.tolist() == [2, 5]
+    alike = read_nir(nir_file(tmp_path / "alike.nir", np.array([3e-3, 3e-3])), NirOptions(dt=1e-3)).model
+    assert [module.delay.tolist() for module in alike if isinstance(module, Delay)] == [3]
     with pytest.raises(LoweringError, match="0 to 255 whole time steps"):
         read_nir(nir_file(tmp_path / "odd.nir", np.array([2e-3, 2.4e-3])), NirOptions(dt=1e-3))
     with pytest.raises(LoweringError, match="time step is stated"):
@@ -251,6 +275,13 @@ def test_nets_with_delays_are_quantized() -> None:
     quantized = sd.quantize(model, data, steps=STEPS, encoding="sequence")
     network = sd.lower(quantized, SPEC, STEPS)
     assert any(isinstance(layer, DelayLayer) for layer in network.layers) and network.certificate.proven
+
+
+@pytest.mark.parametrize("steps", [[-1], [256], [1.0], [True], []])
+def test_layers_with_impossible_delays(steps: list[float]) -> None:
+    """Simulators look up by them, and memories have 8 bits for them."""
+    with pytest.raises(ConfigError, match="d: delays"):
+        DelayLayer("d", np.array(steps))
 
 
 def test_files_with_impossible_delays(tmp_path: Path) -> None:

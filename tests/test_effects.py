@@ -1145,7 +1145,7 @@ def test_what_is_made_of_a_batch_size_is_what_an_int_makes() -> None:
         *BY_SIZE.values(), lambda n: pow(n, 2, 5), lambda n: [0] * n, lambda n: 1 << n, lambda n: n ^ 3,
         lambda n: (+n, -n, ~n, abs(n), round(n), int(n), float(n), hash(n)), lambda n: n**-1, lambda n: divmod(50, n),
         lambda n: n - 1.5, lambda n: 3 | n, lambda n: 7 % n, lambda n: 7 // n, lambda n: range(n)[-1],
-        lambda n: bool(n - 7),
+        lambda n: bool(n - 7), lambda n: torch.broadcast_shapes((n, 3), (1,)),
     ]  # fmt: skip
     recorder = Recorder({}, {}, Asked(7))
     for way in ways:

@@ -949,7 +949,7 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
     ),
     "negative norm": (
         turned, PLANES, 6,
-        "2 (BatchNorm2d): slopes are positive behind a pooling or a sum; got a negative weight; "
+        "2 (BatchNorm2d): slopes are positive behind a pooling, a sum or a delay; got a negative weight; "
         "put the batch norm directly behind the synapses, or keep its weights positive",
     ),
     "many neurons": (

@@ -33,6 +33,19 @@ def test_importing_needs_no_torch() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_parts_of_moved_packages_are_no_second_modules() -> None:
+    """Their classes would be others than those that `lower` knows."""
+    script = (
+        "import warnings, importlib; warnings.simplefilter('ignore')\n"
+        "for old, new in {'training.quantizers': 'snn.quantizers', 'training.settling': 'snn.settling',"
+        " 'training.layers': 'snn.layers', 'training.events': 'lab.events', 'inputs': 'network.inputs',"
+        " 'study.results': 'lab.study.results'}.items():\n"
+        "    was, now = (importlib.import_module(f'squat_deploy.{name}') for name in (old, new))\n"
+        "    assert was is now, (was, now)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_functions_stay_short() -> None:
     for path in (ROOT / "squat_deploy").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

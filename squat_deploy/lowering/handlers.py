@@ -143,7 +143,7 @@ def _flipped(draft: Draft, name: str, value: Currents) -> Value | None:
         return value
     if not isinstance(layer, Dense | Conv2d):
         hint = "put the batch norm directly behind the synapses, or keep its weights positive"
-        draft.fault(name, "slopes are positive behind a pooling or a sum", "a negative weight", hint)
+        draft.fault(name, "slopes are positive behind a pooling, a sum or a delay", "a negative weight", hint)
         return None
     channels = flipped.reshape(len(layer.bias), -1)  # which share their weights
     if (channels != channels[:, :1]).any():
@@ -315,9 +315,8 @@ def _delay(draft: Draft, name: str, module: nn.Module, value: Value | None) -> V
     """Integers as they were some steps before; currents too, where an integer of 0 makes none, as there is none yet."""
     if value is None:
         return None
-    steps, got = delays_of(module, value.shape)
+    steps, got, hint = delays_of(module, value.shape)
     if steps is None:
-        hint = "round it: delay.delay.data.round_(), with the kernel 'linear', one step a call"
         draft.fault(name, f"delays are whole steps, 0 to {MAX_DELAY}", got, hint)
         return None
     if isinstance(value, Currents) and not _rests_at_zero(value.current, np.flatnonzero(steps)):

@@ -446,6 +446,8 @@ class Recorder:
         self.places[id(module)] = place
         found = {name: module._buffers[name] for name in remembered(module)}
         self.memories[id(module)] = {name: (part, part._version) for name, part in found.items() if part is not None}
+        for part, _ in self.memories[id(module)].values():
+            self.guard.add(part)  # what it remembers is for itself alone
 
     def _result(self, original: Callable[..., Any], module: nn.Module, args: Any, given: Any) -> Any:
         """Of a layer without states: run once, since what it does is known by its contents and not by its numbers.

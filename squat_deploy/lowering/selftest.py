@@ -186,7 +186,7 @@ class _Tested:
 KEPT = (
     "the model keeps its states from one call to the next: a second model(x) goes on where the first ended, "
     "while the network starts every sequence at rest; put the model's neurons to rest before each sequence "
-    "(reset_mem at the start of forward, or snntorch.utils.reset)"
+    "(reset_mem at the start of forward, or snntorch.utils.reset; reset_delay of what delays)"
 )
 
 

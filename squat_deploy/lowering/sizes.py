@@ -38,6 +38,9 @@ class _Node:
     def is_float(self) -> bool:
         return isinstance(self.value, float)
 
+    def is_nested_int(self) -> bool:
+        return False
+
     def maybe_as_int(self) -> Plain:
         return self.value
 

@@ -32,7 +32,10 @@ class Delay(nn.Module):
 
     def __init__(self, delay: int | Sequence[int] | Tensor) -> None:
         super().__init__()
-        values = torch.as_tensor(delay)
+        try:
+            values = torch.as_tensor(delay)
+        except (TypeError, ValueError, RuntimeError):  # no numbers, ragged, or beyond 64 bits
+            values = torch.zeros(0)
         if values.dtype not in _WHOLE or not values.numel() or values.min() < 0 or values.max() > MAX_DELAY:
             raise ConfigError(f"Delay: expected whole steps, 0 to {MAX_DELAY}; got {str(delay)[:60]}")
         self.register_buffer("delay", values.long())
@@ -40,7 +43,7 @@ class Delay(nn.Module):
 
     def reset_delay(self) -> None:
         """Forgets the steps before."""
-        self.past = self.past.new_zeros(0)
+        self.past = torch.zeros(0, dtype=self.past.dtype, device=self.past.device)
 
     def forward(self, values: Tensor) -> Tensor:
         """One time step."""
@@ -60,19 +63,22 @@ DELAYS: tuple[type[nn.Module], ...] = (Delay,) if _OF_SNNTORCH is None else (Del
 PAST: dict[type[nn.Module], tuple[str, ...]] = dict(zip(DELAYS, (("past",), ("_buffer",)), strict=False))
 
 
-def delays_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[NDArray[np.int64] | None, str]:
-    """Steps (N,) of every element of a sample (*shape), or None and why it delays by no whole steps."""
+def delays_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[NDArray[np.int64] | None, str, str]:
+    """Steps (N,) of every element of a sample (*shape), or None, why it delays by no whole steps, and a hint."""
     if not isinstance(module, Delay):
         told = {"kernel": module.kernel, "step_mode": module.step_mode}
         if told != {"kernel": "linear", "step_mode": True} or len(shape) != 1:
-            return None, f"{told} for values {shape}"
-    delay: Tensor = module.delay.detach()  # type: ignore[operator,assignment,union-attr]
-    if not bool((delay == delay.round()).all()) or delay.min() < 0 or delay.max() > MAX_DELAY:
-        return None, f"{delay.min():g} to {delay.max():g} steps"
-    most = MAX_DELAY if isinstance(module, Delay) else module.max_delay
-    if int(delay.max()) > int(most):  # type: ignore[arg-type]
-        return None, f"{delay.max():g} steps, max_delay={most}"
+            return None, f"{told} for values {shape}", _ROUND
+    delay = module.delay.detach().double()  # type: ignore[operator,union-attr]
+    spread = "one for all, or an array that spreads over one sample, without the batch axis"
     try:
-        return np.broadcast_to(delay.long().numpy(), shape).reshape(-1).astype(np.int64), ""
+        steps = np.broadcast_to(delay.numpy(), shape).reshape(-1)
     except ValueError:
-        return None, f"delays {tuple(delay.shape)} for values {shape}"
+        return None, f"delays {tuple(delay.shape)} for values {shape}", f"use {spread}"
+    most = MAX_DELAY if isinstance(module, Delay) else min(MAX_DELAY, int(module.max_delay))  # type: ignore[arg-type]
+    if (steps != steps.round()).any() or steps.min() < 0 or steps.max() > most:
+        return None, f"{steps.min():g} to {steps.max():g} steps, at most {most}", _ROUND
+    return steps.astype(np.int64), "", ""
+
+
+_ROUND = "round it: delay.delay.data.round_(), with the kernel 'linear', one step a call"

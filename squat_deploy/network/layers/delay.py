@@ -27,9 +27,14 @@ class Delay(BaseLayer):
     remembers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        freeze(self)
         if self.steps.ndim != 1 or not self.steps.size:
             raise ConfigError(f"{self.name}: delays are one an element; got an array {self.steps.shape}")
+        if self.steps.dtype.kind not in "iu" or not within(self.steps, 0, MAX_DELAY):
+            got = f"{self.steps.dtype}, {self.steps.min()} to {self.steps.max()}"
+            raise ConfigError(f"{self.name}: delays must be 0 to {MAX_DELAY} steps; got {got}")
+        steps = self.steps.astype(np.int64)  # times are counted back, where unsigned numbers would wrap
+        object.__setattr__(self, "steps", steps)
+        freeze(self)
 
     @classmethod
     def of(cls, name: str, arrays: dict[str, IntArray]) -> Self:
@@ -62,8 +67,6 @@ class Delay(BaseLayer):
         return DelayLine(self, integers(max(-low, high)))
 
     def rules(self, taken: Sequence[Range]) -> list[str]:
-        if not within(self.steps, 0, MAX_DELAY):
-            return [f"delays must be 0 to {MAX_DELAY} steps"]
         if self.width > MAX_PATCH_VALUES:
             return [f"a delay that keeps more than {MAX_PATCH_VALUES} values"]
         return super().rules(taken)

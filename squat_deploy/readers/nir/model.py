@@ -345,7 +345,7 @@ def _delay(site: _Site) -> _Built:
         site.refuse(
             f"delays are 0 to {MAX_DELAY} whole time steps", got, "state another NirOptions(dt=...), or round it"
         )
-    return Delay(torch.from_numpy(steps.astype(np.int64))), site.shape
+    return Delay(torch.as_tensor(steps.astype(np.int64))), site.shape  # a NumPy scalar where all are alike
 
 
 def _threshold(site: _Site) -> _Built:
