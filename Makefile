@@ -14,7 +14,7 @@ demo: $(VENV)/ready
 	$(BIN)/squat-deploy demo
 
 test: lint test-core
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # In a fresh environment without torch: each ONNX form reads back, gives the HLS project byte for byte, and verifies.
 test-core: $(VENV)/ready $(CORE)/ready
