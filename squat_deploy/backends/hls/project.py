@@ -16,7 +16,7 @@ from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
 from squat_deploy.backends.hls.top import top_of
-from squat_deploy.backends.hls.units import template_of
+from squat_deploy.backends.hls.units import printed
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.budget import Budget, budget_of
@@ -100,7 +100,7 @@ def _sources(design: Design) -> Iterator[tuple[str, str, object]]:
     yield "src/squat_top.cpp", "squat_top.cpp", top_of(design, header)
     yield "tb/squat_tb.cpp", "squat_tb.cpp", testbench_of(design, header)
     for part in design.parts:
-        view = LayerFile(header, part, f"parts/{template_of(part)}")
+        view = LayerFile(header, part, f"parts/{printed(part).functions}.h.jinja")
         yield f"src/layer{part.number}.h", "layer.h", view
         yield f"src/rom{part.number}.h", "rom.h", view
 

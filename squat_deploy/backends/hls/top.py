@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import assert_never
 
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.backends.hls.reader import Reader, reader_of
+from squat_deploy.backends.hls.units import printed
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Graph, Process
-from squat_deploy.hardware.units import (
-    AddEvents,
-    AddSums,
-    AnyUnit,
-    ConcatEvents,
-    ConcatSums,
-    DelayEvents,
-    Fire,
-    ListSums,
-    PlaceEvents,
-    PoolEvents,
-    PoolSums,
-    Scatter,
-)
+from squat_deploy.hardware.units import AnyUnit, Fire
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network.readout import SCORES
 
@@ -161,7 +148,7 @@ def _step(design: Design, part: AnyUnit) -> Step:
     return Step(
         number=part.number,
         variables=f"top/{_kept(graph, part)}.cpp.jinja",
-        call=f"top/{_call(part)}{'_held' if part.held else ''}.cpp.jinja",
+        call=f"top/{printed(part).call}{'_held' if part.held else ''}.cpp.jinja",
         function="list" if part.kind == "listing" else part.kind,
         taken=", ".join(taken),
         given=_given(design, part),
@@ -179,19 +166,6 @@ def _kept(graph: Graph, part: AnyUnit) -> str:
     if part.fires:
         return "kept_spikes"
     return "kept_events" if part.signal.unit else "kept_values"
-
-
-def _call(part: AnyUnit) -> str:
-    match part:
-        case Fire():
-            return "fire"
-        case Scatter() | PlaceEvents():
-            return "scatter"
-        case DelayEvents():
-            return "delay"
-        case PoolEvents() | PoolSums() | AddEvents() | AddSums() | ConcatEvents() | ConcatSums() | ListSums():
-            return "join"
-    assert_never(part)
 
 
 def _given(design: Design, part: AnyUnit) -> str:

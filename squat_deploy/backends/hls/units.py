@@ -1,7 +1,8 @@
-"""Hardware units as C++: which template prints each."""
+"""Hardware units as C++: which template prints each, and which its call."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import assert_never
 
 from squat_deploy.hardware.units import (
@@ -20,30 +21,38 @@ from squat_deploy.hardware.units import (
 )
 
 
-def template_of(unit: AnyUnit) -> str:
-    """The file in templates/hls/parts that prints a unit."""
+@dataclass(frozen=True)
+class Printed:
+    """Templates of a unit: of its functions, in `parts/`, and of its call, in `top/`."""
+
+    functions: str
+    call: str
+
+
+def printed(unit: AnyUnit) -> Printed:
+    """How a unit is printed."""
     match unit:
         case Scatter():
-            return "synapses.h.jinja"
+            return Printed("synapses", "scatter")
         case Fire():
-            return "neurons.h.jinja"
+            return Printed("neurons", "fire")
         case PoolEvents():
-            return "pool_events.h.jinja"
+            return Printed("pool_events", "join")
         case PoolSums():
-            return "pool_sums.h.jinja"
+            return Printed("pool_sums", "join")
         case AddEvents():
-            return "add_events.h.jinja"
+            return Printed("add_events", "join")
         case AddSums():
-            return "add_sums.h.jinja"
+            return Printed("add_sums", "join")
         case ConcatEvents():
-            return "concat_events.h.jinja"
+            return Printed("concat_events", "join")
         case ConcatSums():
-            return "concat_sums.h.jinja"
+            return Printed("concat_sums", "join")
         case DelayEvents():
-            return "delay.h.jinja"
+            return Printed("delay", "delay")
         case PlaceEvents():
-            return "place.h.jinja"
+            return Printed("place", "scatter")
         case ListSums():
-            return "listing.h.jinja"
+            return Printed("listing", "join")
         case _:
             assert_never(unit)
