@@ -214,12 +214,12 @@ class SynapticDelay(nn.Module):
 def of_snntorch(monkeypatch: pytest.MonkeyPatch) -> type[nn.Module]:
     """What later releases of snnTorch call so, as if it were installed: a kernel around a delay that training moves."""
     from squat_deploy.lowering import handlers, options
-    from squat_deploy.snn import remembering
+    from squat_deploy.snn import delay
 
     module = types.ModuleType("snntorch.synapticdelay")
     exec(OF_SNNTORCH, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(remembering.REMEMBERING, module.SynapticDelay, ("_buffer",))
+    monkeypatch.setitem(delay.REMEMBERING, module.SynapticDelay, ("_buffer",))
     monkeypatch.setitem(handlers.HANDLERS, module.SynapticDelay, handlers.HANDLERS[Delay])
     monkeypatch.setitem(options.MODULE_OPTIONS, module.SynapticDelay, options.MODULE_OPTIONS[Delay])
     return module.SynapticDelay

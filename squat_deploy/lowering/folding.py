@@ -13,9 +13,9 @@ from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.hints import RANDOM, function_hint
 from squat_deploy.lowering.options import read_options
 from squat_deploy.lowering.program import Call, Program
+from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.neurons import NEURONS
 from squat_deploy.snn.quantizers import InputQuantizer
-from squat_deploy.snn.remembering import REMEMBERING
 
 _FIRST = "every time step makes the same calls"
 _WHOLE = (slice(None), Ellipsis)

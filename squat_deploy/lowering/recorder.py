@@ -28,9 +28,9 @@ from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
+from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
 from squat_deploy.snn.ptq import QuantizedInput
-from squat_deploy.snn.remembering import REMEMBERING
 from squat_deploy.snn.running import ModelTrace
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")

@@ -60,7 +60,9 @@ class Delay(nn.Module):
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _OF_SNNTORCH: type[nn.Module] | None = getattr(snn, "SynapticDelay", None)  # after 1.0
 DELAYS: tuple[type[nn.Module], ...] = (Delay,) if _OF_SNNTORCH is None else (Delay, _OF_SNNTORCH)
-PAST: dict[type[nn.Module], tuple[str, ...]] = dict(zip(DELAYS, (("past",), ("_buffer",)), strict=False))
+REMEMBERING: dict[type[nn.Module], tuple[str, ...]] = dict(
+    zip(DELAYS, (("past",), ("_buffer",)), strict=False)
+)  # the buffers of layers beside neurons that hold something from step to step; empty ones are at rest
 
 
 def delays_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[NDArray[np.int64] | None, str, str]:

@@ -10,7 +10,7 @@ import snntorch as snn
 from snntorch._neurons.neurons import SpikingNeuron
 from torch import nn
 
-from squat_deploy.snn.remembering import REMEMBERING
+from squat_deploy.snn.delay import REMEMBERING
 
 
 @dataclass(frozen=True)
