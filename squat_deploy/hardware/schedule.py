@@ -69,13 +69,10 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
     many[ENTRY][design.entry.listed_steps :] = False
     many |= dict.fromkeys(design.entry.sources, values)
     for unit in design.parts:
-        if isinstance(unit, Lister):
-            sums = {
-                source: _values(design, source, known)
-                for source in unit.sources
-                if unit.by_values or source not in many
-            }
-            many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many | sums))
+        if unit.lists_values:
+            many[unit.number] = _values(design, unit.number, known) != 0
+        elif isinstance(unit, Lister):
+            many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
     return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
 
 

@@ -100,11 +100,13 @@ class Unit(ABC):
 
     Attributes:
         kind: what it is, for tables and manifests.
+        lists_values: whether its list has each of its values that is not zero, once.
         fires: whether it is neurons, whose states and spikes a testbench traces.
     """
 
     ports: Ports
     kind: ClassVar[str]
+    lists_values: ClassVar[bool] = False
     fires: ClassVar[bool] = False
 
     @property
@@ -220,17 +222,11 @@ class Unit(ABC):
 
 
 class Lister(Unit):
-    """A unit that lists what it makes of what it takes.
-
-    Attributes:
-        by_values: whether `multiplicity` goes by the values of what it takes, not by its lists.
-    """
-
-    by_values: ClassVar[bool] = False
+    """A unit without state that makes lists of lists."""
 
     @abstractmethod
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
-        """(T, B, size) how often each index stands in its list, by the same of lists, and the numbers of sums."""
+        """(T, B, size) how often each index stands in its list, by the same of what it takes."""
 
 
 class Summer(Unit):

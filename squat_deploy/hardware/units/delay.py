@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from squat_deploy.hardware.memories import Memory
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Flow, Kept, Lister, one_list
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Flow, Kept, Unit, one_list
 from squat_deploy.network import IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class DelayEvents(Lister):
+class DelayEvents(Unit):
     """Every element as it was some steps before; the slot of the ring that is written next holds zeros.
 
     Attributes:
@@ -24,7 +23,7 @@ class DelayEvents(Lister):
 
     steps: IntArray
     kind: ClassVar[str] = "delay"
-    by_values: ClassVar[bool] = True
+    lists_values: ClassVar[bool] = True
 
     @property
     def depth(self) -> int:
@@ -55,13 +54,6 @@ class DelayEvents(Lister):
         past[kept["slot"]] = 0
         index = np.flatnonzero(values)
         return Events(index, values[index])
-
-    def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
-        (values,), found = taken, np.zeros(taken[0].shape, dtype=bool)
-        for late in np.unique(self.steps).tolist():
-            arrived = values[: max(0, len(values) - late)] != 0
-            found[late:, :, self.steps == late] = arrived[:, :, self.steps == late]
-        return found
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """Two cycles an event that is written, one an element that is read."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
@@ -14,8 +13,8 @@ from squat_deploy.hardware.units.base import (
     Events,
     Flow,
     Kept,
-    Lister,
     Summer,
+    Unit,
     one_array,
     one_list,
 )
@@ -40,10 +39,11 @@ class PlaceEvents(Summer):
         return self.rows.rows + 2 * taken[0] + 2 * LOOP_OVERHEAD_CYCLES
 
 
-class ListSums(Lister):
+class ListSums(Unit):
     """Lists the sums that are not zero."""
 
     kind: ClassVar[str] = "listing"
+    lists_values: ClassVar[bool] = True
 
     @property
     def about(self) -> str:
@@ -53,9 +53,6 @@ class ListSums(Lister):
         values = self.takes_lanes[0].elements(one_array(taken[0]))
         index = np.flatnonzero(values)
         return Events(index, values[index])
-
-    def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(taken[0] != 0)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
         return self.size + LOOP_OVERHEAD_CYCLES
