@@ -64,9 +64,18 @@ class NeuronProbe:
         module.state_quant = self._recorder
         self.levels: FloatArray = quantizer.levels.numpy()
 
-    @torch.no_grad()
     def step(self, current: FloatArray, states: FloatArray, recurrent: FloatArray | None = None) -> Stepped:
-        """One time step from `states` (..., D), broadcast with the currents (...).
+        """`run`, and the level of each state."""
+        values, fired = self.run(current, states, recurrent)
+        quantized = [*(values[..., d] for d in range(values.shape[-1] - 1)), self._recorder.last.numpy()]
+        levels = np.stack([np.searchsorted(self.levels, value) for value in quantized], axis=-1)
+        return Stepped(levels.astype(np.int64), values, fired)
+
+    @torch.no_grad()
+    def run(
+        self, current: FloatArray, states: FloatArray, recurrent: FloatArray | None = None
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Carried states (..., D) and spikes (...) after one time step from `states` (..., D), broadcast with currents.
 
         Args:
             recurrent: current of the neuron's own recurrent synapses, where it is added apart.
@@ -76,10 +85,7 @@ class NeuronProbe:
         self._given.current = 0.0 if recurrent is None else torch.from_numpy(_wide(recurrent, shape))
         spikes = [torch.zeros(shape)] if self.kind.recurrent else []
         fired, *carried = self.module(torch.from_numpy(_wide(current, shape)), *spikes, *tensors)
-        values = np.stack([state.numpy() for state in carried], axis=-1) + np.float32(0)
-        quantized = [*(values[..., d] for d in range(values.shape[-1] - 1)), self._recorder.last.numpy()]
-        levels = np.stack([np.searchsorted(self.levels, value) for value in quantized], axis=-1)
-        return Stepped(levels.astype(np.int64), values, fired.numpy() > 0)
+        return np.stack([state.numpy() for state in carried], axis=-1) + np.float32(0), fired.numpy() > 0
 
     @torch.no_grad()
     def fire_level(self) -> int:
@@ -190,10 +196,10 @@ def _joint_boundaries(probe: NeuronProbe, states: FloatArray, limit: np.float32,
     With two states, the change that fires comes at a fixed place: those before it are padded in front, those behind it
     at the end, so that one fire level serves all states.
     """
-    membrane = _bisect(probe, states, limit, -1)
+    membrane = bisected(probe, states, limit, -1)
     if len(probe.kind.states) == 1:
         return membrane
-    others = np.concatenate([_bisect(probe, states, limit, d) for d in range(len(probe.kind.states) - 1)], axis=1)
+    others = np.concatenate([bisected(probe, states, limit, d) for d in range(len(probe.kind.states) - 1)], axis=1)
     if not 0 < fire <= membrane.shape[1]:  # always or never: padded at the end, to the same width
         padding = np.full(others.shape, np.inf, dtype=np.float32)
         return np.concatenate([np.sort(np.concatenate([others, membrane], axis=1), axis=1), padding], axis=1)
@@ -205,7 +211,7 @@ def _joint_boundaries(probe: NeuronProbe, states: FloatArray, limit: np.float32,
     return np.concatenate([front, first, back], axis=1).astype(np.float32)
 
 
-def _bisect(probe: NeuronProbe, states: FloatArray, limit: np.float32, place: int) -> FloatArray:
+def bisected(probe: NeuronProbe, states: FloatArray, limit: np.float32, place: int) -> FloatArray:
     """Smallest current in (-limit, limit] that takes one state above level j, (states, levels - 1), or infinities."""
     index = np.arange(probe.levels.size - 1)
     shape = (len(states), index.size)
