@@ -32,7 +32,7 @@ from squat_deploy.hardware.units import (
     Scatter,
 )
 from squat_deploy.hardware.weights import WeightRom, weight_rom
-from squat_deploy.network import Network, Neuron
+from squat_deploy.network import Network, Neuron, TwoStateNeuron
 from squat_deploy.network.encoders import EventEncoder, check_encoder
 from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Pool2d
 from squat_deploy.network.readout import OF_MEMBRANES
@@ -148,6 +148,8 @@ def _unit(network: Network, node: Node, ports: Ports, config: HlsConfig) -> AnyU
             return Scatter(ports, _rom(layer, lanes), layer.weight.shape)
         case Neuron():
             return _fire(network, layer, node, ports, config)
+        case TwoStateNeuron():
+            raise ExportError(f"{layer.name}: two-state neurons by offsets are not in HLS yet; use the form step")
         case Pool2d():
             return (PoolEvents if events else PoolSums)(ports, layer.window, layer.kind == "max")
         case Add():

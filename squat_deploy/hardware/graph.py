@@ -17,8 +17,8 @@ from typing import assert_never
 
 import numpy as np
 
-from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron, int_bits
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Pool2d, Range, Synapses
+from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron, TwoStateNeuron, int_bits
+from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, NeuronLayer, Pool2d, Range, Synapses
 
 ENTRY = 0  # number of what enters, as a source
 
@@ -119,7 +119,7 @@ class Node:
     @property
     def fires(self) -> bool:
         """Whether it is a layer of neurons."""
-        return isinstance(self.layer, Neuron)
+        return isinstance(self.layer, NeuronLayer)
 
     def is_late(self, source: int) -> bool:
         """Whether it takes a source's events of the step before."""
@@ -209,7 +209,7 @@ class _Nodes:
         self.made: dict[object, tuple[Layer | Place | Listing, tuple[object, ...], Signal, tuple[int, int]]] = {}
         self.signals: dict[object, Signal] = {INPUT: entry}
         for index, layer in enumerate(network.layers):
-            if isinstance(layer, Neuron):  # known before it runs: late spikes
+            if isinstance(layer, NeuronLayer):  # known before it runs: late spikes
                 self.signals[index] = _spikes(layer.neurons, layer.neurons, 1)
         for index, layer in enumerate(network.layers):
             self._append(index, layer)
@@ -269,7 +269,7 @@ class _Nodes:
 def _takes_events(layer: Layer, taken: Sequence[Signal]) -> bool:
     listed = all(signal.events for signal in taken)
     match layer:
-        case Neuron():
+        case Neuron() | TwoStateNeuron():
             return False
         case Dense() | Conv2d() | Delay():
             return True
@@ -285,7 +285,7 @@ def _given(layer: Layer, taken: Sequence[Signal], as_events: bool) -> Signal:
     """What a layer gives."""
     first, joined = taken[0], (layer.outputs, 1)
     match layer:
-        case Neuron():
+        case Neuron() | TwoStateNeuron():
             return _spikes(layer.neurons, first.channels, first.positions)
         case Dense():
             return Signal(False, *joined, *_partial_sums(layer, first))

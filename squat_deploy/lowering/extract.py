@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 
 import numpy as np
@@ -16,7 +17,8 @@ from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe, extract_machine, first_sums
 from squat_deploy.lowering.order import order_risks, order_slack
-from squat_deploy.network import IntArray, Neuron, int_bits
+from squat_deploy.lowering.two_state import two_state_layer
+from squat_deploy.network import AnyNeuron, IntArray, Neuron, int_bits
 from squat_deploy.network.certificate import AtRisk, LayerProof
 from squat_deploy.network.transition import reachable_states
 from squat_deploy.snn.levels import FloatArray, safe_magnitude
@@ -44,7 +46,7 @@ class _Table:
     examples: tuple[AtRisk, ...]
 
 
-def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
+def extract_layer(layer: PendingNeuron) -> tuple[AnyNeuron, LayerProof] | Fault:
     """Runs the trained neuron on every reachable combination and returns its tables and their proof."""
     lows, highs = layer.lows, layer.highs
     if fault := _width_fault(layer, int(lows.min()), int(highs.max())):
@@ -53,6 +55,21 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
     if fault := _range_fault(layer, limit):
         return fault
     groups = _groups(layer)
+    by_offsets = None if layer.state_count == 1 else two_state_layer(layer, groups, partial(_probe, layer), limit)
+    if by_offsets is not None and by_offsets[1].proven:
+        return by_offsets
+    try:
+        return _by_tables(layer, groups, lows, highs, limit)
+    except LoweringError:
+        if by_offsets is None:
+            raise
+        return by_offsets
+
+
+def _by_tables(
+    layer: PendingNeuron, groups: list[list[int]], lows: IntArray, highs: IntArray, limit: float
+) -> tuple[Neuron, LayerProof]:
+    """A table of thresholds for every state, or for every pair of states."""
     machines = _machines(layer, limit)
     tables = []
     for members in groups:

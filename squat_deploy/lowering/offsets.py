@@ -1,8 +1,8 @@
 """Integers that decide as a trained two-state neuron does: an offset for each state, and boundaries.
 
 A membrane rises above level j where `boundary[j] - membrane_offset[b] - current_offset[a]` is at most the synaptic sum,
-since the neuron adds all three. Running it along each axis gives real numbers to start from; where these lie too near to
-an integer to be trusted, the neuron says on which side they belong, and a linear program moves them there. What is
+since the neuron adds all three. Running it along each axis gives real numbers to start from; where these lie too near
+to an integer to be trusted, the neuron says on which side they belong, and a linear program moves them there. What is
 wrong after that joins the program. Nothing here proves anything: `pair_proof` runs the neuron on the result.
 """
 
@@ -98,7 +98,9 @@ class Sums:
         return float(self.currents[-1].astype(np.float64) - self.currents[0]) / span
 
 
-def find_offsets(probe: NeuronProbe, pairs: Pairs, sums: Sums, wrong: Callable[[Offsets], Rows | None]) -> Offsets | None:
+def find_offsets(
+    probe: NeuronProbe, pairs: Pairs, sums: Sums, wrong: Callable[[Offsets], Rows | None]
+) -> Offsets | None:
     """Offsets for sums in a range, or None where none were found.
 
     Args: wrong: what a candidate decides otherwise than the neuron, or None where nothing.
@@ -144,8 +146,8 @@ def _near(probe: NeuronProbe, pairs: Pairs, sums: Sums, point: _Point) -> tuple[
     """The places nearest to an integer, with what the neuron does there; all others are at least so far from one."""
     found: list[NDArray[np.float32]] = []
     live = pairs.reachable & pairs.follows
-    for current in range(pairs.currents.size):
-        exact = point.boundaries - point.membrane[live[current], None] - point.current[current]
+    for place in range(pairs.currents.size):
+        exact = point.boundaries - point.membrane[live[place], None] - point.current[place]
         whole = np.rint(exact)
         inside = (whole >= sums.low) & (whole <= sums.high)
         found.append(np.where(inside, np.abs(exact - whole), 1.0).astype(np.float32).reshape(-1))

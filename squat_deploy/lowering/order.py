@@ -40,7 +40,7 @@ def order_risks(
             rule, got = f"at most {MAX_PAIRS} pairs of input and recurrent sums near decisions", f"{tried} and more"
             hint = "use recurrent weights of fewer bits, or fewer bits for inputs, weights or states"
             raise LoweringError((Fault(layer.name, rule, got, hint),))
-        own, back = _pairs(layer, near)
+        own, back = pairs_of_sums(layer, near)
         if not own.size:
             continue
         sums = own * layer.branches.factors[0] + back * layer.branches.factors[1]
@@ -60,11 +60,11 @@ def order_slack(layer: PendingNeuron, index: int, machine: NeuronMachine) -> flo
     if layer.branches is None:
         return 0.0
     threshold = float(torch.as_tensor(layer.module.threshold).detach().abs().max())
-    size = 2 * _largest(layer, index) + float(np.abs(machine.states).sum(axis=1).max()) + threshold
+    size = 2 * largest_current(layer, index) + float(np.abs(machine.states).sum(axis=1).max()) + threshold
     return order_error(size)
 
 
-def _largest(layer: PendingNeuron, index: int) -> float:
+def largest_current(layer: PendingNeuron, index: int) -> float:
     """Largest magnitude of the two currents together."""
     assert layer.branches is not None
     total = 0.0
@@ -83,7 +83,7 @@ def _distance(values: FloatArray, boundaries: FloatArray) -> FloatArray:
     return np.minimum(values - padded[place - 1], padded[place] - values)
 
 
-def _pairs(layer: PendingNeuron, sums: IntArray) -> tuple[IntArray, IntArray]:
+def pairs_of_sums(layer: PendingNeuron, sums: IntArray) -> tuple[IntArray, IntArray]:
     """Every reachable (input sum, recurrent sum) that makes one of these synaptic sums."""
     assert layer.branches is not None
     (low, high), _ = layer.branches.ranges

@@ -87,11 +87,11 @@ class Run:
         """(M, S) next current state, by the integers."""
         return np.searchsorted(self.candidate.following[self.current], self.sums, side="right")
 
-    def wrong(self, currents: FloatArray | None = None) -> NDArray[np.bool_]:
-        """(M, S) where the trained neuron does something else, with these input currents if not with its own."""
+    def wrong(self, given: FloatArray | None = None, recurrent: FloatArray | None = None) -> NDArray[np.bool_]:
+        """(M, S) where the trained neuron does something else, with its own currents or with given ones (1, P)."""
         pairs, level = self.candidate.pairs, self.levels()
-        given = self.candidate.sums.of(self.sums) if currents is None else currents
-        carried, fired = self.candidate.probe.run(given, self.states())
+        given = self.candidate.sums.of(self.sums) if given is None else given
+        carried, fired = self.candidate.probe.run(given, self.states(), recurrent)
         after = pairs.membranes[pairs.successor[self.membranes[:, None], level]]
         differs = carried[..., -1] != after
         differs |= carried[..., 0] != pairs.currents[self.next_currents()]
@@ -113,6 +113,23 @@ def check_candidate(candidate: Candidate, *, every: bool) -> tuple[Rows | None, 
     for more in found[1:]:
         rows = rows.joined(more)
     return rows, count
+
+
+def reached_pairs(candidate: Candidate) -> NDArray[np.bool_]:
+    """(A, B) pairs that some sums lead to from rest, by the integers, which looks at every sum from each of them."""
+    pairs, every = candidate.pairs, np.arange(candidate.sums.low, candidate.sums.high + 1)
+    found = np.zeros(pairs.reachable.shape, dtype=bool)
+    new = found.copy()
+    new[pairs.rest] = True
+    while new.any():
+        found |= new
+        after = np.zeros_like(found)
+        for current in np.flatnonzero(new.any(axis=1)).tolist():
+            membranes = np.flatnonzero(new[current])
+            run = Run(candidate, current, membranes, np.broadcast_to(every, (membranes.size, every.size)))
+            after[run.next_currents(), pairs.successor[membranes[:, None], run.levels()]] = True
+        new = after & ~found
+    return found
 
 
 def _rows(run: Run, row: IntArray, column: IntArray) -> Rows:

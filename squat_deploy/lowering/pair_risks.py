@@ -56,11 +56,10 @@ def _suspects(
     candidate: Candidate, least: FloatArray, most: FloatArray
 ) -> Iterator[tuple[int, IntArray, IntArray, IntArray]]:
     """(state, current, membrane, level) places where the last sum below may reach it, or the first may not."""
-    rest = np.array([candidate.pairs.rest[1]])
     for current in np.flatnonzero(candidate.pairs.seen).tolist():
         membranes = np.flatnonzero(candidate.pairs.reachable[current])
         for place, own, steps in (
-            (0, rest, candidate.following[current][None]),
+            (0, membranes[:1], candidate.following[current][None]),  # whatever the membrane
             (-1, membranes, candidate.thresholds(current, membranes)),
         ):
             places = np.full(own.size, current)[:, None], own[:, None], np.arange(steps.shape[1])
@@ -71,7 +70,13 @@ def _suspects(
 
 
 def _above(
-    candidate: Candidate, place: int, current: IntArray, membrane: IntArray, level: IntArray, values: FloatArray, at: IntArray
+    candidate: Candidate,
+    place: int,
+    current: IntArray,
+    membrane: IntArray,
+    level: IntArray,
+    values: FloatArray,
+    at: IntArray,
 ) -> NDArray[np.bool_]:
     """Whether the neuron rises above a level with the input current at these sums; beyond the range as at its ends."""
     low, high = candidate.sums.low, candidate.sums.high
@@ -82,7 +87,13 @@ def _above(
 
 
 def _located(
-    candidate: Candidate, least: FloatArray, most: FloatArray, place: int, current: IntArray, membrane: IntArray, level: IntArray
+    candidate: Candidate,
+    least: FloatArray,
+    most: FloatArray,
+    place: int,
+    current: IntArray,
+    membrane: IntArray,
+    level: IntArray,
 ) -> Near:
     """The sums of each suspect, by bisection."""
     ends = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Pairs:
         follows: (B,) whether the next membrane depends on the input at all.
         fixed_levels: (B,) the level that it takes where it does not.
         fire: first level that spikes; the number of levels if none does.
-        seen: (A,) currents that the sums of a layer can lead to.
+        reachable: (A, B) pairs that can occur, and perhaps others.
     """
 
     currents: FloatArray
@@ -34,18 +34,22 @@ class Pairs:
     follows: NDArray[np.bool_]
     fixed_levels: IntArray
     fire: int
-    seen: NDArray[np.bool_]
+    reachable: NDArray[np.bool_]
 
     @property
-    def reachable(self) -> NDArray[np.bool_]:
-        """(A, B) pairs that can occur, and perhaps others: a rest that is no level comes with the other rest only."""
-        found = np.repeat(self.seen[:, None], self.membranes.size, axis=1)
+    def seen(self) -> NDArray[np.bool_]:
+        """(A,) currents that can occur."""
+        return np.any(self.reachable, axis=1)
+
+    def among(self, currents: NDArray[np.bool_]) -> Pairs:
+        """With these currents only; a rest that is no level comes with the other rest only."""
+        found = np.repeat(currents[:, None], self.membranes.size, axis=1)
         (current, membrane), levels = self.rest, self.successor.shape[1]
         if current >= levels:
             found[current] = False
             found[:, membrane] &= membrane < levels or bool((self.successor == membrane).any())
             found[current, membrane] = True
-        return found
+        return replace(self, reachable=found)
 
 
 def pairs_of(probe: NeuronProbe, most: int) -> Pairs | None:
@@ -68,10 +72,11 @@ def pairs_of(probe: NeuronProbe, most: int) -> Pairs | None:
         if len(states) > most:
             return None
     membranes, found = np.array([*states], dtype=np.float32), np.concatenate(boundaries)
-    follows, fixed = np.isfinite(found).any(axis=1), (found == -np.inf).sum(axis=1)
+    follows = np.any(np.isfinite(found), axis=1)
+    fixed = (found == -np.inf).sum(axis=1)
     after = np.concatenate(successors)
-    seen = np.ones(currents.size, dtype=bool)
-    return Pairs(currents, membranes, (place, start), after, follows, fixed, probe.fire_level(), seen)
+    every = np.ones((currents.size, membranes.size), dtype=bool)
+    return Pairs(currents, membranes, (place, start), after, follows, fixed, probe.fire_level(), every)
 
 
 def _with_rest(levels: FloatArray) -> tuple[FloatArray, int]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers import IntArray
+from squat_deploy.network.layers import IntArray, NeuronLayer
 from squat_deploy.network.layers.base import Stage
 from squat_deploy.network.layers.machine import MachineStep
 from squat_deploy.network.network import INPUT, Network
@@ -111,7 +111,8 @@ def _run(network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace:
     values = {index: np.zeros((samples, network.layers[index].outputs), dtype=bool) for index in machines}
     records: dict[int, list[tuple[NDArray[Any], ...]]] = {index: [] for index in machines}
     scores, output, last = np.zeros((samples, network.outputs), dtype=np.int64), len(calls) - 1, network.neurons[-1]
-    kinds = {index: np.min_scalar_type(max(network.layers[index].states - 1, 256)) for index in machines}
+    neurons = {index: layer for index, layer in enumerate(network.layers) if isinstance(layer, NeuronLayer)}
+    kinds = {index: np.min_scalar_type(max(layer.states - 1, 256)) for index, layer in neurons.items()}
     for step in range(network.steps):
         values[INPUT] = inputs if direct else inputs[step]
         for index, (call, wire) in enumerate(zip(calls, network.wires, strict=True)):

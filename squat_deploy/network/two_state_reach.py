@@ -1,4 +1,4 @@
-"""Which states two-state neurons can reach: each of the two by itself, so that what is said never to fire never does."""
+"""Which states two-state neurons can reach: each by itself, so that what is said never to fire never does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _next_currents(neuron: TwoStateNeuron, table: int, low: int, high: int, curr
     places, ends = np.flatnonzero(currents), np.array([low, high])
     keys = neuron.next_key(table, places[:, None], ends)
     levels = np.searchsorted(neuron.next_boundaries[table], keys, side="right")
-    return _between(levels[:, 0], levels[:, 1], currents.size).any(axis=0)
+    return np.any(_between(levels[:, 0], levels[:, 1], currents.size), axis=0)
 
 
 def _next_membranes(neuron: TwoStateNeuron, table: int, low: int, high: int, currents: Mask, membranes: Mask) -> Mask:

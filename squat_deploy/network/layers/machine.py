@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from squat_deploy.network.layers.neuron_layer import NeuronLayer
 
 _LOOKUP_LIMIT = 2**22  # entries of a (table, state, sum) lookup: stays in the cache
+_MOST_ROWS = 2**14  # of such a table, which are filled one by one
 
 
 class MachineStep:
@@ -44,8 +45,9 @@ class Machine:
 
     def start(self, samples: int) -> MachineStep:
         """A sequence from rest."""
-        size = self.neuron.tables * self.neuron.states * self.span
-        return _Lookup(self, samples) if size <= _LOOKUP_LIMIT else self.search(samples)
+        rows = self.neuron.tables * self.neuron.states
+        small = rows <= _MOST_ROWS and rows * self.span <= _LOOKUP_LIMIT
+        return _Lookup(self, samples) if small else self.search(samples)
 
     @cached_property
     def lookup(self) -> NDArray[np.int32]:

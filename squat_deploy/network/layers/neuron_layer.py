@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +68,10 @@ class NeuronLayer(BaseLayer):
     def transition(self, table: int, state: int, sums: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
         """(next state indices, spikes) from one state for these synaptic sums, (M,) each."""
 
-    def membrane_states(self, states: NDArray[np.integer]) -> NDArray[np.integer]:
+    def membrane_states(self, states: NDArray[Any]) -> NDArray[Any]:
         """The membrane's own states of state indices, which readouts look at."""
         return states
 
-    def membranes_of(self, states: NDArray[np.integer]) -> NDArray[np.float32]:
+    def membranes_of(self, states: NDArray[Any]) -> NDArray[np.float32]:
         """(..., N) membranes of state indices (..., N)."""
         return self.membranes[self.table, self.membrane_states(states)]

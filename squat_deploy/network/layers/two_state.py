@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers.base import IntArray, Range, freeze, within
+from squat_deploy.network.layers.base import Ends, IntArray, Range, freeze, within
 from squat_deploy.network.layers.machine import Machine
 from squat_deploy.network.layers.neuron_layer import NeuronLayer
 from squat_deploy.network.layers.two_state_machine import PairSearch
 from squat_deploy.network.limits import MAX_FRACTION_BITS, MAX_KEY, MAX_NEURONS, MAX_STATES
 
+_NUMBERS = ("fraction_bits", "next_fraction_bits", "initial_state")
 _FLOATS = ("membranes", "currents")
 _TABLES = ("follows", "membrane_offset", "current_offset", "boundaries", "next_offset", "next_boundaries")
 
@@ -62,11 +63,11 @@ class TwoStateNeuron(NeuronLayer):
 
     @classmethod
     def of(cls, name: str, arrays: dict[str, IntArray]) -> Self:
-        tables = {key: arrays[key] for key in (*_TABLES, "successor", "fire_level", "table")}
-        first, following, initial = (int(value) for value in arrays["numbers"].reshape(3))
-        floats = {key: arrays[f"{key[:-1]}_bits"].astype(np.int32).view(np.float32) for key in _FLOATS}
-        bits = {"fraction_bits": first, "next_fraction_bits": following}
-        return cls(name, **tables, **bits, initial_state=initial, **floats)
+        found: dict[str, Any] = {key: arrays[key] for key in (*_TABLES, "successor", "fire_level", "table")}
+        found |= dict(zip(_NUMBERS, arrays["numbers"].reshape(len(_NUMBERS)).tolist(), strict=True))
+        for key in _FLOATS:
+            found[key] = arrays[f"{key[:-1]}_bits"].astype(np.int32).view(np.float32)
+        return cls(name, **found)
 
     @property
     def current_states(self) -> int:
@@ -96,14 +97,14 @@ class TwoStateNeuron(NeuronLayer):
         """Whether the next state of the membrane is simply its level (reset_delay=True)."""
         return bool((self.successor == np.arange(self.level_count)).all())
 
-    def parts(self, states: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    def parts(self, states: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """(current states, membrane states) of state indices."""
         return np.divmod(states, self.membrane_state_count)
 
-    def membrane_states(self, states: NDArray[np.integer]) -> NDArray[np.integer]:
+    def membrane_states(self, states: NDArray[Any]) -> NDArray[Any]:
         return states % self.membrane_state_count
 
-    def currents_of(self, states: NDArray[np.integer]) -> NDArray[np.float32]:
+    def currents_of(self, states: NDArray[Any]) -> NDArray[np.float32]:
         """(..., N) synaptic currents of state indices (..., N)."""
         return self.currents[self.table, self.parts(states)[0]]
 
@@ -115,6 +116,14 @@ class TwoStateNeuron(NeuronLayer):
     def next_key(self, table: int | IntArray, current: int | IntArray, sums: IntArray) -> IntArray:
         """What is compared with `next_boundaries`, broadcast."""
         return self.next_offset[table, current] + (sums << self.next_fraction_bits)
+
+    def key_ranges(self, low: int, high: int) -> tuple[Ends, Ends]:
+        """Ranges, 0 included, of all numbers on the way to the membrane, and to the current, for sums in low..high."""
+        ends = np.array([min(low, 0), max(high, 0)])
+        seen = self.current_offset[..., None] + (ends << self.fraction_bits)
+        keys = [seen, self.boundaries, *(self.membrane_offset + end for end in (seen.min(), seen.max(), 0))]
+        following = [self.next_offset[..., None] + (ends << self.next_fraction_bits), self.next_boundaries]
+        return _range_of([*keys, ends << self.fraction_bits]), _range_of([*following, ends << self.next_fraction_bits])
 
     def transition(self, table: int, state: int, sums: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
         current, membrane = divmod(state, self.membrane_state_count)
@@ -129,9 +138,8 @@ class TwoStateNeuron(NeuronLayer):
 
     def arrays(self) -> dict[str, IntArray]:
         alike = self.tables and (self.successor == self.successor[:1, :1]).all()
-        numbers = [self.fraction_bits, self.next_fraction_bits, self.initial_state]
         return {
-            "numbers": np.array(numbers, dtype=np.int64),
+            "numbers": np.array([getattr(self, key) for key in _NUMBERS], dtype=np.int64),
             **{key: getattr(self, key) for key in _TABLES},
             "successor": self.successor[:1, :1] if alike else self.successor,
             "fire_level": self.fire_level,
@@ -191,3 +199,7 @@ class TwoStateNeuron(NeuronLayer):
         tables = "1 table" if self.tables == 1 else f"{self.tables} tables"
         states = f"{self.current_states} x {self.membrane_state_count} states"
         return f"{self.neurons} neurons", f"{states}, {self.level_count} levels, {tables}"
+
+
+def _range_of(arrays: Sequence[IntArray]) -> Ends:
+    return min(0, *(int(array.min()) for array in arrays)), max(0, *(int(array.max()) for array in arrays))
