@@ -55,7 +55,10 @@ def extract_layer(layer: PendingNeuron) -> tuple[AnyNeuron, LayerProof] | Fault:
     if fault := _range_fault(layer, limit):
         return fault
     groups = _groups(layer)
-    by_offsets = None if layer.state_count == 1 else two_state_layer(layer, groups, partial(_probe, layer), limit)
+    few = layer.quantizer.levels.numel() <= 16
+    by_offsets = (
+        None if layer.state_count == 1 or few else two_state_layer(layer, groups, partial(_probe, layer), limit)
+    )
     if by_offsets is not None and by_offsets[1].proven:
         return by_offsets
     try:

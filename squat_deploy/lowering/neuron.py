@@ -166,8 +166,12 @@ def extract_machine(probe: NeuronProbe, limit: float) -> NeuronMachine:
         levels = stepped.levels[..., 0] if alone else np.broadcast_to(np.arange(edges.shape[1]), edges.shape)
         reached.append((levels, _numbered(stepped.carried, states)))
         if len(states) > MAX_STATES:
-            rule, got = f"at most {MAX_STATES} joint states", f"more, of {' and '.join(probe.kind.states)}"
-            hint = "use fewer state bits, up to 4 for two-state neurons (one table after the other would not be exact)"
+            rule = f"an offset for each state that decides as the trained neuron, or at most {MAX_STATES} joint states"
+            got = f"no such offsets, and more states, of {' and '.join(probe.kind.states)}"
+            hint = (
+                "use levels without equal gaps, state_quant(bits, uniform=False), or another alpha or beta: float32 "
+                "rounds sums that meet a decision exactly either way; or up to 4 state bits"
+            )
             raise LoweringError((Fault(probe.name, rule, got, hint),))
     successor = np.tile(np.arange(len(boundaries[0]) + 1) % len(states), (len(states), 1))
     levels, after = (np.concatenate(parts) for parts in zip(*reached, strict=True))

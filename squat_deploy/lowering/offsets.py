@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
-from scipy.sparse import csr_matrix
 
 from squat_deploy.lowering.neuron import NeuronProbe, bisected
 from squat_deploy.lowering.pairs import Pairs
@@ -182,6 +180,9 @@ def _mended(pairs: Pairs, point: _Point, rows: Rows, near: float) -> Offsets | N
 
 def _solved(point: _Point, rows: Rows, near: float) -> _Point | None:
     """The linear program, all lengths in units of `near`: its last variable is the slack of every row, made largest."""
+    from scipy.optimize import linprog  # slow to import, and most models have no such neurons
+    from scipy.sparse import csr_matrix
+
     sizes = [point.current.size, point.membrane.size, point.boundaries.size]
     starts = np.cumsum([0, *sizes])
     sign, ones = np.where(rows.reached, 1.0, -1.0), np.ones(rows.sums.size)

@@ -30,6 +30,7 @@ __all__ = [
     "Layer",
     "Neuron",
     "NeuronLayer",
+    "Plain",
     "Pool2d",
     "Range",
     "Synapses",
@@ -39,5 +40,6 @@ __all__ = [
 
 Join = Pool2d | Add | Concat
 AnyNeuron = Neuron | TwoStateNeuron
-Layer = Dense | Conv2d | Join | AnyNeuron | Delay
+Plain = Dense | Conv2d | Join | Delay  # all but neurons
+Layer = Plain | AnyNeuron
 KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}
