@@ -20,7 +20,6 @@ from squat_deploy.errors import ExportError, FileFormatError, InternalError, Low
 from squat_deploy.lowering import offsets, two_state
 from squat_deploy.network import Neuron, TwoStateNeuron
 from squat_deploy.network.activity import activity
-from squat_deploy.network.layers import two_state_machine
 from squat_deploy.network.rules import broken_rule
 from squat_deploy.network.two_state_reach import reachable_parts
 from squat_deploy.snn.levels import Kind
@@ -57,13 +56,20 @@ def inputs(samples: int = 40) -> np.ndarray:
 RESETS = [("subtract", True), ("zero", True), ("none", True), ("subtract", False), ("zero", False)]
 
 
+def step_from(layer: TwoStateNeuron, current: int, membrane: int, sums: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(next currents, next membranes, spikes) of the first neuron for each sum, by the simulator."""
+    step = layer.stage().start(sums.size)
+    step.current, step.membrane = step.current * 0 + current, step.membrane * 0 + membrane
+    fired = step(np.repeat(sums[:, None], layer.neurons, axis=1))
+    return step.current[:, 0], step.membrane[:, 0], fired[:, 0]
+
+
 def currents_in_reach(layer: TwoStateNeuron, sums: np.ndarray) -> list[int]:
     """From rest, with any of the sums."""
     found, new = set[int](), {int(layer.parts(np.array(layer.initial_state))[0])}
     while new:
         found |= new
-        after = (layer.transition(0, a * layer.membrane_state_count, sums)[0] for a in new)
-        new = {int(a) for states in after for a in layer.parts(states)[0]} - found
+        new = {int(a) for place in new for a in step_from(layer, place, 0, sums)[0]} - found
     return sorted(found)
 
 
@@ -87,8 +93,7 @@ def test_offsets_are_the_trained_neuron_on_every_pair_and_sum(reset: str, delay:
             given = torch.from_numpy((sums * unit).astype(np.float32))
             with torch.no_grad():
                 spikes, *states = lif(given, torch.full_like(given, float(syn)), torch.full_like(given, float(mem)))
-            following, fired = layer.transition(0, a * layer.membrane_state_count + b, sums)
-            after, left = layer.parts(following)
+            after, left, fired = step_from(layer, a, b, sums)
             assert np.array_equal(layer.currents[0][after], states[0].numpy())
             assert np.array_equal(layer.membranes[0][left], states[1].numpy() + 0.0)
             assert np.array_equal(fired, spikes.numpy() > 0)
@@ -210,15 +215,14 @@ def test_rules_are_those_that_executors_rely_on(rule: str) -> None:
     assert found is not None and rule.split("(29")[0] in found
 
 
-def test_lookups_and_searches_are_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = lowered(beta=torch.tensor([0.8, 0.9, 0.8, 0.7]))
-    looked_up = sd.simulate(network, inputs(), trace=True)
-    monkeypatch.setattr("squat_deploy.network.layers.machine._LOOKUP_LIMIT", 0)
-    searched = sd.simulate(network, inputs(), trace=True)
-    assert looked_up.trace is not None and searched.trace is not None
-    assert np.array_equal(looked_up.trace[0].states, searched.trace[0].states)
-    assert np.array_equal(looked_up.scores, searched.scores)
-    assert two_state_machine.PairSearch(network.neurons[0]).boundaries.size == 3 * 31
+def test_tables_of_their_own_are_searched_as_if_they_were_alone() -> None:
+    own = torch.tensor([0.8, 0.9, 0.8, 0.7])
+    together = sd.simulate(lowered(beta=own), inputs(), trace=True).trace
+    for place, beta in enumerate(own):
+        alone = sd.simulate(lowered(beta=beta), inputs(), trace=True).trace
+        assert together is not None and alone is not None
+        assert np.array_equal(together[0].spikes[..., place], alone[0].spikes[..., place])
+        assert np.array_equal(together[0].states[..., place], alone[0].states[..., place])
 
 
 def test_what_is_said_to_be_out_of_reach_is_never_reached() -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.lowering.neuron import NeuronProbe, bisected
-from squat_deploy.lowering.pairs import Pairs
+from squat_deploy.lowering.pairs import Pairs, bisected
+from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.network import IntArray
 from squat_deploy.network.limits import MAX_FRACTION_BITS
 from squat_deploy.snn.levels import FloatArray

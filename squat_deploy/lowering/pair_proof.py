@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.errors import InternalError
-from squat_deploy.lowering.neuron import NeuronProbe
 from squat_deploy.lowering.offsets import Offsets, Rows, Sums
 from squat_deploy.lowering.pairs import Pairs
+from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.network import IntArray
 from squat_deploy.snn.levels import FloatArray
 
@@ -91,11 +91,11 @@ class Run:
         """(M, S) where the trained neuron does something else, with its own currents or with given ones (1, P)."""
         pairs, level = self.candidate.pairs, self.levels()
         given = self.candidate.sums.of(self.sums) if given is None else given
-        carried, fired = self.candidate.probe.run(given, self.states(), recurrent)
-        after = pairs.membranes[pairs.successor[self.membranes[:, None], level]]
-        differs = carried[..., -1] != after
-        differs |= carried[..., 0] != pairs.currents[self.next_currents()]
-        return differs | (fired != (level >= pairs.fire))
+        stepped = self.candidate.probe.step(given, self.states(), recurrent)
+        current, membrane = stepped.states
+        differs = membrane != pairs.membranes[pairs.successor[self.membranes[:, None], level]]
+        differs |= current != pairs.currents[self.next_currents()]
+        return differs | (stepped.fired != (level >= pairs.fire))
 
 
 def check_candidate(candidate: Candidate, *, every: bool) -> tuple[Rows | None, int]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.lowering.neuron import bisected
 from squat_deploy.lowering.pair_proof import Candidate
+from squat_deploy.lowering.pairs import bisected
 from squat_deploy.network import IntArray
 from squat_deploy.snn.levels import FloatArray
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.lowering.neuron import NeuronProbe, bisected
+from squat_deploy.lowering.bisecting import boundaries_of
+from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.network import IntArray
 from squat_deploy.snn.levels import FloatArray, safe_magnitude
 
@@ -76,7 +77,12 @@ def pairs_of(probe: NeuronProbe, most: int) -> Pairs | None:
     fixed = (found == -np.inf).sum(axis=1)
     after = np.concatenate(successors)
     every = np.ones((currents.size, membranes.size), dtype=bool)
-    return Pairs(currents, membranes, (place, start), after, follows, fixed, probe.fire_level(), every)
+    return Pairs(currents, membranes, (place, start), after, follows, fixed, int(probe.fire_levels()[0]), every)
+
+
+def bisected(probe: NeuronProbe, states: FloatArray, limit: np.float32, place: int) -> FloatArray:
+    """Smallest current in (-limit, limit] that takes one state above level j, (states, levels - 1), or infinities."""
+    return boundaries_of(probe, states, np.zeros(len(states), dtype=np.int64), limit, place)
 
 
 def _with_rest(levels: FloatArray) -> tuple[FloatArray, int]:

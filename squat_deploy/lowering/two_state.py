@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squat_deploy.lowering.draft import PendingNeuron
-from squat_deploy.lowering.neuron import NeuronProbe, bisected, first_sums
+from squat_deploy.lowering.neuron import first_sums
 from squat_deploy.lowering.offsets import Offsets, Rows, Sums, find_offsets
 from squat_deploy.lowering.pair_order import order_risks_of_pairs, order_slack_of_pairs
 from squat_deploy.lowering.pair_proof import Candidate, check_candidate, reached_pairs
 from squat_deploy.lowering.pair_risks import margin, near_boundaries
-from squat_deploy.lowering.pairs import Pairs, pairs_of
+from squat_deploy.lowering.pairs import Pairs, bisected, pairs_of
+from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.network import IntArray, Neuron, TwoStateNeuron, int_bits
 from squat_deploy.network.certificate import AtRisk, LayerProof
 from squat_deploy.network.limits import MAX_STATES
@@ -41,7 +42,7 @@ class _Table:
 
 
 def two_state_layer(
-    layer: PendingNeuron, groups: Sequence[Sequence[int]], probe: Callable[[int], NeuronProbe], limit: float
+    layer: PendingNeuron, groups: Sequence[IntArray], probe: Callable[[int], NeuronProbe], limit: float
 ) -> tuple[TwoStateNeuron, LayerProof] | None:
     """The layer by offsets and its proof; None where no offsets were found for one of its tables.
 
@@ -53,7 +54,7 @@ def two_state_layer(
     tables = []
     for members in groups:
         low, high = int(layer.lows[members].min()), int(layer.highs[members].max())
-        table = _table(layer, members[0], probe(members[0]), low, high, np.float32(limit))
+        table = _table(layer, int(members[0]), probe(int(members[0])), low, high, np.float32(limit))
         if table is None:
             return None
         tables.append(table)
@@ -130,7 +131,7 @@ def _risks(layer: PendingNeuron, index: int, candidate: Candidate) -> tuple[floa
     return float(error.max()), count, tuple(examples)
 
 
-def _neuron(layer: PendingNeuron, groups: Sequence[Sequence[int]], tables: Sequence[_Table]) -> TwoStateNeuron:
+def _neuron(layer: PendingNeuron, groups: Sequence[IntArray], tables: Sequence[_Table]) -> TwoStateNeuron:
     """Tables that came out equal are one."""
     bits = max(table.candidate.offsets.bits for table in tables)
     next_bits = max(table.following.fraction_bits for table in tables)
@@ -144,7 +145,7 @@ def _neuron(layer: PendingNeuron, groups: Sequence[Sequence[int]], tables: Seque
         if key not in distinct:
             distinct[key] = len(kept)
             kept.append(arrays)
-        table_of[list(members)] = distinct[key]
+        table_of[members] = distinct[key]
     (current, membrane) = tables[0].candidate.pairs.rest
     return TwoStateNeuron(
         name=layer.name,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.network.layers.base import IntArray, Range, freeze, within
-from squat_deploy.network.layers.machine import Machine, TableSearch
+from squat_deploy.network.layers.machine import Machine
 from squat_deploy.network.layers.neuron_layer import NeuronLayer
 from squat_deploy.network.limits import MAX_NEURONS, MAX_STATES
 
@@ -61,13 +61,9 @@ class Neuron(NeuronLayer):
         """Whether the next state is simply the level (reset_delay=True)."""
         return bool((self.successor == np.arange(self.level_count)).all())
 
-    def transition(self, table: int, state: int, sums: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
-        level = np.searchsorted(self.thresholds[table, state], sums, side="right")
-        return self.successor[table, state, level], level >= self.fire_level[table]
-
     def stage(self, *taken: Range) -> Machine:
         ((lows, highs),) = taken
-        return Machine(self, int(lows.min()), int(highs.max()), TableSearch(self))
+        return Machine(self, int(lows.min()), int(highs.max()))
 
     def arrays(self) -> dict[str, IntArray]:
         return {

@@ -64,10 +64,6 @@ class NeuronLayer(BaseLayer):
         """Spikes."""
         return constant_range(self.neurons, 0, 1)
 
-    @abstractmethod
-    def transition(self, table: int, state: int, sums: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
-        """(next state indices, spikes) from one state for these synaptic sums, (M,) each."""
-
     def membrane_states(self, states: NDArray[Any]) -> NDArray[Any]:
         """The membrane's own states of state indices, which readouts look at."""
         return states

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.network.layers.base import Ends, IntArray, Range, freeze, within
-from squat_deploy.network.layers.machine import Machine
 from squat_deploy.network.layers.neuron_layer import NeuronLayer
-from squat_deploy.network.layers.two_state_machine import PairSearch
+from squat_deploy.network.layers.two_state_machine import PairMachine
 from squat_deploy.network.limits import MAX_FRACTION_BITS, MAX_KEY, MAX_NEURONS, MAX_STATES
 
 _NUMBERS = ("fraction_bits", "next_fraction_bits", "initial_state")
@@ -125,16 +124,8 @@ class TwoStateNeuron(NeuronLayer):
         following = [self.next_offset[..., None] + (ends << self.next_fraction_bits), self.next_boundaries]
         return _range_of([*keys, ends << self.fraction_bits]), _range_of([*following, ends << self.next_fraction_bits])
 
-    def transition(self, table: int, state: int, sums: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
-        current, membrane = divmod(state, self.membrane_state_count)
-        level = np.searchsorted(self.boundaries[table], self.key(table, current, membrane, sums), side="right")
-        after = np.searchsorted(self.next_boundaries[table], self.next_key(table, current, sums), side="right")
-        following = after * self.membrane_state_count + self.successor[table, membrane, level]
-        return following, level >= self.fire_level[table]
-
-    def stage(self, *taken: Range) -> Machine:
-        ((lows, highs),) = taken
-        return Machine(self, int(lows.min()), int(highs.max()), PairSearch(self))
+    def stage(self, *taken: Range) -> PairMachine:
+        return PairMachine(self)
 
     def arrays(self) -> dict[str, IntArray]:
         alike = self.tables and (self.successor == self.successor[:1, :1]).all()

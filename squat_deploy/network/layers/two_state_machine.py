@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 _STRIDE = 2**46  # between the keys of two tables: more than any key and boundary together
 
 
-class PairSearch:
-    """Searches of the boundaries of all tables in one array, those of table k moved by k strides."""
+class PairMachine:
+    """The neurons of one layer; the boundaries of all tables lie in one array, those of table k moved by k strides."""
 
     def __init__(self, neuron: TwoStateNeuron) -> None:
         self.neuron = neuron
 
-    def __call__(self, samples: int) -> MachineStep:
+    def start(self, samples: int) -> PairStep:
         """A sequence from rest."""
-        return _Pairs(self, samples)
+        return PairStep(self, samples)
 
     @cached_property
     def moved(self) -> IntArray:
@@ -47,9 +47,16 @@ def _in_a_row(boundaries: IntArray) -> IntArray:
     return (boundaries + np.arange(len(boundaries))[:, None] * _STRIDE).reshape(-1)
 
 
-class _Pairs(MachineStep):
-    def __init__(self, search: PairSearch, samples: int) -> None:
-        self.search, self.neuron = search, search.neuron
+class PairStep(MachineStep):
+    """Neurons of one batch.
+
+    Attributes:
+        current, membrane: (B, N) states after the last step.
+    """
+
+    def __init__(self, machine: PairMachine, samples: int) -> None:
+        self.machine, self.neuron = machine, machine.neuron
+        self.by_level = self.neuron.carries_level
         shape = (samples, self.neuron.neurons)
         self.current, self.membrane = self.neuron.parts(np.full(shape, self.neuron.initial_state, dtype=np.int64))
 
@@ -58,12 +65,12 @@ class _Pairs(MachineStep):
         return self.current * self.neuron.membrane_state_count + self.membrane
 
     def __call__(self, *values: NDArray[Any]) -> NDArray[Any]:
-        neuron, search, table = self.neuron, self.search, self.neuron.table
+        neuron, machine, table = self.neuron, self.machine, self.neuron.table
         sums = values[0].astype(np.int64, copy=False)
-        key = neuron.key(table, self.current, self.membrane, sums) + search.moved
-        after = neuron.next_key(table, self.current, sums) + search.moved
-        level = np.searchsorted(search.boundaries, key, side="right") - table * (neuron.level_count - 1)
+        key = neuron.key(table, self.current, self.membrane, sums) + machine.moved
+        after = neuron.next_key(table, self.current, sums) + machine.moved
+        level = np.searchsorted(machine.boundaries, key, side="right") - table * (neuron.level_count - 1)
         below = table * (neuron.current_level_count - 1)
-        self.current = np.searchsorted(search.next_boundaries, after, side="right") - below
-        self.membrane = level if neuron.carries_level else neuron.successor[table, self.membrane, level]
+        self.current = np.searchsorted(machine.next_boundaries, after, side="right") - below
+        self.membrane = level if self.by_level else neuron.successor[table, self.membrane, level]
         return level >= neuron.fire_level[table]
