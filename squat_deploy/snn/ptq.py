@@ -34,6 +34,7 @@ Levels = Kind | Literal["fitted"]
 Limits = Literal["calibrated"] | tuple[float, float]
 _SHOWN = 256  # calibration inputs on which neurons are watched
 _MAX_STEPS = 65_535  # of a network
+NEVER = 2.0**100  # from this threshold on, neurons are readouts of membranes
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
@@ -120,12 +121,13 @@ def _made(
         _widths(state_bits, neurons, "state_bits"),
     )
     membranes: dict[str, Tensor] = {}
-    if levels == "fitted" or limits == "calibrated":
+    if levels == "fitted" or limits == "calibrated" or any(map(_is_readout, neurons.values())):
         membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, direct=encoding == "direct")
     for name, module in weights.items():
         _replace(copied, name, _quantized(name, module, weight_widths[name]))
     for name, module in neurons.items():
-        quantizer = _states(module, state_widths[name], membranes.get(name), levels, limits)
+        options = state_widths[name], membranes.get(name), levels, limits
+        quantizer = _readout_states(module, *options[:2]) if _is_readout(module) else _states(module, *options)
         del module.state_quant
         module.state_quant = quantizer
     return _with_input_grid(copied, calibration_data, input_bits)
@@ -205,6 +207,22 @@ def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Leve
         kind = None if levels == "fitted" else levels
         return StateQuantizer(calibrated_levels(module, membranes, bits, kind), threshold)
     return StateQuantizer.of(bits, levels, threshold, lower_limit=limits[0], upper_limit=limits[1])
+
+
+def _is_readout(module: nn.Module) -> bool:
+    """Whether neurons are made to be read, not to fire: without reset, the threshold far beyond any membrane."""
+    return module.reset_mechanism == "none" and bool((torch.as_tensor(module.threshold) >= NEVER).all())
+
+
+def _readout_states(module: nn.Module, bits: int, membranes: Tensor | None) -> StateQuantizer:
+    """Equal steps over all membranes seen, zero among them; the threshold comes down to just above them."""
+    assert membranes is not None
+    low, high = min(0.0, float(membranes.min())), max(0.0, float(membranes.max()))
+    step = (high - low) / (2**bits - 1) or 1.0
+    first = math.floor(low / step + 0.5)
+    levels = (np.arange(first, first + 2**bits) * step).astype(np.float32)
+    module.threshold.fill_(float(levels[-1]) + step)  # type: ignore[union-attr,operator]
+    return StateQuantizer(levels, -math.inf)
 
 
 def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
