@@ -53,12 +53,18 @@ def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False
     began = time.monotonic()
     model = _made(factory, path, name)
     if checkpoint is not None:
-        recipe = _recipe(checkpoint)
-        model = model if recipe is None else recipe.applied(model)
-        load_weights(model, checkpoint)
+        model = with_checkpoint(model, checkpoint)
     elif trained and time.monotonic() - began < _SLOW_FACTORY and _is_random(factory, model):
         text = f"random weights: {name}() makes new ones each time it is called, and no --checkpoint was given"
         warnings.warn(text, SquatWarning, stacklevel=2)
+    return model
+
+
+def with_checkpoint(model: nn.Module, checkpoint: Path) -> nn.Module:
+    """A model with the weights of a checkpoint; quantized first where `quantize` saved it. Raises: FileFormatError."""
+    recipe = _recipe(checkpoint)
+    model = model if recipe is None else recipe.applied(model)
+    load_weights(model, checkpoint)
     return model
 
 

@@ -237,10 +237,11 @@ def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     signed = low < 0
     largest = 2 ** (bits - 1 if signed else bits) - 1
     step = 2.0 ** math.ceil(math.log2(max(-low, high) / largest)) if max(-low, high) else 1.0
-    return _behind(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
+    return behind_quantizer(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
 
 
-def _behind(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
+def behind_quantizer(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
+    """A model whose inputs are rounded first."""
     if is_plain(model):
         return nn.Sequential(quantizer, *(module for module in model._modules.values() if module is not None))
     return QuantizedInput(quantizer, model).eval()
@@ -328,7 +329,7 @@ class Recipe:
             neuron.state_quant = StateQuantizer.of(
                 bits, "threshold-centred", float(torch.as_tensor(neuron.threshold).max())
             )
-        return copied if self.grid is None else _behind(InputQuantizer(*self.grid), copied)
+        return copied if self.grid is None else behind_quantizer(InputQuantizer(*self.grid), copied)
 
 
 def _unwrapped(model: nn.Module, made: nn.Module) -> tuple[nn.Module, InputQuantizer | None]:

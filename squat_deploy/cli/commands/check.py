@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from squat_deploy.cli import sources
 from squat_deploy.cli.console import answer
 from squat_deploy.cli.documents import console, gathered, grid, warn
 from squat_deploy.cli.inputs import InputOptions
@@ -26,10 +27,9 @@ def check(
 ) -> None:
     """Say what becomes of every layer of a model, trained or not; exit 0 only if `lower` would take it."""
     from squat_deploy.lowering import check as check_model
-    from squat_deploy.lowering import load_model
 
     with gathered() as texts:
-        loaded = load_model(model, checkpoint)
+        loaded = sources.loaded(model, checkpoint)
         spec, _ = InputOptions(**fields).spec(loaded, steps)
         rows = check_model(loaded, spec, steps, readout=readout)
     bad = ("refused",) if allow_unproven else ("refused", "not proven")

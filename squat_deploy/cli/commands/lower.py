@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @with_input_options
 def lower(
     model: Annotated[
-        str, typer.Argument(help="The torch model as path/to/file.py:factory, or a QONNX export of Brevitas (.onnx).")
+        str, typer.Argument(help="The torch model: path/to/file.py:factory, a file of train (.safetensors), or .onnx.")
     ],
     *,
     steps: Annotated[int | None, typer.Option(help="Time steps of one sequence.")] = None,
@@ -70,7 +70,10 @@ def _check_options(
     model: str, steps: int | None, neurons: Path | None, checkpoint: Path | None, stated: InputOptions
 ) -> None:
     """Raises: ConfigError for options that belong to the other kind of model."""
-    if not sources.is_export(model):
+    if sources.is_trained(model):
+        if (steps, neurons, checkpoint) != (None, None, None) or stated != InputOptions():
+            raise ConfigError(f"lower: {model} says its weights, steps and inputs itself; leave those options out")
+    elif not sources.is_export(model):
         if steps is None or neurons is not None:
             raise ConfigError("lower: a model in Python needs --steps, and no --neurons")
     elif steps is not None or checkpoint is not None or stated != InputOptions():
@@ -83,8 +86,8 @@ def _loaded(
     """A model, its inputs, its time steps, and the integers that were seen in calibration."""
     if sources.is_export(model):
         return *sources.imported(model, neurons), Origin()
-    from squat_deploy.lowering import load_model
-
-    loaded = load_model(model, checkpoint, trained=True)
+    if sources.is_trained(model):
+        return *sources.made_by_training(model), Origin()
+    loaded = sources.loaded(model, checkpoint, trained=True)
     spec, origin = stated.spec(loaded, steps)
     return loaded, spec, steps, origin

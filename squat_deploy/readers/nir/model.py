@@ -48,16 +48,16 @@ def read_nir(path: str | Path, options: NirOptions | None = None) -> NirModel:
         counterpart here, and for a time step that is needed and not stated; ConfigError for options out of range.
     """
     stated = _checked(options or NirOptions())
-    stages = tuple(chain(read_graph(Path(path))))
-    dt = _time_step(stages, stated)
+    stages = chain(read_graph(Path(path)))
+    dt = time_step(stages, stated)
     called = _module_names([stage.name for stage in stages[1:-1] if not isinstance(stage.node, nir.Scale)])
-    first = _first_shape(stages, stated)
+    first = first_shape(stages, stated)
     model, end = _modules(stages, Site(stages[0], first, dt, stated), called)
     gaps = (*_gaps(stages, stated, dt), *_notes(stages, end, called))
     return NirModel(model.eval().requires_grad_(False), first, gaps)
 
 
-def _first_shape(stages: Sequence[Stage], options: NirOptions) -> tuple[int, ...]:
+def first_shape(stages: Sequence[Stage], options: NirOptions) -> tuple[int, ...]:
     """That of one sample, as the file says it, or as it ends. Raises: LoweringError."""
     name, node, then = stages[0].name, stages[0].node, stages[1].node
     said = sizes(name, node)
@@ -110,21 +110,28 @@ def _checked(options: NirOptions) -> NirOptions:
     return options
 
 
-def _time_step(stages: Sequence[Stage], options: NirOptions) -> float:
+def time_step(stages: Sequence[Stage], options: NirOptions) -> float:
     """That which is stated; 1 where none is and nothing depends on time but by a factor of r."""
     timed = [stage for stage in stages if isinstance(stage.node, nir.LIF | nir.CubaLIF | nir.LI | nir.Delay)]
     if options.dt is not None or not timed:
         return float(options.dt or 1.0)
     hint = "state it: NirOptions(dt=...); snnTorch's exporter writes 1e-4, Norse's time step is 1e-3"
-    with np.errstate(all="ignore"):
-        ratios = [_membrane(x.node) / np.asarray(x.node.r, dtype=np.float64) for x in timed if hasattr(x.node, "r")]
-    every = np.concatenate([np.zeros(0), *map(np.ravel, ratios)])
-    every = every[np.isfinite(every)]
-    leaks = all((_membrane(x.node) > every.min(initial=np.inf)).any() for x in timed if hasattr(x.node, "r"))
-    if every.size and every.min() > 0 and np.ptp(every) <= 1e-5 * every.max() and leaks:
-        hint = f"state it: NirOptions(dt={every[0]:.4g}) is tau / r everywhere, which snnTorch's exporter writes"
+    if (step := guessed_step(stages)) is not None:
+        hint = f"state it: NirOptions(dt={step:.4g}) is tau / r everywhere, which snnTorch's exporter writes"
     rule = "a time step is stated where a node has a time constant"
     raise LoweringError((fault(timed[0].name, timed[0].node, rule, "none", hint),))
+
+
+def guessed_step(stages: Sequence[Stage]) -> float | None:
+    """tau / r, if it is the same everywhere and leaves a decay above 0: snnTorch's exporter writes that time step."""
+    leaking = [stage.node for stage in stages if isinstance(stage.node, nir.LIF | nir.CubaLIF | nir.LI)]
+    with np.errstate(all="ignore"):
+        ratios = [_membrane(node) / np.asarray(node.r, dtype=np.float64) for node in leaking]
+    every = np.concatenate([np.zeros(0), *map(np.ravel, ratios)])
+    every = every[np.isfinite(every)]
+    if not every.size or every.min() <= 0 or np.ptp(every) > 1e-5 * every.max():
+        return None
+    return float(every[0]) if all((_membrane(node) > every.min()).any() for node in leaking) else None
 
 
 def _membrane(node: Any) -> Any:
