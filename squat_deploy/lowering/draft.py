@@ -112,6 +112,8 @@ class Draft:
 
     Attributes:
         late: neurons whose spikes were taken before they ran.
+        apart: names of the synapses behind sums of branches that are on no common grid.
+        entering: what enters each layer of synapses, by the module's name, one value a place where it stands.
         end: position of the output layer, once it is known.
     """
 
@@ -121,6 +123,8 @@ class Draft:
     late: list[nn.Module] = field(default_factory=list)
     late_sizes: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    entering: dict[str, list[Integers]] = field(default_factory=dict)
+    apart: set[str] = field(default_factory=set)
     end: int | None = None
     _ranges: dict[int, Range] = field(default_factory=dict)
 
@@ -172,6 +176,14 @@ class Draft:
             return own
         parts = [self.partial_at(taken) for taken in self.wires[source]]
         return min(own[0], *(part[0] for part in parts)), max(own[1], *(part[1] for part in parts))
+
+    def synapses_behind(self, source: int) -> set[str]:
+        """Names of the synapses that a value comes from, with no neurons between."""
+        if source <= INPUT or isinstance(layer := self.layers[source], PendingNeuron):
+            return set()
+        if isinstance(layer, Synapses):
+            return {layer.name}
+        return {name for taken in self.wires[source] for name in self.synapses_behind(taken)}
 
     def silent(self, source: int) -> bool:
         """Whether a layer is synapses without any weight."""

@@ -43,6 +43,8 @@ def _entries(model: nn.Module) -> Iterator[tuple[str, bytes]]:
     for name, module in model.named_modules():
         if isinstance(module, InputQuantizer):
             yield f"{name}.grid", repr((module.step, module.low, module.high)).encode()
+        if getattr(module, "stands_for", ""):  # it rounds otherwise
+            yield f"{name}.exact", repr([getattr(module, key, None) for key in ("input_unit", "scale_bits")]).encode()
         if isinstance(module, QuantWeightBiasInputOutputLayer):
             with torch.no_grad(), contextlib.suppress(Exception):  # of other widths, the same weights are others
                 yield f"{name}.quantized", _bytes(module.quant_weight().value)
