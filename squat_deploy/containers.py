@@ -92,11 +92,11 @@ def _one_of(path: Path, names: Sequence[str], read: Callable[[Sequence[str]], Ma
     if times is not None and (places := _places(names)):
         extra = ["offsets"] if "offsets" in names else []
         return Contained(_events(path, read([times, *places, *extra]), times, places))
-    chosen = [name for name in _INPUTS if name in names] or [*names]
-    if len(chosen) != 1 and chosen[:1] != [name for name in _INPUTS if name in names][:1]:
+    chosen = [name for name in _INPUTS if name in names][:1] or [*names]
+    if len(chosen) != 1:
         got = ", ".join(islice(names, 10)) or "none"
         raise FileFormatError(f"{path}: which of its arrays are the inputs? call them 'inputs'; got {got}")
-    values = read(chosen[:1])[chosen[0]]
+    values = read(chosen)[chosen[0]]
     return Contained(values, pixels=values.dtype == np.uint8 and values.ndim > 2 and int(values.max(initial=0)) > 1)
 
 
