@@ -29,8 +29,8 @@ from squat_deploy.lowering.options import bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
 from squat_deploy.snn.delay import REMEMBERING
+from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
-from squat_deploy.snn.ptq import QuantizedInput
 from squat_deploy.snn.running import ModelTrace
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
@@ -537,6 +537,9 @@ class Recorder:
         if not isinstance(value, Tensor):
             raise fault(label, rule, f"{name}={value!r}", hint)
         if not isinstance(value, Traced):
+            if not place and not self.is_written(value) and (other := value[value != 0]).numel():
+                got = f"{name} of {float(other[0]):g} at first, at {users_line()}"
+                raise fault(label, "a sequence starts at rest, all states 0", got, _START_HINT)
             if self.is_written(value) or (value.numel() and bool(value.any())):
                 raise fault(label, rule, f"another value as a state ({name}) at {users_line()}", hint)
             if place:
@@ -561,6 +564,7 @@ class Recorder:
         raise fault(label, rule, f"another value as a state{made}", hint)
 
 
+_START_HINT = "start from zeros: initial_state=None, what snnTorch's init functions return, or torch.zeros"
 _RESET_HINT = (
     "let states be as the step before left them: reset before a sequence, or hold the loop over time in forward and "
     "reset before it"

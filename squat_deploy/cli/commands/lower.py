@@ -55,9 +55,9 @@ def lower(
     source = sources.source_of(model)
     targets.check_network(out, source, overwrite=overwrite, ask=not as_json)
     with gathered() as texts:
-        loaded, spec, count, origin = _loaded(model, steps or 0, neurons, checkpoint, stated)
-        name = sources.name_of(model)
-        made = lower_model(loaded, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
+        (loaded, state), spec, count, origin = _loaded(model, steps or 0, neurons, checkpoint, stated)
+        options: dict[str, Any] = {"name": sources.name_of(model), "initial_state": state}
+        made = lower_model(loaded, spec, count, readout=readout, allow_unproven=allow_unproven, **options)
     network = replace(made, origin=replace(origin, model=made.origin.model, source=source))
     save(network, out)
     weights = sources.weights_line(model, checkpoint)
@@ -79,12 +79,13 @@ def _check_options(
 
 def _loaded(
     model: str, steps: int, neurons: Path | None, checkpoint: Path | None, stated: InputOptions
-) -> tuple[nn.Module, InputSpec, int, Origin]:
-    """A model, its inputs, its time steps, and the integers that were seen in calibration."""
+) -> tuple[tuple[nn.Module, Any], InputSpec, int, Origin]:
+    """A model and its initial state, its inputs, its time steps, and the integers that were seen in calibration."""
     if sources.is_export(model):
-        return *sources.imported(model, neurons), Origin()
-    from squat_deploy.lowering import load_model
+        read, spec, steps = sources.imported(model, neurons)
+        return (read, None), spec, steps, Origin()
+    from squat_deploy.lowering import load_with_state
 
-    loaded = load_model(model, checkpoint, trained=True)
-    spec, origin = stated.spec(loaded, steps)
-    return loaded, spec, steps, origin
+    loaded, state = load_with_state(model, checkpoint, trained=True)
+    spec, origin = stated.spec(loaded, steps, state)
+    return (loaded, state), spec, steps, origin
