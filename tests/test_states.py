@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
+from brevitas.nn import QuantLinear
 from torch import nn
 
 import squat_deploy as sd
@@ -585,3 +586,12 @@ def test_recurrent_neurons_take_their_spikes_back() -> None:
     network = sd.lower(model, STILL, STEPS, initial_state=model.cell.init_rleaky, allow_unproven=True)
     given = model.cell.init_rleaky()
     assert sd.verify(network, model, _inputs(STILL), executors=("torch", "numpy"), initial_state=given).agrees
+
+
+def test_the_exact_form_takes_the_state_too() -> None:
+    model = OfTuple()
+    model.fc1 = QuantLinear(10, 6, bias=True, weight_bit_width=4)
+    model.eval()
+    made = sd.exact(model, STILL, STEPS, initial_state=model.init)
+    assert sd.lower(made, STILL, STEPS, initial_state=model.init).certificate.proven
+    assert sd.deviation(model, made, STILL, STEPS, initial_state=model.init).samples == 64

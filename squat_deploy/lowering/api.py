@@ -28,6 +28,7 @@ from squat_deploy.network.rules import broken_readout, broken_rule
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
 from squat_deploy.snn.identity import digest_of_frozen
+from squat_deploy.snn.layers import is_exact_form
 from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.states import made_state
 
@@ -160,7 +161,7 @@ def granted(
     """The certificate of a network, with all that it takes for granted."""
     proofs = network.certificate.layers
     convolutions = any(isinstance(layer, Conv2d) for layer in network.layers)
-    code = {"own_code": not of_libraries(model), "states_passed": states_passed}
+    code = {"own_code": not of_libraries(model), "states_passed": states_passed, "exact_form": is_exact_form(model)}
     told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, **code)
     return Certificate(proofs, environment, told)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.errors import LoweringError, SquatError
+from squat_deploy.errors import ConfigError, LoweringError, SquatError
 from squat_deploy.lowering.asking import USUAL, Asked
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
-from squat_deploy.lowering.folding import Event, Recorded, fold, same_call, steps_of
+from squat_deploy.lowering.folding import SAME_CALLS, Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
 from squat_deploy.lowering.recorder import (
     Recorder,
@@ -138,10 +139,15 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state:
     Raises: LoweringError where it cannot be run, decides by its data or the size of its batch, does not repeat itself,
         or changes something that is not in its record.
     """
-    calling = _calling(model, spec, steps, initial_state)
+    tried = _Reached()
+    calling = _calling(model, spec, steps, initial_state, tried)
     batch, few = _batches_of(model, spec, steps)
     run = _prepared(model, spec, steps, calling, batch)
-    program = _settled(run)
+    try:
+        program = _settled(run)
+    except LoweringError as error:
+        told = tried.shared(model) if error.faults[0].rule == SAME_CALLS else None
+        raise told or error from error
     _check_batches(model, run, program, (1, few))
     return program
 
@@ -235,19 +241,20 @@ def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
     return torch.from_numpy((values * spec.step).astype(np.float32))
 
 
-def _calling(model: nn.Module, spec: InputSpec, steps: int, state: Any) -> Calling:
+def _calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, tried: _Reached) -> Calling:
     """How the model is called, tried on copies: what a first call changes is seen in the recording.
 
-    Args: state: the initial one, where one is stated.
+    Args: state: the initial one, where one is stated; tried: sees what is called.
     Raises: as `calling_of`, or LoweringError for layers out of reach.
     """
-    tried, direct = _Reached(), spec.encoding == "direct"
+    direct = spec.encoding == "direct"
     inputs = _example(spec, steps, _apart(steps))
     try:
         with _calls_go_to(tried.call):
             calling: Calling = ran(lambda: calling_of(model, inputs, steps, direct=direct, initial_state=state))
     except SquatError as error:
-        raise _of_no_state(error, model, state) or _of_encoding(error, model, spec, steps, state) from error
+        told = tried.shared(model) if isinstance(error, ConfigError) else _of_no_state(error, model, state)
+        raise told or _of_encoding(error, model, spec, steps, state) from error
     if calling.looped and direct and not _runs_on(model, inputs, steps, state, batch_axis=0):
         hint = "return spikes (batch, neurons) of every step"
         found = fault("model", "every value has a batch axis", "neurons that have none", hint)
@@ -324,15 +331,17 @@ class _Reached:
     def __init__(self) -> None:
         self.names: dict[int, str] = {}  # of the modules of the model that is running, by id
         self.shapes: dict[int, tuple[int, ...]] = {}
+        self.calls: list[tuple[str, str]] = []  # of libraries' modules by their names, with the user's line
 
     def call(self, original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
         outermost = not self.names
         if outermost:
             self.names = {id(part): name for name, part in module.named_modules()}
-            self.shapes = {}
+            self.shapes, self.calls = {}, []
         try:
             if is_leaf(module):
                 check_registered(self.names, module)
+                self.calls.append((self.names.get(id(module), ""), users_line()))
             if type(module) in NEURONS and args and isinstance(args[0], Tensor):
                 self._check_size(module, tuple(args[0].shape[1:]))
             return original(module, *args, **given)
@@ -340,11 +349,30 @@ class _Reached:
             if outermost:
                 self.names = {}
 
+    def shared(self, model: nn.Module) -> LoweringError | None:
+        """That the model which ran last calls one neuron layer behind several others, each of them less often."""
+        modules = dict(model.named_modules())
+        counts = Counter(name for name, _ in self.calls)
+        layers = [
+            name for name in counts if name in modules and modules[name]._parameters and not _fires(modules[name])
+        ]
+        most = max((counts[name] for name in layers), default=0)
+        for name, line in self.calls:
+            if name in modules and _fires(modules[name]) and counts[name] > most and len(layers) > 1:
+                got = f"one module behind {', '.join(layers)}, called {counts[name]} times, at {line}"
+                where = f"{name} ({type(modules[name]).__name__})"
+                return fault(where, "neurons keep their own membranes", got, "make one for each layer")
+        return None
+
     def _check_size(self, module: nn.Module, size: tuple[int, ...]) -> None:
         if self.shapes.setdefault(id(module), size) != size:
             got = f"one module for layers of {self.shapes[id(module)]} and {size} neurons, at {users_line()}"
             where = f"{self.names[id(module)]} ({type(module).__name__})"
             raise fault(where, "neurons keep their own membranes", got, "make a second one for the other layer")
+
+
+def _fires(module: nn.Module) -> bool:
+    return isinstance(module, NEURONS)
 
 
 def _here(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ It is exact iff for every state i and boundary j
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -66,13 +67,15 @@ def reachable_states(neuron: Neuron, table: int, low: int, high: int, *, steps: 
 def offset_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
     """The offset/boundary form with the fewest fractional bits for sums in low..high, or None where none exists.
 
-    Only reachable states constrain it. All tables of a layer share the number of fractional bits.
+    Only reachable states constrain it. All tables of a layer share the number of fractional bits. A solution with some
+    bits is one with more of them too, doubled, so that the fewest are found by bisection.
     """
     bounds = [_difference_bounds(neuron, table, low, high) for table in range(len(neuron.thresholds))]
     bits = 0
     for lower, upper in bounds:
-        while _solve(lower, upper, bits) is None:
-            bits += 1
+        if _solve(lower, upper, bits) is None:
+            wider = range(bits + 1, MAX_FRACTION_BITS + 1)
+            bits += 1 + bisect_left(wider, True, key=lambda some: _solve(lower, upper, some) is not None)
             if bits > MAX_FRACTION_BITS:
                 return None
     solutions = [solution for lower, upper in bounds if (solution := _solve(lower, upper, bits)) is not None]

@@ -43,8 +43,8 @@ class Start:
         try:
             return copy.deepcopy(self.values, memo)
         except Exception as error:
-            text = f"initial_state: cannot be copied: {type(error).__name__}: {error}"
-            raise ConfigError(f"{text}; give tensors, or containers of them") from error
+            why = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"initial_state: cannot be copied: {why}; give tensors, or containers of them") from error
 
     def _sized(self, tensor: Tensor, batch: int) -> Tensor:
         own = tensor.detach().cpu()

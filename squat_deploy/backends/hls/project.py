@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,7 @@ def _documents(
     yield "reports/estimate.txt", "estimate.txt", estimate_of(config, schedule, budget, design.network.steps, sequences)
 
 
+@cache  # templates are compiled once a process
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATE_FOLDERS),
