@@ -112,7 +112,7 @@ def _traces(
     real, axis = torch.from_numpy((values * spec.step).astype(np.float32)), 0 if direct else 1
     with undisturbed(), torch.no_grad():
         copies = frozen_copy(model), frozen_copy(other)
-        called = {"direct": direct, "initial_state": made_state(model, initial_state, frozen_copy)}
+        called = {"direct": direct, "initial_state": made_state(initial_state)}
         for part in torch.split(real, _BATCH, dim=axis):
             try:
                 ours, theirs = (run_model(copied, part, steps, **called) for copied in copies)

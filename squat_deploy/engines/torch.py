@@ -55,7 +55,7 @@ class TorchEngine(Engine):
         with undisturbed():
             model = frozen_copy(case.model)
             real = torch.from_numpy((case.inputs * network.input.step).astype(np.float32))
-            first = made_state(case.model, case.initial_state, frozen_copy)
+            first = made_state(case.initial_state)
             called = _called(network, model, real.narrow(case.axis, 0, 1), first)
             notes = (*differences(network.certificate, read_environment(case.model)), *called.notes)
             yield from (replace(part, notes=notes) for part in _batches(case, model, real, called))

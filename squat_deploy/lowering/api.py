@@ -31,6 +31,7 @@ from squat_deploy.snn.identity import digest_of_frozen
 from squat_deploy.snn.layers import is_exact_form
 from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.states import made_state
+from squat_deploy.snn.wrappers import warn_of_wrappers
 
 
 def lower(
@@ -106,11 +107,12 @@ def drafted(
     """
     if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
+    warn_of_wrappers(model)
     refuse_unmade(model)
     stale = stale_tables(model)
     pristine = frozen_copy(model)
     followed = deep_copy(pristine)
-    first = made_state(model, initial_state, frozen_copy)
+    first = made_state(initial_state)
     try:
         program = program_of(followed, spec, steps, first)
     except LoweringError as error:
@@ -202,7 +204,8 @@ def _unproven_fault(proof: LayerProof, odd_step: float | None) -> Fault:
             proof.layer,
             "not proven: the trained neuron adds its input and recurrent currents one after the other",
             f"{proof.at_risk} (state, sum) combinations in which that rounds across a decision, {place}",
-            "use another beta or fewer state bits, or pass allow_unproven=True (--allow-unproven)",
+            "lower sd.exact(model) (--exact), use another beta or fewer state bits, or pass allow_unproven=True "
+            "(--allow-unproven)",
         )
     return Fault(
         proof.layer,

@@ -26,6 +26,7 @@ from squat_deploy.snn.neurons import NEURONS, spike_value
 from squat_deploy.snn.running import is_plain, leaves
 from squat_deploy.snn.states import starts_of
 
+_UNPRUNED = "make what was pruned permanent: torch.nn.utils.prune.remove(layer, 'weight')"
 _LISTINGS = ("modules", "named_modules", "children", "named_children")
 
 
@@ -38,19 +39,9 @@ def program_of(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any
     if plain:
         starts_of(model, initial_state)  # refuses one
         return sequential_program(model)
-    if (inner := _wrapped(model)) is not None:
-        rule, hint = "a model is lowered without what is wrapped around it", f"lower model.{inner}"
-        raise LoweringError((Fault("model", rule, f"a {type(model).__name__}", hint),))
     if faults := altered(model):
         raise LoweringError(tuple(faults))
     return traced_program(model, spec, steps, initial_state)
-
-
-def _wrapped(model: nn.Module) -> str | None:
-    """Where the model itself lies in one of torch's wrappers (DataParallel, torch.compile), if this is one."""
-    if not is_library(type(model).__module__) or isinstance(model, nn.Sequential):
-        return None
-    return next((name for name in ("module", "_orig_mod") if name in model._modules), None)
 
 
 def altered(model: nn.Module) -> list[Fault]:
@@ -63,8 +54,9 @@ def altered(model: nn.Module) -> list[Fault]:
     for name, module in nn.Module.named_modules(model):
         label = label_of(name or "model", module)
         faults += _own_listing(label, module)
-        if module._forward_hooks or module._forward_pre_hooks:
-            faults.append(Fault(label, rule, "a hook", hint))
+        if hooks := (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+            pruned = any(type(hook).__module__ == "torch.nn.utils.prune" for hook in hooks)
+            faults.append(Fault(label, rule, "a hook", _UNPRUNED if pruned else hint))
         faults += [
             Fault(
                 label,
@@ -73,7 +65,7 @@ def altered(model: nn.Module) -> list[Fault]:
                 f"delete it, or make a class with another {key}",
             )
             for key in vars(module)
-            if callable(getattr(type(module), key, None))
+            if callable(getattr(type(module), key, None)) and (is_leaf(module) or hasattr(nn.Module, key))
         ]
         faults += _altered_class(label, module)
         faults += _altered_neuron(label, module)

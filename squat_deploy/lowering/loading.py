@@ -29,6 +29,7 @@ from squat_deploy.snn.ptq import Recipe
 from squat_deploy.snn.quantizers import InputQuantizer
 from squat_deploy.snn.running import is_plain, leaves
 from squat_deploy.snn.states import made_state
+from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 _RECIPE = TypeAdapter(Recipe)
 _OTHER_SEED = 1_234_567
@@ -60,7 +61,9 @@ def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = 
     if not callable(factory):
         raise ConfigError(f"{path}: has no callable {name!r}")
     began = time.monotonic()
-    model, state = _made(factory, path, name)
+    made, state = _made(factory, path, name)
+    warn_of_wrappers(made)
+    model = opened(made)
     if checkpoint is not None:
         recipe = _recipe(checkpoint)
         model = model if recipe is None else recipe.applied(model)
@@ -171,7 +174,7 @@ def check_own_grid(model: nn.Module, spec: InputSpec, steps: int, initial_state:
     if is_plain(model) or not any(isinstance(module, InputQuantizer) for module in model.modules()):
         return
     try:
-        first = made_state(model, initial_state, frozen_copy)
+        first = made_state(initial_state)
         calls = program_of(frozen_copy(model), spec, steps, first).calls()
     except SquatError:  # told when it is lowered
         return

@@ -30,6 +30,7 @@ from squat_deploy.snn.neurons import NEURONS, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
 from squat_deploy.snn.states import made_state
+from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 Bits = int | Mapping[str, int]
 Levels = Kind | Literal["fitted"]
@@ -78,7 +79,7 @@ def quantize(
 
     Warns: SquatWarning of neurons that never fire on the calibration data any more, or always.
     """
-    first = made_state(model, initial_state, frozen_copy)
+    first = made_state(initial_state)
     options: dict[str, Any] = {"levels": levels, "limits": limits, "input_bits": input_bits, "encoding": encoding}
     made = _made(model, calibration_data, steps, weight_bits, state_bits, initial_state=first, **options)
     _warn_of_silence(made, calibration_data.cpu(), steps, direct=encoding == "direct", initial_state=first)
@@ -102,6 +103,7 @@ def _made(
     _check_steps(steps)
     if not bool(torch.isfinite(calibration_data).all()):
         raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
+    warn_of_wrappers(model)
     copied, calibration_data = frozen_copy(model), calibration_data.cpu()
     reset_neurons(copied)
     named = dict(copied.named_modules())
@@ -277,6 +279,7 @@ class Recipe:
     @classmethod
     def of(cls, model: nn.Module, made: nn.Module) -> Recipe:
         """Args: model: the float model; made: what `quantize` or `search_bits` made of it."""
+        model = opened(model)
         inner, quantizer = _unwrapped(model, made)
         replaced = {
             name: inner.get_submodule(name) for name, module in model.named_modules() if type(module) in _LAYERS
@@ -367,7 +370,7 @@ def search_bits(
 
     Raises: ConfigError as `quantize`, or if the widest candidate is already outside the budget.
     """
-    options["initial_state"] = made_state(model, options.get("initial_state"), frozen_copy)
+    options["initial_state"] = made_state(options.get("initial_state"))
     model = frozen_copy(model)
     named = dict(model.named_modules())
     sizes = {name: module.weight.numel() for name, module in named.items() if type(module) in _LAYERS}

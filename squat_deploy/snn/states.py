@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError
+from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 
 _DEPTH = 6  # of containers in containers
@@ -93,16 +94,16 @@ def _slots(value: Any) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-def made_state(model: nn.Module, initial_state: Any, copied: Callable[[nn.Module], nn.Module]) -> Any:
+def made_state(initial_state: Any) -> Any:
     """The value of an initial state that is given as one, or as a function of no arguments.
 
-    A method of the model is called on a copy: those of snnTorch's `init_*` put the neurons themselves to rest.
+    A method of a module is called on a copy of that: snnTorch's `init_*` put the neurons themselves to rest.
     Raises: ConfigError where the function fails.
     """
     if not callable(initial_state) or isinstance(initial_state, Tensor):
         return initial_state
-    if getattr(initial_state, "__self__", None) is model:
-        initial_state = MethodType(initial_state.__func__, copied(model))
+    if isinstance(owner := getattr(initial_state, "__self__", None), nn.Module):
+        initial_state = MethodType(initial_state.__func__, frozen_copy(owner))
     try:
         return initial_state()
     except Exception as error:

@@ -46,7 +46,6 @@ def quantize(
     """Quantize a model that was never trained with quantization, lower it, and show what it cost."""
     from squat_deploy import lowering
     from squat_deploy.snn.checkpoint import save_model
-    from squat_deploy.snn.copying import frozen_copy
     from squat_deploy.snn.ptq import Recipe, calibrated, input_spec
     from squat_deploy.snn.states import made_state
 
@@ -58,7 +57,7 @@ def quantize(
     options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding}
     with gathered() as texts:
         loaded, state = lowering.load_with_state(model, checkpoint, trained=True)
-        options["initial_state"] = first = made_state(loaded, state, frozen_copy)
+        options["initial_state"] = first = made_state(state)
         classes = None if labels is None else read_npy(labels)
         data, score = calibrated(read_npy(calibration), classes, steps, encoding, first)
         made, trials = _quantized(loaded, data, score, (weight_bits, state_bits), budget, options)
