@@ -40,6 +40,7 @@ def verify(
     folder: str | Path | None = None,
     inputs_are: Literal["given", "random"] = "given",
     real: bool = False,
+    initial_state: Any = None,
 ) -> Agreement:
     """Runs the executors on the same integer inputs and compares every value of every step and layer.
 
@@ -52,6 +53,7 @@ def verify(
             `Agreement.not_run` names the others. NumPy's trace is the reference.
         config: options of the HLS project that is compiled for "c++".
         folder: emit that project here and keep it; by default it is temporary.
+        initial_state: of a model that takes its states: what it is given first, as for `lower`.
         inputs_are: how the agreement speaks of the inputs: the user's own, or random ones.
         real: the inputs are real values, in the model's units, to be rounded to the network's own grid; floats that lie
             on it are taken without. Either is told in a SquatWarning.
@@ -67,7 +69,7 @@ def verify(
         inputs = integers_of(network.input, inputs, real=real)
     inputs_checked = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
     fed = inputs if takes_intensities(config.encoder) else inputs_checked
-    case = Case(network, inputs_checked, model, config, fed, Path(folder) if folder else None)
+    case = Case(network, inputs_checked, model, config, fed, Path(folder) if folder else None, initial_state)
     check_labels(labels, case.samples)
     rows: list[ExecutorRow] = []
     notes: list[str] = []

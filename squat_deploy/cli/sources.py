@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.network import InputSpec
@@ -29,24 +29,24 @@ def is_trained(model: str | None) -> TypeGuard[str]:
     return model is not None and model.endswith(".safetensors")
 
 
-def loaded(model: str, checkpoint: Path | None, *, trained: bool = False) -> nn.Module:
-    """The torch model that a reference names: a factory in a file, a NIR file, or a file of `train`.
+def loaded(model: str, checkpoint: Path | None, *, trained: bool = False) -> tuple[nn.Module, Any]:
+    """The torch model that a reference names (a factory in a file, NIR, a file of `train`), and its initial state.
 
     Raises: ConfigError, FileFormatError, LoweringError.
     """
     if is_trained(model):
         if checkpoint is not None:
             raise ConfigError(f"{model}: has its weights in it; leave out --checkpoint")
-        return made_by_training(model)[0]
-    from squat_deploy.lowering.loading import load_model, with_checkpoint
+        return made_by_training(model)[0], None
+    from squat_deploy.lowering.loading import load_with_state, with_checkpoint
 
     if not is_nir(model):
-        return load_model(model, checkpoint, trained=trained)
+        return load_with_state(model, checkpoint, trained=trained)
     from squat_deploy.readers.nir.model import NirOptions, read_nir
 
     if checkpoint is None:
-        return read_nir(model).model
-    return with_checkpoint(read_nir(model, _nir_options(checkpoint, NirOptions)).model, checkpoint)
+        return read_nir(model).model, None
+    return with_checkpoint(read_nir(model, _nir_options(checkpoint, NirOptions)).model, checkpoint), None
 
 
 def _nir_options(checkpoint: Path, kind: type[NirOptions]) -> NirOptions:

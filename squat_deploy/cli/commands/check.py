@@ -31,10 +31,10 @@ def check(
     from squat_deploy.lowering import exact as exact_form
 
     with gathered() as texts:
-        loaded = sources.loaded(model, checkpoint)
-        spec, _ = InputOptions(**fields).spec(loaded, steps)
-        loaded = exact_form(loaded, spec, steps) if exact else loaded
-        rows = check_model(loaded, spec, steps, readout=readout)
+        loaded, state = sources.loaded(model, checkpoint)
+        spec, _ = InputOptions(**fields).spec(loaded, steps, state)
+        loaded = exact_form(loaded, spec, steps, initial_state=state) if exact else loaded
+        rows = check_model(loaded, spec, steps, readout=readout, initial_state=state)
     bad = ("refused",) if allow_unproven else ("refused", "not proven")
     refused = any(row.verdict in bad for row in rows)
     if as_json:
