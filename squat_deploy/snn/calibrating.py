@@ -20,11 +20,14 @@ _TAIL_SAMPLE = 2**20
 def sampled_membranes(
     model: nn.Module, names: list[str], data: Tensor, steps: int, *, direct: bool
 ) -> dict[str, Tensor]:
-    """Membranes (T, N) that a model has on the data, some of its trajectories (a neuron on a sample), on the CPU."""
+    """Membranes (T, N) that a model has on the data, some of its trajectories (a neuron on a sample), on the CPU.
+
+    Neurons that forward never calls have none.
+    """
     with torch.no_grad():
         traces = run_model(model, data, steps, direct=direct)
     found = {}
-    for name in names:
+    for name in (name for name in names if name in traces):
         whole = torch.stack(traces[name].membranes).flatten(1)
         found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)].cpu()
     return found
