@@ -25,7 +25,15 @@ from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import READOUTS, SCORES, Readout
 from squat_deploy.network.simulator import simulate
 from squat_deploy.snn.delay import Delay
-from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.layers import (
+    FixedConv2d,
+    FixedLinear,
+    IntThenScaleConv1d,
+    IntThenScaleConv2d,
+    IntThenScaleLinear,
+    ScaleThenShift1d,
+    ScaleThenShift2d,
+)
 from squat_deploy.snn.neurons import KINDS
 from squat_deploy.snn.quantizers import InputQuantizer, state_quant
 
@@ -79,7 +87,9 @@ def _readouts() -> Iterator[tuple[str, ...]]:
 def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[str]:
     """What each back end says to a model: "yes", or the reason."""
     direct = isinstance(model[0], InputQuantizer)
-    shape = {QuantConv2d: (2, 6, 6), FixedConv2d: (2, 6, 6), QuantConv1d: (2, 6)}.get(type(model[int(direct)]), (6,))
+    planes, lines = (QuantConv2d, FixedConv2d, IntThenScaleConv2d), (QuantConv1d, IntThenScaleConv1d)
+    shapes = {**dict.fromkeys(planes, (2, 6, 6)), **dict.fromkeys(lines, (2, 6))}
+    shape = shapes.get(type(model[int(direct)]), (6,))
     network = lower(model.eval(), InputSpec(shape, 0, 3 if direct else 1), 2, readout=readout)
     calls: dict[str, Callable[[], Any]] = {
         "simulator": lambda: simulate(network, np.zeros((1, *shape), dtype=np.int64)),
@@ -118,6 +128,7 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
     behind_planes: dict[type[nn.Module], nn.Module] = {
         nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2), nn.BatchNorm2d: nn.BatchNorm2d(3),
         nn.Dropout2d: nn.Dropout2d(), nn.Flatten: nn.Flatten(), QuantConv2d: nn.Identity(),
+        ScaleThenShift2d: ScaleThenShift2d(3),
     }  # fmt: skip
     behind_lines: dict[type[nn.Module], nn.Module] = {nn.Dropout1d: nn.Dropout1d(), QuantConv1d: nn.Identity()}
     if kind in behind_planes:
@@ -131,12 +142,14 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
     if kind is InputQuantizer:
         return nn.Sequential(InputQuantizer(1.0, 0, 3), dense, leaky)
     first: dict[type[nn.Module], nn.Module] = {
+        IntThenScaleConv1d: IntThenScaleConv1d(2, 3, 3, **weights),
+        IntThenScaleConv2d: IntThenScaleConv2d(2, 3, 3, **weights),
         IntThenScaleLinear: IntThenScaleLinear(6, 4, **weights),
         FixedLinear: fixed,
         FixedConv2d: fixed_conv,
     }
     behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), Delay: Delay(1)}
-    behind[nn.Dropout] = nn.Dropout()
+    behind |= {nn.Dropout: nn.Dropout(), ScaleThenShift1d: ScaleThenShift1d(4)}
     return nn.Sequential(first.get(kind, dense), behind.get(kind, nn.Identity()), leaky)
 
 

@@ -27,7 +27,9 @@ from squat_deploy.network.rules import broken_readout, broken_rule
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
 from squat_deploy.snn.identity import digest_of_frozen
+from squat_deploy.snn.layers import is_exact_form
 from squat_deploy.snn.quantizers import StateQuantizer
+from squat_deploy.snn.wrappers import warn_of_wrappers
 
 
 def lower(
@@ -97,6 +99,7 @@ def drafted(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, P
     """
     if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
+    warn_of_wrappers(model)
     refuse_unmade(model)
     stale = stale_tables(model)
     pristine = frozen_copy(model)
@@ -150,7 +153,10 @@ def granted(network: Network, model: nn.Module, environment: dict[str, str]) -> 
     proofs = network.certificate.layers
     convolutions = any(isinstance(layer, Conv2d) for layer in network.layers)
     own_code = not of_libraries(model)
-    told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, own_code=own_code)
+    made = is_exact_form(model)
+    told = assumptions_of(
+        environment, network.input, proofs, convolutions=convolutions, own_code=own_code, exact_form=made
+    )
     return Certificate(proofs, environment, told)
 
 

@@ -30,7 +30,15 @@ from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
 from squat_deploy.network.layers import Add, Conv2d, Delay, Dense
 from squat_deploy.network.limits import MAX_DELAY
 from squat_deploy.snn.delay import DELAYS, delays_of
-from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.layers import (
+    FixedConv2d,
+    FixedLinear,
+    IntThenScaleConv1d,
+    IntThenScaleConv2d,
+    IntThenScaleLinear,
+    ScaleThenShift1d,
+    ScaleThenShift2d,
+)
 from squat_deploy.snn.neurons import KINDS, kind_of, spike_value
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 
@@ -346,10 +354,14 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     QuantConv1d: quant_conv,
     QuantConv2d: quant_conv,
     QuantLinear: quant_linear,
+    IntThenScaleConv1d: quant_conv,
+    IntThenScaleConv2d: quant_conv,
     IntThenScaleLinear: quant_linear,
     FixedConv2d: quant_conv,
     FixedLinear: quant_linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
+    ScaleThenShift1d: _batch_norm,
+    ScaleThenShift2d: _batch_norm,
     **dict.fromkeys(KINDS, _neurons),
 }
