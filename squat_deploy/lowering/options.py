@@ -193,6 +193,10 @@ MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
 }
 
 
+# Of a tensor of the same type: the values stay, wherever they lie. What else such calls do is refused by their name.
+SAME_VALUES = frozenset(["to", "cpu", "float", "type_as"])
+
+
 def plain_function(name: str) -> str:
     """One name of a function, its operator and its form in place."""
     base = name.strip("_")
