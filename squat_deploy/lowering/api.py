@@ -16,6 +16,7 @@ from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
+from squat_deploy.lowering.witnesses import with_witnesses
 from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
@@ -55,7 +56,8 @@ def lower(
         steps: time steps of one sequence.
         readout: how the last neurons become a class: "count" (most spikes), "first" (first to fire),
             "highest-membrane" or "last-membrane"; ties go to the lowest class, as torch's argmax.
-        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate.
+        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate, which also
+            says whether inputs that reach the first of these combinations were found, and what the model does on them.
 
     Raises:
         LoweringError: the model cannot be lowered; lists every fault.
@@ -79,6 +81,8 @@ def lower(
         origin = Origin(model=digest_of_frozen(pristine))
         network = replace(network, certificate=granted(network, pristine, environment), origin=origin)
         self_test(network, pristine, program)
+        if not network.certificate.proven:
+            network = with_witnesses(network, pristine, looped=program.looped)
         refuse_changes(environment, read_environment(model))
     for text in warnings_of(network):
         warnings.warn(text, SquatWarning, stacklevel=2)
