@@ -562,7 +562,7 @@ CASES: dict[str, Case] = {
     "falling current": (
         InternalError,
         "neuron 3: the current is not monotone in the synaptic sum",
-        lambda net, path: _table(SimpleNamespace(values=lambda neuron, sums: -sums), None, 3, 0, 4, 0.0),  # type: ignore[arg-type]
+        lambda net, path: _table(SimpleNamespace(values=lambda neuron, sums: -sums), None, 3, 0, 0, 4, 0.0),  # type: ignore[arg-type]
     ),
     "calibration beyond 16 bits": (
         ConfigError,

@@ -12,7 +12,7 @@ from squat_deploy.errors import Fault
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import INPUT, InputSpec, IntArray
-from squat_deploy.network.layers import Conv2d, Delay, Dense, Join, Range, Synapses, constant_range
+from squat_deploy.network.layers import Plain, Range, Synapses, constant_range
 from squat_deploy.snn.neurons import kind_of
 from squat_deploy.snn.quantizers import StateQuantizer
 
@@ -118,7 +118,7 @@ class Draft:
     """
 
     spec: InputSpec
-    layers: list[Dense | Conv2d | Join | Delay | PendingNeuron] = field(default_factory=list)
+    layers: list[Plain | PendingNeuron] = field(default_factory=list)
     wires: list[tuple[int, ...]] = field(default_factory=list)
     late: list[nn.Module] = field(default_factory=list)
     late_sizes: list[int] = field(default_factory=list)
@@ -136,7 +136,7 @@ class Draft:
     def fault(self, name: str, rule: str, got: object, hint: str) -> None:
         self.faults.append(Fault(name, rule, str(got), hint))
 
-    def add(self, layer: Dense | Conv2d | Join | Delay | PendingNeuron, *sources: int) -> int:
+    def add(self, layer: Plain | PendingNeuron, *sources: int) -> int:
         """Appends a layer and returns its position."""
         self.layers.append(layer)
         self.wires.append(sources)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
-from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import Branches, Currents, Draft, Integers, PendingNeuron, Value, plain_name
 from squat_deploy.lowering.hints import hint_for
 from squat_deploy.lowering.options import module_faults
@@ -339,9 +339,9 @@ def _delay(draft: Draft, name: str, module: nn.Module, value: Value | None) -> V
 
 def _rests_at_zero(current: Current, neurons: IntArray) -> bool:
     """Whether a synaptic sum of 0 makes exactly no current in each of these neurons."""
-    ones = {current.key(neuron): neuron for neuron in neurons.tolist()}
     zero = np.zeros(1, dtype=np.int64)
-    return not any(current.values(neuron, zero).any() for neuron in ones.values())
+    groups = alike(current.select(neurons).columns()) if neurons.size else []
+    return not any(current.values(int(neurons[members[0]]), zero).any() for members in groups)
 
 
 HANDLERS: dict[type[nn.Module], Handler] = {

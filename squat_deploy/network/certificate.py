@@ -90,7 +90,7 @@ class LayerProof:
         enumerated: (state, synaptic sum) combinations on which the trained neuron itself was run.
         exhaustive: whether these are all that can be reached.
         at_risk: how many reachable combinations lie within the error bound of a decision.
-        examples: the first of those of every table, at most 256.
+        examples: of those of every table the ones nearest a decision first, at most 256.
         note: anything a reader should know.
     """
 

@@ -10,9 +10,22 @@ from typing import Any, ClassVar
 import numpy as np
 
 from squat_deploy.hardware.memories import Memory, Usage
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Flow, Kept, Summer, one_list
-from squat_deploy.hardware.weights import WeightRom
+from squat_deploy.hardware.signals import Signal
+from squat_deploy.hardware.units.base import (
+    LOOP_OVERHEAD_CYCLES,
+    Blueprint,
+    Cycles,
+    Flow,
+    Kept,
+    Ports,
+    Settings,
+    Summer,
+    one_list,
+)
+from squat_deploy.hardware.weights import WeightRom, weight_rom
 from squat_deploy.network import IntArray, int_bits
+from squat_deploy.network.layers import Conv2d, Dense
+from squat_deploy.network.window import Window
 
 _DSP_BITS = 5
 
@@ -28,6 +41,7 @@ class Scatter(Summer):
     rom: WeightRom
     shape: tuple[int, ...]
     kind: ClassVar[str] = "synapses"
+    accumulates: ClassVar[bool] = True
 
     @property
     def about(self) -> str:
@@ -81,3 +95,32 @@ class Scatter(Summer):
         weight, value, pe = self.rom.bits, self.takes[0].bits, self.rows.pe
         small = min(weight, value) < _DSP_BITS
         return Usage.total([adders, Usage(lut=pe * weight * value) if small else Usage(dsp=pe)])
+
+
+@dataclass(frozen=True, eq=False)
+class SynapseBlueprint(Blueprint):
+    """Of synapses; fully connected ones are a kernel of one tap on channels of one point."""
+
+    layer: Dense | Conv2d
+
+    @property
+    def _window(self) -> Window:
+        layer = self.layer
+        return layer.window if isinstance(layer, Conv2d) else Window((layer.inputs, 1, 1), (1, 1))
+
+    def takes_events(self, taken: Sequence[Signal]) -> bool:
+        return True
+
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        """Bounds of all sums on the way: they are stored in one array, so one pair does for all."""
+        layer, channels = self.layer, len(self.layer.weight)
+        ends = layer.partial_range((taken[0].low, taken[0].high))
+        low, high = (np.full(layer.outputs, end, dtype=np.int64) for end in ends)
+        return Signal(False, channels, layer.outputs // channels, low, high)
+
+    def unit(self, ports: Ports, settings: Settings) -> Scatter:
+        layer, lanes = self.layer, ports.gives.lanes
+        assert lanes is not None
+        weight = layer.weight.reshape(*layer.weight.shape[:2], *self._window.kernel)
+        groups = layer.groups if isinstance(layer, Conv2d) else 1
+        return Scatter(ports, weight_rom(weight, layer.bias, groups, self._window, lanes), layer.weight.shape)

@@ -26,6 +26,7 @@ __all__ = [
     "Join",
     "Layer",
     "Neuron",
+    "Plain",
     "Pool2d",
     "Range",
     "Synapses",
@@ -33,5 +34,6 @@ __all__ = [
 ]
 
 Join = Pool2d | Add | Concat
-Layer = Dense | Conv2d | Join | Neuron | Delay
+Plain = Dense | Conv2d | Join | Delay  # all but neurons
+Layer = Plain | Neuron
 KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}
