@@ -19,6 +19,7 @@ from squat_deploy.network.certificate import MAX_WITNESS_VALUES, AtRisk, LayerPr
 from squat_deploy.network.observed import compare
 from squat_deploy.network.simulator import LayerTrace, simulate
 from squat_deploy.network.tally import Tally
+from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.model_traces import bytes_a_sample, observed_of
 from squat_deploy.snn.running import own_run
@@ -36,10 +37,10 @@ _MAX_CHANGES = 512  # of inputs, until they make a sum
 _UNREACHABLE = "it cannot be reached: this layer sees the same sum at every step"
 
 
-def with_witnesses(network: Network, model: nn.Module, *, looped: bool) -> Network:
+def with_witnesses(network: Network, model: nn.Module, calling: Calling) -> Network:
     """The same network, its certificate with what was found of combinations at risk of every layer.
 
-    Args: model: as it was before it was recorded; copies of it are run. looped: whether one call runs all steps.
+    Args: model: as it was before it was recorded; copies of it are run. calling: how.
     """
     steps = network.steps if network.input.encoding == "sequence" else 1
     if steps * network.input.size > MAX_WITNESS_VALUES:
@@ -48,17 +49,17 @@ def with_witnesses(network: Network, model: nn.Module, *, looped: bool) -> Netwo
     for place, row in enumerate(network.certificate.layers):
         search = _Search(network, place)
         for witness, candidates in search.found(row) if not row.proven else ():
-            found.append(_judged(witness, search, candidates, model, looped=looped))
+            found.append(_judged(witness, search, candidates, model, calling))
     return replace(network, certificate=replace(network.certificate, witnesses=tuple(found)))
 
 
 def _judged(
-    witness: Witness, search: _Search, candidates: Sequence[IntArray], model: nn.Module, *, looped: bool
+    witness: Witness, search: _Search, candidates: Sequence[IntArray], model: nn.Module, calling: Calling
 ) -> Witness:
     """With the first sequence on which the model differs, or the first of all."""
     if not candidates:
         return witness
-    differs = (one for one in candidates if differing(search.network, model, one, looped=looped))
+    differs = (one for one in candidates if differing(search.network, model, one, calling))
     chosen = next(differs, None)
     inputs = candidates[0] if chosen is None else chosen
     values, step = tuple(inputs.reshape(-1).tolist()), search.step_of(witness, inputs)
@@ -66,13 +67,14 @@ def _judged(
 
 
 @torch.no_grad()
-def differing(network: Network, model: nn.Module, inputs: IntArray, *, looped: bool) -> bool:
+def differing(network: Network, model: nn.Module, inputs: IntArray, calling: Calling) -> bool:
     """Whether a model differs from the network anywhere on one sequence, alone or in a batch of copies of it."""
     direct = network.input.encoding == "direct"
     for samples in BATCHES:
         values = np.repeat(inputs, samples, axis=0 if direct else 1)
         real = torch.from_numpy((values * network.input.step).astype(np.float32))
-        run, tally = own_run(deep_copy(model), real, network.steps, looped=looped, direct=direct), Tally()
+        options = {"looped": calling.looped, "start": calling.start, "direct": direct}
+        run, tally = own_run(deep_copy(model), real, network.steps, **options), Tally()
         observed = observed_of(network, run, (), samples)
         compare(tally, network, simulate(network, values, trace=True), observed)
         if tally.mismatches:
