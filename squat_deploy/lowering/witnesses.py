@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ def differing(network: Network, model: nn.Module, inputs: IntArray, calling: Cal
     for samples in BATCHES:
         values = np.repeat(inputs, samples, axis=0 if direct else 1)
         real = torch.from_numpy((values * network.input.step).astype(np.float32))
-        options = {"looped": calling.looped, "start": calling.start, "direct": direct}
+        options: dict[str, Any] = {"looped": calling.looped, "start": calling.start, "direct": direct}
         run, tally = own_run(deep_copy(model), real, network.steps, **options), Tally()
         observed = observed_of(network, run, (), samples)
         compare(tally, network, simulate(network, values, trace=True), observed)
