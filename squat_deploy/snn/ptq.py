@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.snn.additions import coarse_levels, coarsen_decays
 from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
 from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.levels import Kind
-from squat_deploy.snn.neurons import NEURONS, reset_neurons
+from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
 from squat_deploy.snn.states import made_state
@@ -62,8 +63,9 @@ def quantize(
     """A quantized copy of a float snnTorch model, in eval mode, on the CPU.
 
     `nn.Linear`, `nn.Conv2d` and `nn.Conv1d` become Brevitas layers with power-of-two scales, neurons without
-    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Layers and
-    neurons that are quantized already keep what they have.
+    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Decays of
+    recurrent neurons are rounded to thirty-seconds, so that their currents may be added in any order (`additions.py`).
+    Layers and neurons that are quantized already, and neurons that forward never calls, keep what they have.
 
     Args:
         calibration_data: float32 inputs, (B, ...) for "direct", (T, B, ...) for "sequence": it decides the grid of the
@@ -120,11 +122,15 @@ def _made(
     if levels == "fitted" or limits == "calibrated" or any(map(_is_readout, neurons.values())):
         called: dict[str, Any] = {"direct": encoding == "direct", "initial_state": initial_state}
         membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, **called)
+        neurons = {name: module for name, module in neurons.items() if name in membranes}
     for name, module in weights.items():
         _replace(copied, name, _quantized(name, module, weight_widths[name]))
     for name, module in neurons.items():
         options = state_widths[name], membranes.get(name), levels, limits
         quantizer = _readout_states(module, *options[:2]) if _is_readout(module) else _states(module, *options)
+        if kind_of(module).recurrent:
+            quantizer.take(coarse_levels(quantizer.levels.numpy(), quantizer.threshold))
+            coarsen_decays(module)
         del module.state_quant
         module.state_quant = quantizer
     return _with_input_grid(copied, calibration_data, input_bits)
