@@ -154,6 +154,12 @@ def test_float_scales_are_proven_or_counted() -> None:
     made = model(5, quantizer=Int8WeightPerTensorFloat)
     with pytest.raises(NotProvenError, match="combinations within it of a decision"):
         sd.lower(model(5, "uniform", quantizer=Int8WeightPerTensorFloat, alpha=0.5, beta=0.5), SPEC, 3)
+    many = sd.InputSpec((6,), -3, 3, 0.5, "sequence")
+    doubtful = model(5, "uniform", quantizer=Int8WeightPerTensorFloat, alpha=0.5, beta=torch.tensor([0.5, 0.5, 1, 0.9]))
+    network = sd.lower(doubtful, many, 3, allow_unproven=True)
+    assert isinstance(network.neurons[0], TwoStateNeuron) and not network.certificate.proven
+    reached = [witness for witness in network.certificate.witnesses if witness.inputs]
+    assert reached and all(witness.state < network.neurons[0].states for witness in reached)
     network = sd.lower(made, SPEC, 3)
     assert network.certificate.proven and network.certificate.layers[0].error_bound > 0
     assert_agrees(sd.verify(network, made, inputs(), executors=["torch", "numpy"]))

@@ -58,11 +58,12 @@ def extract_layer(layer: PendingNeuron) -> tuple[AnyNeuron, LayerProof] | Fault:
     if by_offsets is not None and by_offsets[1].proven:
         return by_offsets
     try:
-        return _by_tables(layer, groups, limit)
+        by_tables = _by_tables(layer, groups, limit)
     except LoweringError:
         if by_offsets is None:
             raise
         return by_offsets
+    return by_tables if by_offsets is None or by_tables[1].proven else by_offsets
 
 
 def _by_tables(layer: PendingNeuron, groups: list[IntArray], limit: float) -> tuple[Neuron, LayerProof]:
@@ -80,7 +81,7 @@ def _by_tables(layer: PendingNeuron, groups: list[IntArray], limit: float) -> tu
     for group, members in enumerate(groups):
         low, high, machine = int(lows[members].min()), int(highs[members].max()), machines[chosen[group]]
         exact = layer.branches is None or layer.branches.exact
-        slack = 0.0 if exact else order_slack(layer, int(members[0]), machine)
+        slack = 0.0 if exact else order_slack(layer, int(members[0]), machine.states)
         tables.append(_table(layer.current, machine, int(members[0]), chosen[group], low, high, slack))
     if layer.branches is not None and layer.branches.exact:
         tables = [_with_order_risks(layer, probe, table) for table in tables]
@@ -207,7 +208,7 @@ def _at_risk(
 
     Args: distance: of every boundary from the nearest current.
 
-    Returns: their number, and the first of them: row and level of the boundary, position of the current.
+    Returns: their number, and those nearest their boundaries: row and level of the boundary, position of the current.
     """
     reach = error.max() + 2.0**-40 * (np.abs(values).max() + error.max())  # the sums below are rounded too
     rows, levels = np.nonzero(distance <= reach)
@@ -216,7 +217,8 @@ def _at_risk(
     most = np.maximum.accumulate(values + error)
     first = np.searchsorted(most, steps, side="left")
     last = np.searchsorted(least, steps, side="left")
-    found = np.flatnonzero(last > first)[:_EXAMPLES]
+    found = np.flatnonzero(last > first)
+    found = found[np.argsort(distance[rows[found], levels[found]], kind="stable")][:_EXAMPLES]
     examples = [(int(rows[place]), int(levels[place]), int(first[place])) for place in found]
     return int((last - first).sum()), examples
 

@@ -6,10 +6,9 @@ import numpy as np
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.draft import PendingNeuron
-from squat_deploy.lowering.order import MAX_PAIRS, largest_current, pairs_of_sums
+from squat_deploy.lowering.order import MAX_PAIRS, order_slack, pairs_of_sums
 from squat_deploy.lowering.pair_proof import Candidate, Run
 from squat_deploy.lowering.pair_risks import near_boundaries
-from squat_deploy.lowering.rounding import order_error
 from squat_deploy.network import IntArray
 from squat_deploy.network.certificate import AtRisk
 
@@ -19,10 +18,10 @@ _CHUNK = 2**20
 
 def order_slack_of_pairs(layer: PendingNeuron, index: int, candidate: Candidate) -> float:
     """Bound of the rounding of both orders of addition, in membrane units."""
-    pairs = candidate.pairs
-    states = float(np.abs(pairs.currents).max()) + float(np.abs(pairs.membranes).max())
-    threshold = float(candidate.probe.module.threshold.detach().abs())
-    return order_error(2 * largest_current(layer, index) + states + threshold)
+    both = candidate.pairs.currents, candidate.pairs.membranes
+    largest = [values[np.abs(values).argmax()] for values in both]
+    rows = [np.broadcast_arrays(both[0], largest[1]), np.broadcast_arrays(largest[0], both[1])]
+    return order_slack(layer, index, np.concatenate([np.stack(row, axis=1) for row in rows]))
 
 
 def order_risks_of_pairs(layer: PendingNeuron, index: int, candidate: Candidate) -> tuple[int, tuple[AtRisk, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -176,9 +177,16 @@ def _arrays(table: _Table, bits: int, next_bits: int, membranes: int) -> dict[st
     }
 
 
+def _examples(table: _Table, membranes: int) -> list[AtRisk]:
+    """With the state indices of a layer of so many membrane states."""
+    found = ((one, divmod(one.state, table.candidate.pairs.membranes.size)) for one in table.examples)
+    return [replace(one, state=current * membranes + membrane) for one, (current, membrane) in found]
+
+
 def _proof(layer: PendingNeuron, neuron: TwoStateNeuron, tables: Sequence[_Table]) -> LayerProof:
     at_risk = sum(table.at_risk for table in tables)
-    examples = [table.examples[i] for i in range(_EXAMPLES) for table in tables if i < len(table.examples)]
+    ranked = zip_longest(*(_examples(table, neuron.membrane_state_count) for table in tables))
+    examples = [example for row in ranked for example in row if example is not None]
     notes = [f"two offsets, {neuron.fraction_bits} bits after the point"]
     if layer.silent:
         notes.append("all weights are zero")

@@ -22,12 +22,15 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.snn.additions import coarse_levels, coarsen_decays
 from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
 from squat_deploy.snn.copying import frozen_copy
+from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.levels import Kind
-from squat_deploy.snn.neurons import NEURONS, reset_neurons
+from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
+from squat_deploy.snn.states import made_state
 from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 Bits = int | Mapping[str, int]
@@ -35,24 +38,13 @@ Levels = Kind | Literal["fitted"]
 Limits = Literal["calibrated"] | tuple[float, float]
 _SHOWN = 256  # calibration inputs on which neurons are watched
 _MAX_STEPS = 65_535  # of a network
+NEVER = 2.0**100  # from this threshold on, neurons are readouts of membranes
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
     nn.Conv2d: QuantConv2d,
     nn.Conv1d: QuantConv1d,
 }
-
-
-class QuantizedInput(nn.Module):
-    """A model behind an `InputQuantizer`."""
-
-    def __init__(self, quantizer: InputQuantizer, model: nn.Module) -> None:
-        super().__init__()
-        self.quantizer, self.model = quantizer, model
-
-    def forward(self, inputs: Tensor) -> Any:
-        """As the model inside."""
-        return self.model(self.quantizer(inputs))
 
 
 def quantize(
@@ -66,12 +58,14 @@ def quantize(
     limits: Limits = "calibrated",
     input_bits: int = 8,
     encoding: Literal["direct", "sequence"] = "direct",
+    initial_state: Any = None,
 ) -> nn.Module:
     """A quantized copy of a float snnTorch model, in eval mode, on the CPU.
 
     `nn.Linear`, `nn.Conv2d` and `nn.Conv1d` become Brevitas layers with power-of-two scales, neurons without
-    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Layers and
-    neurons that are quantized already keep what they have.
+    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Decays of
+    recurrent neurons are rounded to thirty-seconds, so that their currents may be added in any order (`additions.py`).
+    Layers and neurons that are quantized already, and neurons that forward never calls, keep what they have.
 
     Args:
         calibration_data: float32 inputs, (B, ...) for "direct", (T, B, ...) for "sequence": it decides the grid of the
@@ -82,14 +76,16 @@ def quantize(
             calibration data (`fitting.best_levels`).
         limits: (lower_limit, upper_limit) of the level tables as shares of the threshold, or "calibrated".
         input_bits: width of the integers that real inputs are rounded to.
+        initial_state: of a model that takes its states: what it is given first, as for `lower`.
 
     Raises: ConfigError for names that are no layers, widths out of range, NaN, or a model without anything to quantize.
 
     Warns: SquatWarning of neurons that never fire on the calibration data any more, or always.
     """
+    first = made_state(initial_state)
     options: dict[str, Any] = {"levels": levels, "limits": limits, "input_bits": input_bits, "encoding": encoding}
-    made = _made(model, calibration_data, steps, weight_bits, state_bits, **options)
-    _warn_of_silence(made, calibration_data.cpu(), steps, direct=encoding == "direct")
+    made = _made(model, calibration_data, steps, weight_bits, state_bits, initial_state=first, **options)
+    _warn_of_silence(made, calibration_data.cpu(), steps, direct=encoding == "direct", initial_state=first)
     return made
 
 
@@ -104,6 +100,7 @@ def _made(
     limits: Limits = "calibrated",
     input_bits: int = 8,
     encoding: Literal["direct", "sequence"] = "direct",
+    initial_state: Any = None,
 ) -> nn.Module:
     """What `quantize` makes."""
     _check_steps(steps)
@@ -122,12 +119,18 @@ def _made(
         _widths(state_bits, neurons, "state_bits"),
     )
     membranes: dict[str, Tensor] = {}
-    if levels == "fitted" or limits == "calibrated":
-        membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, direct=encoding == "direct")
+    if levels == "fitted" or limits == "calibrated" or any(map(_is_readout, neurons.values())):
+        called: dict[str, Any] = {"direct": encoding == "direct", "initial_state": initial_state}
+        membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, **called)
+        neurons = {name: module for name, module in neurons.items() if name in membranes}
     for name, module in weights.items():
         _replace(copied, name, _quantized(name, module, weight_widths[name]))
     for name, module in neurons.items():
-        quantizer = _states(module, state_widths[name], membranes.get(name), levels, limits)
+        options = state_widths[name], membranes.get(name), levels, limits
+        quantizer = _readout_states(module, *options[:2]) if _is_readout(module) else _states(module, *options)
+        if kind_of(module).recurrent:
+            quantizer.take(coarse_levels(quantizer.levels.numpy(), quantizer.threshold))
+            coarsen_decays(module)
         del module.state_quant
         module.state_quant = quantizer
     return _with_input_grid(copied, calibration_data, input_bits)
@@ -138,11 +141,11 @@ def _check_steps(steps: int) -> None:
         raise ConfigError(f"quantize: steps must be 1 to {_MAX_STEPS}; got {steps}")
 
 
-def _warn_of_silence(model: nn.Module, data: Tensor, steps: int, *, direct: bool) -> None:
+def _warn_of_silence(model: nn.Module, data: Tensor, steps: int, *, direct: bool, initial_state: Any) -> None:
     """Nothing is said of output neurons without a reset: those are readouts, which need not fire."""
     few = data[:_SHOWN] if direct else data[:, :_SHOWN]
     with torch.no_grad():
-        traces = run_model(model, few, steps, direct=direct)
+        traces = run_model(model, few, steps, direct=direct, initial_state=initial_state)
     reset_neurons(model)
     for name, trace in traces.items():
         spikes, readout = torch.stack(trace.spikes) != 0, name == [*traces][-1]
@@ -209,6 +212,22 @@ def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Leve
     return StateQuantizer.of(bits, levels, threshold, lower_limit=limits[0], upper_limit=limits[1])
 
 
+def _is_readout(module: nn.Module) -> bool:
+    """Whether neurons are made to be read, not to fire: without reset, the threshold far beyond any membrane."""
+    return module.reset_mechanism == "none" and bool((torch.as_tensor(module.threshold) >= NEVER).all())
+
+
+def _readout_states(module: nn.Module, bits: int, membranes: Tensor | None) -> StateQuantizer:
+    """Equal steps over all membranes seen, zero among them; the threshold comes down to just above them."""
+    assert membranes is not None
+    low, high = min(0.0, float(membranes.min())), max(0.0, float(membranes.max()))
+    step = (high - low) / (2**bits - 1) or 1.0
+    first = math.floor(low / step + 0.5)
+    levels = (np.arange(first, first + 2**bits) * step).astype(np.float32)
+    module.threshold.fill_(float(levels[-1]) + step)  # type: ignore[union-attr,operator]
+    return StateQuantizer(levels, -math.inf)
+
+
 def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     """The model itself where inputs are small integers, or where it has a grid; else behind an `InputQuantizer`."""
     if any(isinstance(module, InputQuantizer) for module in model.modules()):
@@ -221,17 +240,18 @@ def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     signed = low < 0
     largest = 2 ** (bits - 1 if signed else bits) - 1
     step = 2.0 ** math.ceil(math.log2(max(-low, high) / largest)) if max(-low, high) else 1.0
-    return _behind(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
+    return behind_quantizer(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
 
 
-def _behind(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
+def behind_quantizer(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
+    """A model whose inputs are rounded first."""
     if is_plain(model):
         return nn.Sequential(quantizer, *(module for module in model._modules.values() if module is not None))
     return QuantizedInput(quantizer, model).eval()
 
 
 def calibrated(
-    inputs: NDArray[Any], labels: NDArray[Any] | None, steps: int, encoding: Encoding
+    inputs: NDArray[Any], labels: NDArray[Any] | None, steps: int, encoding: Encoding, initial_state: Any = None
 ) -> tuple[Tensor, Callable[[nn.Module], float]]:
     """Calibration data as float32, and the accuracy on it of a model: the share whose class has the most spikes.
 
@@ -251,7 +271,8 @@ def calibrated(
 
     @torch.no_grad()
     def accuracy(model: nn.Module) -> float:
-        output = list(run_model(model.eval(), data, steps, direct=not axis).values())[-1]
+        traces = run_model(model.eval(), data, steps, direct=not axis, initial_state=initial_state)
+        output = list(traces.values())[-1]
         classes = torch.stack(output.spikes).sum(dim=0).flatten(1).argmax(dim=1)
         return float((classes.numpy() == labels).mean())
 
@@ -313,7 +334,7 @@ class Recipe:
             neuron.state_quant = StateQuantizer.of(
                 bits, "threshold-centred", float(torch.as_tensor(neuron.threshold).max())
             )
-        return copied if self.grid is None else _behind(InputQuantizer(*self.grid), copied)
+        return copied if self.grid is None else behind_quantizer(InputQuantizer(*self.grid), copied)
 
 
 def _unwrapped(model: nn.Module, made: nn.Module) -> tuple[nn.Module, InputQuantizer | None]:
@@ -374,6 +395,7 @@ def search_bits(
 
     Raises: ConfigError as `quantize`, or if the widest candidate is already outside the budget.
     """
+    options["initial_state"] = made_state(options.get("initial_state"))
     model = frozen_copy(model)
     named = dict(model.named_modules())
     sizes = {name: module.weight.numel() for name, module in named.items() if type(module) in _LAYERS}
@@ -401,5 +423,6 @@ def search_bits(
             if made is None:
                 break
             best, bits = made, tried
-    _warn_of_silence(best, calibration_data.cpu(), steps, direct=options.get("encoding", "direct") == "direct")
+    called = {"direct": options.get("encoding", "direct") == "direct", "initial_state": options["initial_state"]}
+    _warn_of_silence(best, calibration_data.cpu(), steps, **called)
     return BitSearch(best, float_score, tuple(trials))

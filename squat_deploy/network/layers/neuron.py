@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers.base import IntArray, Range, freeze, within
+from squat_deploy.network.layers.base import Ends, IntArray, Range, freeze, within
 from squat_deploy.network.layers.machine import Machine
 from squat_deploy.network.layers.neuron_layer import NeuronLayer
 from squat_deploy.network.limits import MAX_NEURONS, MAX_STATES
@@ -64,6 +64,12 @@ class Neuron(NeuronLayer):
     def stage(self, *taken: Range) -> Machine:
         ((lows, highs),) = taken
         return Machine(self, int(lows.min()), int(highs.max()))
+
+    def following(self, table: int, state: int, low: int, high: int) -> Iterator[tuple[int, Ends]]:
+        edges = [low, *self.thresholds[table, state].clip(low, high + 1).tolist(), high + 1]
+        for level, after in enumerate(self.successor[table, state].tolist()):
+            if edges[level] < edges[level + 1]:
+                yield after, (edges[level], edges[level + 1] - 1)
 
     def arrays(self) -> dict[str, IntArray]:
         return {

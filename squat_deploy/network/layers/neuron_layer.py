@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers.base import BaseLayer, IntArray, Range, constant_range
+from squat_deploy.network.layers.base import BaseLayer, Ends, IntArray, Range, constant_range
 
 
 class NeuronLayer(BaseLayer):
@@ -63,6 +64,10 @@ class NeuronLayer(BaseLayer):
     def range(self, *taken: Range) -> Range:
         """Spikes."""
         return constant_range(self.neurons, 0, 1)
+
+    @abstractmethod
+    def following(self, table: int, state: int, low: int, high: int) -> Iterator[tuple[int, Ends]]:
+        """Every state one step later, and the lowest and the highest sum in low..high that leads there."""
 
     def membrane_states(self, states: NDArray[Any]) -> NDArray[Any]:
         """The membrane's own states of state indices, which readouts look at."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -126,6 +126,19 @@ class TwoStateNeuron(NeuronLayer):
 
     def stage(self, *taken: Range) -> PairMachine:
         return PairMachine(self)
+
+    def following(self, table: int, state: int, low: int, high: int) -> Iterator[tuple[int, Ends]]:
+        """Sums between two steps of either state lead to one pair."""
+        current, membrane = divmod(state, self.membrane_state_count)
+        gap = self.boundaries[table] - self.key(table, current, membrane, np.zeros(1, dtype=np.int64))
+        own = self.next_boundaries[table] - self.next_offset[table, current]
+        steps = [-(-gap >> self.fraction_bits), -(-own >> self.next_fraction_bits)]
+        edges = np.unique(np.concatenate([[low, high + 1], *steps]).clip(low, high + 1))
+        first = edges[:-1]
+        after = np.searchsorted(self.next_boundaries[table], self.next_key(table, current, first), side="right")
+        level = np.searchsorted(self.boundaries[table], self.key(table, current, membrane, first), side="right")
+        states = after * self.membrane_state_count + self.successor[table, membrane, level]
+        yield from zip(states.tolist(), zip(first.tolist(), (edges[1:] - 1).tolist(), strict=True), strict=True)
 
     def arrays(self) -> dict[str, IntArray]:
         alike = self.tables and (self.successor == self.successor[:1, :1]).all()
