@@ -11,9 +11,9 @@ import torch.nn.modules.module as torch_modules
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.lowering.branches import function_handler
 from squat_deploy.lowering.draft import Currents, Draft, Integers, Value
 from squat_deploy.lowering.effects import is_users
+from squat_deploy.lowering.functions import function_handler
 from squat_deploy.lowering.handlers import handle
 from squat_deploy.lowering.hints import function_hint
 from squat_deploy.lowering.options import function_faults, plain_function

@@ -64,6 +64,9 @@ _LAYOUT = _idle("the same values in the same order, laid out otherwise in memory
 _RESTS = _idle("dropout rests after training")
 _POOL = {"self": _VALUE, **dict.fromkeys(("kernel_size", "stride", "padding", "ceil_mode"), _READ)}
 _INDICES = _fixed(False, "a pooling returns values alone", "use return_indices=False")
+_ADAPTIVE = {"self": _VALUE, "input": _VALUE, "output_size": _READ}
+_OVER_POSITIONS = {"self": _VALUE, "dim": _READ, "keepdim": _READ, "out": _NO_OUT}
+_TYPED = {"dtype": Option("fixed", "values stay float32", (None, torch.float32), "leave dtype= away")}
 _CONCAT = {"tensors": _VALUE, "dim": _READ, "out": _NO_OUT}
 _DROPOUT = {"input": _VALUE, "p": _RESTS, "training": _READ, "inplace": _RESTS}
 
@@ -87,8 +90,18 @@ FUNCTION_OPTIONS: dict[str, dict[str, Option]] = {
     },
     "squeeze": {"self": _VALUE, "dim": _SHAPE},
     "unsqueeze": {"self": _VALUE, "dim": _SHAPE},
+    "unflatten": {"self": _VALUE, "dim": _SHAPE, "sizes": _SHAPE},
+    "max_pool1d": {**_POOL, "input": _VALUE, "dilation": _READ, "return_indices": _INDICES},
     "max_pool2d": {**_POOL, "input": _VALUE, "dilation": _READ, "return_indices": _INDICES},
+    "avg_pool1d": {**_POOL, "count_include_pad": _READ, "out": _NO_OUT},
     "avg_pool2d": {**_POOL, "count_include_pad": _READ, "divisor_override": _READ, "out": _NO_OUT},
+    "adaptive_max_pool1d": {**_ADAPTIVE, "return_indices": _INDICES},
+    "adaptive_max_pool2d": {**_ADAPTIVE, "return_indices": _INDICES, "out": _NO_OUT, "indices": _NO_OUT},
+    "adaptive_avg_pool1d": {"self": _VALUE, "output_size": _READ, "out": _NO_OUT},
+    "adaptive_avg_pool2d": {**_ADAPTIVE, "out": _NO_OUT},
+    "amax": _OVER_POSITIONS,
+    "mean": {**_OVER_POSITIONS, **_TYPED},
+    "sum": {**_OVER_POSITIONS, **_TYPED},
     "dropout": {**_DROPOUT, "train": _READ},
     "dropout2d": _DROPOUT,
 }
@@ -149,8 +162,15 @@ MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
     nn.Dropout1d: _AFTER_TRAINING,
     nn.Dropout2d: _AFTER_TRAINING,
     nn.Identity: dict.fromkeys(("args", "kwargs"), _idle("torch takes and forgets them")),
+    nn.Unflatten: dict.fromkeys(("dim", "unflattened_size"), _READ),
+    nn.MaxPool1d: {**_KERNEL, "dilation": _READ, "return_indices": _INDICES},
     nn.MaxPool2d: {**_KERNEL, "dilation": _READ, "return_indices": _INDICES},
+    nn.AvgPool1d: {**_KERNEL, "count_include_pad": _READ},
     nn.AvgPool2d: {**_KERNEL, "count_include_pad": _READ, "divisor_override": _READ},
+    nn.AdaptiveMaxPool1d: {"output_size": _READ, "return_indices": _INDICES},
+    nn.AdaptiveMaxPool2d: {"output_size": _READ, "return_indices": _INDICES},
+    nn.AdaptiveAvgPool1d: {"output_size": _READ},
+    nn.AdaptiveAvgPool2d: {"output_size": _READ},
     QuantConv1d: {**_CONV, **_QUANT},
     QuantConv2d: {**_CONV, **_QUANT},
     QuantLinear: {**_LINEAR, **_QUANT},

@@ -103,11 +103,11 @@ class SynapsePlan(BasePlan):
     conv: ConvPlan | None
     kind: Literal["synapses"] = "synapses"
 
-    @classmethod
-    def of(cls, head: Head, layer: Dense | Conv2d, taken: Sequence[Range]) -> Self:
+    @staticmethod
+    def of(head: Head, layer: Dense | Conv2d, taken: Sequence[Range]) -> SynapsePlan:
         """By the range of its inputs."""
         partial_low, partial_high = layer.partial_range(taken[0])
-        return cls(
+        return SynapsePlan(
             **vars(head),
             inputs=layer.inputs,
             outputs=layer.outputs,
