@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError
 from squat_deploy.names import unique_name
-from squat_deploy.network.limits import MAX_DELAY
+from squat_deploy.network.layers.delay import MAX_DELAY
 from squat_deploy.readers.nir.file import read_graph
 from squat_deploy.readers.nir.graph import Stage, chain, fault, refuse_all, shown
 from squat_deploy.snn.delay import Delay
