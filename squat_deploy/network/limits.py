@@ -13,4 +13,3 @@ MAX_KEY = 2**44  # of these keys
 MAX_INPUTS = 2**24  # of one sample and step
 MAX_NAME = 1024
 MAX_STEPS = 2**16 - 1  # of one sequence
-MAX_DELAY = 255  # steps
