@@ -71,7 +71,7 @@ def read_trace(network: Network, path: Path) -> tuple[tuple[Seen, ...], NDArray[
 
     Returns: states and spikes (T, B, N) of every layer, and scores (B, classes).
     """
-    neuron = np.dtype([("state", "<u2"), ("spike", "u1")])
+    neuron = np.dtype([("state", f"<u{network.state_bytes}"), ("spike", "u1")])
     step = [(f"layer{index}", neuron, (layer.neurons,)) for index, layer in enumerate(network.neurons)]
     whole = np.memmap(path, [("steps", step, (network.steps,)), ("scores", "<u4", (network.outputs,))], mode="r")
     layers = (whole["steps"][name].swapaxes(0, 1) for name, *_ in step)

@@ -37,5 +37,6 @@ def run(design: Design, words: Sequence[IntArray]) -> Iterator[Moment]:
         states = {part.number: part.lanes.elements(kept[part.number]["states"]) for part in design.neurons}
         told = [flows[source] for source in design.readout.sources]
         number = design.readout.number
-        flows[number] = design.readout.run(kept[number], *told, states[design.neurons[-1].number])
+        output = design.neurons[-1]
+        flows[number] = design.readout.run(kept[number], *told, output.told(states[output.number]))
         yield Moment(dict(flows), states)

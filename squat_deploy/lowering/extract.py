@@ -52,7 +52,7 @@ def extract_layer(layer: PendingNeuron) -> tuple[AnyNeuron, LayerProof] | Fault:
     limit = _current_limit(layer, groups)
     if fault := _range_fault(layer, limit):
         return fault
-    if layer.state_count == 1 or layer.quantizer.levels.numel() <= 16:
+    if layer.state_count == 1:
         return _by_tables(layer, groups, limit)
     by_offsets = two_state_layer(layer, groups, lambda index: _probe(layer, np.array([index])), limit)
     if by_offsets is not None and by_offsets[1].proven:

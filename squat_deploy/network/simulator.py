@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.network.grid import integers_of
-from squat_deploy.network.layers import IntArray, NeuronLayer
+from squat_deploy.network.layers import IntArray
 from squat_deploy.network.layers.base import Stage
 from squat_deploy.network.layers.machine import MachineStep
 from squat_deploy.network.network import INPUT, Network
@@ -117,8 +117,6 @@ def _run(network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace:
     values = {index: np.zeros((samples, network.layers[index].outputs), dtype=bool) for index in machines}
     records: dict[int, list[tuple[NDArray[Any], ...]]] = {index: [] for index in machines}
     scores, output, last = np.zeros((samples, network.outputs), dtype=np.int64), len(calls) - 1, network.neurons[-1]
-    neurons = {index: layer for index, layer in enumerate(network.layers) if isinstance(layer, NeuronLayer)}
-    kinds = {index: np.min_scalar_type(max(layer.states - 1, 256)) for index, layer in neurons.items()}
     for step in range(network.steps):
         values[INPUT] = inputs if direct else inputs[step]
         for index, (call, wire) in enumerate(zip(calls, network.wires, strict=True)):
@@ -127,7 +125,7 @@ def _run(network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace:
             taken = [values[source] for source in wire]
             values[index] = call(*taken)
             if trace and index in machines:
-                states = machines[index].states.astype(kinds[index])
+                states = machines[index].states.astype(f"u{network.state_bytes}")
                 records[index].append((taken[0], states, values[index]))
         told = last.membrane_states(machines[output].states) if network.readout in OF_MEMBRANES else None
         scores = updated(network.readout, scores, values[output], told)

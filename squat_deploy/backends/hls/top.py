@@ -10,7 +10,7 @@ from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.backends.hls.reader import Reader, reader_of
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Graph, Process
-from squat_deploy.hardware.units import Fire, Unit
+from squat_deploy.hardware.units import Firing, Unit
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network.readout import SCORES
 
@@ -108,7 +108,7 @@ def traces_of(neurons: Iterable[Unit]) -> tuple[str, ...]:
 
 
 def _hands_states(part: Unit) -> bool:
-    return isinstance(part, Fire) and part.hands_over
+    return isinstance(part, Firing) and part.hands_over
 
 
 def _variables(design: Design) -> str:
