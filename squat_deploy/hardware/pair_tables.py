@@ -56,7 +56,7 @@ class PairTables:
         key, after = self.reached.key_bits, self.following.key_bits
         keys = dict.fromkeys(("MEMBRANE_OFFSET", "CURRENT_OFFSET", "BOUNDARIES"), key)
         own = (self.neuron.membrane_state_count - 1).bit_length()
-        others = {"NEXT_OFFSET": after, "NEXT_BOUNDARIES": after, "SUCCESSOR": own, "FIRE_LEVEL": 16, "FOLLOWS": 1}
+        others = {"NEXT_OFFSET": after, "NEXT_BOUNDS": after, "SUCCESSOR": own, "FIRE_LEVEL": 16, "FOLLOWS": 1}
         return keys | others
 
     def arrays(self) -> dict[str, IntArray]:
@@ -66,7 +66,7 @@ class PairTables:
             "CURRENT_OFFSET": self.current_offset,
             "BOUNDARIES": self.reached.boundaries,
             "NEXT_OFFSET": self.next_offset,
-            "NEXT_BOUNDARIES": self.following.boundaries,
+            "NEXT_BOUNDS": self.following.boundaries,
         }
         if self.follows is not None:
             arrays["FOLLOWS"] = self.follows

@@ -92,7 +92,7 @@ class FirePairs(Firing):
 
     def _memories(self) -> Sequence[Memory]:
         tables = self.tables
-        reads = {"BOUNDARIES": tables.reached.bits, "NEXT_BOUNDARIES": tables.following.bits}
+        reads = {"BOUNDARIES": tables.reached.bits, "NEXT_BOUNDS": tables.following.bits}
         roms = (
             self._rom(name, table, tables.widths[name], reads.get(name, 1)) for name, table in tables.arrays().items()
         )
