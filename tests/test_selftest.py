@@ -22,7 +22,7 @@ from squat_deploy.lowering.program import Call, Program
 from squat_deploy.network import Neuron, TwoStateNeuron, observed
 from squat_deploy.network.tally import Tally
 from squat_deploy.snn.model_traces import seen_of
-from squat_deploy.snn.quantizers import StateQuantizer, state_quant
+from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.running import run_model
 from tests.test_models import awake, leaky, linear
 
@@ -440,7 +440,7 @@ def test_what_recording_exchanges_is_back_after_an_error(raised: type[BaseExcept
 @pytest.mark.parametrize("by_offsets", [False, True])
 def test_two_states_are_compared_one_to_one(by_offsets: bool) -> None:
     """A table of pairs of states does not name the currents, offsets do."""
-    levels = StateQuantizer.of(3, "uniform" if by_offsets else "rest")
+    levels = StateQuantizer.of(4, "uniform" if by_offsets else "rest")
     neuron = snn.Synaptic(alpha=0.5, beta=0.75, state_quant=levels, init_hidden=True)
     model = awake(nn.Sequential(linear(INPUTS, CLASSES), neuron))
     network = silent_lower(model, DIRECT, 6)
