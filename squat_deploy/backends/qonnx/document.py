@@ -60,7 +60,7 @@ class Document:
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
         try:
-            text = json.dumps(asdict(self), allow_nan=False)
+            text = json.dumps({**asdict(self), "input": self.input.to_dict()}, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ExportError(f"qonnx: the network has numbers that no file holds: {error}") from error
         if len(text) > MAX_CHARACTERS:
