@@ -17,6 +17,7 @@ from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
+from squat_deploy.lowering.witnesses import with_witnesses
 from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
@@ -26,6 +27,7 @@ from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
 from squat_deploy.snn.batch_first import time_first
+from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
 from squat_deploy.snn.identity import digest_of_frozen
@@ -59,7 +61,8 @@ def lower(
         steps: time steps of one sequence.
         readout: how the last neurons become a class: "count" (most spikes), "first" (first to fire),
             "highest-membrane" or "last-membrane"; ties go to the lowest class, as torch's argmax.
-        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate.
+        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate, which also
+            says whether inputs that reach the first of these combinations were found, and what the model does on them.
         initial_state: of a `forward(x, state)` that returns `(out, state)`: what the first call of a sequence is given,
             zeros in any container, or a function of no arguments that returns them. None where it takes None.
 
@@ -86,6 +89,8 @@ def lower(
         certificate = granted(network, pristine, environment, states_passed=program.start is not None)
         network = replace(network, certificate=certificate, origin=origin)
         self_test(network, pristine, program)
+        if not network.certificate.proven:
+            network = with_witnesses(network, pristine, Calling(program.looped, program.start))
         refuse_changes(environment, read_environment(model))
     for text in warnings_of(network):
         warnings.warn(text, SquatWarning, stacklevel=2)

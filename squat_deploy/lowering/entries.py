@@ -37,15 +37,19 @@ class Taken:
 
     def is_step(self, number: int) -> bool:
         """Whether it is all of this time step and no other."""
-        index = self.index
-        if sum(part is Ellipsis for part in index) == 1:
-            place = next(place for place, part in enumerate(index) if part is Ellipsis)
-            index = (*index[:place], *(_WHOLE,) * (self.axes - len(index) + 1), *index[place + 1 :])
-        if not self.axis < len(index) <= self.axes:
-            return False
-        step, rest = index[self.axis], (*index[: self.axis], *index[self.axis + 1 :])
-        counts = isinstance(step, int | np.integer) and not isinstance(step, bool) and step == number
-        return counts and all(isinstance(part, slice) and part == _WHOLE for part in rest)
+        step = alone(self.index, self.axis, self.axes)
+        return isinstance(step, int | np.integer) and not isinstance(step, bool) and step == number
+
+
+def alone(index: Any, axis: int, rank: int) -> Any:
+    """What an index says of one axis where it takes all of the others, else None."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if sum(part is Ellipsis for part in parts) == 1:
+        place = next(place for place, part in enumerate(parts) if part is Ellipsis)
+        parts[place : place + 1] = [_WHOLE] * (rank - len(parts) + 1)
+    others = [part for place, part in enumerate(parts) if place != axis]
+    whole = len(parts) <= rank and all(isinstance(part, slice) and part == _WHOLE for part in others)
+    return parts[axis] if whole and axis < len(parts) else None
 
 
 def taken_of(event: Event, root: Event) -> Taken | None:

@@ -187,7 +187,7 @@ def _at_risk(
 
     Args: distance: of every boundary from the nearest current.
 
-    Returns: their number, and the first of them: row and level of the boundary, position of the current.
+    Returns: their number, and those nearest their boundaries: row and level of the boundary, position of the current.
     """
     reach = error.max() + 2.0**-40 * (np.abs(values).max() + error.max())  # the sums below are rounded too
     rows, levels = np.nonzero(distance <= reach)
@@ -196,7 +196,8 @@ def _at_risk(
     most = np.maximum.accumulate(values + error)
     first = np.searchsorted(most, steps, side="left")
     last = np.searchsorted(least, steps, side="left")
-    found = np.flatnonzero(last > first)[:_EXAMPLES]
+    found = np.flatnonzero(last > first)
+    found = found[np.argsort(distance[rows[found], levels[found]], kind="stable")][:_EXAMPLES]
     examples = [(int(rows[place]), int(levels[place]), int(first[place])) for place in found]
     return int((last - first).sum()), examples
 

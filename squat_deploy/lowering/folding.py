@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import numpy as np
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.lowering.entries import Taken, taken_of
+from squat_deploy.lowering.entries import Taken, alone, taken_of
 from squat_deploy.lowering.hints import RANDOM, function_hint
 from squat_deploy.lowering.options import read_options
 from squat_deploy.lowering.program import Call, Program
@@ -185,6 +186,8 @@ class _Step:
             step = self._input(event, found)
             grid = found.grid
             return step if grid is None else Call("module", grid.label, (step,), grid.module)
+        if (part := _taken_out(event)) is not None:
+            return self._call(part)
         if event is self.root:
             got, hint = "all steps at once", "take x[step] first"
             raise _fault(self.by, "each step takes its own inputs, x[step]", got, hint)
@@ -225,6 +228,21 @@ class _Step:
             got = f"spikes of step {event.place} in step {self.number}"
             raise _fault(event.label, "layers take spikes of this step or the last", got, "keep one step of spikes")
         return Call("late", event.label, (), event.module, shape=event.shape[1:])
+
+
+def _taken_out(event: Event) -> Event | None:
+    """One of several values that were stacked, where just that is taken again: steps kept for a second loop."""
+    if len(event.inputs) != 1 or event.inputs[0].function != "stack":
+        return None
+    stack, options = event.inputs[0], event.options
+    axis = int(stack.options.get("dim", 0)) % len(stack.shape)
+    if event.function.startswith(("select", "unbind")) and int(options.get("dim", 0)) % len(stack.shape) == axis:
+        index = options["index"]
+    elif event.function == "getitem":
+        index = alone(options["index"], axis, len(stack.shape))
+    else:
+        return None
+    return stack.inputs[index] if isinstance(index, int | np.integer) and not isinstance(index, bool) else None
 
 
 def _is_late(call: Call) -> bool:
