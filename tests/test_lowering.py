@@ -217,7 +217,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "bias that needs an input scale": (
         lambda: [linear(bias=True, bias_quant=Int16Bias), leaky()],
-        "0 (QuantLinear): must run on a plain tensor of spikes; got Input scale required; "
+        "0 (QuantLinear): must run on what enters it; got Input scale required; "
         "use bias_quant=Int8BiasPerTensorFixedPointInternalScaling, which needs no input scale",
     ),
     "wrong size": (
@@ -323,7 +323,8 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "quant tensors": (
         lambda: [linear(return_quant_tensor=True), leaky()],
-        "0 (QuantLinear): returns a plain tensor; got return_quant_tensor=True; set return_quant_tensor=False",
+        "0 (QuantLinear): must run on what enters it; got QuantLayer is not correctly configured; "
+        "set return_quant_tensor=False, or put a QuantIdentity(return_quant_tensor=True) before it",
     ),
     "float8 weights": (
         lambda: [linear(weight_quant=Fp8e4m3OCPWeightPerTensorFloat, weight_bit_width=8), leaky()],

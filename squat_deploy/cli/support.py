@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
-from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantIdentity, QuantLinear
+from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint, Uint8ActPerTensorFixedPoint
 from torch import nn
 
 from squat_deploy.backends.hls import HlsConfig
@@ -85,7 +85,7 @@ def _readouts() -> Iterator[tuple[str, ...]]:
 
 def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[str]:
     """What each back end says to a model: "yes", or the reason."""
-    direct = isinstance(model[0], InputQuantizer)
+    direct = isinstance(model[0], InputQuantizer | QuantIdentity)
     planes, lines = (QuantConv2d, FixedConv2d, IntThenScaleConv2d), (QuantConv1d, IntThenScaleConv1d)
     shapes = {**dict.fromkeys(planes, (2, 6, 6)), **dict.fromkeys(lines, (2, 6))}
     shape = shapes.get(type(model[int(direct)]), (6,))
@@ -146,6 +146,9 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         return nn.Sequential(dense, kind(**decays, **own, **states))
     if kind is InputQuantizer:
         return nn.Sequential(InputQuantizer(1.0, 0, 3), dense, leaky)
+    if kind is QuantIdentity:
+        grid = QuantIdentity(act_quant=Uint8ActPerTensorFixedPoint, scaling_impl_type="const", scaling_init=256.0)
+        return nn.Sequential(grid, dense, leaky)
     first: dict[type[nn.Module], nn.Module] = {
         IntThenScaleConv1d: IntThenScaleConv1d(2, 3, 3, **weights),
         IntThenScaleConv2d: IntThenScaleConv2d(2, 3, 3, **weights),

@@ -11,7 +11,6 @@ HINTS = {
     "Linear": "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     "Conv1d": "use brevitas.nn.QuantConv1d or sd.quantize(model, data, steps=...), so that the weights are integers",
     "Conv2d": "use brevitas.nn.QuantConv2d or sd.quantize(model, data, steps=...), so that the weights are integers",
-    "QuantIdentity": "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
     "ConvTranspose1d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
     "ConvTranspose2d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
     "GroupNorm": "its result depends on the whole sample; use BatchNorm2d after a QuantConv2d",
