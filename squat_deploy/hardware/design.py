@@ -34,7 +34,7 @@ from squat_deploy.hardware.units import (
 from squat_deploy.hardware.weights import WeightRom, weight_rom
 from squat_deploy.network import Network, Neuron
 from squat_deploy.network.encoders import EventEncoder, check_encoder
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Pool2d
+from squat_deploy.network.layers import Add, Concat, Conv2d, ConvTranspose2d, Delay, Dense, Pool2d, Weighted
 from squat_deploy.network.readout import OF_MEMBRANES
 from squat_deploy.network.window import Window
 
@@ -143,7 +143,7 @@ def _unit(network: Network, node: Node, ports: Ports, config: HlsConfig) -> AnyU
     """The unit that runs a node."""
     layer, lanes, events = node.layer, ports.gives.lanes, ports.gives.signal.events
     match layer:
-        case Dense() | Conv2d():
+        case Dense() | Conv2d() | ConvTranspose2d():
             assert lanes is not None
             return Scatter(ports, _rom(layer, lanes), layer.weight.shape)
         case Neuron():
@@ -164,13 +164,13 @@ def _unit(network: Network, node: Node, ports: Ports, config: HlsConfig) -> AnyU
             assert_never(layer)
 
 
-def _rom(layer: Dense | Conv2d, lanes: Lanes) -> WeightRom:
+def _rom(layer: Weighted, lanes: Lanes) -> WeightRom:
     """Fully connected synapses are a kernel of one tap on channels of one point."""
     match layer:
         case Dense():
             window = Window((layer.inputs, 1, 1), (1, 1))
             return weight_rom(layer.weight[:, :, None, None], layer.bias, 1, window, lanes)
-        case Conv2d():
+        case Conv2d() | ConvTranspose2d():
             return weight_rom(layer.weight, layer.bias, layer.groups, layer.window, lanes)
         case _:
             assert_never(layer)

@@ -18,7 +18,18 @@ from typing import assert_never
 import numpy as np
 
 from squat_deploy.network import INPUT, IntArray, Layer, Network, Neuron, int_bits
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Pool2d, Range, Synapses
+from squat_deploy.network.layers import (
+    Add,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Delay,
+    Dense,
+    Join,
+    Pool2d,
+    Range,
+    Synapses,
+)
 
 ENTRY = 0  # number of what enters, as a source
 
@@ -271,7 +282,7 @@ def _takes_events(layer: Layer, taken: Sequence[Signal]) -> bool:
     match layer:
         case Neuron():
             return False
-        case Dense() | Conv2d() | Delay():
+        case Dense() | Conv2d() | ConvTranspose2d() | Delay():
             return True
         case Pool2d():
             return listed and (layer.kind == "sum" or (taken[0].unit and taken[0].single))
@@ -289,7 +300,7 @@ def _given(layer: Layer, taken: Sequence[Signal], as_events: bool) -> Signal:
             return _spikes(layer.neurons, first.channels, first.positions)
         case Dense():
             return Signal(False, *joined, *_partial_sums(layer, first))
-        case Conv2d():
+        case Conv2d() | ConvTranspose2d():
             return Signal(False, len(layer.weight), layer.positions, *_partial_sums(layer, first))
         case Pool2d():
             channels, *plane = layer.output_shape

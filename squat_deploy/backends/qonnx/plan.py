@@ -22,9 +22,10 @@ from squat_deploy.backends.qonnx.layer_plans import (
     Operation,
     SynapsePlan,
 )
+from squat_deploy.errors import ExportError
 from squat_deploy.names import plain, unique_name
 from squat_deploy.network import Network
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Neuron, Pool2d, Range
+from squat_deploy.network.layers import Add, Concat, Conv2d, ConvTranspose2d, Delay, Dense, Join, Neuron, Pool2d, Range
 
 __all__ = ["JoinPlan", "LayerPlan", "NeuronPlan", "Plan", "SynapsePlan", "late_plans", "neuron_plans", "plan_layers"]
 
@@ -68,6 +69,8 @@ def _planned(network: Network, index: int, head: BasePlan) -> Plan:
             sizes = layer.stride, layer.padding, layer.dilation, layer.groups
             conv = ConvPlan(layer.input_shape, (o, c, height, width), layer.output_shape, *sizes)
             return _synapse_plan(head, layer, taken[0], conv)
+        case ConvTranspose2d():
+            raise ExportError(f"{layer.name}: a transposed convolution has no ONNX form yet; use hls or simulate")
         case Neuron():
             return _neuron_plan(head, layer, taken[0])
         case Pool2d():

@@ -8,6 +8,7 @@ from squat_deploy.network.layers.add import Add
 from squat_deploy.network.layers.base import BaseLayer, IntArray, Range, constant_range
 from squat_deploy.network.layers.concat import Concat
 from squat_deploy.network.layers.conv2d import Conv2d
+from squat_deploy.network.layers.conv_transpose2d import ConvTranspose2d
 from squat_deploy.network.layers.delay import Delay
 from squat_deploy.network.layers.dense import Dense
 from squat_deploy.network.layers.neuron import Neuron
@@ -20,6 +21,7 @@ __all__ = [
     "BaseLayer",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Delay",
     "Dense",
     "IntArray",
@@ -29,9 +31,11 @@ __all__ = [
     "Pool2d",
     "Range",
     "Synapses",
+    "Weighted",
     "constant_range",
 ]
 
+Weighted = Dense | Conv2d | ConvTranspose2d
 Join = Pool2d | Add | Concat
-Layer = Dense | Conv2d | Join | Neuron | Delay
+Layer = Weighted | Join | Neuron | Delay
 KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}
