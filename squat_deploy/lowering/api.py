@@ -19,7 +19,7 @@ from squat_deploy.lowering.selftest import of_libraries, self_test
 from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
-from squat_deploy.network.layers import Conv2d
+from squat_deploy.network.layers.conv2d import Convolution
 from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
@@ -148,7 +148,7 @@ def built(
 def granted(network: Network, model: nn.Module, environment: dict[str, str]) -> Certificate:
     """The certificate of a network, with all that it takes for granted."""
     proofs = network.certificate.layers
-    convolutions = any(isinstance(layer, Conv2d) for layer in network.layers)
+    convolutions = any(isinstance(layer, Convolution) for layer in network.layers)
     own_code = not of_libraries(model)
     told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, own_code=own_code)
     return Certificate(proofs, environment, told)

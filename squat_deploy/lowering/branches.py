@@ -266,6 +266,7 @@ FUNCTIONS: dict[str, FunctionHandler] = {
     "detach": _reshape,
     "flatten": _reshape,
     "reshape": _reshape,
+    "unflatten": _reshape,
     "view": _reshape,
     "squeeze": _reshape,
     "unsqueeze": _reshape,

@@ -12,7 +12,7 @@ from squat_deploy.errors import Fault
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import INPUT, InputSpec, IntArray
-from squat_deploy.network.layers import Conv2d, Delay, Dense, Join, Range, Synapses, constant_range
+from squat_deploy.network.layers import Delay, Join, Range, Synapses, Weighted, constant_range
 from squat_deploy.snn.neurons import kind_of
 from squat_deploy.snn.quantizers import StateQuantizer
 
@@ -116,7 +116,7 @@ class Draft:
     """
 
     spec: InputSpec
-    layers: list[Dense | Conv2d | Join | Delay | PendingNeuron] = field(default_factory=list)
+    layers: list[Weighted | Join | Delay | PendingNeuron] = field(default_factory=list)
     wires: list[tuple[int, ...]] = field(default_factory=list)
     late: list[nn.Module] = field(default_factory=list)
     late_sizes: list[int] = field(default_factory=list)
@@ -132,7 +132,7 @@ class Draft:
     def fault(self, name: str, rule: str, got: object, hint: str) -> None:
         self.faults.append(Fault(name, rule, str(got), hint))
 
-    def add(self, layer: Dense | Conv2d | Join | Delay | PendingNeuron, *sources: int) -> int:
+    def add(self, layer: Weighted | Join | Delay | PendingNeuron, *sources: int) -> int:
         """Appends a layer and returns its position."""
         self.layers.append(layer)
         self.wires.append(sources)

@@ -5,6 +5,7 @@ Adding a layer type starts here: write a handler, register it in `HANDLERS`, and
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from snntorch._neurons.rleaky import RecurrentOneToOne
 from snntorch._neurons.rsynaptic import RecurrentOneToOne as SynapticOneToOne
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
@@ -27,7 +29,7 @@ from squat_deploy.lowering.options import module_faults
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
-from squat_deploy.network.layers import Add, Conv2d, Delay, Dense
+from squat_deploy.network.layers import Add, Delay, Weighted
 from squat_deploy.network.limits import MAX_DELAY
 from squat_deploy.snn.delay import DELAYS, delays_of
 from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
@@ -56,16 +58,30 @@ def handle(draft: Draft, call: Call, module: nn.Module, value: Value | None) -> 
     if handler is None:
         draft.fault(call.label, "this type cannot be lowered", type(module).__name__, hint_for(module))
         return None
-    faults = module_faults(module)
+    module, left = _as_called(call, module, value)
+    faults = [*module_faults(module), *left]
     for rule, got, hint in faults:
         draft.fault(call.label, rule, got, hint)
     result = handler(draft, call.label, module, value)
     return None if faults else result
 
 
+def _as_called(call: Call, module: nn.Module, value: Value | None) -> tuple[nn.Module, list[tuple[str, str, str]]]:
+    """The module with the output padding that its call asked for, and faults of whatever else it was called with."""
+    others = {key: given for key, given in call.options.items() if key != "output_size"}
+    faults = [("layers are called with values alone", f"{k}={v}", f"leave {k} out") for k, v in others.items()]
+    if "output_size" not in call.options or value is None or not isinstance(module, _ConvNd) or call.shape is None:
+        return module, faults
+    called = copy.copy(module)
+    own = zip(value.shape[1:], module.stride, module.padding, module.dilation, module.kernel_size, strict=True)
+    least = ((n - 1) * step - 2 * int(pad) + gap * (reach - 1) + 1 for n, step, pad, gap, reach in own)
+    called.output_padding = tuple(size - low for size, low in zip(call.shape[1:], least, strict=True))
+    return called, faults
+
+
 def _is_training(module: nn.Module) -> bool:
     """Whether a layer that computes something else while training is not in evaluation mode."""
-    same = (nn.Flatten, nn.Identity, nn.MaxPool2d, nn.AvgPool2d, InputQuantizer)  # may be made in forward
+    same = (nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, nn.AvgPool2d, InputQuantizer)  # may be made in forward
     return type(module) not in same and any(part.training for part in module.modules())
 
 
@@ -96,6 +112,23 @@ def _flatten(draft: Draft, name: str, module: nn.Module, value: Value | None) ->
         got, hint = (module.start_dim, module.end_dim), "use nn.Flatten()"
         draft.fault(name, "Flatten keeps the batch axis and no other", got, hint)
     return None if value is None else replace(value, shape=(math.prod(value.shape),))
+
+
+def _unflatten(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    assert isinstance(module, nn.Unflatten)
+    if value is None:
+        return None
+    hint = f"use nn.Unflatten(1, sizes) with sizes whose product is {value.shape[0]}"
+    try:
+        split = torch.unflatten(torch.empty(1, *value.shape, device="meta"), module.dim, module.unflattened_size)  # type: ignore[arg-type]
+    except (RuntimeError, IndexError, TypeError) as error:
+        got = f"{module.dim}, {module.unflattened_size} of {value.shape}: {str(error).splitlines()[0]}"
+        draft.fault(name, "Unflatten splits one axis into sizes that fit it", got, hint)
+        return None
+    if module.dim in (0, -1 - len(value.shape)):
+        draft.fault(name, "Unflatten keeps the batch axis", f"dim={module.dim}", hint)
+        return None
+    return replace(value, shape=tuple(split.shape[1:]))
 
 
 def _identity(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
@@ -141,7 +174,7 @@ def _flipped(draft: Draft, name: str, value: Currents) -> Value | None:
     assert flipped is not None
     if not flipped.any():
         return value
-    if not isinstance(layer, Dense | Conv2d):
+    if not isinstance(layer, Weighted):
         hint = "put the batch norm directly behind the synapses, or keep its weights positive"
         draft.fault(name, "slopes are positive behind a pooling, a sum or a delay", "a negative weight", hint)
         return None
@@ -161,12 +194,7 @@ def _neurons(draft: Draft, name: str, module: nn.Module, value: Value | None) ->
     if any(neuron.module is module for neuron in draft.neurons.values()):
         draft.fault(name, "neurons keep their own membranes", "one module in two places", "make a second snn.Leaky")
     if isinstance(value, Integers):
-        if value.source == INPUT or value.source in draft.neurons:
-            hint = "put a QuantLinear before it"
-            draft.fault(name, "neurons need synapses before them", "no linear layer before it", hint)
-            value = None
-        else:
-            value = as_currents(draft, name, value)
+        value = as_currents(draft, name, value)
     quantizer = _state_quantizer(draft, name, module)
     for rule, got, hint in _neuron_faults(module, None if value is None else value.shape):
         draft.fault(name, rule, got, hint)
@@ -337,6 +365,7 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     **dict.fromkeys(DELAYS, _delay),
     InputQuantizer: _input_quantizer,
     nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
     nn.Dropout: _identity,
     nn.Dropout1d: _identity,
     nn.Dropout2d: _identity,
@@ -345,6 +374,8 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     nn.AvgPool2d: average_pool,
     QuantConv1d: quant_conv,
     QuantConv2d: quant_conv,
+    QuantConvTranspose1d: quant_conv,
+    QuantConvTranspose2d: quant_conv,
     QuantLinear: quant_linear,
     IntThenScaleLinear: quant_linear,
     FixedConv2d: quant_conv,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.snn.delay import DELAYS
@@ -70,6 +70,7 @@ FUNCTION_OPTIONS: dict[str, dict[str, Option]] = {
     "contiguous": {"self": _VALUE, "memory_format": _LAYOUT},
     "detach": {"self": _VALUE},
     "flatten": {"self": _VALUE, "start_dim": _SHAPE, "end_dim": _SHAPE},
+    "unflatten": {"self": _VALUE, "dim": _SHAPE, "sizes": _SHAPE},
     "reshape": {"self": _VALUE, "shape": _SHAPE},
     "view": {
         "self": _VALUE,
@@ -135,6 +136,7 @@ _STEPS = {
 MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
     **dict(zip(DELAYS, ({"delay": _READ}, _STEPS), strict=False)),
     InputQuantizer: dict.fromkeys(("step", "low", "high"), _READ),
+    nn.Unflatten: dict.fromkeys(("dim", "unflattened_size"), _READ),
     nn.Flatten: dict.fromkeys(("start_dim", "end_dim"), _READ),
     nn.Dropout: _AFTER_TRAINING,
     nn.Dropout1d: _AFTER_TRAINING,
@@ -144,6 +146,8 @@ MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
     nn.AvgPool2d: {**_KERNEL, "count_include_pad": _READ, "divisor_override": _READ},
     QuantConv1d: {**_CONV, **_QUANT},
     QuantConv2d: {**_CONV, **_QUANT},
+    QuantConvTranspose1d: {**_CONV, **_QUANT, "output_padding": _READ},
+    QuantConvTranspose2d: {**_CONV, **_QUANT, "output_padding": _READ},
     QuantLinear: {**_LINEAR, **_QUANT},
     IntThenScaleLinear: {**_LINEAR, **_QUANT},
     FixedConv2d: dict.fromkeys(("integers", "scale", "bias", "stride", "padding", "dilation", "groups"), _READ),
