@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from squat_deploy import moved
 
 if TYPE_CHECKING:
-    from squat_deploy.agreement import verify
+    from squat_deploy.agreement import deviation, verify
     from squat_deploy.backends.hls import HlsConfig, emit_hls
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.loading import load
-    from squat_deploy.lowering import check, lower
+    from squat_deploy.lowering import check, exact, lower
     from squat_deploy.network import InputSpec, Network
     from squat_deploy.network.certificate import Certificate
     from squat_deploy.network.simulator import simulate
@@ -28,8 +28,10 @@ __all__ = [
     "InputSpec",
     "Network",
     "check",
+    "deviation",
     "emit_hls",
     "emit_qonnx",
+    "exact",
     "import_qonnx",
     "load",
     "lower",
@@ -48,8 +50,10 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "InputSpec": "squat_deploy.network",
     "Network": "squat_deploy.network",
     "check": "squat_deploy.lowering",
+    "deviation": "squat_deploy.agreement",
     "emit_hls": "squat_deploy.backends.hls",
     "emit_qonnx": "squat_deploy.backends.qonnx",
+    "exact": "squat_deploy.lowering",
     "import_qonnx": "squat_deploy.readers.brevitas.model",
     "load": "squat_deploy.loading",
     "lower": "squat_deploy.lowering",

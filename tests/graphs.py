@@ -15,7 +15,7 @@ from qonnx.util.cleanup import cleanup_model
 
 import squat_deploy as sd
 from squat_deploy.backends.qonnx.emitting import FORMS
-from squat_deploy.backends.qonnx.plan import plan_layers
+from squat_deploy.backends.qonnx.layers import plan_layers
 from squat_deploy.engines.graphs import onnxruntime_runner, qonnx_runner, run_model
 from squat_deploy.errors import ExportError
 from squat_deploy.network import observed

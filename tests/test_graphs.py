@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import squat_deploy as sd
+from squat_deploy.backends.qonnx.layers import plan_layers
 from squat_deploy.errors import ExportError, FileFormatError
 from squat_deploy.network import INPUT, Neuron
-from squat_deploy.network.layers import Delay, Dense, Pool2d, Synapses
+from squat_deploy.network.layers import KINDS, Delay, Dense, Pool2d, Synapses
 from squat_deploy.network.rules import broken_rule
 from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
@@ -92,6 +93,15 @@ def test_saved_and_loaded(seed: int, tmp_path: Path) -> None:
 
 def graph() -> sd.Network:
     return next(network for network in map(draw_graph, range(99)) if any(len(wire) > 1 for wire in network.wires))
+
+
+def test_every_layer_is_drawn_and_its_plan_remembers_as_it_does() -> None:
+    drawn = set[str]()
+    for network in map(draw_graph, range(24)):
+        for layer, plan in zip(network.layers, plan_layers(network), strict=True):
+            drawn.add(type(layer).__name__)
+            assert (plan.remembers, plan.late) == (layer.remembers, layer.late), type(plan)
+    assert drawn == set(KINDS), "graph_drawing.py draws every kind of layer"
 
 
 def test_wires_are_part_of_the_digest_and_of_the_rules(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import squat_deploy as sd
 from squat_deploy.backends.qonnx.builder import container, datatype
 from squat_deploy.backends.qonnx.cost import step_cost
 from squat_deploy.backends.qonnx.emitting import FORMS
-from squat_deploy.backends.qonnx.plan import plan_layers
+from squat_deploy.backends.qonnx.layers import plan_layers
+from squat_deploy.backends.qonnx.layers.base import INTEGERS
 from squat_deploy.engines.graphs import onnxruntime_runner
 from squat_deploy.errors import ConfigError, ExportError, NotProvenError
 from squat_deploy.network.layers import Conv2d, Dense
@@ -176,7 +177,7 @@ THRESHOLD_RANGES = [(-134, 264), (-16, 33)]  # INT10 and INT7
 )
 def test_eight_bit_products_only_where_every_cpu_is_exact(low: int, high: int, weight: int, operator: str) -> None:
     """CPUs without VNNI saturate pairs of 8-bit products at 16 bits, signed inputs moved by 128."""
-    assert plan_layers(one_layer(low, high, [[weight, -1]]))[0].operator == operator
+    assert plan_layers(one_layer(low, high, [[weight, -1]]))[0].product(INTEGERS).operator == operator
 
 
 def one_layer(low: int, high: int, weight: list[list[int]], conv: bool = False) -> sd.Network:

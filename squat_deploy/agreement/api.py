@@ -17,6 +17,7 @@ from squat_deploy.engines import ENGINES, Case, Engine
 from squat_deploy.errors import ConfigError, ExportError, InternalError, ToolError
 from squat_deploy.network import Network
 from squat_deploy.network.activity import fired, warnings_of, warnings_on
+from squat_deploy.network.certificate import EXACT_FORM
 from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import doubts
 from squat_deploy.network.observed import Observed, compare
@@ -114,10 +115,15 @@ def other_model(network: Network, model: nn.Module | None) -> tuple[str, ...]:
     if model is None or not network.origin.model:
         return ()
     from squat_deploy.snn.identity import model_digest
+    from squat_deploy.snn.layers import is_exact_form
 
     own, lowered = model_digest(model), network.origin.model
     if own == lowered:
         return ()
+    if EXACT_FORM in network.certificate.assumptions and not is_exact_form(model):
+        return (
+            "the network is of a model's exact form: give verify that too, sd.exact(model, spec, steps) or --exact",
+        )
     return (
         f"this is another model: its weights and levels (digest {own[:12]}) are not those of the model that was lowered"
         f" (digest {lowered[:12]}); was a checkpoint left out (--checkpoint), or is it the float model of a network"

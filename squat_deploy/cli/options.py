@@ -26,6 +26,9 @@ NeuronFile = Annotated[Path | None, typer.Option(help="YAML file with the neuron
 Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, or a torch file of weights only.")]
 Encoded = Annotated[Encoding, typer.Option(help=InputOptions.model_fields["encoding"].description)]
 ReadoutOption = Annotated[Readout, typer.Option(help="How the last neurons become a class.")]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Take the exact form of the model: integers are summed first, scaled once.")
+]
 Unproven = Annotated[bool, typer.Option("--allow-unproven", help="Carry layers that are not proven.")]
 
 # --step alone reads like --steps, which is of time

@@ -12,6 +12,7 @@ import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.backends.hls.project import render
@@ -25,7 +26,13 @@ from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import READOUTS, SCORES, Readout
 from squat_deploy.network.simulator import simulate
 from squat_deploy.snn.delay import Delay
-from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.layers import (
+    FixedConv2d,
+    FixedLinear,
+    IntThenScaleLinear,
+    ScaleThenShift1d,
+    ScaleThenShift2d,
+)
 from squat_deploy.snn.neurons import KINDS
 from squat_deploy.snn.quantizers import InputQuantizer, state_quant
 
@@ -78,8 +85,8 @@ def _readouts() -> Iterator[tuple[str, ...]]:
 
 def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[str]:
     """What each back end says to a model: "yes", or the reason."""
-    direct = isinstance(model[0], InputQuantizer)
-    shape = {QuantConv2d: (2, 6, 6), FixedConv2d: (2, 6, 6), QuantConv1d: (2, 6)}.get(type(model[int(direct)]), (6,))
+    direct, first = isinstance(model[0], InputQuantizer), model[0]
+    shape = (2, 6, 6)[: first.weight.ndim - 1] if isinstance(first, _ConvNd) else (6,)
     network = lower(model.eval(), InputSpec(shape, 0, 3 if direct else 1), 2, readout=readout)
     calls: dict[str, Callable[[], Any]] = {
         "simulator": lambda: simulate(network, np.zeros((1, *shape), dtype=np.int64)),
@@ -117,13 +124,16 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
     )
     behind_planes: dict[type[nn.Module], nn.Module] = {
         nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2), nn.BatchNorm2d: nn.BatchNorm2d(3),
-        nn.Dropout2d: nn.Dropout2d(), nn.Flatten: nn.Flatten(), QuantConv2d: nn.Identity(),
+        nn.Dropout2d: nn.Dropout2d(), nn.Flatten: nn.Flatten(),
+        ScaleThenShift2d: ScaleThenShift2d(3),
     }  # fmt: skip
-    behind_lines: dict[type[nn.Module], nn.Module] = {nn.Dropout1d: nn.Dropout1d(), QuantConv1d: nn.Identity()}
     if kind in behind_planes:
         return nn.Sequential(planes, behind_planes[kind], leaky)
-    if kind in behind_lines:
-        return nn.Sequential(line, behind_lines[kind], leaky)
+    if kind is nn.Dropout1d:
+        return nn.Sequential(line, nn.Dropout1d(), leaky)
+    if issubclass(kind, _ConvNd) and kind is not FixedConv2d:
+        made: Any = kind
+        return nn.Sequential(made(2, 3, 3, **weights), leaky)
     if kind in KINDS:
         own: dict[str, Any] = {"all_to_all": False} if KINDS[kind].recurrent else {}
         own |= {"R": 1, "C": 2} if kind is snn.Lapicque else {}
@@ -136,7 +146,7 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         FixedConv2d: fixed_conv,
     }
     behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), Delay: Delay(1)}
-    behind[nn.Dropout] = nn.Dropout()
+    behind |= {nn.Dropout: nn.Dropout(), nn.Unflatten: nn.Unflatten(1, (2, 2)), ScaleThenShift1d: ScaleThenShift1d(4)}
     return nn.Sequential(first.get(kind, dense), behind.get(kind, nn.Identity()), leaky)
 
 

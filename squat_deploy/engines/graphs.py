@@ -13,8 +13,9 @@ from onnx import ModelProto, helper
 
 from squat_deploy.backends.qonnx.document import Form
 from squat_deploy.backends.qonnx.emitting import emit_qonnx
-from squat_deploy.backends.qonnx.integer import roles
-from squat_deploy.backends.qonnx.plan import Plan, delay_plans, late_plans, neuron_plans, plan_layers
+from squat_deploy.backends.qonnx.layers import Plan, plan_layers
+from squat_deploy.backends.qonnx.layers.base import INTEGERS, Role
+from squat_deploy.backends.qonnx.stepping import Place, carried, step_outputs
 from squat_deploy.engines.base import Case
 from squat_deploy.engines.onnx import OnnxEngine
 from squat_deploy.network import IntArray, Network
@@ -24,7 +25,7 @@ from squat_deploy.network.simulator import Result
 
 Arrays = dict[str, NDArray[Any]]
 Runner = Callable[[Mapping[str, NDArray[Any]]], Arrays]
-_KEYS = ("sum", "state", "spikes")
+_TRACED: tuple[Role, ...] = ("sum", "state", "spikes")
 _BATCH_BYTES = 2**27  # of the largest intermediate tensor
 
 
@@ -81,14 +82,14 @@ def run_model(
     network: Network, plans: Sequence[Plan], model: ModelProto, runner: Runner, inputs: IntArray, form: Form
 ) -> Observed:
     """Whole traces of one batch by an emitted model with `trace=True`, by position, so that names do not matter."""
-    entry, neurons = _element_types(model), neuron_plans(plans)
+    entry, traced = _element_types(model), [index for index, plan in enumerate(plans) if plan.traced]
     samples = inputs.shape[0 if network.input.encoding == "direct" else 1]
     if form == "sequence":
-        outputs = list(runner({name: inputs.astype(kind) for name, kind in entry}).values())
-        layers = tuple(_seen(*outputs[2 + 3 * i : 5 + 3 * i]) for i in range(len(neurons)))
-        return Observed(0, samples, layers, outputs[0], outputs[1])
+        scores, classes, *traces = runner({name: inputs.astype(kind) for name, kind in entry}).values()
+        rows = zip(traces[::3], traces[1::3], traces[2::3], strict=True)
+        return Observed(0, samples, tuple(_seen(*row) for row in rows), scores, classes)
     steps = list(_steps(network, plans, entry, runner, inputs))
-    layers = tuple(_seen(*(np.stack([step[key, plan.name] for step in steps]) for key in _KEYS)) for plan in neurons)
+    layers = tuple(_seen(*(np.stack([step[index, role] for step in steps]) for role in _TRACED)) for index in traced)
     last = layers[-1].values
     scores = scores_of(network.readout, last["spike"].astype(bool), last["state"].astype(np.int64))
     return Observed(0, samples, layers, scores, Result(scores).classes)
@@ -96,21 +97,16 @@ def run_model(
 
 def _steps(
     network: Network, plans: Sequence[Plan], entry: list[tuple[str, Any]], runner: Runner, inputs: IntArray
-) -> Iterator[dict[tuple[str, str], NDArray[Any]]]:
-    """Outputs by role and layer, step by step; states and late spikes go round."""
-    direct, neurons = network.input.encoding == "direct", neuron_plans(plans)
-    late, kept = late_plans(plans), delay_plans(plans)
-    samples = inputs.shape[0 if direct else 1]
-    carried = [np.full((samples, plan.neurons), plan.initial_state) for plan in neurons]
-    carried += [np.zeros((samples, plan.neurons)) for plan in late]
-    carried += [np.zeros((samples, plan.past)) for plan in kept]
-    names = [(role, plan.name) for role, plan in roles(plans, trace=True)]
+) -> Iterator[dict[Place, NDArray[Any]]]:
+    """Outputs by layer and role, step by step; what is carried goes round."""
+    direct, carries = network.input.encoding == "direct", carried(plans, INTEGERS)
+    samples, names = inputs.shape[0 if direct else 1], step_outputs(plans, trace=True)
+    before = [np.full((samples, carry.width), carry.start) for carry in carries.values()]
     for t in range(network.steps):
-        values = [inputs if direct else inputs[t], *carried]
-        outputs = runner({n: v.astype(kind) for (n, kind), v in zip(entry, values, strict=True)}).values()
-        found = dict(zip(names, outputs, strict=True))
-        carried = [found["state", plan.name] for plan in neurons] + [found["spikes", plan.name] for plan in late]
-        carried += [found["past", plan.name] for plan in kept]
+        values = [inputs if direct else inputs[t], *before]
+        given = runner({n: v.astype(kind) for (n, kind), v in zip(entry, values, strict=True)}).values()
+        found = dict(zip(names, given, strict=True))
+        before = [found[place] for place in carries]
         yield found
 
 

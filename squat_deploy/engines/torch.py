@@ -75,7 +75,7 @@ def _batches(case: Case, model: nn.Module, real: Tensor, called: _Called) -> Gen
     for start in range(0, case.samples, size):
         values = real.narrow(case.axis, start, min(size, case.samples - start))
         run, seconds = _timed_run(model, values, network, called.looped)
-        classes = _read_out(network.readout, traces_of(network, run.traces)[-1])
+        classes = read_out(network.readout, traces_of(network, run.traces)[-1])
         observed = observed_of(network, run, called.returned, values.shape[case.axis], start)
         yield replace(observed, classes=classes, seconds=seconds)
 
@@ -93,7 +93,7 @@ def _timed_run(model: nn.Module, values: Tensor, network: Network, looped: bool)
     return run, time.perf_counter() - began
 
 
-def _read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
+def read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
     """(B,) class by torch's own sums, maxima and ties, on the spikes and membranes of the trained output layer."""
     import torch
 

@@ -2,6 +2,7 @@
 
 from squat_deploy.lowering.api import lower
 from squat_deploy.lowering.checking import CheckedLayer, check
+from squat_deploy.lowering.integers_first import exact
 from squat_deploy.lowering.loading import infer_input, load_model
 
-__all__ = ["CheckedLayer", "check", "infer_input", "load_model", "lower"]
+__all__ = ["CheckedLayer", "check", "exact", "infer_input", "load_model", "lower"]

@@ -27,6 +27,7 @@ from squat_deploy.network.rules import broken_readout, broken_rule
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
 from squat_deploy.snn.identity import digest_of_frozen
+from squat_deploy.snn.layers import is_exact_form
 from squat_deploy.snn.quantizers import StateQuantizer
 
 
@@ -150,7 +151,10 @@ def granted(network: Network, model: nn.Module, environment: dict[str, str]) -> 
     proofs = network.certificate.layers
     convolutions = any(isinstance(layer, Convolution) for layer in network.layers)
     own_code = not of_libraries(model)
-    told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, own_code=own_code)
+    made = is_exact_form(model)
+    told = assumptions_of(
+        environment, network.input, proofs, convolutions=convolutions, own_code=own_code, exact_form=made
+    )
     return Certificate(proofs, environment, told)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from squat_deploy.lowering.asking import LARGE, MAX_BATCH, USUAL
 from squat_deploy.network import InputSpec
-from squat_deploy.network.certificate import LayerProof
+from squat_deploy.network.certificate import EXACT_FORM, LayerProof
 from squat_deploy.snn.environment import PACKAGES
 
 
@@ -17,10 +17,11 @@ def assumptions_of(
     *,
     convolutions: bool,
     own_code: bool,
+    exact_form: bool = False,
 ) -> tuple[str, ...]:
     """All that a proof takes for granted, in sentences; only what applies.
 
-    Args: own_code: whether forward is the user's.
+    Args: own_code: whether forward is the user's; exact_form: whether `exact` made the model.
     """
     versions = ", ".join(f"{name} {environment[name]}" for name in PACKAGES)
     same = " and the same at every step" if spec.encoding == "direct" else ""
@@ -32,6 +33,8 @@ def assumptions_of(
         "Every sequence starts at rest: the model's neurons are reset before each, by forward itself or by its caller.",
         f"Every input is k * {spec.step!r} in float32 with an integer k in {spec.low}..{spec.high}{same}.",
     ]
+    if exact_form:
+        told.append(EXACT_FORM)
     if (place := environment.get("model on", "cpu")) != "cpu":
         told.append(f"The model was on {place} and was copied to a CPU; on {place} it may compute something else.")
     if convolutions:

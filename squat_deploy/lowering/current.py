@@ -17,6 +17,7 @@ from torch import nn
 
 from squat_deploy.lowering.rounding import Floats, norm_error, scaled_error
 from squat_deploy.network import IntArray
+from squat_deploy.snn.layers import ScaleThenShift
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -59,7 +60,8 @@ class Current:
         """This current behind a batch norm; slopes below zero are folded into the sign of the synaptic sum."""
         slope = torch.ones_like(norm.running_var) if norm.weight is None else norm.weight  # type: ignore[arg-type]
         flipped = slope.detach().numpy()[channel] < 0
-        return replace(self, rule=f"{self.rule} + batch norm", norm=norm, channel=channel, flipped=flipped)
+        kind = "scale and shift" if isinstance(norm, ScaleThenShift) else "batch norm"
+        return replace(self, rule=f"{self.rule} + {kind}", norm=norm, channel=channel, flipped=flipped)
 
     def select(self, places: IntArray) -> Current:
         """The currents of some neurons, in this order."""
@@ -83,6 +85,9 @@ class Current:
         linear = self._linear(neuron, sums)
         if self.norm is None:
             return linear
+        if isinstance(self.norm, ScaleThenShift):
+            scale, shift = (factor[self._channel(neuron)].numpy() for factor in self.norm.factors())
+            return linear * scale + shift  # float32, rounded after each
         with torch.no_grad():
             return self._norm_of(neuron)(torch.from_numpy(linear)[:, None])[:, 0].numpy()
 
@@ -92,7 +97,7 @@ class Current:
         if self.scale is not None and self.sum_error[neuron]:  # one multiply and one add on an inexact sum
             size = np.abs(sums * self.unit[neuron])
             error = scaled_error(error, size, self.scale[neuron], self.bias[neuron])
-        if self.norm is None:
+        if self.norm is None or (isinstance(self.norm, ScaleThenShift) and not error.any()):
             return error
         norm = self._norm_of(neuron)
         mean, variance = float(norm.running_mean[0]), float(norm.running_var[0])  # type: ignore[index]

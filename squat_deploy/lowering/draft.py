@@ -112,6 +112,7 @@ class Draft:
 
     Attributes:
         late: neurons whose spikes were taken before they ran.
+        entering: what enters each layer of synapses, by the module's name, one value a place where it stands.
         end: position of the output layer, once it is known.
     """
 
@@ -121,6 +122,7 @@ class Draft:
     late: list[nn.Module] = field(default_factory=list)
     late_sizes: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    entering: dict[str, list[Integers]] = field(default_factory=dict)
     end: int | None = None
     _ranges: dict[int, Range] = field(default_factory=dict)
 

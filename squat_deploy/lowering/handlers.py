@@ -32,7 +32,17 @@ from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
 from squat_deploy.network.layers import Add, Delay, Weighted
 from squat_deploy.network.limits import MAX_DELAY
 from squat_deploy.snn.delay import DELAYS, delays_of
-from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.layers import (
+    FixedConv2d,
+    FixedLinear,
+    IntThenScaleConv1d,
+    IntThenScaleConv2d,
+    IntThenScaleConvTranspose1d,
+    IntThenScaleConvTranspose2d,
+    IntThenScaleLinear,
+    ScaleThenShift1d,
+    ScaleThenShift2d,
+)
 from squat_deploy.snn.neurons import KINDS, kind_of, spike_value
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 
@@ -73,7 +83,7 @@ def _as_called(call: Call, module: nn.Module, value: Value | None) -> tuple[nn.M
     if "output_size" not in call.options or value is None or not isinstance(module, _ConvNd) or call.shape is None:
         return module, faults
     called = copy.copy(module)
-    own = zip(value.shape[1:], module.stride, module.padding, module.dilation, module.kernel_size, strict=True)
+    own: Any = zip(value.shape[1:], module.stride, module.padding, module.dilation, module.kernel_size, strict=True)
     least = ((n - 1) * step - 2 * int(pad) + gap * (reach - 1) + 1 for n, step, pad, gap, reach in own)
     called.output_padding = tuple(size - low for size, low in zip(call.shape[1:], least, strict=True))
     return called, faults
@@ -377,10 +387,16 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     QuantConvTranspose1d: quant_conv,
     QuantConvTranspose2d: quant_conv,
     QuantLinear: quant_linear,
+    IntThenScaleConv1d: quant_conv,
+    IntThenScaleConv2d: quant_conv,
+    IntThenScaleConvTranspose1d: quant_conv,
+    IntThenScaleConvTranspose2d: quant_conv,
     IntThenScaleLinear: quant_linear,
     FixedConv2d: quant_conv,
     FixedLinear: quant_linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
+    ScaleThenShift1d: _batch_norm,
+    ScaleThenShift2d: _batch_norm,
     **dict.fromkeys(KINDS, _neurons),
 }

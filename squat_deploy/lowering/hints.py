@@ -51,11 +51,12 @@ def function_hint(name: str) -> str:
 def unproven_hint(odd_step: float | None) -> str:
     """What makes a layer provable; `odd_step` is that of its inputs, if it is no power of two."""
     if odd_step is None:
-        return "use power-of-two weight scales (Int8WeightPerTensorFixedPoint) or IntThenScaleLinear"
+        return "lower sd.exact(model) (--exact), or use power-of-two weight scales (Int8WeightPerTensorFixedPoint)"
     near = f"2**{round(math.log2(odd_step))}"
     return (
         f"make the step of the inputs a power of two: it is {odd_step:.9g}, so that their sums round, whatever the "
-        f"weights; the nearest is {near} (--step {near}, InputQuantizer({near}, low, high) in front of the model)"
+        f"weights; the nearest is {near} (--step {near}, InputQuantizer({near}, low, high) in front of the model); or "
+        "lower sd.exact(model, spec, steps) (--exact)"
     )
 
 

@@ -18,7 +18,17 @@ from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantCon
 from torch import Tensor, nn
 
 from squat_deploy.snn.delay import DELAYS
-from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.layers import (
+    FixedConv2d,
+    FixedLinear,
+    IntThenScaleConv1d,
+    IntThenScaleConv2d,
+    IntThenScaleConvTranspose1d,
+    IntThenScaleConvTranspose2d,
+    IntThenScaleLinear,
+    ScaleThenShift1d,
+    ScaleThenShift2d,
+)
 from squat_deploy.snn.quantizers import InputQuantizer
 
 Treatment = Literal["value", "read", "shape", "fixed", "no effect"]
@@ -149,11 +159,17 @@ MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
     QuantConvTranspose1d: {**_CONV, **_QUANT, "output_padding": _READ},
     QuantConvTranspose2d: {**_CONV, **_QUANT, "output_padding": _READ},
     QuantLinear: {**_LINEAR, **_QUANT},
+    IntThenScaleConv1d: {**_CONV, **_QUANT},
+    IntThenScaleConv2d: {**_CONV, **_QUANT},
+    IntThenScaleConvTranspose1d: {**_CONV, **_QUANT, "output_padding": _READ},
+    IntThenScaleConvTranspose2d: {**_CONV, **_QUANT, "output_padding": _READ},
     IntThenScaleLinear: {**_LINEAR, **_QUANT},
     FixedConv2d: dict.fromkeys(("integers", "scale", "bias", "stride", "padding", "dilation", "groups"), _READ),
     FixedLinear: dict.fromkeys(("integers", "scale", "bias"), _READ),
     nn.BatchNorm1d: _NORM,
     nn.BatchNorm2d: _NORM,
+    ScaleThenShift1d: _NORM,
+    ScaleThenShift2d: _NORM,
     snn.Leaky: {**_NEURON, **_GRADED, **_DELAY},
     snn.Lapicque: {**_NEURON, **dict.fromkeys(("R", "C", "time_step"), _READ)},
     snn.RLeaky: {**_NEURON, **_RECURRENT, **_DELAY},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -22,20 +23,21 @@ from squat_deploy.lowering.rounding import (
     Floats,
     lowest_bit,
     powers_of_two,
+    roundings,
     sums_exactly,
     synaptic_error,
 )
 from squat_deploy.network import MAX_NEURONS
 from squat_deploy.network.layers import Conv2d, ConvTranspose2d, Dense, IntArray, Synapses, Weighted
 from squat_deploy.network.limits import MAX_VALUES
-from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleLinear
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScale, output_scales, outputs_first
 
 MAX_WEIGHT = 2**15
 MAX_ONE_TO_ONE = 2048  # neurons, which make a square of weights
 
 
 def quant_linear(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
-    """Handler of QuantLinear, IntThenScaleLinear and FixedLinear."""
+    """Handler of QuantLinear, also integers first, and FixedLinear."""
     assert isinstance(module, QuantLinear | FixedLinear)
     if value is not None and value.shape != (module.in_features,):
         hint = "put nn.Flatten() before it" if len(value.shape) > 1 else "make the sizes match"
@@ -45,7 +47,7 @@ def quant_linear(draft: Draft, name: str, module: nn.Module, value: Value | None
 
 
 def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
-    """Handler of all convolutions, transposed ones too; one dimension is a plane of height 1."""
+    """Handler of all convolutions, transposed and integers first too; one dimension is a plane of height 1."""
     assert isinstance(module, QuantConv2d | QuantConv1d | QuantConvTranspose2d | QuantConvTranspose1d | FixedConv2d)
     axes = module.weight.ndim - 2
     sizes = "(channels, height, width)" if axes == 2 else "(channels, length)"
@@ -99,7 +101,8 @@ def _quantized(
         draft.fault(name, rule, got, hint)
     if faults or zeros is None or not isinstance(value, Integers):
         return None
-    return _synapses(draft, module, zeros, value, make, shape)
+    draft.entering.setdefault(plain_name(name), []).append(value)
+    return _synapses(draft, name, module, zeros, value, make, shape)
 
 
 def _convolution(
@@ -116,14 +119,6 @@ def _convolution(
     if module.transposed:
         return ConvTranspose2d(name, planes, bias, shape, *geometry, module.groups, pair(module.output_padding, 0))
     return Conv2d(name, planes, bias, shape, *geometry, module.groups)
-
-
-def outputs_first(module: nn.Module, weights: Tensor) -> Tensor:
-    """Weights with their outputs in the first axis; those of transposed convolutions come by inputs (C, O / groups)."""
-    if not isinstance(module, _ConvNd) or not module.transposed:
-        return weights
-    grouped = weights.reshape(module.groups, -1, *weights.shape[1:]).transpose(1, 2)
-    return grouped.reshape(-1, *grouped.shape[2:])
 
 
 def _weight_faults(module: Trained, zeros: Tensor | None) -> list[tuple[str, str, str]]:
@@ -147,10 +142,12 @@ def _weight_faults(module: Trained, zeros: Tensor | None) -> list[tuple[str, str
         weight = module.quant_weight()
     except Exception as error:  # noqa: BLE001 (Brevitas raises many types)
         got = str(error).split("\n")[0] or type(error).__name__
-        return [("weights are quantized without an input", got, "use a quantizer of brevitas.quant.fixed_point")]
+        grouped = getattr(module, "transposed", False) and module.groups > 1  # Brevitas counts their channels wrongly
+        hint = "use one scale a layer, or groups=1" if grouped else "use a quantizer of brevitas.quant.fixed_point"
+        return [("weights are quantized without an input", got, hint)]
     if not isinstance(weight, IntQuantTensor):
         return [("weights are integers times a scale", type(weight).__name__, "use a Brevitas integer quantizer")]
-    if _scales(module, weight) is None:
+    if output_scales(module, weight) is None:
         shape = tuple(weight.scale.shape)
         return [
             (
@@ -168,12 +165,6 @@ def _weight_faults(module: Trained, zeros: Tensor | None) -> list[tuple[str, str
         hint = "use bias_quant=Int8BiasPerTensorFixedPointInternalScaling, which needs no input scale"
         faults.append(("must run on a plain tensor of spikes", str(error).split("\n")[0], hint))
     return faults
-
-
-def _scales(module: Trained, weight: IntQuantTensor) -> Tensor | None:
-    """The scale of each output (out,), or None where its weights have several."""
-    each = outputs_first(module, weight.scale.detach().broadcast_to(weight.value.shape)).flatten(1)
-    return each[:, 0] if bool((each == each[:, :1]).all()) else None
 
 
 def _value_faults(module: Trained, weight: IntQuantTensor) -> list[tuple[str, str, str]]:
@@ -205,21 +196,40 @@ def _integers(module: Quantized) -> tuple[IntArray, Floats]:
     if isinstance(module, FixedLinear | FixedConv2d):
         return module.integers.numpy(), module.scale.double().numpy()
     quantized = module.quant_weight()
-    scale, weight = _scales(module, quantized), torch.round(quantized.value / quantized.scale).to(torch.int64)
+    weight = outputs_first(module, torch.round(quantized.value / quantized.scale)).to(torch.int64).numpy()
+    scale = (
+        module.output_scale(quantized.scale) if isinstance(module, IntThenScale) else output_scales(module, quantized)
+    )
     assert scale is not None
-    return outputs_first(module, weight).numpy(), scale.double().numpy()
+    return weight, scale.expand(len(weight)).double().numpy()
 
 
 @torch.no_grad()
 def _synapses(
-    draft: Draft, module: Quantized, zeros: Tensor, value: Integers, make: Maker, shape: tuple[int, ...]
-) -> Currents:
+    draft: Draft, name: str, module: Quantized, zeros: Tensor, value: Integers, make: Maker, shape: tuple[int, ...]
+) -> Currents | None:
     """The integers of a quantized layer, and its bias as it acts, whatever quantizer made it."""
+    if isinstance(module, IntThenScale) and module.input_unit is not None:
+        known = _recovered(draft, name, module.input_unit, value)
+        if known is None:
+            return None
+        value = known
     weight, scale = _integers(module)
     bias = module(zeros)[0].reshape(len(weight), -1)[:, 0].double().numpy()
-    build = _int_then_scale if isinstance(module, IntThenScaleLinear) else _scaled
+    build = _int_then_scale if isinstance(module, IntThenScale) else _scaled
     layer, current = build(draft, value, make, weight, scale, bias)
     return Currents(draft.add(layer, value.source), shape, current)
+
+
+def _recovered(draft: Draft, name: str, unit: float, value: Integers) -> Integers | None:
+    """The integers that a layer finds again in what enters: it divides by their unit, and rounds."""
+    off = value.error / unit + roundings(3) * draft.largest_at(value.source)  # of the unit, of the product, divided
+    if unit == value.unit and off < 0.5:
+        return replace(value, unit=1.0, error=0.0)
+    rule = "its input_unit is what one integer of its input is worth"
+    got = f"input_unit={unit:.9g}, and integers worth {value.unit:.9g}, up to {off:.2g} of one off"
+    draft.fault(name, rule, got, "make it anew for these inputs: sd.exact(model, spec, steps)")
+    return None
 
 
 def _scaled(
@@ -232,8 +242,7 @@ def _scaled(
     layer = make(weight, (steps if on_grid else np.zeros_like(bias)).astype(np.int64))
     real_bias = np.zeros_like(bias) if on_grid else bias
     error, rule = _sum_error(draft, layer, value, scale, real_bias)
-    positions = layer.outputs // len(unit)  # neurons of a channel
-    unit, real_bias, error = (np.repeat(values, positions) for values in (unit, real_bias, error))
+    unit, real_bias, error = (_of_neurons(layer, values) for values in (unit, real_bias, error))
     return layer, Current(rule, unit, real_bias, error)
 
 
@@ -243,7 +252,13 @@ def _int_then_scale(
     layer = make(weight, np.zeros(len(bias), dtype=np.int64))
     error, rule = _sum_error(draft, layer, value, np.ones_like(scale), np.zeros_like(bias))
     rule = "int-then-scale" if rule == "exact grid" else rule
-    return layer, Current(rule, np.full(len(bias), value.unit), bias, error, scale=scale)
+    bias, error, scale = (_of_neurons(layer, values) for values in (bias, error, scale))
+    return layer, Current(rule, np.full(layer.outputs, value.unit), bias, error, scale=scale)
+
+
+def _of_neurons(layer: Synapses, values: Floats) -> Floats:
+    """Values of the channels (out,) as those of their neurons."""
+    return np.repeat(values, layer.outputs // len(values))
 
 
 def _sum_error(draft: Draft, layer: Synapses, value: Integers, scale: Floats, bias: Floats) -> tuple[Floats, str]:

@@ -15,6 +15,11 @@ _Sentence = Annotated[str, Field(max_length=1024)]
 Environment = Annotated[dict[_Name, _Sentence], Field(max_length=64)]
 Assumptions = Annotated[tuple[_Sentence, ...], Field(max_length=64), FailFast()]
 
+EXACT_FORM = (  # an assumption
+    "The trained model is taken in its exact form (sd.exact, --exact): integer weights are summed first and scaled "
+    "once; as it was trained, float32 may round some of its spikes otherwise."
+)
+
 
 @dataclass(frozen=True)
 class AtRisk:

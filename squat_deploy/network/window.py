@@ -74,6 +74,13 @@ class Spread(Window):
         height, width = (size - 2 * pad for size, pad in zip(self.whole, self.padding, strict=True))
         return height, width
 
+    @property
+    def meets(self) -> Pair:
+        """Most taps along each axis that bring something to one output, at least 1."""
+        sizes = zip((0, 1), self.input_shape[1:], strict=True)
+        down, right = (max(1, int((self._places(axis) < size).sum(axis=1).max())) for axis, size in sizes)
+        return down, right
+
     def views(self, values: NDArray[Any], outside: Any = 0) -> NDArray[Any]:
         """As of any window, tap by tap; `outside` is where a tap brings nothing."""
         margins = ((0, 0), (0, 0), (0, 1), (0, 1))

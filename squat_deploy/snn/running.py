@@ -14,12 +14,12 @@ from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.snn.layers import IntThenScaleLinear
+from squat_deploy.snn.layers import IntThenScale
 from squat_deploy.snn.neurons import NEURONS, kind_of, own_instances, reset_neurons, spike_value
 from squat_deploy.snn.quantizers import StateQuantizer
 
 Step = Callable[[Tensor], Tensor]
-_ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleLinear.forward)  # need their weights once a sequence
+_ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScale.forward)  # need their weights once a sequence
 _RUN = ("__call__", "_wrapped_call_impl", "_call_impl", "__iter__", "__getattr__", "__getattribute__")  # decide it
 _COMPILED_LOOPS = 4096  # kinds of layers, shapes and quantizers that one process may meet
 
@@ -292,7 +292,7 @@ def why_not_compiled(model: nn.Module, inputs: Tensor, steps: int, *, direct: bo
     return None
 
 
-def _integer_weight(module: IntThenScaleLinear) -> tuple[Tensor, Tensor]:
+def _integer_weight(module: IntThenScale) -> tuple[Tensor, Tensor]:
     return module.integer_weight()
 
 
@@ -304,13 +304,13 @@ def _quantized_weight(module: QuantLinear | QuantConv2d) -> Tensor:
 def _prepared(module: nn.Module, quantize_weights: bool, compiled: bool) -> Step:
     """`compiled` is for gradients: without them, weights are quantized so rarely that compiling never pays."""
     made = _compiled if compiled and torch.is_grad_enabled() else (lambda function: function)
-    if type(module) is IntThenScaleLinear and quantize_weights:
-        integers, scale = made(_integer_weight)(module)
-        return lambda values: module.scaled(values, integers, scale)
     if not isinstance(module, QuantLinear | QuantConv2d) or type(module).forward not in _ONCE:
         return module
     if _quantizes_others(module):
         return module
+    if isinstance(module, IntThenScale) and quantize_weights:
+        integers, scale = made(_integer_weight)(module)
+        return lambda values: module.scaled(values, integers, scale, module.bias)
     weight = made(_quantized_weight)(module) if quantize_weights else module.weight
     if isinstance(module, QuantLinear):
         return lambda values: nn.functional.linear(values, weight, module.bias)

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import FailFast, TypeAdapter, ValidationError
 
-from squat_deploy.backends.qonnx.layer_plans import NeuronPlan
-from squat_deploy.backends.qonnx.plan import LayerPlan, Plan
+from squat_deploy.backends.qonnx.layers import LayerPlan, NeuronPlan, Plan
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
 from squat_deploy.network.certificate import Assumptions, Environment, LayerProof

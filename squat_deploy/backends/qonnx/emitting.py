@@ -9,10 +9,9 @@ from onnx import ModelProto
 
 from squat_deploy.backends.qonnx.builder import GraphBuilder, model_of
 from squat_deploy.backends.qonnx.document import KEY, MAX_BATCH_VALUES, Document, Form
-from squat_deploy.backends.qonnx.finn import finn_step
-from squat_deploy.backends.qonnx.integer import step
-from squat_deploy.backends.qonnx.plan import plan_layers
+from squat_deploy.backends.qonnx.layers import plan_layers
 from squat_deploy.backends.qonnx.scanning import sequence
+from squat_deploy.backends.qonnx.stepping import finn_step, step
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
 from squat_deploy.network import SCHEMA_VERSION, IntArray, Network

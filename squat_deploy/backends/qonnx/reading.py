@@ -8,8 +8,8 @@ import numpy as np
 
 from squat_deploy.backends.qonnx.document import KEY, Document
 from squat_deploy.backends.qonnx.emitting import structure
+from squat_deploy.backends.qonnx.layers import plan_layers
 from squat_deploy.backends.qonnx.matching import match
-from squat_deploy.backends.qonnx.plan import plan_layers
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.certificate import Certificate

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 from onnx import helper, numpy_helper
 
-from squat_deploy.backends.qonnx.builder import INT32, INT64, UINT8, GraphBuilder, Tensor
+from squat_deploy.backends.qonnx.builder import INT32, INT64, GraphBuilder, Tensor
 from squat_deploy.backends.qonnx.document import Document
-from squat_deploy.backends.qonnx.integer import IntegerForm, carried_inputs, input_type, network_input
-from squat_deploy.backends.qonnx.nodes import SPIKES, Carried, StepTensors, write_layers
-from squat_deploy.backends.qonnx.plan import Plan, delay_plans, late_plans, neuron_plans
+from squat_deploy.backends.qonnx.layers import Plan
+from squat_deploy.backends.qonnx.layers.base import INTEGERS, SPIKES, Role
+from squat_deploy.backends.qonnx.stepping import Tensors, carried, carried_inputs, network_input, write_layers
 from squat_deploy.network import INPUT
 from squat_deploy.network.network import still_layers
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
@@ -32,20 +32,17 @@ def sequence(document: Document) -> GraphBuilder:
     b, plans, steps = GraphBuilder("sequence"), document.layers, document.steps
     direct = document.input.encoding == "direct"
     lead = (document.samples,) if direct else (steps, document.samples)
-    x = network_input(b, document.input, lead, "input", input_type(document.input))
+    x = network_input(b, document.input, lead, "input", INTEGERS)
     once = _once(plans) if direct else set()
-    made = write_layers(b, plans, IntegerForm(), {INPUT: x}, Carried(), once)
-    held = {source: made.values[source] for source in _held(plans, once)} if direct else {}
-    starts: list[tuple[str, int, int, int]] = []
-    starts += [(f"{p.name}.state_initial", p.initial_state, p.neurons, INT32) for p in neuron_plans(plans)]
-    starts += [(f"{p.name}.spikes_initial", 0, p.neurons, UINT8) for p in late_plans(plans)]
-    kept = delay_plans(plans)
-    starts += [(f"{p.name}.past_initial", 0, p.past, IntegerForm().branch_type(p)) for p in kept]
-    starts.append(("scores_initial", 0, plans[-1].outputs, INT32))
-    carried = [_start_value(b, x, len(lead) - 1, *start) for start in starts]
+    made = write_layers(b, plans, INTEGERS, {INPUT: x}, {}, once)
+    held = {source: made[source, "value"] for source in _held(plans, once)} if direct else {}
+    carries = carried(plans, INTEGERS).values()
+    starts = [(f"{carry.prefix}.{carry.role}", carry.start, carry.width, carry.element) for carry in carries]
+    starts.append(("scores", 0, plans[-1].outputs, INT32))
+    initial = [_start_value(b, x, len(lead) - 1, f"{name}_initial", *start) for name, *start in starts]
     scanned = b.constant("time", np.arange(steps, dtype=np.int32)) if direct else x
     body, finals, traces = _body(document, held, set(range(len(plans))) - once)
-    b.scan(body, [*carried, *held.values(), scanned], [*finals, *traces])
+    b.scan(body, [*initial, *held.values(), scanned], [*finals, *traces])
     scores = b.tensors["scores"]
     shape, bounds = scores.shape[:1], (0, plans[-1].outputs - 1)
     best = b.node("ArgMax", [scores], "class", element=INT64, shape=shape, bounds=bounds, axis=1, keepdims=0)
@@ -91,28 +88,25 @@ def _body(
         held: what is made before the Scan, by layer.
         run: the layers inside it.
     """
-    b, plans, batch, neurons = GraphBuilder("step"), document.layers, document.samples, neuron_plans(document.layers)
-    bounds = neurons[-1].state_range if document.readout in OF_MEMBRANES else (0, document.steps)
+    b, plans, batch, last = GraphBuilder("step"), document.layers, document.samples, len(document.layers) - 1
+    carries = carried(plans, INTEGERS)
+    bounds = carries[last, "state"].bounds if document.readout in OF_MEMBRANES else (0, document.steps)
     scores = Tensor("scores", INT32, (batch, plans[-1].outputs), bounds)
-    carried = carried_inputs(b, document, INT32, UINT8, IntegerForm())
+    taken = carried_inputs(b, document, INTEGERS)
     before = b.input(scores.named("scores_before"))
     known = {source: b.input(tensor.named(f"{tensor.name}_held")) for source, tensor in held.items()}
     if document.input.encoding == "direct":
         b.input(Tensor("time_step", INT32, (), (0, document.steps - 1)))
     else:
-        known[INPUT] = network_input(b, document.input, (batch,), "input_step", input_type(document.input))
-    found = write_layers(b, plans, IntegerForm(), known, carried, run)
-    last = len(plans) - 1
-    updated = _score(b, document.readout, before, found.values[last], found.states[last])
-    late = [found.values[source] for source in carried.late]
-    for tensor in (*found.states.values(), *late, *found.pasts.values(), updated):
+        known[INPUT] = network_input(b, document.input, (batch,), "input_step", INTEGERS)
+    found = write_layers(b, plans, INTEGERS, known, taken, run)
+    updated = _score(b, document.readout, before, found[last, "spikes"], found[last, "state"])
+    for tensor in (*(found[place] for place in carries), updated):
         b.output(tensor)
     for source, tensor in held.items():
         b.output(b.node("Identity", [known[source]], f"{tensor.name}_kept"))
     finals = [
-        *(Tensor(f"{p.name}.state_final", INT32, (batch, p.neurons), p.state_range) for p in neurons),
-        *(Tensor(f"{p.name}.spikes_final", UINT8, (batch, p.neurons), SPIKES) for p in late_plans(plans)),
-        *(past.named(f"{past.name}_final") for past in carried.pasts.values()),
+        *(carry.tensor(batch, f"{carry.prefix}.{carry.role}_final") for carry in carries.values()),
         scores,
         *(tensor.named(f"{tensor.name}_final") for tensor in held.values()),
     ]
@@ -132,17 +126,17 @@ def _score(b: GraphBuilder, readout: Readout, scores: Tensor, spikes: Tensor, st
     return b.node("Add", [scores, gained], "scores_next")
 
 
-def _record(b: GraphBuilder, document: Document, found: StepTensors) -> list[Tensor]:
+_TRACES: dict[Role, str] = {"sum": "synaptic_sums", "state": "states", "spikes": "spike_train"}
+
+
+def _record(b: GraphBuilder, document: Document, found: Tensors) -> list[Tensor]:
     """Scan outputs with everything that each neuron layer did."""
     stacked: list[Tensor] = []
-    for index, plan in zip(found.sums, neuron_plans(document.layers), strict=True):
-        rows = (
-            (found.sums[index], f"{plan.name}.synaptic_sums", None),
-            (found.states[index], f"{plan.name}.states", plan.state_range),
-            (found.values[index], f"{plan.name}.spike_train", SPIKES),
-        )
-        for source, name, bounds in rows:
-            made = b.node("Identity", [source], f"{name}_step", bounds=bounds)
+    bounds = {place: carry.bounds for place, carry in carried(document.layers, INTEGERS).items()}
+    for index, plan in enumerate(document.layers):
+        for role in plan.traced:
+            name = f"{plan.name}.{_TRACES[role]}"
+            made = b.node("Identity", [found[index, role]], f"{name}_step", bounds=bounds.get((index, role)))
             b.output(made)
             stacked.append(replace(made, name=name, shape=(document.steps, *made.shape)))
     return stacked

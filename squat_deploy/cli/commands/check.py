@@ -9,7 +9,7 @@ import typer
 from squat_deploy.cli.console import answer
 from squat_deploy.cli.documents import console, gathered, grid, warn
 from squat_deploy.cli.inputs import InputOptions
-from squat_deploy.cli.options import Checkpoint, Json, ReadoutOption, Steps, Unproven, with_input_options
+from squat_deploy.cli.options import Checkpoint, Exact, Json, ReadoutOption, Steps, Unproven, with_input_options
 from squat_deploy.cli.tables import checked_table
 
 
@@ -21,16 +21,19 @@ def check(
     checkpoint: Checkpoint = None,
     fields: dict[str, Any],
     readout: ReadoutOption = "count",
+    exact: Exact = False,
     allow_unproven: Unproven = False,
     as_json: Json = False,
 ) -> None:
     """Say what becomes of every layer of a model, trained or not; exit 0 only if `lower` would take it."""
     from squat_deploy.lowering import check as check_model
+    from squat_deploy.lowering import exact as exact_form
     from squat_deploy.lowering import load_model
 
     with gathered() as texts:
         loaded = load_model(model, checkpoint)
         spec, _ = InputOptions(**fields).spec(loaded, steps)
+        loaded = exact_form(loaded, spec, steps) if exact else loaded
         rows = check_model(loaded, spec, steps, readout=readout)
     bad = ("refused",) if allow_unproven else ("refused", "not proven")
     refused = any(row.verdict in bad for row in rows)

@@ -8,22 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from squat_deploy.agreement import Deviation, deviation
 from squat_deploy.cli import sources, targets
 from squat_deploy.cli.documents import emit, gathered, summary
-from squat_deploy.cli.inputs import InputOptions
+from squat_deploy.cli.inputs import InputOptions, network_inputs
 from squat_deploy.cli.options import (
     Checkpoint,
+    Exact,
+    InputsFile,
     Json,
     NetworkOut,
     NeuronFile,
     Overwrite,
     ReadoutOption,
+    Real,
+    Samples,
     Unproven,
     with_input_options,
 )
 from squat_deploy.cli.tables import certificate_table, network_table
 from squat_deploy.errors import ConfigError
-from squat_deploy.network import InputSpec
+from squat_deploy.network import InputSpec, Network
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.storage import save
 
@@ -43,27 +48,49 @@ def lower(
     checkpoint: Checkpoint = None,
     fields: dict[str, Any],
     readout: ReadoutOption = "count",
+    exact: Exact = False,
+    inputs: InputsFile = None,
+    real: Real = False,
+    samples: Samples = 64,
     allow_unproven: Unproven = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Turn a trained torch model into a network of integers, proven equal to it."""
+    from squat_deploy.lowering import exact as exact_form
     from squat_deploy.lowering import lower as lower_model
 
     stated = InputOptions(**fields)
+    if not exact and (inputs is not None or real):
+        raise ConfigError("lower: --inputs and --real are of --exact: they say how far it is from the trained model")
     _check_options(model, steps, neurons, checkpoint, stated)
     source = sources.source_of(model)
     targets.check_network(out, source, overwrite=overwrite, ask=not as_json)
     with gathered() as texts:
         loaded, spec, count, origin = _loaded(model, steps or 0, neurons, checkpoint, stated)
         name = sources.name_of(model)
-        made = lower_model(loaded, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
+        lowered = exact_form(loaded, spec, count) if exact else loaded
+        made = lower_model(lowered, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
     network = replace(made, origin=replace(origin, model=made.origin.model, source=source))
     save(network, out)
     weights = sources.weights_line(model, checkpoint)
     document = {"network": str(out), "weights": weights, "warnings": texts, **summary(network)}
     tables = (network_table(network), certificate_table(network.certificate))
-    emit(document, as_json, *tables, weights, f"saved {out}")
+    lines = [weights, f"saved {out}"]
+    if exact:
+        told, notes, doubtful = _deviation(network, loaded, lowered, inputs, samples, real=real)
+        document |= {"exact": told.to_dict(), "notes": notes, "warnings": [*texts, *doubtful]}
+        lines = [*notes, f"exact form: {told.line}", *lines]
+    emit(document, as_json, *tables, *lines)
+
+
+def _deviation(
+    network: Network, model: nn.Module, other: nn.Module, path: Path | None, samples: int, *, real: bool
+) -> tuple[Deviation, list[str], list[str]]:
+    """How far the exact form is from the trained model; what was done to the inputs; what is doubtful of them."""
+    data, notes, doubtful = network_inputs(network, path, samples, real=real) if path or real else (None, [], [])
+    steps, readout = network.steps, network.readout
+    return deviation(model, other, network.input, steps, data, samples=samples, readout=readout), notes, doubtful
 
 
 def _check_options(

@@ -13,11 +13,22 @@ from squat_deploy.agreement import verify as compare
 from squat_deploy.arrays import read_npy
 from squat_deploy.cli.documents import finish, gathered, grid
 from squat_deploy.cli.inputs import network_inputs
-from squat_deploy.cli.options import Checkpoint, InputsFile, Json, LabelsFile, NetworkFile, NeuronFile, Real, Samples
+from squat_deploy.cli.options import (
+    Checkpoint,
+    Exact,
+    InputsFile,
+    Json,
+    LabelsFile,
+    NetworkFile,
+    NeuronFile,
+    Real,
+    Samples,
+)
 from squat_deploy.cli.sources import imported, is_export
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
 from squat_deploy.loading import load
+from squat_deploy.network import Network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +40,7 @@ def verify(
         str | None, typer.Option(help="The torch model as path/to/file.py:factory, or an export with --neurons.")
     ] = None,
     checkpoint: Checkpoint = None,
+    exact: Exact = False,
     neurons: NeuronFile = None,
     inputs: InputsFile = None,
     real: Real = False,
@@ -43,12 +55,22 @@ def verify(
     loaded = load(network)
     with gathered() as texts:
         trained = _trained(model, checkpoint, neurons)
+        trained = _exact_form(trained, loaded) if exact else trained
     data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real)
     classes = None if labels is None else read_npy(labels)
     kind: Literal["given", "random"] = "random" if inputs is None else "given"
     found = compare(loaded, trained, data, labels=classes, executors=executor, inputs_are=kind)
     agreement = replace(found, warnings=(*found.warnings, *texts, *doubtful))
     finish(agreement, as_json, {"notes": notes, **grid(loaded.input)}, (*notes, inputs_line(loaded)))
+
+
+def _exact_form(model: nn.Module | None, network: Network) -> nn.Module:
+    """The model that was lowered with --exact. Raises: ConfigError without a model."""
+    if model is None:
+        raise ConfigError("verify: --exact is of the torch model: give --model")
+    from squat_deploy.lowering import exact
+
+    return exact(model, network.input, network.steps)
 
 
 def _trained(model: str | None, checkpoint: Path | None, neurons: Path | None) -> nn.Module | None:

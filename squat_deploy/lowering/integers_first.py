@@ -1,0 +1,112 @@
+"""`exact`: the form of a trained model in which no synaptic sum rounds, whatever its scales are."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import torch
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
+from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
+from brevitas.quant_tensor import IntQuantTensor
+from torch import Tensor, nn
+
+from squat_deploy.errors import LoweringError
+from squat_deploy.lowering.api import drafted
+from squat_deploy.lowering.draft import Integers
+from squat_deploy.lowering.rounding import powers_of_two
+from squat_deploy.network import InputSpec
+from squat_deploy.snn.copying import frozen_copy, undisturbed
+from squat_deploy.snn.layers import (
+    IntThenScale,
+    IntThenScaleConv1d,
+    IntThenScaleConv2d,
+    IntThenScaleConvTranspose1d,
+    IntThenScaleConvTranspose2d,
+    IntThenScaleLinear,
+    ScaleThenShift1d,
+    ScaleThenShift2d,
+    output_scales,
+)
+
+_EXACT: dict[type[nn.Module], type[nn.Module]] = {
+    QuantLinear: IntThenScaleLinear,
+    QuantConv1d: IntThenScaleConv1d,
+    QuantConv2d: IntThenScaleConv2d,
+    QuantConvTranspose1d: IntThenScaleConvTranspose1d,
+    QuantConvTranspose2d: IntThenScaleConvTranspose2d,
+    nn.BatchNorm1d: ScaleThenShift1d,
+    nn.BatchNorm2d: ScaleThenShift2d,
+}
+
+
+def exact(model: nn.Module, spec: InputSpec | None = None, steps: int | None = None) -> nn.Module:
+    """A copy of a trained model that multiplies integers first and scales once, so that `lower` can prove it.
+
+    Layers of Brevitas whose scale is no power of two, or whose bias is on another grid, become `IntThenScaleLinear`
+    and the like, with the same integer weights, scales and biases; batch norms become one multiplication and one
+    addition. Everything else stays as it is, forward included. Both compute the same real numbers, and round them
+    otherwise: `deviation` counts how many spikes differ.
+
+    Args:
+        model: any model for `lower`; it is not changed. The copy is in eval mode, on the CPU, without gradients.
+        spec, steps: as for `lower`. With them, layers also find the integers behind inputs that float32 rounds: those
+            on a step that is no power of two (k / 255), and averages over windows other than 2, 4, 8 ... values.
+
+    Raises: ConfigError, as `lower`.
+    """
+    with undisturbed():
+        made = frozen_copy(model)
+        for module in made.modules():
+            if type(module) in _EXACT and not _is_exact(module):
+                _exchange(module)
+        if spec is not None and steps is not None:
+            _take_units(made, spec, steps)
+    return made
+
+
+def _exchange(module: nn.Module) -> None:
+    """In place, so that whoever has the module has the exact one, wherever it stands."""
+    module.stands_for = type(module).__name__  # type: ignore[assignment]
+    module.__class__ = _EXACT[type(module)]
+
+
+@torch.no_grad()
+def _is_exact(module: nn.Module) -> bool:
+    """Whether a layer is left as it is: exact already, or one that `lower` refuses for a reason of its own."""
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return module.running_mean is None or module.running_mean.dtype != torch.float32
+    assert isinstance(module, QuantWeightBiasInputOutputLayer)
+    weight: object = None
+    with contextlib.suppress(Exception):  # Brevitas raises many types
+        weight = module.quant_weight()
+    if not isinstance(weight, IntQuantTensor) or module.return_quant_tensor or bool((weight.zero_point != 0).any()):
+        return True
+    scales = output_scales(module, weight)
+    return scales is None or (powers_of_two(scales.double().numpy()) and _on_grid(module.bias, scales))
+
+
+def _on_grid(bias: Tensor | None, scale: Tensor) -> bool:
+    """Whether a bias consists of whole steps of its weights, so that it joins their integers."""
+    return bias is None or bool((torch.remainder(bias.double(), scale.double()) == 0).all())
+
+
+def _take_units(model: nn.Module, spec: InputSpec, steps: int) -> None:
+    """Layers that see integers of an odd unit get to know it; models that cannot be lowered stay as they are."""
+    try:
+        _, _, draft = drafted(model, spec, steps)
+    except LoweringError:  # told by `lower`
+        return
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for name, values in draft.entering.items():
+        module = modules.get(name)
+        if module is None or not any(_rounds(value) for value in values) or len({value.unit for value in values}) > 1:
+            continue
+        if type(module) in _EXACT:
+            _exchange(module)
+        if isinstance(module, IntThenScale):
+            module.input_unit = values[0].unit
+
+
+def _rounds(value: Integers) -> bool:
+    return bool(value.error) or not powers_of_two(np.array([value.unit]))
