@@ -328,17 +328,22 @@ def test_state_dicts_only(tmp_path: Path) -> None:
     key = next(iter(state))
     transposed = {**state, "fc1.weight": state["fc1.weight"].T.contiguous()}
     cases: dict[str, tuple[object, str]] = {
-        "wrapped": (
-            {"model": state, "epoch": 3},
-            r"'model' is OrderedDict, not a tensor; .*file\['model'\] alone",
+        "two of them": (
+            {"model": state, "best": {**state, key: state[key] + 1}, "epoch": 3},
+            r"holds 2 state dicts of this model, model and best; .*torch.save\(file\['model'\], path\)",
         ),
+        "nothing": ({}, "holds an empty dictionary, not a state dict; save model.state_dict"),
         "an object": ({"state_dict": {key: Other()}}, r"holds Python objects \(tests.test_hostile.Other\).*state_dict"),
         "a list": ([state], "holds list, not a state dict"),
         "a number": ({**state, key: 3}, "is int, not a tensor"),
         "complex": ({**state, key: state[key] * 1j}, "complex, quantized or sparse tensors are not read"),
         "sparse": ({**state, key: state[key].to_sparse()}, "complex, quantized or sparse tensors are not read"),
         "as many numbers, another shape": (transposed, "size mismatch for fc1.weight"),
-        "missing": ({name: value for name, value in state.items() if name != key}, "Missing key"),
+        "missing": (
+            {name: value for name, value in state.items() if name != key},
+            f"model: missing {key}; give the checkpoint",
+        ),
+        "too much": ({**state, "fc9.weight": state[key]}, "and what it does not have, fc9.weight; give the checkpoint"),
     }
     for found, message in cases.values():
         torch.save(found, tmp_path / "m.pt")

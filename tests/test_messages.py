@@ -428,7 +428,7 @@ CASES: dict[str, Case] = {
     "pickled weights": (
         FileFormatError,
         "{path}/m.pt: holds Python objects (pathlib.PosixPath), which are never loaded; where it was made, "
-        "save model.state_dict() instead",
+        "save model.state_dict() instead, or the state dict alone of what was saved",
         lambda net, path: load_weights(nn.Linear(1, 1), pickled(path)),
     ),
     "no dimension": (DatasetError, "x: 0 dimensions; from 1 to 8", lambda net, path: read_idx(b"\0\0\x08\0", "x")),
@@ -628,7 +628,7 @@ CASES: dict[str, Case] = {
     ),
     "numbers in a state dict": (
         FileFormatError,
-        "{path}/m.pt: not a state dict: 'weight' is int, not a tensor",
+        "{path}/m.pt: not a state dict: 'weight' is int, not a tensor; save model.state_dict()",
         lambda net, path: torch.save({"weight": 3}, path / "m.pt") or load_weights(nn.Linear(1, 1), path / "m.pt"),
     ),
     "time of NIR": (
@@ -1060,10 +1060,6 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
         SPEC, STEPS, "fc1 (QuantLinear): layers stay as they are while a sequence runs; "
         "got weight is another than before the first step, at {}; "
         "set it before the sequence, outside forward, and leave it",
-    ),
-    "wrapped": (
-        lambda: nn.DataParallel(Looped()), SPEC, STEPS,
-        "model: a model is lowered without what is wrapped around it; got a DataParallel; lower model.module",
     ),
     "own method": (
         lambda: altered(forward=lambda x: x), SPEC, STEPS,

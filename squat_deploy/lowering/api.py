@@ -29,6 +29,7 @@ from squat_deploy.snn.environment import read_environment, refuse_changes, refus
 from squat_deploy.snn.identity import digest_of_frozen
 from squat_deploy.snn.layers import is_exact_form
 from squat_deploy.snn.quantizers import StateQuantizer
+from squat_deploy.snn.wrappers import warn_of_wrappers
 
 
 def lower(
@@ -98,6 +99,7 @@ def drafted(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, P
     """
     if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
+    warn_of_wrappers(model)
     refuse_unmade(model)
     stale = stale_tables(model)
     pristine = frozen_copy(model)

@@ -24,6 +24,7 @@ from squat_deploy.network import INPUT, InputSpec
 from squat_deploy.snn.neurons import NEURONS, spike_value
 from squat_deploy.snn.running import is_plain, leaves
 
+_UNPRUNED = "make what was pruned permanent: torch.nn.utils.prune.remove(layer, 'weight')"
 _LISTINGS = ("modules", "named_modules", "children", "named_children")
 
 
@@ -35,19 +36,9 @@ def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
     plain = is_plain(model) and all(is_leaf(module) for _, module in leaves(model))
     if plain:
         return sequential_program(model)
-    if (inner := _wrapped(model)) is not None:
-        rule, hint = "a model is lowered without what is wrapped around it", f"lower model.{inner}"
-        raise LoweringError((Fault("model", rule, f"a {type(model).__name__}", hint),))
     if faults := altered(model):
         raise LoweringError(tuple(faults))
     return traced_program(model, spec, steps)
-
-
-def _wrapped(model: nn.Module) -> str | None:
-    """Where the model itself lies in one of torch's wrappers (DataParallel, torch.compile), if this is one."""
-    if not is_library(type(model).__module__) or isinstance(model, nn.Sequential):
-        return None
-    return next((name for name in ("module", "_orig_mod") if name in model._modules), None)
 
 
 def altered(model: nn.Module) -> list[Fault]:
@@ -60,8 +51,9 @@ def altered(model: nn.Module) -> list[Fault]:
     for name, module in nn.Module.named_modules(model):
         label = label_of(name or "model", module)
         faults += _own_listing(label, module)
-        if module._forward_hooks or module._forward_pre_hooks:
-            faults.append(Fault(label, rule, "a hook", hint))
+        if hooks := (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+            pruned = any(type(hook).__module__ == "torch.nn.utils.prune" for hook in hooks)
+            faults.append(Fault(label, rule, "a hook", _UNPRUNED if pruned else hint))
         faults += [
             Fault(
                 label,
@@ -70,7 +62,7 @@ def altered(model: nn.Module) -> list[Fault]:
                 f"delete it, or make a class with another {key}",
             )
             for key in vars(module)
-            if callable(getattr(type(module), key, None))
+            if callable(getattr(type(module), key, None)) and (is_leaf(module) or hasattr(nn.Module, key))
         ]
         faults += _altered_class(label, module)
         faults += _altered_neuron(label, module)

@@ -27,6 +27,7 @@ from squat_deploy.snn.identity import model_digest
 from squat_deploy.snn.ptq import Recipe
 from squat_deploy.snn.quantizers import InputQuantizer
 from squat_deploy.snn.running import is_plain, leaves
+from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 _RECIPE = TypeAdapter(Recipe)
 _OTHER_SEED = 1_234_567
@@ -51,7 +52,9 @@ def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False
     if not callable(factory):
         raise ConfigError(f"{path}: has no callable {name!r}")
     began = time.monotonic()
-    model = _made(factory, path, name)
+    made = _made(factory, path, name)
+    warn_of_wrappers(made)
+    model = opened(made)
     if checkpoint is not None:
         recipe = _recipe(checkpoint)
         model = model if recipe is None else recipe.applied(model)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import pickle  # for the name of an error; nothing is unpickled
 import re
+import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from squat_deploy.errors import FileFormatError, translated
+from squat_deploy.errors import FileFormatError, SquatWarning, translated
 from squat_deploy.files import kind_of, unreadable, write_file
+from squat_deploy.snn.state_dicts import found_in, judged
+from squat_deploy.snn.wrappers import settle_lazy
 
 _FORMAT = "squat_deploy.checkpoint"
 
@@ -44,7 +48,10 @@ def model_metadata(path: Path) -> dict[str, Any]:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a state dict from safetensors, or from a torch file with `weights_only=True`.
 
+    It may be an entry of what a training script saved, and have the names that wrappers give it (`state_dicts.py`).
+
     Raises: FileFormatError for a file that is missing, broken, or made for another model.
+    Warns: SquatWarning of all that was done to fit it.
     """
     _check_file(path)
     kind = kind_of(path) or ""
@@ -53,8 +60,13 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f"{path}: cannot be loaded into this model: it is {kind}; give safetensors or a torch file"
         )
     with translated(FileFormatError, f"{path}: cannot be loaded into this model"):
-        tensors = _tensors(path, _torch_file(path) if kind else load_file(path))
-        model.load_state_dict({key: _shaped(model, key, value) for key, value in tensors.items()})
+        found = found_in(path, _torch_file(path) if kind else load_file(path), model)
+        state = {key: _shaped(model, key, value) for key, value in found.state.items()}
+        missing, extra = model.load_state_dict(state, strict=False)
+        notes = judged(path, model, found, missing, extra)
+        settle_lazy(model)
+    if notes:
+        warnings.warn(f"{path.name}: {'; '.join(notes)}", SquatWarning, stacklevel=2)
 
 
 def _check_file(path: Path) -> None:
@@ -73,31 +85,15 @@ def _torch_file(path: Path) -> Any:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"holds Python objects ({named[1]})" if named else "is broken, or holds Python objects"
         raise FileFormatError(
-            f"{path}: {what}, which are never loaded; where it was made, save model.state_dict() instead"
+            f"{path}: {what}, which are never loaded; where it was made, save model.state_dict() instead, or the state "
+            "dict alone of what was saved"
         ) from error
-
-
-def _tensors(path: Path, found: Any) -> dict[str, Any]:
-    """The state dict in a file: the file itself, or its entry "state_dict"."""
-    if isinstance(found, Mapping):
-        found = found.get("state_dict", found)
-    if not isinstance(found, Mapping):
-        raise FileFormatError(f"{path}: holds {type(found).__name__}, not a state dict")
-    for key, value in found.items():
-        if not isinstance(value, Tensor) and not str(key).endswith("_extra_state"):
-            inner = f"; that may be one: save file[{key!r}] alone" if isinstance(value, Mapping) else ""
-            raise FileFormatError(f"{path}: not a state dict: {key!r} is {type(value).__name__}, not a tensor{inner}")
-        if isinstance(value, Tensor) and (value.is_complex() or value.is_quantized or value.layout != torch.strided):
-            raise FileFormatError(
-                f"{path}: {key}: complex, quantized or sparse tensors are not read; got {value.dtype}"
-            )
-    return dict(found)
 
 
 def _shaped(model: nn.Module, key: str, value: Any) -> Any:
     """snnTorch's scalars are stored with shape (1,) by some writers; no other shapes are one."""
     own = model.state_dict().get(key)
-    if own is None or not isinstance(value, Tensor):
+    if own is None or is_lazy(own) or not isinstance(value, Tensor):
         return value
     sizes, wanted = ([n for n in tensor.shape if n != 1] for tensor in (value, own))
     return value.reshape(own.shape) if sizes == wanted else value

@@ -16,18 +16,21 @@ from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.snn.wrappers import open_wrappers
 
 _ONE_AT_A_TIME = threading.RLock()
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode on the CPU, without gradients; the user's model keeps its mode, device and states.
+    """A copy in eval mode on the CPU, without gradients or wrappers; the user's model stays as it is.
 
     Raises: ConfigError for a model that cannot be copied.
     """
     warm_up(model)
     try:
-        copied = deep_copy(model, _copied_already(model))
+        memo = _copied_already(model)
+        open_wrappers(model, memo)
+        copied = deep_copy(model, memo)
     except Exception as error:
         text = f"the model cannot be copied: copy.deepcopy(model) says {type(error).__name__}: {error}"
         raise ConfigError(

@@ -28,6 +28,7 @@ from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.neurons import NEURONS, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
+from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 Bits = int | Mapping[str, int]
 Levels = Kind | Literal["fitted"]
@@ -110,6 +111,7 @@ def _made(
     _check_steps(steps)
     if not bool(torch.isfinite(calibration_data).all()):
         raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
+    warn_of_wrappers(model)
     copied, calibration_data = frozen_copy(model), calibration_data.cpu()
     reset_neurons(copied)
     named = dict(copied.named_modules())
@@ -284,6 +286,7 @@ class Recipe:
     @classmethod
     def of(cls, model: nn.Module, made: nn.Module) -> Recipe:
         """Args: model: the float model; made: what `quantize` or `search_bits` made of it."""
+        model = opened(model)
         inner, quantizer = _unwrapped(model, made)
         replaced = {
             name: inner.get_submodule(name) for name, module in model.named_modules() if type(module) in _LAYERS

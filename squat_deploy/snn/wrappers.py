@@ -1,0 +1,70 @@
+"""Wrappers of torch around a model, which compute nothing of their own: what is inside is the model."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+
+from squat_deploy.errors import SquatWarning
+
+_COMPILED = "torch._dynamo.eval_frame.OptimizedModule"
+_INSIDE = {  # by name: some take long to import
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch.optim.swa_utils.AveragedModel": "module",
+    _COMPILED: "_orig_mod",
+}
+_EAGER = "; what torch.compile makes of it may round otherwise, and is not looked at"
+
+
+def is_wrapper(module: nn.Module) -> bool:
+    """Whether calling it is calling what is inside; hooks would be no part of that."""
+    return _name(module) in _INSIDE and not (module._forward_hooks or module._forward_pre_hooks)
+
+
+def _name(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def _inside(module: nn.Module) -> nn.Module:
+    inner: nn.Module = getattr(module, _INSIDE[_name(module)])
+    return inner
+
+
+def open_wrappers(model: nn.Module, memo: dict[int, Any]) -> None:
+    """Lets `copy.deepcopy(model, memo)` put copies of what is inside in the places of wrappers, one in another too."""
+    for module in reversed(list(model.modules())):
+        if is_wrapper(module):
+            memo[id(module)] = copy.deepcopy(_inside(module), memo)
+
+
+def opened(model: nn.Module) -> nn.Module:
+    """The model without wrappers: itself where it has none, what is inside of it, or a copy."""
+    while is_wrapper(model):
+        model = _inside(model)
+    if not any(map(is_wrapper, model.modules())):
+        return model
+    memo: dict[int, Any] = {}
+    open_wrappers(model, memo)
+    return copy.deepcopy(model, memo)
+
+
+def warn_of_wrappers(model: nn.Module) -> None:
+    """Warns: SquatWarning of every wrapper that is opened."""
+    for name, module in model.named_modules():
+        if is_wrapper(module):
+            compiled = _EAGER if _name(module) == _COMPILED else ""
+            text = f"{name or 'model'}: the model inside of its {type(module).__name__} is taken, that in its "
+            warnings.warn(f"{text}{_INSIDE[_name(module)]}{compiled}", SquatWarning, stacklevel=3)
+
+
+@torch.no_grad()
+def settle_lazy(model: nn.Module) -> None:
+    """Lazy linear layers whose weights were loaded become the layers that their first call would make of them."""
+    for module in model.modules():
+        if isinstance(module, nn.LazyLinear) and not module.has_uninitialized_params():
+            module._infer_parameters(module, (torch.zeros(1, module.weight.shape[1]),))
