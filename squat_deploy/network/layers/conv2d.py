@@ -38,6 +38,7 @@ class Convolution(Synapses):
     dilation: Pair = (1, 1)
     groups: int = 1
     axes: ClassVar[int] = 4
+    empty: ClassVar[str] = "its kernel does not fit into"
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -49,7 +50,7 @@ class Convolution(Synapses):
                 f"{self.name}: {self.groups} groups of {self.weight.shape} do not take {channels} channels"
             )
         if min(self.output_shape) < 1:
-            raise ConfigError(f"{self.name}: its kernel does not fit into inputs of shape {self.input_shape}")
+            raise ConfigError(f"{self.name}: {self.empty} inputs of shape {self.input_shape}")
 
     @classmethod
     def of(cls, name: str, arrays: dict[str, IntArray]) -> Self:

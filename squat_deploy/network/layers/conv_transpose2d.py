@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class ConvTranspose2d(Convolution):
     """
 
     output_padding: Pair = (0, 0)
+    empty: ClassVar[str] = "its padding leaves nothing of"
 
     def __post_init__(self) -> None:
         if min(self.output_padding) < 0:
