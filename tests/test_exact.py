@@ -147,6 +147,68 @@ def test_models_with_a_forward_of_their_own() -> None:
     assert found.layers[0].compared == 5 * 20 * 3 * 36 and found.samples == 20
 
 
+def recurrent(width: int, **options: Any) -> nn.Module:
+    kind = snn.RSynaptic if "alpha" in options else snn.RLeaky
+    bits = 2 if "alpha" in options else 4
+    neuron = kind(beta=0.9, init_hidden=True, linear_features=width, state_quant=state_quant(bits), **options)
+    neuron.recurrent = QuantLinear(width, width, bias=True, weight_bit_width=4)
+    return neuron
+
+
+@pytest.mark.parametrize("options", [{}, {"reset_mechanism": "zero"}, {"alpha": 0.8}])
+def test_recurrent_synapses(options: dict[str, Any]) -> None:
+    """Of two float scales: on one grid, both currents added before the membrane."""
+    torch.manual_seed(0)
+    model = nn.Sequential(QuantLinear(12, 8, weight_bit_width=4), recurrent(8, **options)).eval()
+    spec = sd.InputSpec((12,), 0, 15, 1 / 15)
+    with pytest.raises(LoweringError, match=r"or lower sd\.exact\(model, spec, steps\) \(--exact\)"):
+        sd.lower(model, spec, 5)
+    made = sd.exact(model, spec, 5)
+    network = sd.lower(made, spec, 5)
+    inputs = np.random.default_rng(0).integers(0, 16, (60, 12))
+    assert network.certificate.proven and sd.verify(network, made, inputs, executors=["torch", "numpy"]).agrees
+    assert "scale_bits=8" in repr(made) and type(model[1]) in (snn.RLeaky, snn.RSynaptic)
+    found = sd.deviation(model, made, spec, 5, inputs).layers[0]
+    assert found.spikes < 0.02 * found.compared
+    scales = [net[0].quant_weight().scale for net in (model, made)]
+    kept = made[0].output_scale(scales[1] * 15)
+    assert torch.allclose(kept, scales[0], rtol=2.0**-8)
+
+
+class Residual(nn.Module):
+    """Two float-scale branches, one of them of two layers that are added themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (QuantLinear(6, 5, bias=bias) for bias in (True, False, True))
+        self.lif = leaky()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lif(self.a(x) + (self.b(x) + self.c(x)))
+
+
+def test_residual_branches() -> None:
+    torch.manual_seed(1)
+    model, spec = Residual().eval(), sd.InputSpec((6,), 0, 7, 0.125)
+    made = sd.exact(model, spec, 4)
+    network = sd.lower(made, spec, 4)
+    inputs = np.random.default_rng(0).integers(0, 8, (60, 6))
+    assert network.certificate.proven and sd.verify(network, made, inputs, executors=["torch", "numpy"]).agrees
+    assert network.certificate.layers[0].rule == "exact grid"
+
+
+def test_channels_with_scales_of_their_own_have_no_common_grid() -> None:
+    options = {"weight_quant": Int8WeightPerChannelFloat, "bias": False}
+    neuron = recurrent(4)
+    neuron.recurrent = QuantLinear(4, 4, **options)
+    model = nn.Sequential(QuantLinear(6, 4, **options), neuron).eval()
+    spec = sd.InputSpec((6,))
+    for tried in (model, sd.exact(model, spec, 3)):
+        with pytest.raises(LoweringError, match="use one power-of-two weight scale a layer") as caught:
+            sd.lower(tried, spec, 3)
+        assert "--exact" not in str(caught.value)
+
+
 def test_what_is_exact_already_stays_as_it_is() -> None:
     biased = linear(bias=True, bias_quant=Int8BiasPerTensorFixedPointInternalScaling)
     model = nn.Sequential(linear(), leaky(), linear(4, 6), leaky(), biased, leaky())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squat_deploy.hardware.graph import index_bits
+from squat_deploy.hardware.signals import index_bits
 from squat_deploy.names import plain as plain
 from squat_deploy.network import IntArray, int_bits
 

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import assert_never
 
 import numpy as np
 
 from squat_deploy.errors import ConfigError, ExportError
-from squat_deploy.hardware.graph import ENTRY, Graph, Listing, Node, Place, Process, Signal, graph_of
+from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process, graph_of
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.options import DEFAULT_PE, HlsConfig
-from squat_deploy.hardware.tables import neuron_tables
-from squat_deploy.hardware.units import (
-    AddEvents,
-    AddSums,
-    AnyUnit,
-    ConcatEvents,
-    ConcatSums,
-    DelayEvents,
-    Fire,
-    ListSums,
-    PlaceEvents,
-    PoolEvents,
-    PoolSums,
-    Port,
-    Ports,
-    ReadInput,
-    ReadOut,
-    Scatter,
-)
-from squat_deploy.hardware.weights import WeightRom, weight_rom
-from squat_deploy.network import Network, Neuron
+from squat_deploy.hardware.signals import Signal
+from squat_deploy.hardware.units import Fire, Port, Ports, ReadInput, ReadOut, Settings, Unit
+from squat_deploy.network import Network
 from squat_deploy.network.encoders import EventEncoder, check_encoder
-from squat_deploy.network.layers import Add, Concat, Conv2d, ConvTranspose2d, Delay, Dense, Pool2d, Weighted
 from squat_deploy.network.readout import OF_MEMBRANES
-from squat_deploy.network.window import Window
 
 STREAM = -1  # number of the address events that arrive, as a source
 MAX_INPUTS = 2**16
@@ -54,7 +33,7 @@ class Design:
     network: Network
     graph: Graph
     entry: ReadInput
-    parts: tuple[AnyUnit, ...]
+    parts: tuple[Unit, ...]
     readout: ReadOut
 
     @cached_property
@@ -62,7 +41,7 @@ class Design:
         """The neuron layers, first to last: those that are traced."""
         return tuple(part for part in self.parts if isinstance(part, Fire))
 
-    def parts_of(self, process: Process) -> tuple[AnyUnit, ...]:
+    def parts_of(self, process: Process) -> tuple[Unit, ...]:
         """The units of one process in running order."""
         return tuple(self.parts[node.number - 1] for node in process.nodes)
 
@@ -87,7 +66,11 @@ def design_of(network: Network, config: HlsConfig) -> Design:
     given = [_given(graph, number, pe.get(number, 1)) for number in range(len(graph.nodes) + 1)]
     ports = Ports("input", _stream(network, config), given[ENTRY])
     entry = ReadInput(ports, network.input, config.encoder, network.steps, graph.repeats)
-    parts = tuple(_unit(network, node, _ports(node, given), config) for node in graph.nodes)
+    last = len(network.layers) - 1 if network.readout in OF_MEMBRANES else -1
+    parts = tuple(
+        node.blueprint.unit(_ports(node, given), Settings(node.reach, config.form, node.position == last))
+        for node in graph.nodes
+    )
     return Design(network, graph, entry, parts, _read_out(network, given[-1]))
 
 
@@ -125,7 +108,7 @@ def _ports(node: Node, given: list[Port]) -> Ports:
 def _folding(process: Process, config: HlsConfig) -> int:
     """PE of a process: all its sums are updated in the same lanes."""
     most = max((node.signal.channels for node in process.nodes if not node.signal.events), default=1)
-    neurons = [node for node in process.nodes if node.fires]
+    neurons = [node for node in process.nodes if node.blueprint.fires]
     if isinstance(config.pe, int):
         name = neurons[0].name if neurons else process.nodes[0].name
         wanted = {name: min(config.pe, most)}
@@ -137,48 +120,3 @@ def _folding(process: Process, config: HlsConfig) -> int:
     if len(set(wanted.values())) > 1:
         raise ConfigError(f"pe: {' and '.join(wanted)} run in one process and share their lanes; give them one PE")
     return next(iter(wanted.values()), min(DEFAULT_PE, most))
-
-
-def _unit(network: Network, node: Node, ports: Ports, config: HlsConfig) -> AnyUnit:
-    """The unit that runs a node."""
-    layer, lanes, events = node.layer, ports.gives.lanes, ports.gives.signal.events
-    match layer:
-        case Dense() | Conv2d() | ConvTranspose2d():
-            assert lanes is not None
-            return Scatter(ports, _rom(layer, lanes), layer.weight.shape)
-        case Neuron():
-            return _fire(network, layer, node, ports, config)
-        case Pool2d():
-            return (PoolEvents if events else PoolSums)(ports, layer.window, layer.kind == "max")
-        case Add():
-            return (AddEvents if events else AddSums)(ports, layer.factors)
-        case Concat():
-            return (ConcatEvents if events else ConcatSums)(ports)
-        case Delay():
-            return DelayEvents(ports, layer.steps)
-        case Place():
-            return PlaceEvents(ports)
-        case Listing():
-            return ListSums(ports)
-        case _:
-            assert_never(layer)
-
-
-def _rom(layer: Weighted, lanes: Lanes) -> WeightRom:
-    """Fully connected synapses are a kernel of one tap on channels of one point."""
-    match layer:
-        case Dense():
-            window = Window((layer.inputs, 1, 1), (1, 1))
-            return weight_rom(layer.weight[:, :, None, None], layer.bias, 1, window, lanes)
-        case Conv2d() | ConvTranspose2d():
-            return weight_rom(layer.weight, layer.bias, layer.groups, layer.window, lanes)
-        case _:
-            assert_never(layer)
-
-
-def _fire(network: Network, neuron: Neuron, node: Node, ports: Ports, config: HlsConfig) -> Fire:
-    lanes = ports.takes[0].lanes
-    assert lanes is not None
-    tables = neuron_tables(neuron, lanes, *node.reach, config.form)
-    hands_over = network.readout in OF_MEMBRANES and neuron is network.output
-    return Fire(ports, tables, neuron.states, neuron.initial_state, len(neuron.thresholds), hands_over)

@@ -126,8 +126,8 @@ def _pools_exactly(draft: Draft, layer: Pool2d, value: Currents) -> bool:
 
 
 def _grid(current: Current) -> Floats:
-    """What every current `integer * unit + bias` is a multiple of, (N,); units are powers of two."""
-    return np.minimum(current.unit, lowest_bit(current.bias))
+    """What every current `integer * unit + bias` is a multiple of, a power of two, (N,)."""
+    return np.minimum(lowest_bit(current.unit), lowest_bit(current.bias))
 
 
 def _magnitude(draft: Draft, source: int, current: Current) -> Floats:
@@ -167,10 +167,14 @@ def add_branches(draft: Draft, label: str, values: Sequence[Value]) -> Value | N
     if not (_is_linear(first) and _is_linear(second)) or any(unit.size > 1 for unit in units):
         rules = " and ".join(f"'{branch.current.rule}'" for branch in (first, second))
         hint = "use one power-of-two weight scale a layer (Int8WeightPerTensorFixedPoint) in both, norms behind the sum"
+        if all(_has_one_scale(branch.current) for branch in (first, second)):
+            hint += ", or lower sd.exact(model, spec, steps) (--exact)"
+        draft.apart |= draft.synapses_behind(first.source) | draft.synapses_behind(second.source)
         draft.fault(label, "both branches of a sum are on one grid", f"the rules {rules}", hint)
         return None
-    unit = float(min(units[0][0], units[1][0]))
-    factors = tuple(int(known[0] / unit) for known in units)
+    bit = float(min(lowest_bit(known)[0] for known in units))
+    wholes = [int(known[0] / bit) for known in units]
+    unit, factors = bit * math.gcd(*wholes), tuple(whole // math.gcd(*wholes) for whole in wholes)
     if max(factors) >= EXACT_LIMIT:
         got = f"steps of {units[0][0]:g} and {units[1][0]:g}"
         draft.fault(label, "the steps of both branches are less than 2**24 apart", got, "use similar weight scales")
@@ -195,9 +199,16 @@ def _added(draft: Draft, source: int, unit: float, first: Current, second: Curre
 
 
 def _is_linear(value: Currents) -> bool:
-    """Whether every current is, up to rounding, integer times power of two plus bias."""
+    """Whether every current is integer times unit plus bias: exactly, or up to rounding for a power of two."""
     current = value.current
-    return current.scale is None and current.norm is None and powers_of_two(current.unit)
+    linear = current.scale is None and current.norm is None
+    return linear and (powers_of_two(current.unit) or current.on_grid)
+
+
+def _has_one_scale(current: Current) -> bool:
+    """Whether `exact` can put it on a grid with others."""
+    worth = current.unit if current.scale is None else current.unit * current.scale
+    return current.norm is None and np.unique(worth).size == 1
 
 
 def _all_integers(values: Sequence[Value]) -> bool:

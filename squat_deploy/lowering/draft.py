@@ -12,7 +12,7 @@ from squat_deploy.errors import Fault
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import INPUT, InputSpec, IntArray
-from squat_deploy.network.layers import Delay, Join, Range, Synapses, Weighted, constant_range
+from squat_deploy.network.layers import Plain, Range, Synapses, constant_range
 from squat_deploy.snn.neurons import kind_of
 from squat_deploy.snn.quantizers import StateQuantizer
 
@@ -112,17 +112,19 @@ class Draft:
 
     Attributes:
         late: neurons whose spikes were taken before they ran.
+        apart: names of the synapses behind sums of branches that are on no common grid.
         entering: what enters each layer of synapses, by the module's name, one value a place where it stands.
         end: position of the output layer, once it is known.
     """
 
     spec: InputSpec
-    layers: list[Weighted | Join | Delay | PendingNeuron] = field(default_factory=list)
+    layers: list[Plain | PendingNeuron] = field(default_factory=list)
     wires: list[tuple[int, ...]] = field(default_factory=list)
     late: list[nn.Module] = field(default_factory=list)
     late_sizes: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     entering: dict[str, list[Integers]] = field(default_factory=dict)
+    apart: set[str] = field(default_factory=set)
     end: int | None = None
     _ranges: dict[int, Range] = field(default_factory=dict)
 
@@ -134,7 +136,7 @@ class Draft:
     def fault(self, name: str, rule: str, got: object, hint: str) -> None:
         self.faults.append(Fault(name, rule, str(got), hint))
 
-    def add(self, layer: Weighted | Join | Delay | PendingNeuron, *sources: int) -> int:
+    def add(self, layer: Plain | PendingNeuron, *sources: int) -> int:
         """Appends a layer and returns its position."""
         self.layers.append(layer)
         self.wires.append(sources)
@@ -174,6 +176,14 @@ class Draft:
             return own
         parts = [self.partial_at(taken) for taken in self.wires[source]]
         return min(own[0], *(part[0] for part in parts)), max(own[1], *(part[1] for part in parts))
+
+    def synapses_behind(self, source: int) -> set[str]:
+        """Names of the synapses that a value comes from, with no neurons between."""
+        if source <= INPUT or isinstance(layer := self.layers[source], PendingNeuron):
+            return set()
+        if isinstance(layer, Synapses):
+            return {layer.name}
+        return {name for taken in self.wires[source] for name in self.synapses_behind(taken)}
 
     def silent(self, source: int) -> bool:
         """Whether a layer is synapses without any weight."""

@@ -45,6 +45,7 @@ from squat_deploy.snn.layers import (
 )
 from squat_deploy.snn.neurons import KINDS, kind_of, spike_value
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
+from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
 
 Handler = Callable[[Draft, str, nn.Module, Value | None], Value | None]
 
@@ -270,6 +271,8 @@ def _with_recurrence(
         return None, None
     layer = draft.layers[both.source]
     assert isinstance(layer, Add)
+    if isinstance(module, CurrentsFirstRLeaky | CurrentsFirstRSynaptic):
+        return both, None  # they add them in the same order
     ranges = draft.range_at(value.source), draft.range_at(back.source)
     return both, Branches((value.current, back.current), layer.factors, ranges)
 

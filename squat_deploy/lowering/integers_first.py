@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import numpy as np
+import snntorch as snn
 import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
@@ -28,7 +29,9 @@ from squat_deploy.snn.layers import (
     ScaleThenShift2d,
     output_scales,
 )
+from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
 
+SCALE_BITS = 8  # of scales whose sums must be exact
 _EXACT: dict[type[nn.Module], type[nn.Module]] = {
     QuantLinear: IntThenScaleLinear,
     QuantConv1d: IntThenScaleConv1d,
@@ -37,6 +40,8 @@ _EXACT: dict[type[nn.Module], type[nn.Module]] = {
     QuantConvTranspose2d: IntThenScaleConvTranspose2d,
     nn.BatchNorm1d: ScaleThenShift1d,
     nn.BatchNorm2d: ScaleThenShift2d,
+    snn.RLeaky: CurrentsFirstRLeaky,
+    snn.RSynaptic: CurrentsFirstRSynaptic,
 }
 
 
@@ -45,13 +50,17 @@ def exact(model: nn.Module, spec: InputSpec | None = None, steps: int | None = N
 
     Layers of Brevitas whose scale is no power of two, or whose bias is on another grid, become `IntThenScaleLinear`
     and the like, with the same integer weights, scales and biases; batch norms become one multiplication and one
-    addition. Everything else stays as it is, forward included. Both compute the same real numbers, and round them
-    otherwise: `deviation` counts how many spikes differ.
+    addition; recurrent neurons add their two currents before the membrane. Everything else stays as it is, forward
+    included. Both compute the same real numbers, and round them otherwise: `deviation` counts how many spikes differ.
+
+    Currents of two layers that are added (recurrent synapses, residual branches) are exact on one grid only. There, and
+    only there, scales are rounded to 8 significant bits (0.2 %) and biases to at most a 128th of a weight's step.
 
     Args:
         model: any model for `lower`; it is not changed. The copy is in eval mode, on the CPU, without gradients.
-        spec, steps: as for `lower`. With them, layers also find the integers behind inputs that float32 rounds: those
-            on a step that is no power of two (k / 255), and averages over windows other than 2, 4, 8 ... values.
+        spec, steps: as for `lower`. With them, sums of branches are put on a grid, and layers also find the integers
+            behind inputs that float32 rounds: those on a step that is no power of two (k / 255), and averages over
+            windows other than 2, 4, 8 ... values.
 
     Raises: ConfigError, as `lower`.
     """
@@ -62,6 +71,7 @@ def exact(model: nn.Module, spec: InputSpec | None = None, steps: int | None = N
                 _exchange(module)
         if spec is not None and steps is not None:
             _take_units(made, spec, steps)
+            _take_grids(made, spec, steps)
     return made
 
 
@@ -74,6 +84,8 @@ def _exchange(module: nn.Module) -> None:
 @torch.no_grad()
 def _is_exact(module: nn.Module) -> bool:
     """Whether a layer is left as it is: exact already, or one that `lower` refuses for a reason of its own."""
+    if isinstance(module, snn.RLeaky | snn.RSynaptic):
+        return False
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return module.running_mean is None or module.running_mean.dtype != torch.float32
     assert isinstance(module, QuantWeightBiasInputOutputLayer)
@@ -106,6 +118,29 @@ def _take_units(model: nn.Module, spec: InputSpec, steps: int) -> None:
             _exchange(module)
         if isinstance(module, IntThenScale):
             module.input_unit = values[0].unit
+
+
+def _take_grids(model: nn.Module, spec: InputSpec, steps: int) -> None:
+    """Scales and biases of few bits for the layers whose currents are added; one such sum may stand behind another."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for _ in modules:
+        try:
+            _, _, draft = drafted(model, spec, steps)
+        except LoweringError:  # told by `lower`
+            return
+        layers = [modules[name] for name in draft.apart if name in modules]
+        if not any(_take_bits(layer) for layer in layers):
+            return
+
+
+def _take_bits(module: nn.Module) -> bool:
+    """Rounds the scale of a layer, if it has one for all of its outputs that is not yet."""
+    if type(module) in _EXACT and isinstance(module, QuantWeightBiasInputOutputLayer):
+        _exchange(module)
+    if not isinstance(module, IntThenScale) or module.scale_bits is not None or module.integer_weight()[1].numel() > 1:
+        return False
+    module.scale_bits = SCALE_BITS
+    return True
 
 
 def _rounds(value: Integers) -> bool:

@@ -30,6 +30,7 @@ from squat_deploy.snn.layers import (
     ScaleThenShift2d,
 )
 from squat_deploy.snn.quantizers import InputQuantizer
+from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
 
 Treatment = Literal["value", "read", "shape", "fixed", "no effect"]
 
@@ -175,6 +176,8 @@ MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
     snn.RLeaky: {**_NEURON, **_RECURRENT, **_DELAY},
     snn.Synaptic: {**_NEURON, **_SYNAPTIC, **_DELAY},
     snn.RSynaptic: {**_NEURON, **_SYNAPTIC, **_RECURRENT, **_DELAY},
+    CurrentsFirstRLeaky: {**_NEURON, **_RECURRENT, **_DELAY},
+    CurrentsFirstRSynaptic: {**_NEURON, **_SYNAPTIC, **_RECURRENT, **_DELAY},
 }
 
 

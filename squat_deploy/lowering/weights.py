@@ -218,6 +218,8 @@ def _synapses(
     bias = module(zeros)[0].reshape(len(weight), -1)[:, 0].double().numpy()
     build = _int_then_scale if isinstance(module, IntThenScale) else _scaled
     layer, current = build(draft, value, make, weight, scale, bias)
+    if isinstance(module, IntThenScale) and module.scale_bits is not None:
+        current = _linear(draft, layer, value.source, current)
     return Currents(draft.add(layer, value.source), shape, current)
 
 
@@ -254,6 +256,17 @@ def _int_then_scale(
     rule = "int-then-scale" if rule == "exact grid" else rule
     bias, error, scale = (_of_neurons(layer, values) for values in (bias, error, scale))
     return layer, Current(rule, np.full(layer.outputs, value.unit), bias, error, scale=scale)
+
+
+def _linear(draft: Draft, layer: Synapses, source: int, current: Current) -> Current:
+    """The same as integers times a unit and a bias, where float32 multiplies and adds them exactly."""
+    assert current.scale is not None
+    unit = current.unit * current.scale
+    each = _of_neurons(layer, np.abs(layer.weight).reshape(len(layer.weight), -1).sum(axis=1))
+    magnitude = each * draft.largest_at(source) * unit + np.abs(current.bias)
+    if current.sum_error.any() or not sums_exactly(magnitude, np.minimum(lowest_bit(unit), lowest_bit(current.bias))):
+        return current
+    return replace(current, rule="exact grid", unit=unit, scale=None)
 
 
 def _of_neurons(layer: Synapses, values: Floats) -> Floats:

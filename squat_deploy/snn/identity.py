@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.snn.copying import frozen_copy
-from squat_deploy.snn.layers import IntThenScale, ScaleThenShift
 from squat_deploy.snn.neurons import NEURONS, kind_of
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer, closure_levels
 
@@ -44,8 +43,8 @@ def _entries(model: nn.Module) -> Iterator[tuple[str, bytes]]:
     for name, module in model.named_modules():
         if isinstance(module, InputQuantizer):
             yield f"{name}.grid", repr((module.step, module.low, module.high)).encode()
-        if isinstance(module, IntThenScale | ScaleThenShift) and module.stands_for:  # it rounds otherwise
-            yield f"{name}.exact", repr(getattr(module, "input_unit", None)).encode()
+        if getattr(module, "stands_for", ""):  # it rounds otherwise
+            yield f"{name}.exact", repr([getattr(module, key, None) for key in ("input_unit", "scale_bits")]).encode()
         if isinstance(module, QuantWeightBiasInputOutputLayer):
             with torch.no_grad(), contextlib.suppress(Exception):  # of other widths, the same weights are others
                 yield f"{name}.quantized", _bytes(module.quant_weight().value)

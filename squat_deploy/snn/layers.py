@@ -22,10 +22,13 @@ class IntThenScale(QuantWeightBiasInputOutputLayer):
     Attributes:
         input_unit: what one integer of its input is worth, where float32 rounds such inputs: they are divided by it and
             rounded, and the scale is multiplied by it. None: the inputs are summed as they come.
+        scale_bits: significant bits to which the scale is rounded, and the bias to the grid of the last of them, so
+            that sums with other such layers are exact; None: as trained.
         stands_for: name of the class that it was before `exact` made it this; empty where it was made so.
     """
 
     input_unit: float | None = None
+    scale_bits: int | None = None
     stands_for: str = ""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -45,18 +48,28 @@ class IntThenScale(QuantWeightBiasInputOutputLayer):
     def output_scale(self, scale: Tensor) -> Tensor:
         """What the integer sums are multiplied by, one value or one an output, float32."""
         flat = scale.reshape(-1)
-        return flat if self.input_unit is None else flat * self.input_unit
+        flat = flat if self.input_unit is None else flat * self.input_unit
+        return flat if self.scale_bits is None else torch.round(flat / (grid := self._grid(flat))) * grid
+
+    def _grid(self, scale: Tensor) -> Tensor:
+        """The last bit of a scale to be kept, a power of two."""
+        assert self.scale_bits is not None
+        return torch.ldexp(torch.ones_like(scale), torch.frexp(scale).exponent - self.scale_bits)
 
     def scaled(self, input: Tensor, integers: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
         """The layer with its weight and bias given."""
         whole = input if self.input_unit is None else _rounded(input / self.input_unit)
         across = (-1, *[1] * (integers.ndim - 2))  # channels first, then places
-        result = super().inner_forward_impl(whole, integers, None) * self.output_scale(scale).reshape(across)
+        worth = self.output_scale(scale)
+        result = super().inner_forward_impl(whole, integers, None) * worth.reshape(across)
+        if bias is not None and self.scale_bits is not None:
+            bias = torch.round(bias / (grid := self._grid(worth))) * grid
         return result if bias is None else result + bias.reshape(across)
 
     def extra_repr(self) -> str:
         shown: str = super().extra_repr()
-        return shown if self.input_unit is None else f"{shown}, input_unit={self.input_unit:.9g}"
+        shown += "" if self.input_unit is None else f", input_unit={self.input_unit:.9g}"
+        return shown if self.scale_bits is None else f"{shown}, scale_bits={self.scale_bits}"
 
 
 class IntThenScaleLinear(IntThenScale, QuantLinear):
@@ -104,7 +117,7 @@ def output_scales(module: nn.Module, weight: IntQuantTensor) -> Tensor | None:
 
 def is_exact_form(model: nn.Module) -> bool:
     """Whether `exact` has made a model, or part of it."""
-    return any(isinstance(module, IntThenScale | ScaleThenShift) and module.stands_for for module in model.modules())
+    return any(getattr(module, "stands_for", "") for module in model.modules())
 
 
 def _integers_of(weight: Any) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from snntorch._neurons.neurons import SpikingNeuron
 from torch import nn
 
 from squat_deploy.snn.delay import REMEMBERING
+from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,16 @@ class NeuronKind:
         return tuple(range(0 if self.recurrent else 1, 1 + len(self.states)))
 
 
+_DECAYS = ("alpha", "beta", "threshold")
 _RC = ("R", "C", "time_step", "threshold")
 KINDS: dict[type[nn.Module], NeuronKind] = {
     snn.Leaky: NeuronKind(("mem",), ("beta", "threshold")),
     snn.Lapicque: NeuronKind(("mem",), _RC),
     snn.RLeaky: NeuronKind(("mem",), ("beta", "threshold"), recurrent=True),
-    snn.Synaptic: NeuronKind(("syn", "mem"), ("alpha", "beta", "threshold")),
-    snn.RSynaptic: NeuronKind(("syn", "mem"), ("alpha", "beta", "threshold"), recurrent=True),
+    snn.Synaptic: NeuronKind(("syn", "mem"), _DECAYS),
+    snn.RSynaptic: NeuronKind(("syn", "mem"), _DECAYS, recurrent=True),
+    CurrentsFirstRLeaky: NeuronKind(("mem",), ("beta", "threshold"), recurrent=True),
+    CurrentsFirstRSynaptic: NeuronKind(("syn", "mem"), _DECAYS, recurrent=True),
 }
 NEURONS = tuple(KINDS)
 

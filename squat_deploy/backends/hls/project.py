@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -16,13 +17,13 @@ from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
 from squat_deploy.backends.hls.top import top_of
-from squat_deploy.backends.hls.units import printed
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.budget import Budget, budget_of
 from squat_deploy.hardware.design import Design, design_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule, estimate, event_counts
+from squat_deploy.hardware.units import Unit
 from squat_deploy.hardware.vectors import default_stimulus, golden_data
 from squat_deploy.network import Network
 from squat_deploy.network.encoders import frames_of, takes_intensities
@@ -100,9 +101,14 @@ def _sources(design: Design) -> Iterator[tuple[str, str, object]]:
     yield "src/squat_top.cpp", "squat_top.cpp", top_of(design, header)
     yield "tb/squat_tb.cpp", "squat_tb.cpp", testbench_of(design, header)
     for part in design.parts:
-        view = LayerFile(header, part, f"parts/{printed(part).functions}.h.jinja")
+        view = LayerFile(header, part, template_of(type(part)))
         yield f"src/layer{part.number}.h", "layer.h", view
         yield f"src/rom{part.number}.h", "rom.h", view
+
+
+def template_of(unit: type[Unit]) -> str:
+    """The template of a unit is called as its class is."""
+    return f"parts/{'_'.join(re.findall('[A-Z][a-z]*', unit.__name__)).lower()}.h.jinja"
 
 
 def _scripts(build: Build) -> Iterator[tuple[str, str, object]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from squat_deploy.backends import cpp
-from squat_deploy.backends.hls.lists import EventList, handed_lists
+from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.units import ReadInput
@@ -57,8 +57,8 @@ class Reader:
         remark: on the frame, for readers.
         most_reads: iterations over a frame of spikes: one a word and one a spike.
         decoded: the number that the field `code` stands for.
-        index_type, capacity: of a list of inputs.
-        lists: those that it gives.
+        capacity: of a list of inputs.
+        lists: those that are written, one that is `kept` where a frame is listed again: `copies` (to, from) are made.
     """
 
     template: str
@@ -67,9 +67,11 @@ class Reader:
     inputs: int
     most_reads: int
     decoded: str
-    index_type: str
     capacity: int
     lists: tuple[EventList, ...]
+    kept: str
+    copies: tuple[tuple[str, str], ...]
+    counts: str
     parameters: str
     arguments: str
     encoding: Rate | Latency | Events | None
@@ -78,27 +80,25 @@ class Reader:
 def reader_of(design: Design) -> Reader:
     """What stands at the entry of a core."""
     spec, entry = design.network.input, design.entry
-    lists = handed_lists(design.graph, ENTRY)
+    given, kept, again = handed_lists(design.graph, ENTRY), list_of(design.graph, ENTRY), entry.repeats
+    variant = entry.encoder.kind if entry.encoder is not None else "spikes" if entry.spikes else "numbers"
+    frame = f"; a sequence has one frame, read at its start{' and listed again in every step' if again else ''}"
     return Reader(
-        template=f"top/read_{_variant(design)}.cpp.jinja",
-        words_template=f"top/words_{'once' if entry.once else 'each_step'}.cpp.jinja",
-        remark="; a sequence has one frame, read at its start" if entry.once else "",
+        template=f"top/read_{variant}.cpp.jinja",
+        words_template=f"top/words_{'again' if again else 'once' if entry.once else 'each_step'}.cpp.jinja",
+        remark=frame if entry.once else "",
         inputs=spec.size,
         most_reads=entry.fields.words + spec.size,
         decoded=cpp.decoded("code", spec.bits, signed=spec.low < 0),
-        index_type=lists[0].index_type,
-        capacity=lists[0].capacity,
-        lists=lists,
-        parameters=", ".join(entering.written for entering in lists),
-        arguments=", ".join(entering.passed for entering in lists),
+        capacity=kept.capacity,
+        lists=(kept,) if again else given,
+        kept="\n    ".join(f"static {array};" for array in kept.arrays),
+        copies=tuple(pair for one in given for pair in zip(one.names, kept.names, strict=True)) if again else (),
+        counts="\n    ".join(f"{one.count} = listed;" for one in given),
+        parameters=", ".join(one.written for one in given),
+        arguments=", ".join(one.passed for one in given),
         encoding=_encoding(design),
     )
-
-
-def _variant(design: Design) -> str:
-    if design.entry.encoder is not None:
-        return design.entry.encoder.kind
-    return ("spikes" if design.entry.spikes else "numbers") + ("_again" if design.entry.repeats else "")
 
 
 def _encoding(design: Design) -> Rate | Latency | Events | None:

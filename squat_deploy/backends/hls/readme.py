@@ -12,7 +12,7 @@ from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Process
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule
-from squat_deploy.hardware.units import AnyUnit
+from squat_deploy.hardware.units import Unit
 from squat_deploy.network.readout import SCORES
 
 
@@ -81,7 +81,7 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
     )
 
 
-def _row(part: AnyUnit) -> LayerRow:
+def _row(part: Unit) -> LayerRow:
     takes = (
         ("input" if port.number == ENTRY else str(port.number)) + " (step before)" * port.late
         for port in part.ports.takes

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.backends.hls.reader import Reader, reader_of
-from squat_deploy.backends.hls.units import printed
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Graph, Process
-from squat_deploy.hardware.units import AnyUnit, Fire
+from squat_deploy.hardware.units import Fire, Unit
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network.readout import SCORES
 
@@ -103,12 +102,12 @@ def top_of(design: Design, header: str) -> Top:
     )
 
 
-def traces_of(neurons: Iterable[AnyUnit]) -> tuple[str, ...]:
+def traces_of(neurons: Iterable[Unit]) -> tuple[str, ...]:
     """Ports that give states and spikes."""
     return tuple(f"trace{part.number}" for part in neurons)
 
 
-def _hands_states(part: AnyUnit) -> bool:
+def _hands_states(part: Unit) -> bool:
     return isinstance(part, Fire) and part.hands_over
 
 
@@ -139,25 +138,26 @@ def _process(design: Design, process: Process) -> TopProcess:
     )
 
 
-def _step(design: Design, part: AnyUnit) -> Step:
+def _step(design: Design, part: Unit) -> Step:
     graph = design.graph
-    taken = (
+    taken = [
         list_of(graph, source).passed if signal.events else f"sums{source}"
         for source, signal in zip(part.sources, part.takes, strict=True)
-    )
+    ]
+    call = "fire" if part.fires else "scatter" if part.accumulates else "join"
     return Step(
         number=part.number,
         variables=f"top/{_kept(graph, part)}.cpp.jinja",
-        call=f"top/{printed(part).call}{'_held' if part.held else ''}.cpp.jinja",
+        call=f"top/{call}{'_held' if part.held else ''}.cpp.jinja",
         function="list" if part.kind == "listing" else part.kind,
-        taken=", ".join(taken),
+        taken=", ".join([*taken, *["restart"] * part.remembers]),
         given=_given(design, part),
         partition=0 if part.lanes is not None and part.lanes.registers else 2,
         index_type=cpp.index_type(part.size),
     )
 
 
-def _kept(graph: Graph, part: AnyUnit) -> str:
+def _kept(graph: Graph, part: Unit) -> str:
     """What a process remembers of a layer."""
     if not part.signal.events:
         return "sums"
@@ -168,7 +168,7 @@ def _kept(graph: Graph, part: AnyUnit) -> str:
     return "kept_events" if part.signal.unit else "kept_values"
 
 
-def _given(design: Design, part: AnyUnit) -> str:
+def _given(design: Design, part: Unit) -> str:
     """An array of sums; or events, in a list for its own process and one for each other, all of one length."""
     if not part.signal.events:
         return f"sums{part.number}"

@@ -9,7 +9,7 @@ from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.reader import described
 from squat_deploy.backends.hls.top import traces_of
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.units import AnyUnit, Fire
+from squat_deploy.hardware.units import Fire, Unit
 from squat_deploy.network import InputSpec, int_bits
 from squat_deploy.network.encoders import END_OF_EVENTS, AnyEncoder
 from squat_deploy.network.readout import SCORES
@@ -71,10 +71,10 @@ class TopHeader:
 
 @dataclass(frozen=True, eq=False)
 class LayerFile:
-    """The files `layer<n>.h` and `rom<n>.h`; `template` prints the functions of its unit."""
+    """The files `layer<n>.h` and `rom<n>.h`; `template` has the functions and the constants of its unit."""
 
     header: str
-    part: AnyUnit
+    part: Unit
     template: str
 
 

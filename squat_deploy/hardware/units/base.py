@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.hardware.graph import Signal
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
 LOOP_OVERHEAD_CYCLES = 5  # entry, fill and drain of one pipelined loop, an assumption of the estimate
@@ -102,12 +102,16 @@ class Unit(ABC):
         kind: what it is, for tables and manifests.
         lists_values: whether its list has each of its values that is not zero, once.
         fires: whether it is neurons, whose states and spikes a testbench traces.
+        remembers: whether it is told where a sequence starts.
+        accumulates: whether its sums start anew before events are added to them.
     """
 
     ports: Ports
     kind: ClassVar[str]
     lists_values: ClassVar[bool] = False
     fires: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
+    accumulates: ClassVar[bool] = False
 
     @property
     def number(self) -> int:
@@ -219,6 +223,41 @@ class Unit(ABC):
     def _logic(self) -> Usage:
         """All but memories and control."""
         return Usage()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a unit is told besides its ports.
+
+    Attributes:
+        reach: (lowest, highest) whole sum that it takes.
+        form: of its tables.
+        hands_over: the readout takes its states.
+    """
+
+    reach: tuple[int, int]
+    form: str
+    hands_over: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Blueprint(ABC):
+    """How a layer becomes a unit."""
+
+    name: str
+    fires: ClassVar[bool] = False
+
+    def takes_events(self, taken: Sequence[Signal]) -> bool:
+        """Whether it takes lists, by what is there to take; else arrays of sums."""
+        return all(signal.events for signal in taken)
+
+    @abstractmethod
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        """What it gives, of signals in the form that it takes."""
+
+    @abstractmethod
+    def unit(self, ports: Ports, settings: Settings) -> Unit:
+        """The unit between these ports."""
 
 
 class Lister(Unit):

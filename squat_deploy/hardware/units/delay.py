@@ -9,8 +9,21 @@ from typing import Any, ClassVar
 import numpy as np
 
 from squat_deploy.hardware.memories import Memory
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Flow, Kept, Unit, one_list
+from squat_deploy.hardware.signals import Signal
+from squat_deploy.hardware.units.base import (
+    LOOP_OVERHEAD_CYCLES,
+    Blueprint,
+    Cycles,
+    Events,
+    Flow,
+    Kept,
+    Ports,
+    Settings,
+    Unit,
+    one_list,
+)
 from squat_deploy.network import IntArray
+from squat_deploy.network.layers import Delay
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +37,7 @@ class DelayEvents(Unit):
     steps: IntArray
     kind: ClassVar[str] = "delay"
     lists_values: ClassVar[bool] = True
+    remembers: ClassVar[bool] = True
 
     @property
     def depth(self) -> int:
@@ -62,3 +76,21 @@ class DelayEvents(Unit):
     def _memories(self) -> Sequence[Memory]:
         past = Memory("past", self.depth * self.size, (1 if self.signal.unit else self.signal.bits,))
         return past, Memory("STEPS", self.late.size, (8,), self.late)
+
+
+@dataclass(frozen=True, eq=False)
+class DelayBlueprint(Blueprint):
+    """Of a delay."""
+
+    layer: Delay
+
+    def takes_events(self, taken: Sequence[Signal]) -> bool:
+        return True
+
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        (first,) = taken
+        unit, ends = first.unit and first.single, self.layer.range((first.low, first.high))
+        return Signal(True, first.channels, first.positions, *ends, unit, single=True, capacity=self.layer.outputs)
+
+    def unit(self, ports: Ports, settings: Settings) -> DelayEvents:
+        return DelayEvents(ports, self.layer.steps)

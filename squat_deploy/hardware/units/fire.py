@@ -10,19 +10,23 @@ import numpy as np
 
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.memories import Memory, Style, Usage
-from squat_deploy.hardware.tables import NeuronTables
+from squat_deploy.hardware.signals import Signal, spikes
+from squat_deploy.hardware.tables import NeuronTables, neuron_tables
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
+    Blueprint,
     Cycles,
     Events,
     Flow,
     Kept,
+    Ports,
+    Settings,
     Unit,
     lane_memory,
     one_array,
 )
 from squat_deploy.hardware.words import Fields
-from squat_deploy.network import IntArray
+from squat_deploy.network import IntArray, Neuron
 
 MASK_BITS = 64  # of a word of spikes; wider folding has several a row
 _MASKS_IN_REGISTERS = 64
@@ -45,6 +49,7 @@ class Fire(Unit):
     hands_over: bool
     kind: ClassVar[str] = "neurons"
     fires: ClassVar[bool] = True
+    remembers: ClassVar[bool] = True
 
     @property
     def lanes(self) -> Lanes:
@@ -141,3 +146,24 @@ class Fire(Unit):
     def _logic(self) -> Usage:
         key = self.lanes.pe * self.tables.key_bits
         return Usage(lut=key * self.tables.search_bits, ff=3 * key)
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronBlueprint(Blueprint):
+    """Of a layer of neurons."""
+
+    layer: Neuron
+    fires: ClassVar[bool] = True
+
+    def takes_events(self, taken: Sequence[Signal]) -> bool:
+        return False
+
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        return spikes(self.layer.neurons, taken[0].channels, taken[0].positions)
+
+    def unit(self, ports: Ports, settings: Settings) -> Fire:
+        neuron, lanes = self.layer, ports.takes[0].lanes
+        assert lanes is not None
+        tables = neuron_tables(neuron, lanes, *settings.reach, settings.form)
+        machines = len(neuron.thresholds)
+        return Fire(ports, tables, neuron.states, neuron.initial_state, machines, settings.hands_over)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
+    Blueprint,
     Cycles,
     Events,
     Flow,
     Kept,
+    Ports,
+    Settings,
     Summer,
     Unit,
     one_array,
@@ -25,6 +30,7 @@ class PlaceEvents(Summer):
     """Writes events where they belong; an index may come more than once."""
 
     kind: ClassVar[str] = "place"
+    accumulates: ClassVar[bool] = True
 
     @property
     def about(self) -> str:
@@ -56,3 +62,14 @@ class ListSums(Unit):
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
         return self.size + LOOP_OVERHEAD_CYCLES
+
+
+class FormBlueprint(Blueprint):
+    """Of a change of form."""
+
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        capacity = taken[0].size if as_events else 0
+        return replace(taken[0], events=as_events, unit=False, single=as_events, capacity=capacity)
+
+    def unit(self, ports: Ports, settings: Settings) -> PlaceEvents | ListSums:
+        return (ListSums if ports.gives.signal.events else PlaceEvents)(ports)

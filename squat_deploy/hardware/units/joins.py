@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
+    Blueprint,
     Cycles,
     Events,
     Flow,
     Kept,
     Lister,
+    Ports,
+    Settings,
     Summer,
     Unit,
     one_array,
     one_list,
 )
 from squat_deploy.network import IntArray
+from squat_deploy.network.layers import Add, Concat, Join, Range
 
 
 class _Join(Unit):
@@ -113,3 +118,47 @@ class ConcatSums(_Concat, Summer):
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
         return self.size + len(self.takes) * LOOP_OVERHEAD_CYCLES
+
+
+def range_of(layer: Join, taken: Sequence[Signal]) -> Range:
+    """Bounds of every element that a layer makes of these."""
+    return layer.range(*((signal.low, signal.high) for signal in taken))
+
+
+def _joined(signal: Signal, taken: Sequence[Signal], *, unit: bool) -> Signal:
+    """With the events of all lists, where it is one."""
+    if not signal.events:
+        return signal
+    return replace(signal, unit=unit and all(one.unit for one in taken), capacity=sum(one.capacity for one in taken))
+
+
+@dataclass(frozen=True, eq=False)
+class AddBlueprint(Blueprint):
+    """Of a sum of branches."""
+
+    layer: Add
+
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        signal = Signal(as_events, taken[0].channels, taken[0].positions, *range_of(self.layer, taken))
+        return _joined(signal, taken, unit=max(self.layer.factors) == 1)
+
+    def unit(self, ports: Ports, settings: Settings) -> AddEvents | AddSums:
+        return (AddEvents if ports.gives.signal.events else AddSums)(ports, self.layer.factors)
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatBlueprint(Blueprint):
+    """Of branches one after another."""
+
+    layer: Concat
+
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        channels, positions = self.layer.outputs, 1
+        if len({signal.positions for signal in taken}) == 1:
+            channels, positions = sum(signal.channels for signal in taken), taken[0].positions
+        single = as_events and all(one.single for one in taken)
+        signal = Signal(as_events, channels, positions, *range_of(self.layer, taken), single=single)
+        return _joined(signal, taken, unit=True)
+
+    def unit(self, ports: Ports, settings: Settings) -> ConcatEvents | ConcatSums:
+        return (ConcatEvents if ports.gives.signal.events else ConcatSums)(ports)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -13,19 +14,25 @@ from numpy.typing import NDArray
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.memories import Memory
 from squat_deploy.hardware.plane import Plane
+from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
+    Blueprint,
     Cycles,
     Events,
     Flow,
     Kept,
     Lister,
+    Ports,
+    Settings,
     Summer,
     Unit,
     one_array,
     one_list,
 )
+from squat_deploy.hardware.units.joins import range_of
 from squat_deploy.network import IntArray
+from squat_deploy.network.layers import Pool2d
 from squat_deploy.network.window import Window
 
 
@@ -115,3 +122,43 @@ class PoolSums(_Pool, Summer):
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
         windows = self.rows.rows if self.parallel else self.size
         return windows * (self.plane.kernel + LOOP_OVERHEAD_CYCLES) + LOOP_OVERHEAD_CYCLES
+
+
+@dataclass(frozen=True, eq=False)
+class PoolBlueprint(Blueprint):
+    """Of a pooling."""
+
+    layer: Pool2d
+
+    def takes_events(self, taken: Sequence[Signal]) -> bool:
+        (first,) = taken
+        return first.events and (self.layer.kind == "sum" or (first.unit and first.single))
+
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        """A list of sums has an event for everything in a window, a list of maxima one for the window."""
+        (first,), pool = taken, self.layer
+        channels, *plane = pool.output_shape
+        signal = Signal(as_events, channels, math.prod(plane), *range_of(pool, taken))
+        if not as_events:
+            return signal
+        if pool.kind == "max":
+            return replace(signal, unit=True, single=True, capacity=pool.outputs)
+        windows, capacity = self._fanout(), first.capacity
+        if windows is not None:
+            capacity = int(windows.sum()) if first.single else int(windows.max()) * capacity
+        single = first.single and pool.kernel == (1, 1)  # else everything in a window is an event of that window
+        return replace(signal, unit=first.unit, single=single, capacity=capacity)
+
+    def _fanout(self) -> IntArray | None:
+        """How many windows each input lies in, or None where it is at most one."""
+        pool = self.layer
+        if all(size <= step for size, step in zip(pool.kernel, pool.stride, strict=True)):
+            return None
+        counts = np.zeros(pool.input_sizes[0] + 1, dtype=np.int64)
+        places = np.arange(1, pool.input_sizes[0] + 1, dtype=np.int64)[None]
+        np.add.at(counts, pool.windows(places, 0).reshape(-1), 1)
+        return counts[1:]
+
+    def unit(self, ports: Ports, settings: Settings) -> PoolEvents | PoolSums:
+        maximum = self.layer.kind == "max"
+        return (PoolEvents if ports.gives.signal.events else PoolSums)(ports, self.layer.window, maximum)

@@ -10,9 +10,22 @@ from typing import Any, ClassVar
 import numpy as np
 
 from squat_deploy.hardware.memories import Memory, Usage
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Flow, Kept, Summer, one_list
-from squat_deploy.hardware.weights import WeightRom
+from squat_deploy.hardware.signals import Signal
+from squat_deploy.hardware.units.base import (
+    LOOP_OVERHEAD_CYCLES,
+    Blueprint,
+    Cycles,
+    Flow,
+    Kept,
+    Ports,
+    Settings,
+    Summer,
+    one_list,
+)
+from squat_deploy.hardware.weights import WeightRom, weight_rom
 from squat_deploy.network import IntArray, int_bits
+from squat_deploy.network.layers import ConvTranspose2d, Dense, Weighted
+from squat_deploy.network.window import Window
 
 _DSP_BITS = 5
 
@@ -22,17 +35,17 @@ class Scatter(Summer):
     """Fully connected synapses or a convolution.
 
     Attributes:
-        shape: of the weights, for readers.
+        what: which of both, for readers.
     """
 
     rom: WeightRom
-    shape: tuple[int, ...]
+    what: str
     kind: ClassVar[str] = "synapses"
+    accumulates: ClassVar[bool] = True
 
     @property
     def about(self) -> str:
-        what = "fully connected" if len(self.shape) == 2 else f"convolution {'x'.join(map(str, self.shape))}"
-        return f"{what}, {self.takes[0].size} -> {self.size}, {self.rom.bits}-bit weights"
+        return f"{self.what}, {self.takes[0].size} -> {self.size}, {self.rom.bits}-bit weights"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -81,3 +94,39 @@ class Scatter(Summer):
         weight, value, pe = self.rom.bits, self.takes[0].bits, self.rows.pe
         small = min(weight, value) < _DSP_BITS
         return Usage.total([adders, Usage(lut=pe * weight * value) if small else Usage(dsp=pe)])
+
+
+@dataclass(frozen=True, eq=False)
+class SynapseBlueprint(Blueprint):
+    """Of synapses; fully connected ones are a kernel of one tap on channels of one point."""
+
+    layer: Weighted
+
+    @property
+    def _window(self) -> Window:
+        layer = self.layer
+        return Window((layer.inputs, 1, 1), (1, 1)) if isinstance(layer, Dense) else layer.window
+
+    @property
+    def _what(self) -> str:
+        if isinstance(self.layer, Dense):
+            return "fully connected"
+        spread = "transposed " if isinstance(self.layer, ConvTranspose2d) else ""
+        return f"{spread}convolution {'x'.join(map(str, self.layer.weight.shape))}"
+
+    def takes_events(self, taken: Sequence[Signal]) -> bool:
+        return True
+
+    def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
+        """Bounds of all sums on the way: they are stored in one array, so one pair does for all."""
+        layer, channels = self.layer, len(self.layer.weight)
+        ends = layer.partial_range((taken[0].low, taken[0].high))
+        low, high = (np.full(layer.outputs, end, dtype=np.int64) for end in ends)
+        return Signal(False, channels, layer.outputs // channels, low, high)
+
+    def unit(self, ports: Ports, settings: Settings) -> Scatter:
+        layer, lanes = self.layer, ports.gives.lanes
+        assert lanes is not None
+        weight = layer.weight.reshape(*layer.weight.shape[:2], *self._window.kernel)
+        groups = 1 if isinstance(layer, Dense) else layer.groups
+        return Scatter(ports, weight_rom(weight, layer.bias, groups, self._window, lanes), self._what)

@@ -28,6 +28,7 @@ __all__ = [
     "Join",
     "Layer",
     "Neuron",
+    "Plain",
     "Pool2d",
     "Range",
     "Synapses",
@@ -37,5 +38,6 @@ __all__ = [
 
 Weighted = Dense | Conv2d | ConvTranspose2d
 Join = Pool2d | Add | Concat
-Layer = Weighted | Join | Neuron | Delay
+Plain = Weighted | Join | Delay  # all but neurons
+Layer = Plain | Neuron
 KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}
