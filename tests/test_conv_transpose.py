@@ -62,7 +62,7 @@ def test_sums_are_those_of_torch(seed: int) -> None:
     inputs = np.random.default_rng(seed).integers(-7, 16, (5, layer.inputs))
     want = nn.functional.conv_transpose2d(
         torch.from_numpy(inputs.reshape(5, *layer.input_shape)).double(), torchs(layer),
-        torch.from_numpy(layer.bias).double(), layer.stride, layer.padding, layer.output_padding, layer.groups,
+        torch.from_numpy(layer.bias.astype(np.float64)), layer.stride, layer.padding, layer.output_padding, layer.groups,
         layer.dilation,
     )  # fmt: skip
     assert layer.output_shape == tuple(want.shape[1:])
