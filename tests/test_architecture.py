@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from squat_deploy.network.layers import KINDS
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "squat_deploy"
@@ -75,6 +76,12 @@ def test_there_are_few_arrows() -> None:
 
 def test_base_rests_on_base() -> None:
     assert not [(who, whom) for who, whom in arrows() if who in BASE and whom not in BASE]
+
+
+def test_every_layer_is_made_while_lowering() -> None:
+    nodes = (node for path in (PACKAGE / "lowering").glob("*.py") for node in ast.walk(ast.parse(path.read_text())))
+    made = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert set(KINDS) <= made, "a layer has no handler"
 
 
 @pytest.mark.parametrize("family", ["hls", "qonnx"])

@@ -562,7 +562,7 @@ CASES: dict[str, Case] = {
     "falling current": (
         InternalError,
         "neuron 3: the current is not monotone in the synaptic sum",
-        lambda net, path: _table(SimpleNamespace(values=lambda neuron, sums: -sums), None, 3, 0, 4, 0.0),  # type: ignore[arg-type]
+        lambda net, path: _table(SimpleNamespace(values=lambda neuron, sums: -sums), None, 3, 0, 0, 4, 0.0),  # type: ignore[arg-type]
     ),
     "calibration beyond 16 bits": (
         ConfigError,
@@ -993,9 +993,9 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
         "use the values themselves, or torch.stack of them",
     ),
     "windows with gaps": (
-        lambda: nn.Sequential(conv(1, 2, 3), nn.MaxPool2d(2, ceil_mode=True), leaky()),
-        PLANES, 6, "1 (MaxPool2d): windows lie inside and have no gaps; got ceil_mode=True, dilation=1; "
-        "use ceil_mode=False and dilation=1",
+        lambda: nn.Sequential(conv(1, 2, 3), nn.MaxPool2d(3, ceil_mode=True), leaky()),
+        PLANES, 6, "1 (MaxPool2d): windows lie inside; got ceil_mode=True and windows that do not fit (8, 8); "
+        "use ceil_mode=False",
     ),
     "large window": (
         lambda: nn.Sequential(conv(1, 2, 3), nn.MaxPool2d(9), leaky()),

@@ -607,7 +607,8 @@ def test_time_folded_into_the_batch_is_refused() -> None:
     with pytest.raises(LoweringError) as caught:
         sd.lower(Folded().eval(), sd.InputSpec((12,), encoding="sequence"), STEPS)
     assert [str(fault) for fault in caught.value.faults] == [
-        "input: each step takes its own inputs, x[step]; got all steps at once; take x[step] first"
+        f"flatten at {line_of(Folded, 'self.fc1(spk_in')}: each step takes its own inputs, x[step]; got all steps at "
+        "once; take x[step] first"
     ]
 
 

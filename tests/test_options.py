@@ -19,7 +19,7 @@ from torch.nn.utils import parametrize, spectral_norm, weight_norm
 
 import squat_deploy as sd
 from squat_deploy.errors import LoweringError
-from squat_deploy.lowering.branches import FUNCTIONS
+from squat_deploy.lowering.functions import FUNCTIONS
 from squat_deploy.lowering.handlers import HANDLERS
 from squat_deploy.lowering.options import (
     FUNCTION_OPTIONS,
@@ -34,7 +34,10 @@ from tests.test_models import conv, leaky, linear
 
 STEPS = 5
 PLANES = sd.InputSpec((1, 8, 8), 0, 1)
-_PYTHON = {"max_pool2d": F.max_pool2d, "dropout": F.dropout, "dropout2d": F.dropout2d}
+_PYTHON = {
+    name: getattr(F, name) if hasattr(F, name) else getattr(torch.Tensor, name)
+    for name in ("max_pool1d", "max_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_avg_pool2d")
+} | {"dropout": F.dropout, "dropout2d": F.dropout2d, "unflatten": torch.Tensor.unflatten}
 _NAMES = {"add": ("add", "add_"), "cat": ("cat", "concat", "concatenate")}
 
 
@@ -330,7 +333,7 @@ def test_flatten_by_number_of_axes() -> None:
         assert sd.lower(model, PLANES, STEPS).certificate.proven
     torch.manual_seed(0)
     model = nn.Sequential(conv(1, 2, 3), leaky(), nn.Flatten(2), linear(36, 3), leaky()).eval()
-    with pytest.raises(LoweringError, match=r"Flatten keeps the batch axis and no other; got \(2, -1\)"):
+    with pytest.raises(LoweringError, match=r"takes \(36,\) values; got \(2, 36\); put nn.Flatten\(\) before it"):
         sd.lower(model, PLANES, STEPS)
 
 

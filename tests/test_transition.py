@@ -11,7 +11,8 @@ import torch
 from snntorch.functional.quant import state_quant as snntorch_state_quant
 
 from squat_deploy.errors import InternalError
-from squat_deploy.lowering.neuron import NeuronProbe, extract_machine, first_sums
+from squat_deploy.lowering.neuron import extract_machines, first_sums
+from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.network import Neuron
 from squat_deploy.network.transition import check_offset_form, offset_form, reachable_states
 from squat_deploy.snn.quantizers import StateQuantizer
@@ -38,7 +39,7 @@ def machine_of(
         neuron, {"beta": 0, "threshold": 0}, StateQuantizer.from_snntorch(closure, float(neuron.threshold)), "lif"
     )
     currents = (np.arange(low, high + 1) * np.float32(scale)).astype(np.float32)
-    machine = extract_machine(probe, float(np.abs(currents).max()) * 1.01)
+    (machine,) = extract_machines(probe, float(np.abs(currents).max()) * 1.01)
     thresholds = low + first_sums(currents, machine.boundaries)
     layer = Neuron(
         "lif",

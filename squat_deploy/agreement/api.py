@@ -39,6 +39,7 @@ def verify(
     config: HlsConfig | None = None,
     folder: str | Path | None = None,
     inputs_are: Literal["given", "random"] = "given",
+    initial_state: Any = None,
 ) -> Agreement:
     """Runs the executors on the same integer inputs and compares every value of every step and layer.
 
@@ -51,6 +52,7 @@ def verify(
             `Agreement.not_run` names the others. NumPy's trace is the reference.
         config: options of the HLS project that is compiled for "c++".
         folder: emit that project here and keep it; by default it is temporary.
+        initial_state: of a model that takes its states: what it is given first, as for `lower`.
         inputs_are: how the agreement speaks of the inputs: the user's own, or random ones.
 
     `Agreement.warnings` tells of another model than the one that was lowered, of layers that do not live, and of
@@ -62,7 +64,7 @@ def verify(
     config = config or HlsConfig()
     inputs_checked = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
     fed = inputs if takes_intensities(config.encoder) else inputs_checked
-    case = Case(network, inputs_checked, model, config, fed, Path(folder) if folder else None)
+    case = Case(network, inputs_checked, model, config, fed, Path(folder) if folder else None, initial_state)
     check_labels(labels, case.samples)
     rows: list[ExecutorRow] = []
     notes: list[str] = []

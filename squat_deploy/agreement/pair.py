@@ -70,6 +70,7 @@ def deviation(
     *,
     samples: int = 64,
     readout: Readout = "count",
+    initial_state: Any = None,
 ) -> Deviation:
     """Runs both models, in batches of 100, and counts what differs; neither is changed.
 
@@ -78,6 +79,7 @@ def deviation(
         inputs: integers, as for `simulate`; random ones over the whole range if there are none.
         samples: how many random ones.
         readout: what makes a class of the last neurons.
+        initial_state: of models that take their states, as for `lower`.
 
     Raises: ConfigError for inputs that are not on the grid, or models that do not run on them or have other layers.
     """
@@ -87,7 +89,7 @@ def deviation(
     values = spec.check(np.asarray(given), steps)
     found: dict[str, list[LayerDeviation]] = {}
     decisions = 0
-    for ours, theirs in _traces(model, other, spec, steps, values):
+    for ours, theirs in _traces(model, other, spec, steps, values, initial_state):
         for (name, first), second in zip(ours.items(), theirs.values(), strict=True):
             found.setdefault(name, []).append(_compared(name, first, second))
         ends = [read_out(readout, list(traces.values())[-1]) for traces in (ours, theirs)]
@@ -97,21 +99,23 @@ def deviation(
 
 
 def _traces(
-    model: nn.Module, other: nn.Module, spec: InputSpec, steps: int, values: IntArray
+    model: nn.Module, other: nn.Module, spec: InputSpec, steps: int, values: IntArray, initial_state: Any
 ) -> Iterator[tuple[dict[str, ModelTrace], dict[str, ModelTrace]]]:
     """What both do, batch after batch. Raises: ConfigError."""
     import torch
 
     from squat_deploy.snn.copying import frozen_copy, undisturbed
     from squat_deploy.snn.running import run_model
+    from squat_deploy.snn.states import made_state
 
     direct = spec.encoding == "direct"
     real, axis = torch.from_numpy((values * spec.step).astype(np.float32)), 0 if direct else 1
     with undisturbed(), torch.no_grad():
         copies = frozen_copy(model), frozen_copy(other)
+        called = {"direct": direct, "initial_state": made_state(initial_state)}
         for part in torch.split(real, _BATCH, dim=axis):
             try:
-                ours, theirs = (run_model(copied, part, steps, direct=direct) for copied in copies)
+                ours, theirs = (run_model(copied, part, steps, **called) for copied in copies)
             except SquatError:
                 raise
             except Exception as error:

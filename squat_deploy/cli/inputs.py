@@ -39,7 +39,7 @@ class InputOptions(BaseModel):
     encoding: Encoding = "direct"
     """One frame, or one a step."""
 
-    def spec(self, model: nn.Module, steps: int) -> tuple[InputSpec, Origin]:
+    def spec(self, model: nn.Module, steps: int, initial_state: Any = None) -> tuple[InputSpec, Origin]:
         """What enters a model, as options, data, or the model itself say; and the integers that were seen in the data.
 
         Raises: ConfigError.
@@ -48,13 +48,15 @@ class InputOptions(BaseModel):
 
         worth = None if self.step is None else step_of(self.step)
         if self.calibration is not None:
-            return self._calibrated(model, steps, self.calibration)
+            return self._calibrated(model, steps, self.calibration, initial_state)
         spec = infer_input(model, _shape(self.shape), self.low, self.high, worth, self.encoding)
         if self.high is None:
-            check_own_grid(model, spec, steps)
+            check_own_grid(model, spec, steps, initial_state)
         return spec, Origin()
 
-    def _calibrated(self, model: nn.Module, steps: int, calibration: Path) -> tuple[InputSpec, Origin]:
+    def _calibrated(
+        self, model: nn.Module, steps: int, calibration: Path, initial_state: Any
+    ) -> tuple[InputSpec, Origin]:
         from squat_deploy.lowering.loading import check_own_grid, infer_input
 
         if (self.low, self.high, self.step) != (None, None, None):
@@ -64,7 +66,7 @@ class InputOptions(BaseModel):
         low, high, step = _own_grid(model) or grid_of(data)
         origin = Origin(**seen_in(data, InputSpec((1,), low, high, step)))
         spec = infer_input(model, sample, low, high, step, self.encoding)
-        check_own_grid(model, spec, steps)
+        check_own_grid(model, spec, steps, initial_state)
         return spec, origin
 
 

@@ -19,7 +19,7 @@ from squat_deploy.backends.hls.project import render
 from squat_deploy.backends.qonnx.emitting import FORMS, emit_qonnx
 from squat_deploy.errors import ExportError
 from squat_deploy.lowering.api import lower
-from squat_deploy.lowering.branches import FUNCTIONS
+from squat_deploy.lowering.functions import FUNCTIONS
 from squat_deploy.lowering.handlers import HANDLERS
 from squat_deploy.lowering.hints import HINTS
 from squat_deploy.network import InputSpec
@@ -125,12 +125,19 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
     behind_planes: dict[type[nn.Module], nn.Module] = {
         nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2), nn.BatchNorm2d: nn.BatchNorm2d(3),
         nn.Dropout2d: nn.Dropout2d(), nn.Flatten: nn.Flatten(),
+        nn.Unflatten: nn.Unflatten(2, (2, 2)), nn.AdaptiveMaxPool2d: nn.AdaptiveMaxPool2d(2),
+        nn.AdaptiveAvgPool2d: nn.AdaptiveAvgPool2d(1),
         ScaleThenShift2d: ScaleThenShift2d(3),
+    }  # fmt: skip
+    behind_lines: dict[type[nn.Module], nn.Module] = {
+        nn.Dropout1d: nn.Dropout1d(), nn.MaxPool1d: nn.MaxPool1d(2),
+        nn.AvgPool1d: nn.AvgPool1d(2), nn.AdaptiveMaxPool1d: nn.AdaptiveMaxPool1d(2),
+        nn.AdaptiveAvgPool1d: nn.AdaptiveAvgPool1d(2),
     }  # fmt: skip
     if kind in behind_planes:
         return nn.Sequential(planes, behind_planes[kind], leaky)
-    if kind is nn.Dropout1d:
-        return nn.Sequential(line, nn.Dropout1d(), leaky)
+    if kind in behind_lines:
+        return nn.Sequential(line, behind_lines[kind], leaky)
     if issubclass(kind, _ConvNd) and kind is not FixedConv2d:
         made: Any = kind
         return nn.Sequential(made(2, 3, 3, **weights), leaky)
@@ -146,7 +153,7 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         FixedConv2d: fixed_conv,
     }
     behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), Delay: Delay(1)}
-    behind |= {nn.Dropout: nn.Dropout(), nn.Unflatten: nn.Unflatten(1, (2, 2)), ScaleThenShift1d: ScaleThenShift1d(4)}
+    behind |= {nn.Dropout: nn.Dropout(), ScaleThenShift1d: ScaleThenShift1d(4)}
     return nn.Sequential(first.get(kind, dense), behind.get(kind, nn.Identity()), leaky)
 
 

@@ -28,7 +28,7 @@ class Case:
 
     Attributes:
         inputs: checked integers, (B, *shape), or (T, B, *shape) for "sequence" inputs.
-        model: the trained model, for engines that need it.
+        model: the trained model, for engines that need it; initial_state: what it is given first, as for `lower`.
         config: options of hardware.
         fed: what hardware takes: the inputs, or the intensities (B, *shape) that its encoder makes them of.
         folder: where hardware's project is written and kept; by default it is temporary.
@@ -40,6 +40,7 @@ class Case:
     config: HlsConfig
     fed: NDArray[Any]
     folder: Path | None = None
+    initial_state: Any = None
 
     @property
     def axis(self) -> int:

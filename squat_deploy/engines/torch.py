@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from squat_deploy.snn.returned import Returned
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from squat_deploy.snn.calling import Calling
     from squat_deploy.snn.running import ModelTrace, OwnRun
 
 _BATCH = 500
@@ -47,22 +48,24 @@ class TorchEngine(Engine):
 
         from squat_deploy.snn.copying import frozen_copy, undisturbed
         from squat_deploy.snn.environment import differences, read_environment
+        from squat_deploy.snn.states import made_state
 
         network = case.network
         assert case.model is not None
         with undisturbed():
             model = frozen_copy(case.model)
             real = torch.from_numpy((case.inputs * network.input.step).astype(np.float32))
-            called = _called(network, model, real.narrow(case.axis, 0, 1))
+            first = made_state(case.initial_state)
+            called = _called(network, model, real.narrow(case.axis, 0, 1), first)
             notes = (*differences(network.certificate, read_environment(case.model)), *called.notes)
             yield from (replace(part, notes=notes) for part in _batches(case, model, real, called))
 
 
 @dataclass(frozen=True)
 class _Called:
-    """How a model is called: whether it loops over time, what of its results is recognised, and notes."""
+    """How a model is called, what of its results is recognised, and notes."""
 
-    looped: bool
+    calling: Calling
     returned: Sequence[Returned]
     notes: tuple[str, ...]
 
@@ -74,13 +77,13 @@ def _batches(case: Case, model: nn.Module, real: Tensor, called: _Called) -> Gen
     size = max(1, min(_BATCH, _BYTES // bytes_a_sample(network)))
     for start in range(0, case.samples, size):
         values = real.narrow(case.axis, start, min(size, case.samples - start))
-        run, seconds = _timed_run(model, values, network, called.looped)
+        run, seconds = _timed_run(model, values, network, called.calling)
         classes = read_out(network.readout, traces_of(network, run.traces)[-1])
         observed = observed_of(network, run, called.returned, values.shape[case.axis], start)
         yield replace(observed, classes=classes, seconds=seconds)
 
 
-def _timed_run(model: nn.Module, values: Tensor, network: Network, looped: bool) -> tuple[OwnRun, float]:
+def _timed_run(model: nn.Module, values: Tensor, network: Network, calling: Calling) -> tuple[OwnRun, float]:
     import torch
 
     from squat_deploy.snn.copying import deep_copy
@@ -88,8 +91,9 @@ def _timed_run(model: nn.Module, values: Tensor, network: Network, looped: bool)
 
     fresh = deep_copy(model)
     began = time.perf_counter()
+    options: dict[str, Any] = {"looped": calling.looped, "start": calling.start}
     with torch.no_grad():
-        run = own_run(fresh, values, network.steps, looped=looped, direct=network.input.encoding == "direct")
+        run = own_run(fresh, values, network.steps, direct=network.input.encoding == "direct", **options)
     return run, time.perf_counter() - began
 
 
@@ -109,25 +113,25 @@ def read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
     return classes.numpy()
 
 
-def _called(network: Network, model: nn.Module, real: Tensor) -> _Called:
+def _called(network: Network, model: nn.Module, real: Tensor, initial_state: Any) -> _Called:
     """Found by running one sequence. Raises: ConfigError where this model cannot be the one that was lowered."""
     from squat_deploy.lowering.returned import returned_of
+    from squat_deploy.snn.calling import calling_of
     from squat_deploy.snn.copying import deep_copy
-    from squat_deploy.snn.running import is_plain, loops_over_time
 
     direct, steps = network.input.encoding == "direct", network.steps
     try:
-        looped = not is_plain(model) and loops_over_time(deep_copy(model), real, steps, direct=direct)
-        run, _ = _timed_run(model, real, network, looped)
+        calling = calling_of(model, real, steps, direct=direct, initial_state=initial_state)
+        run, _ = _timed_run(model, real, network, calling)
     except SquatError:
         raise
     except Exception as error:
         raise ConfigError(f"verify: this model does not take the network's inputs: {error}") from error
     notes = _matched(network, run)
     try:
-        return _Called(looped, returned_of(deep_copy(model), network.input, steps, run), notes)
+        return _Called(calling, returned_of(deep_copy(model), network.input, steps, run, initial_state), notes)
     except LoweringError:
-        return _Called(looped, (), notes)
+        return _Called(calling, (), notes)
 
 
 def _matched(network: Network, run: OwnRun) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def design_of(network: Network, config: HlsConfig) -> Design:
     entry = ReadInput(ports, network.input, config.encoder, network.steps, graph.repeats)
     last = len(network.layers) - 1 if network.readout in OF_MEMBRANES else -1
     parts = tuple(
-        node.blueprint.unit(_ports(node, given), Settings(node.reach, config.form, node.position == last))
+        node.blueprint.unit(_ports(network, node, given), Settings(node.reach, config.form, node.position == last))
         for node in graph.nodes
     )
     return Design(network, graph, entry, parts, _read_out(network, given[-1]))
@@ -99,10 +99,11 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
     return Port(number, signal, copies=handed + kept, lists=2 * handed + kept)
 
 
-def _ports(node: Node, given: list[Port]) -> Ports:
+def _ports(network: Network, node: Node, given: list[Port]) -> Ports:
     taken = (given[source] for source in node.sources)
     ports = tuple(Port(port.number, port.signal, port.lanes, node.is_late(port.number)) for port in taken)
-    return Ports(node.name, ports, given[node.number])
+    remembers = node.position is not None and network.layers[node.position].remembers
+    return Ports(node.name, ports, given[node.number], remembers)
 
 
 def _folding(process: Process, config: HlsConfig) -> int:

@@ -3,6 +3,6 @@
 from squat_deploy.lowering.api import lower
 from squat_deploy.lowering.checking import CheckedLayer, check
 from squat_deploy.lowering.integers_first import exact
-from squat_deploy.lowering.loading import infer_input, load_model
+from squat_deploy.lowering.loading import infer_input, load_model, load_with_state
 
-__all__ = ["CheckedLayer", "check", "exact", "infer_input", "load_model", "lower"]
+__all__ = ["CheckedLayer", "check", "exact", "infer_input", "load_model", "load_with_state", "lower"]

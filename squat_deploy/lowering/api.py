@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -16,6 +17,7 @@ from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
+from squat_deploy.lowering.witnesses import with_witnesses
 from squat_deploy.network import InputSpec, Network, Neuron
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
@@ -24,11 +26,13 @@ from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
+from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
 from squat_deploy.snn.identity import digest_of_frozen
 from squat_deploy.snn.layers import is_exact_form
 from squat_deploy.snn.quantizers import StateQuantizer
+from squat_deploy.snn.states import made_state
 from squat_deploy.snn.wrappers import warn_of_wrappers
 
 
@@ -40,6 +44,7 @@ def lower(
     readout: Readout = "count",
     allow_unproven: bool = False,
     name: str = "network",
+    initial_state: Any = None,
 ) -> Network:
     """Turns a trained model into a Network of integers that equals it on every input.
 
@@ -55,7 +60,10 @@ def lower(
         steps: time steps of one sequence.
         readout: how the last neurons become a class: "count" (most spikes), "first" (first to fire),
             "highest-membrane" or "last-membrane"; ties go to the lowest class, as torch's argmax.
-        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate.
+        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate, which also
+            says whether inputs that reach the first of these combinations were found, and what the model does on them.
+        initial_state: of a `forward(x, state)` that returns `(out, state)`: what the first call of a sequence is given,
+            zeros in any container, or a function of no arguments that returns them. None where it takes None.
 
     Raises:
         LoweringError: the model cannot be lowered; lists every fault.
@@ -68,7 +76,7 @@ def lower(
     environment = read_environment(model)
     refuse_environment(environment)
     with undisturbed():
-        pristine, program, draft = drafted(model, spec, steps)
+        pristine, program, draft = drafted(model, spec, steps, initial_state)
         draft = finished(draft)
         found = {} if draft.faults else extracted(draft)
         if draft.faults:
@@ -77,8 +85,11 @@ def lower(
             raise NotProvenError(unproven)
         network = built(draft, found, steps, readout, name)
         origin = Origin(model=digest_of_frozen(pristine))
-        network = replace(network, certificate=granted(network, pristine, environment), origin=origin)
+        certificate = granted(network, pristine, environment, states_passed=program.start is not None)
+        network = replace(network, certificate=certificate, origin=origin)
         self_test(network, pristine, program)
+        if not network.certificate.proven:
+            network = with_witnesses(network, pristine, Calling(program.looped, program.start))
         refuse_changes(environment, read_environment(model))
     for text in warnings_of(network):
         warnings.warn(text, SquatWarning, stacklevel=2)
@@ -91,7 +102,9 @@ def unproven_faults(draft: Draft, found: dict[int, tuple[Neuron, LayerProof]]) -
     return tuple(_unproven_fault(proof, draft.odd_step(index)) for index, proof in proofs)
 
 
-def drafted(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, Program, Draft]:
+def drafted(
+    model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None
+) -> tuple[nn.Module, Program, Draft]:
     """A copy of a model as it is before it runs, and the program and layers of another, whose calls were followed.
 
     Raises: ConfigError for steps out of range or other than those of the model's loop; LoweringError where its calls
@@ -104,8 +117,9 @@ def drafted(model: nn.Module, spec: InputSpec, steps: int) -> tuple[nn.Module, P
     stale = stale_tables(model)
     pristine = frozen_copy(model)
     followed = deep_copy(pristine)
+    first = made_state(initial_state)
     try:
-        program = program_of(followed, spec, steps)
+        program = program_of(followed, spec, steps, first)
     except LoweringError as error:
         raise LoweringError((*stale, *error.faults)) from error
     draft = draft_of(followed, program, spec)
@@ -148,15 +162,14 @@ def built(
     return network
 
 
-def granted(network: Network, model: nn.Module, environment: dict[str, str]) -> Certificate:
+def granted(
+    network: Network, model: nn.Module, environment: dict[str, str], *, states_passed: bool = False
+) -> Certificate:
     """The certificate of a network, with all that it takes for granted."""
     proofs = network.certificate.layers
     convolutions = any(isinstance(layer, Convolution) for layer in network.layers)
-    own_code = not of_libraries(model)
-    made = is_exact_form(model)
-    told = assumptions_of(
-        environment, network.input, proofs, convolutions=convolutions, own_code=own_code, exact_form=made
-    )
+    code = {"own_code": not of_libraries(model), "states_passed": states_passed, "exact_form": is_exact_form(model)}
+    told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, **code)
     return Certificate(proofs, environment, told)
 
 

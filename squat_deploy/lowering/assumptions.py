@@ -18,10 +18,12 @@ def assumptions_of(
     convolutions: bool,
     own_code: bool,
     exact_form: bool = False,
+    states_passed: bool = False,
 ) -> tuple[str, ...]:
     """All that a proof takes for granted, in sentences; only what applies.
 
-    Args: own_code: whether forward is the user's; exact_form: whether `exact` made the model.
+    Args: own_code: whether forward is the user's; exact_form: whether `exact` made the model; states_passed: whether
+        forward takes and returns its states.
     """
     versions = ", ".join(f"{name} {environment[name]}" for name in PACKAGES)
     same = " and the same at every step" if spec.encoding == "direct" else ""
@@ -46,6 +48,11 @@ def assumptions_of(
         told.append("Where a layer's sums round, each product and each addition of them is rounded at most once.")
     if not all(proof.exhaustive for proof in proofs):
         told.append("Where not every combination was run, the neuron's update ascends with its input current.")
+    if states_passed:
+        told.append(
+            "Forward is called with the state that the call before returned, and first with that of rest: None, or the "
+            "zeros that were stated as initial_state."
+        )
     if own_code:
         told += (
             "Forward computes every sample alone and the same at any batch size, and keeps nothing from call to call "

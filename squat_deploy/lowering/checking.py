@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
@@ -41,7 +41,9 @@ class CheckedLayer:
     hint: str = ""
 
 
-def check(model: nn.Module, spec: InputSpec, steps: int, *, readout: Readout = "count") -> tuple[CheckedLayer, ...]:
+def check(
+    model: nn.Module, spec: InputSpec, steps: int, *, readout: Readout = "count", initial_state: Any = None
+) -> tuple[CheckedLayer, ...]:
     """Every layer of a model in the order in which they run, with what `lower` would say of it.
 
     What is refused in no layer is also run against the model itself, as `lower` does: `lower` refuses a model exactly
@@ -51,7 +53,7 @@ def check(model: nn.Module, spec: InputSpec, steps: int, *, readout: Readout = "
     with undisturbed():
         try:
             refuse_environment(read_environment())
-            pristine, program, draft = drafted(model, spec, steps)
+            pristine, program, draft = drafted(model, spec, steps, initial_state)
         except LoweringError as error:
             return _refused(error.faults, set())
         done = finished(draft)

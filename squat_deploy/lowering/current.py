@@ -6,7 +6,6 @@ own float32 result can differ, by the rules of `rounding.py`.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,15 +69,13 @@ class Current:
         }
         return replace(self, **arrays)
 
-    def key(self, neuron: int) -> Hashable:
-        """Equal for neurons that turn equal sums into equal currents."""
-        parts: list[Hashable] = [self.unit[neuron], self.bias[neuron], self.sum_error[neuron]]
-        if self.scale is not None:
-            parts.append(self.scale[neuron])
+    def columns(self) -> Floats:
+        """(N, ...), equal rows for neurons that turn equal sums into equal currents (`alike`)."""
+        parts = [self.unit, self.bias, self.sum_error, *([] if self.scale is None else [self.scale])]
         if self.norm is not None:
             tensors = (self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias)
-            parts += [None if t is None else float(t[self._channel(neuron)]) for t in tensors]
-        return tuple(parts)
+            parts += [t.detach().double().cpu().numpy()[self.channel] for t in tensors if t is not None]
+        return np.stack(parts, axis=1)
 
     def values(self, neuron: int, sums: IntArray) -> NDArray[np.float32]:
         """Currents of one neuron for its synaptic sums, shapes (M,), float32, in membrane units."""
@@ -128,3 +125,13 @@ class Current:
     def _channel(self, neuron: int) -> int:
         assert self.channel is not None
         return int(self.channel[neuron])
+
+
+def alike(columns: Floats) -> list[IntArray]:
+    """Which rows are equal: their positions, ascending; the groups in the order in which they first come."""
+    rows = np.ascontiguousarray(columns + 0.0)  # one zero
+    _, first, group = np.unique(
+        rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0], return_index=True, return_inverse=True
+    )
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    return [members[place] for place in np.argsort(first)]

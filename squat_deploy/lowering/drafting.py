@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.modules.module as torch_modules
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.lowering.branches import function_handler
 from squat_deploy.lowering.draft import Currents, Draft, Integers, Value
 from squat_deploy.lowering.effects import is_users
+from squat_deploy.lowering.functions import function_handler
 from squat_deploy.lowering.handlers import handle
 from squat_deploy.lowering.hints import function_hint
 from squat_deploy.lowering.options import function_faults, plain_function
@@ -23,22 +24,24 @@ from squat_deploy.lowering.tracing import traced_program
 from squat_deploy.network import INPUT, InputSpec
 from squat_deploy.snn.neurons import NEURONS, spike_value
 from squat_deploy.snn.running import is_plain, leaves
+from squat_deploy.snn.states import starts_of
 
 _UNPRUNED = "make what was pruned permanent: torch.nn.utils.prune.remove(layer, 'weight')"
 _LISTINGS = ("modules", "named_modules", "children", "named_children")
 
 
-def program_of(model: nn.Module, spec: InputSpec, steps: int) -> Program:
+def program_of(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None) -> Program:
     """One time step of a model in eval mode; one that is no `nn.Sequential` is run to see its calls.
 
     Raises: LoweringError where it cannot be run, or decides by its data.
     """
     plain = is_plain(model) and all(is_leaf(module) for _, module in leaves(model))
     if plain:
+        starts_of(model, initial_state)  # refuses one
         return sequential_program(model)
     if faults := altered(model):
         raise LoweringError(tuple(faults))
-    return traced_program(model, spec, steps)
+    return traced_program(model, spec, steps, initial_state)
 
 
 def altered(model: nn.Module) -> list[Fault]:

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import zip_longest
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from squat_deploy.errors import Fault, InternalError, LoweringError
-from squat_deploy.lowering.current import Current
+from squat_deploy.errors import Fault, InternalError
+from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import PendingNeuron
-from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe, extract_machine, first_sums
+from squat_deploy.lowering.enumeration import Row, enumerate_layer
+from squat_deploy.lowering.neuron import NeuronMachine, extract_machines, first_sums
 from squat_deploy.lowering.order import order_risks, order_slack
+from squat_deploy.lowering.probe import NeuronProbe
+from squat_deploy.lowering.rounding import Floats
 from squat_deploy.network import IntArray, Neuron, int_bits
 from squat_deploy.network.certificate import AtRisk, LayerProof
 from squat_deploy.network.transition import reachable_states
 from squat_deploy.snn.levels import FloatArray, safe_magnitude
-from squat_deploy.snn.neurons import own_surrogate
 
-ENUMERATION_LIMIT = 2**25  # (state, sum) combinations a layer on which the neuron itself is run
 MAX_SUM_RANGE = 2**25
-_CHUNK = 2**18
 _EXAMPLES = 5  # of one table
 _EXAMPLES_OF_A_LAYER = 256  # enough to move every channel at risk clear at once (`settle_norms`)
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
+class _Table(Row):
     """One distinct finite-state machine of a layer and how sure it is."""
 
-    neuron: int
-    machine: NeuronMachine
     thresholds: IntArray
-    low: int
-    high: int
     margin: float | None
     error: float
     at_risk: int
@@ -45,58 +40,59 @@ class _Table:
 
 
 def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
-    """Runs the trained neuron on every reachable combination and returns its tables and their proof."""
+    """Runs the trained neuron on every reachable combination and returns its tables and their proof.
+
+    One probe holds the parameters of all its neurons; those with equal parameters share a machine, those with equal
+    currents too share a table. Machines are found, and tables proven, in batches (`neuron.py`, `enumeration.py`).
+    """
     lows, highs = layer.lows, layer.highs
     if fault := _width_fault(layer, int(lows.min()), int(highs.max())):
         return fault
-    limit = _current_limit(layer, lows, highs)
+    groups = _groups(layer)
+    limit = _current_limit(layer, groups)
     if fault := _range_fault(layer, limit):
         return fault
-    groups = _groups(layer)
-    machines = _machines(layer, limit)
+    sets = alike(_parameters(layer)[[members[0] for members in groups]])
+    probe = _probe(layer, np.array([groups[members[0]][0] for members in sets]))
+    machines = _machines(probe, limit)
+    chosen = {int(group): number for number, members in enumerate(sets) for group in members}
     tables = []
-    for members in groups:
-        low, high = int(lows[members].min()), int(highs[members].max())
-        machine = machines[_parameters(layer, members[0])]
+    for group, members in enumerate(groups):
+        low, high, machine = int(lows[members].min()), int(highs[members].max()), machines[chosen[group]]
         exact = layer.branches is None or layer.branches.exact
-        slack = 0.0 if exact else order_slack(layer, members[0], machine)
-        tables.append(_table(layer.current, machine, members[0], low, high, slack))
+        slack = 0.0 if exact else order_slack(layer, int(members[0]), machine)
+        tables.append(_table(layer.current, machine, int(members[0]), chosen[group], low, high, slack))
     if layer.branches is not None and layer.branches.exact:
-        tables = [_with_order_risks(layer, table) for table in tables]
+        tables = [_with_order_risks(layer, probe, table) for table in tables]
     neuron = _neuron(layer, groups, tables)
-    enumerated, exhaustive = _enumerate(layer, neuron, tables)
+    enumerated, exhaustive = enumerate_layer(layer, probe, neuron, tables)
     return neuron, _proof(layer, neuron, tables, enumerated, exhaustive)
 
 
-def _groups(layer: PendingNeuron) -> list[list[int]]:
+def _groups(layer: PendingNeuron) -> list[IntArray]:
     """Neurons that share one table: equal currents, of branches too, and equal parameters."""
     currents = (layer.current, *(layer.branches.currents if layer.branches else ()))
-    groups: dict[Hashable, list[int]] = {}
-    for index in range(layer.neurons):
-        key = (*(current.key(index) for current in currents), _parameters(layer, index))
-        groups.setdefault(key, []).append(index)
-    return list(groups.values())
+    return alike(np.hstack([*(current.columns() for current in currents), _parameters(layer)]))
 
 
-def _parameters(layer: PendingNeuron, index: int) -> tuple[float, ...]:
-    values = ((getattr(layer.module, key), places[index]) for key, places in layer.parameter_index.items())
-    return tuple(float(value.detach().reshape(-1)[place]) for value, place in values)
+def _parameters(layer: PendingNeuron) -> Floats:
+    """The parameters of every neuron, (N, parameters)."""
+    values = ((getattr(layer.module, key), places) for key, places in layer.parameter_index.items())
+    columns = [value.detach().reshape(-1).double().cpu().numpy()[places] for value, places in values]
+    return np.stack(columns, axis=1)
 
 
-def _probe(layer: PendingNeuron, index: int) -> NeuronProbe:
-    places = {key: int(values[index]) for key, values in layer.parameter_index.items()}
+def _probe(layer: PendingNeuron, neurons: IntArray) -> NeuronProbe:
+    """A probe with the parameters of each of these neurons."""
+    places = {key: values[neurons] for key, values in layer.parameter_index.items()}
     return NeuronProbe(layer.module, places, layer.quantizer, layer.name)
 
 
-def _machines(layer: PendingNeuron, limit: float) -> dict[tuple[float, ...], NeuronMachine]:
+def _machines(probe: NeuronProbe, limit: float) -> list[NeuronMachine]:
     """One extraction for every distinct (beta, threshold), padded to one number of states."""
-    found: dict[tuple[float, ...], NeuronMachine] = {}
-    for index in range(layer.neurons):
-        key = _parameters(layer, index)
-        if key not in found:
-            found[key] = extract_machine(_probe(layer, index), limit)
-    most = max(len(machine.states) for machine in found.values())
-    return {key: _padded(machine, most) for key, machine in found.items()}
+    found = list(extract_machines(probe, limit))
+    most = max(len(machine.states) for machine in found)
+    return [_padded(machine, most) for machine in found]
 
 
 def _padded(machine: NeuronMachine, states: int) -> NeuronMachine:
@@ -107,11 +103,11 @@ def _padded(machine: NeuronMachine, states: int) -> NeuronMachine:
     )
 
 
-def _current_limit(layer: PendingNeuron, lows: IntArray, highs: IntArray) -> float:
+def _current_limit(layer: PendingNeuron, groups: list[IntArray]) -> float:
     """Largest |input current| of any neuron, rounding included, with a little room."""
     largest = 0.0
-    for index in range(layer.neurons):
-        ends = np.array([lows[index], highs[index]])
+    for members in groups:
+        ends, index = np.unique([layer.lows[members], layer.highs[members]]), int(members[0])
         current = np.abs(layer.current.values(index, ends).astype(np.float64)) + layer.current.error(index, ends)
         largest = max(largest, float(current.max())) if np.isfinite(current).all() else math.inf
     return float(np.float32(largest * 1.01 + 1e-6))
@@ -144,7 +140,9 @@ def _range_fault(layer: PendingNeuron, limit: float) -> Fault | None:
     )
 
 
-def _table(current: Current, machine: NeuronMachine, neuron: int, low: int, high: int, slack: float) -> _Table:
+def _table(
+    current: Current, machine: NeuronMachine, neuron: int, chosen: int, low: int, high: int, slack: float
+) -> _Table:
     """Thresholds on the sum, in low..high + 1, and the combinations that rounding could decide otherwise."""
     sums = np.arange(low, high + 1)
     values = current.values(neuron, sums)
@@ -153,21 +151,19 @@ def _table(current: Current, machine: NeuronMachine, neuron: int, low: int, high
     thresholds = low + first_sums(values, machine.boundaries)
     error = current.error(neuron, sums) + slack
     live = _live_rows(machine, thresholds, low, high)
-    boundaries, steps = machine.boundaries[live], thresholds[live]
-    margin, near = _margin(values, boundaries, steps - low)
-    at_risk = 0
-    examples: tuple[AtRisk, ...] = ()
-    if error.any():
-        at_risk, examples = _at_risk(values, error, boundaries, live, neuron, low)
+    boundaries, near = machine.boundaries[live], _beside(thresholds[live] - low, values.size)
+    distance = np.abs(values[near].astype(np.float64) - boundaries)
+    finite = np.isfinite(distance)
+    margin = float(distance[finite].min()) if finite.any() else None
+    at_risk, examples = _at_risk(values, error, boundaries, distance.min(axis=0)) if error.any() else (0, [])
+    risks = tuple(AtRisk(neuron, int(live[row]), low + first, level) for row, level, first in examples)
     worst = float(error[near].max()) if near.size else 0.0
-    return _Table(neuron, machine, thresholds, low, high, margin, worst, at_risk, examples)
+    return _Table(neuron, chosen, machine, live, low, high, thresholds, margin, worst, at_risk, risks)
 
 
-def _with_order_risks(layer: PendingNeuron, table: _Table) -> _Table:
+def _with_order_risks(layer: PendingNeuron, probe: NeuronProbe, table: _Table) -> _Table:
     """Also counts what the trained neuron decides otherwise because it adds its two currents one after the other."""
-    live = _live_rows(table.machine, table.thresholds, table.low, table.high)
-    probe = _probe(layer, table.neuron)
-    wrong, examples, _ = order_risks(layer, table.neuron, probe, table.machine, table.thresholds, live)
+    wrong, examples, _ = order_risks(layer, probe, table, table.thresholds)
     return replace(table, at_risk=table.at_risk + wrong, examples=(*table.examples, *examples))
 
 
@@ -179,41 +175,44 @@ def _live_rows(machine: NeuronMachine, thresholds: IntArray, low: int, high: int
     return reachable_states(neuron, 0, low, high)
 
 
-def _margin(values: FloatArray, boundaries: FloatArray, first: IntArray) -> tuple[float | None, IntArray]:
-    """Smallest distance of a current from a decision, and the positions of the currents next to decisions."""
-    near = np.stack([np.maximum(first - 1, 0), np.minimum(first, values.size - 1)])
-    distance = np.abs(values[near].astype(np.float64) - boundaries)
-    finite = np.isfinite(distance)
-    return (float(distance[finite].min()) if finite.any() else None), np.unique(near)
+def _beside(first: IntArray, size: int) -> IntArray:
+    """Positions of the currents on both sides of decisions, of which `first` are those above, (2, ...)."""
+    return np.stack([np.maximum(first - 1, 0), np.minimum(first, size - 1)])
 
 
 def _at_risk(
-    values: FloatArray, error: NDArray[np.float64], boundaries: FloatArray, live: IntArray, neuron: int, low: int
-) -> tuple[int, tuple[AtRisk, ...]]:
-    """Combinations whose current could fall on either side of a boundary: value - error < boundary <= value + error."""
+    values: FloatArray, error: Floats, boundaries: FloatArray, distance: Floats
+) -> tuple[int, list[tuple[int, int, int]]]:
+    """Combinations whose current could fall on either side of a boundary: value - error < boundary <= value + error.
+
+    Args: distance: of every boundary from the nearest current.
+
+    Returns: their number, and those nearest their boundaries: row and level of the boundary, position of the current.
+    """
+    reach = error.max() + 2.0**-40 * (np.abs(values).max() + error.max())  # the sums below are rounded too
+    rows, levels = np.nonzero(distance <= reach)
+    steps = boundaries[rows, levels].astype(np.float64)
     least = np.minimum.accumulate((values - error)[::-1])[::-1]
     most = np.maximum.accumulate(values + error)
-    first = np.searchsorted(most, boundaries.astype(np.float64), side="left")
-    last = np.searchsorted(least, boundaries.astype(np.float64), side="left")
-    count = int((last - first).sum())
-    rows, levels = np.nonzero(last > first)
-    examples = tuple(
-        AtRisk(neuron, int(live[row]), low + int(first[row, level]), int(level))
-        for row, level in list(zip(rows, levels, strict=True))[:_EXAMPLES]
-    )
-    return count, examples
+    first = np.searchsorted(most, steps, side="left")
+    last = np.searchsorted(least, steps, side="left")
+    found = np.flatnonzero(last > first)
+    found = found[np.argsort(distance[rows[found], levels[found]], kind="stable")][:_EXAMPLES]
+    examples = [(int(rows[place]), int(levels[place]), int(first[place])) for place in found]
+    return int((last - first).sum()), examples
 
 
-def _neuron(layer: PendingNeuron, groups: list[list[int]], tables: list[_Table]) -> Neuron:
+def _neuron(layer: PendingNeuron, groups: list[IntArray], tables: list[_Table]) -> Neuron:
     """Merges tables that came out equal: different floats often make one table of integers."""
-    distinct: dict[Hashable, int] = {}
+    distinct: dict[bytes, int] = {}
     table = np.zeros(layer.neurons, dtype=np.int64)
     kept: list[_Table] = []
     low, high = min(t.low for t in tables), max(t.high for t in tables)
     for members, found in zip(groups, tables, strict=True):
         wide = _widened(found, low, high)
         machine = found.machine
-        key = (wide.tobytes(), machine.successor.tobytes(), machine.states.tobytes(), machine.fire_level)
+        arrays = (wide, machine.successor, machine.states, np.array(machine.fire_level))
+        key = b"".join(sha256(np.ascontiguousarray(array).data).digest() for array in arrays)
         if key not in distinct:
             distinct[key] = len(kept)
             kept.append(replace(found, thresholds=wide))
@@ -233,54 +232,6 @@ def _widened(table: _Table, low: int, high: int) -> IntArray:
     """Thresholds beyond the table's own range moved to the ends of the layer's range, where they mean the same."""
     moved = np.where(table.thresholds > table.high, high + 1, table.thresholds)
     return np.where(table.thresholds <= table.low, low, moved)
-
-
-def _enumerate(layer: PendingNeuron, neuron: Neuron, tables: list[_Table]) -> tuple[int, bool]:
-    """Runs the trained neuron on every (reachable state, sum) of every table and compares with the integers.
-
-    Above the limit, on both sides of every threshold and on a sample: currents are monotone in the sum and IEEE
-    rounding is monotone, so the two sides of each threshold decide all between.
-    """
-    work = sum((t.high - t.low + 1) * len(t.machine.states) for t in tables)
-    count = 0
-    for table in tables:
-        probe = _probe(layer, table.neuron)
-        index = int(neuron.table[table.neuron])
-        for state in reachable_states(neuron, index, table.low, table.high).tolist():
-            sums = np.arange(table.low, table.high + 1)
-            if work > ENUMERATION_LIMIT:
-                sums = _sample(table, state)
-            for part in np.array_split(sums, max(1, sums.size // _CHUNK)):
-                _compare(layer, neuron, table, probe, index, state, part)
-            count += sums.size
-    return count, work <= ENUMERATION_LIMIT
-
-
-def _sample(table: _Table, state: int) -> IntArray:
-    edges = np.concatenate([table.thresholds[state] - 1, table.thresholds[state], [table.low, table.high]])
-    random = np.random.default_rng(state).integers(table.low, table.high + 1, 256)
-    return np.unique(np.concatenate([edges, random]).clip(table.low, table.high))
-
-
-def _compare(
-    layer: PendingNeuron, neuron: Neuron, table: _Table, probe: NeuronProbe, index: int, state: int, sums: IntArray
-) -> None:
-    machine = table.machine
-    stepped = probe.step(layer.current.values(table.neuron, sums), machine.states[state])
-    want = np.searchsorted(neuron.thresholds[index, state], sums, side="right")
-    after = machine.states[neuron.successor[index, state, want]]
-    wrong = np.flatnonzero((stepped.carried != after).any(axis=-1) | (stepped.fired != (want >= machine.fire_level)))
-    if wrong.size:
-        at = wrong[0]
-        got = (
-            f"the table differs from the trained neuron {table.neuron} at state {state}, "
-            f"sum {sums[at]}: level {want[at]}, neuron {stepped.levels[at].tolist()}"
-        )
-        if own_surrogate(layer.module):
-            rule = "spike_grad decides each neuron alone, and the same each time"
-            hint = "use a surrogate of snntorch.surrogate whose forward is (x > 0)"
-            raise LoweringError((Fault(layer.name, rule, got, hint),))
-        raise InternalError(f"{layer.name}: {got}")
 
 
 def _proof(layer: PendingNeuron, neuron: Neuron, tables: list[_Table], enumerated: int, exhaustive: bool) -> LayerProof:

@@ -17,7 +17,7 @@ from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.neurons import NEURONS
 from squat_deploy.snn.quantizers import InputQuantizer
 
-_FIRST = "every time step makes the same calls"
+SAME_CALLS = "every time step makes the same calls"
 _WHOLE = (slice(None), Ellipsis)
 
 
@@ -98,7 +98,7 @@ def fold(steps: Iterable[Recorded], *, stepwise: bool) -> Program:
         last = _result(calls, step.outputs)
         if result is not None and last is not result:
             got = f"step {number} returns other spikes than the steps before"
-            raise _fault("output", _FIRST, got, "return the same spikes in every step")
+            raise _fault("output", SAME_CALLS, got, "return the same spikes in every step")
         result = last
         for event in step.neurons:
             event.forget()
@@ -111,16 +111,30 @@ def fold(steps: Iterable[Recorded], *, stepwise: bool) -> Program:
 def _check_same(template: list[Call], calls: list[Call], number: int, other: int) -> None:
     got = f"step {number} computes something else than step {other}"
     known: Compared = {}
-    first = next(
-        (ours for ours, theirs in zip(template, calls, strict=False) if not same_call(ours, theirs, known)), None
-    )
+    pairs = zip(template, calls, strict=False)
+    pair = next((pair for pair in pairs if not same_call(*pair, known)), None)
+    first = None if pair is None else pair[0]
     if first is None and len(template) != len(calls):
         first = max(template, calls, key=len)[min(len(template), len(calls))]
+    if pair is not None:
+        got += f": {_difference(*pair, known)}"
     if first is not None:
         drawn = next((call for call in Program((first,), first).calls() if call.function in RANDOM), None)
         if drawn is not None:
             raise _fault(drawn.label, "nothing in forward is random", drawn.function, function_hint(drawn.function))
-        raise _fault(first.label, _FIRST, got, "move what differs out of forward")
+        raise _fault(first.label, SAME_CALLS, got, "move what differs out of forward")
+
+
+def _difference(ours: Call, theirs: Call, known: Compared) -> str:
+    """Where two steps that are not the same part, in words."""
+    while (ours.kind, ours.label, len(ours.inputs)) == (theirs.kind, theirs.label, len(theirs.inputs)):
+        pairs = zip(ours.inputs, theirs.inputs, strict=True)
+        other = next((pair for pair in pairs if not same_call(*pair, known)), None)
+        if other is None:
+            return f"{ours.label} with other options"
+        ours, theirs = other
+    late = " (of the step before)" if ours.kind == "late" else ""
+    return f"{theirs.label} in place of {ours.label}{late}"
 
 
 def _result(calls: list[Call], outputs: Sequence[Event]) -> nn.Module | None:
@@ -148,6 +162,7 @@ class _Step:
         self.number, self.root, self.stepwise = number, root, stepwise
         self.made: dict[int, Call] = {}
         self.at = "input"  # the neurons whose current is followed
+        self.by = "input"  # the call whose inputs are
 
     def neurons(self, events: Sequence[Event]) -> list[Call]:
         ran: set[int] = set()
@@ -155,7 +170,7 @@ class _Step:
             if id(event.module) in ran:
                 raise _once(event, "several calls in one step")
             ran.add(id(event.module))
-            self.at = event.label
+            self.at = self.by = event.label
             current = self._call(event.inputs[0])
             self.made[id(event)] = Call("module", event.label, (current,), event.module, shape=event.shape[1:])
         return [self.made[id(event)] for event in events]
@@ -173,7 +188,8 @@ class _Step:
         if event.function == "getitem" and self.stepwise and (grid := _grid_of(event, self.root)) is not None:
             return Call("module", grid.label, (self._input(event),), grid.module)
         if event is self.root:
-            raise _fault("input", "each step takes its own inputs, x[step]", "all steps at once", "take x[step] first")
+            got, hint = "all steps at once", "take x[step] first"
+            raise _fault(self.by, "each step takes its own inputs, x[step]", got, hint)
         if event.function == "input":
             got, hint = "inputs of another step", "let neurons carry what a step leaves to the next"
             raise _fault(self.at, "each step takes its own inputs", got, hint)
@@ -187,6 +203,7 @@ class _Step:
         if type(event.module) in REMEMBERING and event.place != self.number:
             raise _once(event, f"call {event.place} in step {self.number}")
         kind = "module" if event.module is not None else "function"
+        self.by = event.label
         inputs = tuple(self._call(given) for given in event.inputs)
         options = read_options(event.function, event.options)
         shape = event.shape[1:] if event.shape[:1] == self._batch() else None

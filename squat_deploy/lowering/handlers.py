@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
-from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.branches import add_branches, as_currents
+from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import Branches, Currents, Draft, Integers, PendingNeuron, Value, plain_name
 from squat_deploy.lowering.hints import hint_for
 from squat_deploy.lowering.options import module_faults
+from squat_deploy.lowering.pooling import adaptive_module, pool_module
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
@@ -92,8 +94,7 @@ def _as_called(call: Call, module: nn.Module, value: Value | None) -> tuple[nn.M
 
 def _is_training(module: nn.Module) -> bool:
     """Whether a layer that computes something else while training is not in evaluation mode."""
-    same = (nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, nn.AvgPool2d, InputQuantizer)  # may be made in forward
-    return type(module) not in same and any(part.training for part in module.modules())
+    return type(module) not in _STATELESS and any(part.training for part in module.modules())
 
 
 def _finite(value: object) -> bool:
@@ -117,29 +118,34 @@ def _input_quantizer(draft: Draft, name: str, module: nn.Module, value: Value | 
 
 def _flatten(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, nn.Flatten)
-    axes = 2 if value is None else len(value.shape) + 1
-    ends = tuple(axis + axes if axis < 0 else axis for axis in (module.start_dim, module.end_dim))
-    if ends != (1, axes - 1) and (value is not None or module.start_dim != 1):
-        got, hint = (module.start_dim, module.end_dim), "use nn.Flatten()"
-        draft.fault(name, "Flatten keeps the batch axis and no other", got, hint)
-    return None if value is None else replace(value, shape=(math.prod(value.shape),))
+    given = module.start_dim, module.end_dim
+    if given[0] == 0:
+        draft.fault(name, "the batch axis stays", f"Flatten{given}", "use nn.Flatten()")
+    if value is None:
+        return None
+    first, last = (axis % (len(value.shape) + 1) for axis in given)
+    if not 1 <= first <= last:
+        draft.fault(name, "Flatten joins axes behind the batch", f"Flatten{given} of {value.shape}", "use nn.Flatten()")
+        return None
+    shape = (*value.shape[: first - 1], math.prod(value.shape[first - 1 : last]), *value.shape[last:])
+    return replace(value, shape=shape)
 
 
 def _unflatten(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, nn.Unflatten)
+    given = module.dim, module.unflattened_size
     if value is None:
         return None
-    hint = f"use nn.Unflatten(1, sizes) with sizes whose product is {value.shape[0]}"
     try:
-        split = torch.unflatten(torch.empty(1, *value.shape, device="meta"), module.dim, module.unflattened_size)  # type: ignore[arg-type]
-    except (RuntimeError, IndexError, TypeError) as error:
-        got = f"{module.dim}, {module.unflattened_size} of {value.shape}: {str(error).splitlines()[0]}"
-        draft.fault(name, "Unflatten splits one axis into sizes that fit it", got, hint)
+        blank = torch.empty(1, *value.shape, device="meta")
+        shape = tuple(module(blank).shape[1:]) if given[0] not in (0, -1 - len(value.shape)) else ()
+    except (RuntimeError, IndexError, ValueError, TypeError):  # torch's own words for sizes that do not fit
+        shape = ()
+    if math.prod(shape) != math.prod(value.shape) or not shape:
+        hint = "give the axis by its number, 1 or more, and sizes whose product is that axis"
+        draft.fault(name, "an axis behind the batch is taken apart", f"Unflatten{given} of {value.shape}", hint)
         return None
-    if module.dim in (0, -1 - len(value.shape)):
-        draft.fault(name, "Unflatten keeps the batch axis", f"dim={module.dim}", hint)
-        return None
-    return replace(value, shape=tuple(split.shape[1:]))
+    return replace(value, shape=shape)
 
 
 def _identity(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
@@ -369,10 +375,22 @@ def _delay(draft: Draft, name: str, module: nn.Module, value: Value | None) -> V
 
 def _rests_at_zero(current: Current, neurons: IntArray) -> bool:
     """Whether a synaptic sum of 0 makes exactly no current in each of these neurons."""
-    ones = {current.key(neuron): neuron for neuron in neurons.tolist()}
     zero = np.zeros(1, dtype=np.int64)
-    return not any(current.values(neuron, zero).any() for neuron in ones.values())
+    groups = alike(current.select(neurons).columns()) if neurons.size else []
+    return not any(current.values(int(neurons[members[0]]), zero).any() for members in groups)
 
+
+_POOLINGS: dict[type[nn.Module], Handler] = {
+    nn.MaxPool1d: partial(pool_module, "max", 1),
+    nn.MaxPool2d: partial(pool_module, "max", 2),
+    nn.AvgPool1d: partial(pool_module, "sum", 1),
+    nn.AvgPool2d: partial(pool_module, "sum", 2),
+    nn.AdaptiveMaxPool1d: partial(adaptive_module, "max", 1),
+    nn.AdaptiveMaxPool2d: partial(adaptive_module, "max", 2),
+    nn.AdaptiveAvgPool1d: partial(adaptive_module, "sum", 1),
+    nn.AdaptiveAvgPool2d: partial(adaptive_module, "sum", 2),
+}
+_STATELESS = (nn.Flatten, nn.Unflatten, nn.Identity, InputQuantizer, *_POOLINGS)  # may be made in forward
 
 HANDLERS: dict[type[nn.Module], Handler] = {
     **dict.fromkeys(DELAYS, _delay),
@@ -383,8 +401,7 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     nn.Dropout1d: _identity,
     nn.Dropout2d: _identity,
     nn.Identity: _identity,
-    nn.MaxPool2d: max_pool,
-    nn.AvgPool2d: average_pool,
+    **_POOLINGS,
     QuantConv1d: quant_conv,
     QuantConv2d: quant_conv,
     QuantConvTranspose1d: quant_conv,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import snntorch as snn
@@ -30,6 +31,7 @@ from squat_deploy.snn.layers import (
     output_scales,
 )
 from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
+from squat_deploy.snn.states import made_state
 
 SCALE_BITS = 8  # of scales whose sums must be exact
 _EXACT: dict[type[nn.Module], type[nn.Module]] = {
@@ -45,7 +47,9 @@ _EXACT: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def exact(model: nn.Module, spec: InputSpec | None = None, steps: int | None = None) -> nn.Module:
+def exact(
+    model: nn.Module, spec: InputSpec | None = None, steps: int | None = None, *, initial_state: Any = None
+) -> nn.Module:
     """A copy of a trained model that multiplies integers first and scales once, so that `lower` can prove it.
 
     Layers of Brevitas whose scale is no power of two, or whose bias is on another grid, become `IntThenScaleLinear`
@@ -61,6 +65,7 @@ def exact(model: nn.Module, spec: InputSpec | None = None, steps: int | None = N
         spec, steps: as for `lower`. With them, sums of branches are put on a grid, and layers also find the integers
             behind inputs that float32 rounds: those on a step that is no power of two (k / 255), and averages over
             windows other than 2, 4, 8 ... values.
+        initial_state: of a model that takes its states, as for `lower`.
 
     Raises: ConfigError, as `lower`.
     """
@@ -70,8 +75,9 @@ def exact(model: nn.Module, spec: InputSpec | None = None, steps: int | None = N
             if type(module) in _EXACT and not _is_exact(module):
                 _exchange(module)
         if spec is not None and steps is not None:
-            _take_units(made, spec, steps)
-            _take_grids(made, spec, steps)
+            first = made_state(initial_state)
+            _take_units(made, spec, steps, first)
+            _take_grids(made, spec, steps, first)
     return made
 
 
@@ -103,10 +109,10 @@ def _on_grid(bias: Tensor | None, scale: Tensor) -> bool:
     return bias is None or bool((torch.remainder(bias.double(), scale.double()) == 0).all())
 
 
-def _take_units(model: nn.Module, spec: InputSpec, steps: int) -> None:
+def _take_units(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any) -> None:
     """Layers that see integers of an odd unit get to know it; models that cannot be lowered stay as they are."""
     try:
-        _, _, draft = drafted(model, spec, steps)
+        _, _, draft = drafted(model, spec, steps, initial_state)
     except LoweringError:  # told by `lower`
         return
     modules = dict(model.named_modules(remove_duplicate=False))
@@ -120,12 +126,12 @@ def _take_units(model: nn.Module, spec: InputSpec, steps: int) -> None:
             module.input_unit = values[0].unit
 
 
-def _take_grids(model: nn.Module, spec: InputSpec, steps: int) -> None:
+def _take_grids(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any) -> None:
     """Scales and biases of few bits for the layers whose currents are added; one such sum may stand behind another."""
     modules = dict(model.named_modules(remove_duplicate=False))
     for _ in modules:
         try:
-            _, _, draft = drafted(model, spec, steps)
+            _, _, draft = drafted(model, spec, steps, initial_state)
         except LoweringError:  # told by `lower`
             return
         layers = [modules[name] for name in draft.apart if name in modules]

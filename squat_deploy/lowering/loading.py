@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from squat_deploy.snn.identity import model_digest
 from squat_deploy.snn.ptq import Recipe
 from squat_deploy.snn.quantizers import InputQuantizer
 from squat_deploy.snn.running import is_plain, leaves
+from squat_deploy.snn.states import made_state
 from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 _RECIPE = TypeAdapter(Recipe)
@@ -35,7 +37,14 @@ _SLOW_FACTORY = 5.0  # seconds; a slower one is not called a second time
 
 
 def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False) -> nn.Module:
+    """The model alone of `load_with_state`."""
+    return load_with_state(reference, checkpoint, trained=trained)[0]
+
+
+def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = False) -> tuple[nn.Module, Any]:
     """Calls the factory in the user's file (which runs that file) and loads the checkpoint into what it returns.
+
+    A factory may return a pair: the model, and the `initial_state` of `lower`; else that is None.
 
     A checkpoint that `quantize` saved makes the quantized model of the float one.
 
@@ -52,7 +61,7 @@ def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False
     if not callable(factory):
         raise ConfigError(f"{path}: has no callable {name!r}")
     began = time.monotonic()
-    made = _made(factory, path, name)
+    made, state = _made(factory, path, name)
     warn_of_wrappers(made)
     model = opened(made)
     if checkpoint is not None:
@@ -62,7 +71,7 @@ def load_model(reference: str, checkpoint: Path | None, *, trained: bool = False
     elif trained and time.monotonic() - began < _SLOW_FACTORY and _is_random(factory, model):
         text = f"random weights: {name}() makes new ones each time it is called, and no --checkpoint was given"
         warnings.warn(text, SquatWarning, stacklevel=2)
-    return model
+    return model, state
 
 
 def _recipe(checkpoint: Path) -> Recipe | None:
@@ -77,15 +86,20 @@ def _recipe(checkpoint: Path) -> Recipe | None:
         raise FileFormatError(f"{checkpoint}: quantized: {error.errors()[0]['msg']}") from error
 
 
-def _made(factory: Callable[[], object], path: str, name: str) -> nn.Module:
+def _made(factory: Callable[[], object], path: str, name: str) -> tuple[nn.Module, Any]:
+    """What a factory returns: a model, and where its sequences start."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            model = factory()
+            model, state = _pair(factory())
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{path}: {name}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{path}: {name}() must return a torch module; got {type(model).__name__}")
-    return model
+    return model, state
+
+
+def _pair(made: object) -> tuple[Any, Any]:
+    return made if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module) else (made, None)
 
 
 def _is_random(factory: Callable[[], object], model: nn.Module) -> bool:
@@ -96,7 +110,7 @@ def _is_random(factory: Callable[[], object], model: nn.Module) -> bool:
             torch.manual_seed(_OTHER_SEED)
             random.seed(_OTHER_SEED)
             np.random.seed(_OTHER_SEED)
-            again = factory()
+            again, _ = _pair(factory())
         return isinstance(again, nn.Module) and model_digest(again) != model_digest(model)
     except (Exception, SystemExit):  # noqa: BLE001 (one that can be called but once says nothing)
         return False
@@ -155,12 +169,13 @@ def infer_input(
     )
 
 
-def check_own_grid(model: nn.Module, spec: InputSpec, steps: int) -> None:
+def check_own_grid(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None) -> None:
     """Raises: ConfigError where a model has an InputQuantizer, which was taken for the grid, and never calls it."""
     if is_plain(model) or not any(isinstance(module, InputQuantizer) for module in model.modules()):
         return
     try:
-        calls = program_of(frozen_copy(model), spec, steps).calls()
+        first = made_state(initial_state)
+        calls = program_of(frozen_copy(model), spec, steps, first).calls()
     except SquatError:  # told when it is lowered
         return
     if not any(isinstance(call.module, InputQuantizer) for call in calls):

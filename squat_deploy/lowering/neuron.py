@@ -2,117 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.bisecting import boundaries_of
+from squat_deploy.lowering.probe import BATCH, NeuronProbe
 from squat_deploy.network import IntArray
 from squat_deploy.network.limits import MAX_STATES
-from squat_deploy.snn.levels import FloatArray, from_ordered, to_ordered
-from squat_deploy.snn.neurons import kind_of, spike_value
-from squat_deploy.snn.quantizers import StateQuantizer
+from squat_deploy.snn.levels import FloatArray
 
-
-class _Recorder(nn.Module):
-    """Stands in front of a state quantizer and keeps its last result: with reset_delay=False nobody else shows it."""
-
-    def __init__(self, quantizer: StateQuantizer) -> None:
-        super().__init__()
-        self.quantizer = quantizer
-        self.last = torch.zeros(0)
-
-    def forward(self, values: Tensor) -> Tensor:
-        if values is not self.last:  # fire() quantizes the same membrane a second time
-            self.last = self.quantizer(values)
-        return self.last
-
-
-class _Given(nn.Module):
-    """In place of recurrent synapses: their current is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.current: Tensor | float = 0.0
-
-    def forward(self, _: Tensor) -> Tensor | float:
-        return self.current
-
-
-class NeuronProbe:
-    """A copy of one trained neuron with scalar parameters, stepped from any states with any current."""
-
-    def __init__(self, neuron: nn.Module, index: Mapping[str, int], quantizer: StateQuantizer, name: str) -> None:
-        """Args: index: which of its values each parameter takes, by name."""
-        self.name, self.kind = name, kind_of(neuron)
-        module: Any = copy.deepcopy(neuron).cpu().eval()
-        module.init_hidden = module.output = False
-        self.module = module
-        self._given = _Given()
-        if self.kind.recurrent:
-            module.recurrent = self._given
-        for parameter, place in index.items():
-            _set_scalar(module, parameter, place)
-        self._recorder = _Recorder(quantizer)
-        del module.state_quant
-        module.state_quant = self._recorder
-        self.levels: FloatArray = quantizer.levels.numpy()
-
-    @torch.no_grad()
-    def step(self, current: FloatArray, states: FloatArray, recurrent: FloatArray | None = None) -> Stepped:
-        """One time step from `states` (..., D), broadcast with the currents (...).
-
-        Args:
-            recurrent: current of the neuron's own recurrent synapses, where it is added apart.
-        """
-        shape = np.broadcast_shapes(current.shape, states.shape[:-1])
-        tensors = [torch.from_numpy(_wide(states[..., d], shape)) for d in range(states.shape[-1])]
-        self._given.current = 0.0 if recurrent is None else torch.from_numpy(_wide(recurrent, shape))
-        spikes = [torch.zeros(shape)] if self.kind.recurrent else []
-        fired, *carried = self.module(torch.from_numpy(_wide(current, shape)), *spikes, *tensors)
-        values = np.stack([state.numpy() for state in carried], axis=-1) + np.float32(0)
-        quantized = [*(values[..., d] for d in range(values.shape[-1] - 1)), self._recorder.last.numpy()]
-        levels = np.stack([np.searchsorted(self.levels, value) for value in quantized], axis=-1)
-        return Stepped(levels.astype(np.int64), values, fired.numpy() > 0)
-
-    @torch.no_grad()
-    def fire_level(self) -> int:
-        """First level that spikes; the number of levels if none does."""
-        spikes = self.module.fire(torch.from_numpy(self.levels.copy())).numpy()
-        first = int(np.argmax(spikes > 0)) if spikes.any() else self.levels.size
-        if not np.array_equal(spikes, (np.arange(self.levels.size) >= first) * np.float32(spike_value(self.module))):
-            got = f"{spikes.tolist()} for the levels"
-            hint = "use a surrogate of snntorch.surrogate whose forward is (x > 0)"
-            raise LoweringError((Fault(self.name, "spikes are a step at the threshold", got, hint),))
-        return first
-
-
-def _wide(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    return np.array(np.broadcast_to(values, shape), dtype=np.float32)
-
-
-def _set_scalar(module: nn.Module, name: str, index: int) -> None:
-    value = getattr(module, name).detach().reshape(-1)
-    scalar = (value.float() if value.is_floating_point() else value)[index].clone()
-    if name in module._parameters:
-        module._parameters[name] = nn.Parameter(scalar, requires_grad=False)
-    else:
-        module._buffers[name] = scalar
-
-
-@dataclass(frozen=True, eq=False)
-class Stepped:
-    """What a step gave: level of each state (..., D), carried states (..., D), whether it fired (...)."""
-
-    levels: IntArray
-    carried: FloatArray
-    fired: NDArray[np.bool_]
+_TOGETHER = 2**19  # boundaries that are looked for at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,39 +41,104 @@ class NeuronMachine:
         return self.states[:, -1]
 
 
-def extract_machine(probe: NeuronProbe, limit: float) -> NeuronMachine:
-    """Closes the set of states from rest (0.0) under all currents in -limit..limit.
+@dataclass
+class _Closure:
+    """The machine of one parameter set under construction: its states, of which the first `done` have been left."""
+
+    chosen: int
+    fire: int
+    states: dict[tuple[float, ...], int]
+    initial: int
+    done: int = 0
+    boundaries: list[FloatArray] = field(default_factory=list)
+    reached: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+
+    @classmethod
+    def at_rest(cls, probe: NeuronProbe, chosen: int, fire: int) -> _Closure:
+        rest = (0.0,) * len(probe.kind.states)
+        known = probe.levels.tolist() if len(rest) == 1 else []
+        states: dict[tuple[float, ...], int] = {(value,): index for index, value in enumerate(known)}
+        initial = states.setdefault(rest, len(states))
+        return cls(chosen, fire, states, initial)
+
+    def open(self) -> FloatArray:
+        """States (M, D) that have not been left yet."""
+        return np.array([*self.states][self.done :], dtype=np.float32).reshape(-1, len(next(iter(self.states))))
+
+    def take(self, boundaries: FloatArray, levels: IntArray, carried: FloatArray) -> None:
+        """How the open states are left: boundaries (M, L-1), and a level and what is carried on either side of each."""
+        self.done += len(boundaries)
+        self.boundaries.append(boundaries)
+        self.reached.append((levels, _numbered(carried, self.states)))
+
+    def machine(self, probe: NeuronProbe) -> NeuronMachine:
+        boundaries = np.concatenate(self.boundaries)
+        alone, count = len(probe.kind.states) == 1, boundaries.shape[1] + 1
+        successor = np.tile(np.arange(count) % len(self.states), (len(self.states), 1))
+        levels, after = (np.concatenate(parts) for parts in zip(*self.reached, strict=True))
+        np.put_along_axis(successor, levels, after, axis=1)
+        fire = self.fire
+        if fire == probe.levels.size:
+            fire = count  # never
+        elif fire and not alone:
+            fire += (probe.levels.size - 1) * (len(probe.kind.states) - 1)
+        return NeuronMachine(np.array([*self.states], dtype=np.float32), boundaries, successor, fire, self.initial)
+
+
+def extract_machines(probe: NeuronProbe, limit: float) -> Iterator[NeuronMachine]:
+    """The machine of every parameter set of a probe, in their order.
+
+    Each closes the set of states from rest (0.0) under all currents in -limit..limit. All sets take a round together:
+    the states that the last one reached are left in batches of a bounded size.
 
     Raises: LoweringError for more than `MAX_STATES` states.
     """
-    rest = (0.0,) * len(probe.kind.states)
-    alone = len(rest) == 1
-    known = probe.levels.tolist() if alone else []
-    states: dict[tuple[float, ...], int] = {(value,): index for index, value in enumerate(known)}
-    initial = states.setdefault(rest, len(states))
-    boundaries: list[FloatArray] = []
-    reached: list[tuple[IntArray, IntArray]] = []
-    fire = probe.fire_level()
-    while len(boundaries) < len(states):
-        new = np.array([*states][len(boundaries) :], dtype=np.float32)
-        found = _joint_boundaries(probe, new, np.float32(limit), fire)
-        boundaries.extend(found)
-        edges = np.concatenate([np.full((len(new), 1), -limit, dtype=np.float32), found], axis=1).clip(-limit, limit)
-        stepped = probe.step(edges, new[:, None])
-        levels = stepped.levels[..., 0] if alone else np.broadcast_to(np.arange(edges.shape[1]), edges.shape)
-        reached.append((levels, _numbered(stepped.carried, states)))
-        if len(states) > MAX_STATES:
+    closures = [_Closure.at_rest(probe, chosen, fire) for chosen, fire in enumerate(probe.fire_levels().tolist())]
+    while growing := [closure for closure in closures if closure.done < len(closure.states)]:
+        for together in _batches(growing, probe.levels.size):
+            _leave(probe, together, np.float32(limit))
+        if max(len(closure.states) for closure in growing) > MAX_STATES:
             rule, got = f"at most {MAX_STATES} joint states", f"more, of {' and '.join(probe.kind.states)}"
             hint = "use fewer state bits, up to 4 for two-state neurons (one table after the other would not be exact)"
             raise LoweringError((Fault(probe.name, rule, got, hint),))
-    successor = np.tile(np.arange(len(boundaries[0]) + 1) % len(states), (len(states), 1))
-    levels, after = (np.concatenate(parts) for parts in zip(*reached, strict=True))
-    np.put_along_axis(successor, levels, after, axis=1)
-    if fire == probe.levels.size:
-        fire = successor.shape[1]  # never
-    elif fire and not alone:
-        fire += (probe.levels.size - 1) * (len(rest) - 1)
-    return NeuronMachine(np.array([*states], dtype=np.float32), np.stack(boundaries), successor, fire, initial)
+    return (closure.machine(probe) for closure in closures)
+
+
+def _batches(closures: list[_Closure], levels: int) -> Iterator[list[_Closure]]:
+    """Runs of closures whose open states make about `_TOGETHER` boundaries, or one that makes more."""
+    run: list[_Closure] = []
+    size = 0
+    for closure in closures:
+        run.append(closure)
+        size += (len(closure.states) - closure.done) * levels
+        if size >= _TOGETHER:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
+
+
+def _leave(probe: NeuronProbe, closures: list[_Closure], limit: np.float32) -> None:
+    """Leaves the open states of some closures by every way there is."""
+    parts = [closure.open() for closure in closures]
+    states, ends = np.concatenate(parts), np.cumsum([len(part) for part in parts])
+    chosen = np.repeat([closure.chosen for closure in closures], [len(part) for part in parts])
+    found = [boundaries_of(probe, states, chosen, limit, place) for place in range(len(probe.kind.states))]
+    for closure, rows in zip(closures, np.split(np.arange(len(states)), ends[:-1]), strict=True):
+        boundaries = _joint_boundaries([values[rows] for values in found], closure.fire)
+        for part in np.array_split(np.arange(len(rows)), -(-boundaries.size // BATCH)):
+            _take_edges(probe, closure, states[rows[part]], boundaries[part], limit)
+
+
+def _take_edges(
+    probe: NeuronProbe, closure: _Closure, states: FloatArray, boundaries: FloatArray, limit: np.float32
+) -> None:
+    """Runs some open states at the first current of each level."""
+    edges = np.concatenate([np.full((len(states), 1), -limit, dtype=np.float32), boundaries], axis=1)
+    edges = edges.clip(-limit, limit)
+    stepped = probe.step(edges, states[:, None], chosen=closure.chosen)
+    levels = np.broadcast_to(np.arange(edges.shape[1]), edges.shape)
+    closure.take(boundaries, stepped.levels[..., 0] if states.shape[1] == 1 else levels, stepped.carried)
 
 
 def _numbered(carried: FloatArray, states: dict[tuple[float, ...], int]) -> IntArray:
@@ -184,16 +152,16 @@ def _numbered(carried: FloatArray, states: dict[tuple[float, ...], int]) -> IntA
     return numbers[place].reshape(carried.shape[:-1])
 
 
-def _joint_boundaries(probe: NeuronProbe, states: FloatArray, limit: np.float32, fire: int) -> FloatArray:
-    """Currents at which any state changes its level, ascending, (states, changes).
+def _joint_boundaries(found: list[FloatArray], fire: int) -> FloatArray:
+    """Currents at which any state changes its level, ascending, (states, changes), from those of each, membrane last.
 
     With two states, the change that fires comes at a fixed place: those before it are padded in front, those behind it
     at the end, so that one fire level serves all states.
     """
-    membrane = _bisect(probe, states, limit, -1)
-    if len(probe.kind.states) == 1:
+    *rest, membrane = found
+    if not rest:
         return membrane
-    others = np.concatenate([_bisect(probe, states, limit, d) for d in range(len(probe.kind.states) - 1)], axis=1)
+    others = np.concatenate(rest, axis=1)
     if not 0 < fire <= membrane.shape[1]:  # always or never: padded at the end, to the same width
         padding = np.full(others.shape, np.inf, dtype=np.float32)
         return np.concatenate([np.sort(np.concatenate([others, membrane], axis=1), axis=1), padding], axis=1)
@@ -203,24 +171,6 @@ def _joint_boundaries(probe: NeuronProbe, states: FloatArray, limit: np.float32,
     front = np.sort(np.concatenate([early, below], axis=1), axis=1)
     back = np.sort(np.concatenate([late, above], axis=1), axis=1)
     return np.concatenate([front, first, back], axis=1).astype(np.float32)
-
-
-def _bisect(probe: NeuronProbe, states: FloatArray, limit: np.float32, place: int) -> FloatArray:
-    """Smallest current in (-limit, limit] that takes one state above level j, (states, levels - 1), or infinities."""
-    index = np.arange(probe.levels.size - 1)
-    shape = (len(states), index.size)
-    low, high = np.full(shape, to_ordered(np.array(-limit))), np.full(shape, to_ordered(np.array(limit)))
-
-    def above(order: IntArray) -> NDArray[np.bool_]:
-        return probe.step(from_ordered(order), states[:, None]).levels[..., place] > index
-
-    always, never = above(low), ~above(high)
-    while (high - low > 1).any():
-        middle = (low + high) >> 1
-        over = above(middle)
-        low, high = np.where(over, low, middle), np.where(over, middle, high)
-    result = np.where(always, np.float32(-np.inf), from_ordered(high))
-    return np.where(never, np.float32(np.inf), result).astype(np.float32)
 
 
 def first_sums(currents: NDArray[np.float32], boundaries: FloatArray) -> IntArray:

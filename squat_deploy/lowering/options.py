@@ -66,6 +66,9 @@ _LAYOUT = _idle("the same values in the same order, laid out otherwise in memory
 _RESTS = _idle("dropout rests after training")
 _POOL = {"self": _VALUE, **dict.fromkeys(("kernel_size", "stride", "padding", "ceil_mode"), _READ)}
 _INDICES = _fixed(False, "a pooling returns values alone", "use return_indices=False")
+_ADAPTIVE = {"self": _VALUE, "input": _VALUE, "output_size": _READ}
+_OVER_POSITIONS = {"self": _VALUE, "dim": _READ, "keepdim": _READ, "out": _NO_OUT}
+_TYPED = {"dtype": Option("fixed", "values stay float32", (None, torch.float32), "leave dtype= away")}
 _CONCAT = {"tensors": _VALUE, "dim": _READ, "out": _NO_OUT}
 _DROPOUT = {"input": _VALUE, "p": _RESTS, "training": _READ, "inplace": _RESTS}
 
@@ -81,7 +84,6 @@ FUNCTION_OPTIONS: dict[str, dict[str, Option]] = {
     "contiguous": {"self": _VALUE, "memory_format": _LAYOUT},
     "detach": {"self": _VALUE},
     "flatten": {"self": _VALUE, "start_dim": _SHAPE, "end_dim": _SHAPE},
-    "unflatten": {"self": _VALUE, "dim": _SHAPE, "sizes": _SHAPE},
     "reshape": {"self": _VALUE, "shape": _SHAPE},
     "view": {
         "self": _VALUE,
@@ -90,8 +92,18 @@ FUNCTION_OPTIONS: dict[str, dict[str, Option]] = {
     },
     "squeeze": {"self": _VALUE, "dim": _SHAPE},
     "unsqueeze": {"self": _VALUE, "dim": _SHAPE},
+    "unflatten": {"self": _VALUE, "dim": _SHAPE, "sizes": _SHAPE},
+    "max_pool1d": {**_POOL, "input": _VALUE, "dilation": _READ, "return_indices": _INDICES},
     "max_pool2d": {**_POOL, "input": _VALUE, "dilation": _READ, "return_indices": _INDICES},
+    "avg_pool1d": {**_POOL, "count_include_pad": _READ, "out": _NO_OUT},
     "avg_pool2d": {**_POOL, "count_include_pad": _READ, "divisor_override": _READ, "out": _NO_OUT},
+    "adaptive_max_pool1d": {**_ADAPTIVE, "return_indices": _INDICES},
+    "adaptive_max_pool2d": {**_ADAPTIVE, "return_indices": _INDICES, "out": _NO_OUT, "indices": _NO_OUT},
+    "adaptive_avg_pool1d": {"self": _VALUE, "output_size": _READ, "out": _NO_OUT},
+    "adaptive_avg_pool2d": {**_ADAPTIVE, "out": _NO_OUT},
+    "amax": _OVER_POSITIONS,
+    "mean": {**_OVER_POSITIONS, **_TYPED},
+    "sum": {**_OVER_POSITIONS, **_TYPED},
     "dropout": {**_DROPOUT, "train": _READ},
     "dropout2d": _DROPOUT,
 }
@@ -147,14 +159,20 @@ _STEPS = {
 MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
     **dict(zip(DELAYS, ({"delay": _READ}, _STEPS), strict=False)),
     InputQuantizer: dict.fromkeys(("step", "low", "high"), _READ),
-    nn.Unflatten: dict.fromkeys(("dim", "unflattened_size"), _READ),
     nn.Flatten: dict.fromkeys(("start_dim", "end_dim"), _READ),
     nn.Dropout: _AFTER_TRAINING,
     nn.Dropout1d: _AFTER_TRAINING,
     nn.Dropout2d: _AFTER_TRAINING,
     nn.Identity: dict.fromkeys(("args", "kwargs"), _idle("torch takes and forgets them")),
+    nn.Unflatten: dict.fromkeys(("dim", "unflattened_size"), _READ),
+    nn.MaxPool1d: {**_KERNEL, "dilation": _READ, "return_indices": _INDICES},
     nn.MaxPool2d: {**_KERNEL, "dilation": _READ, "return_indices": _INDICES},
+    nn.AvgPool1d: {**_KERNEL, "count_include_pad": _READ},
     nn.AvgPool2d: {**_KERNEL, "count_include_pad": _READ, "divisor_override": _READ},
+    nn.AdaptiveMaxPool1d: {"output_size": _READ, "return_indices": _INDICES},
+    nn.AdaptiveMaxPool2d: {"output_size": _READ, "return_indices": _INDICES},
+    nn.AdaptiveAvgPool1d: {"output_size": _READ},
+    nn.AdaptiveAvgPool2d: {"output_size": _READ},
     QuantConv1d: {**_CONV, **_QUANT},
     QuantConv2d: {**_CONV, **_QUANT},
     QuantConvTranspose1d: {**_CONV, **_QUANT, "output_padding": _READ},
@@ -179,6 +197,10 @@ MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
     CurrentsFirstRLeaky: {**_NEURON, **_RECURRENT, **_DELAY},
     CurrentsFirstRSynaptic: {**_NEURON, **_SYNAPTIC, **_RECURRENT, **_DELAY},
 }
+
+
+# Of a tensor of the same type: the values stay, wherever they lie. What else such calls do is refused by their name.
+SAME_VALUES = frozenset(["to", "cpu", "float", "type_as"])
 
 
 def plain_function(name: str) -> str:

@@ -7,7 +7,9 @@ import torch
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.draft import PendingNeuron
-from squat_deploy.lowering.neuron import NeuronMachine, NeuronProbe
+from squat_deploy.lowering.enumeration import Row
+from squat_deploy.lowering.neuron import NeuronMachine
+from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.lowering.rounding import order_error
 from squat_deploy.network import IntArray
 from squat_deploy.network.certificate import AtRisk
@@ -18,22 +20,23 @@ _CHUNK = 2**22
 
 
 def order_risks(
-    layer: PendingNeuron, index: int, probe: NeuronProbe, machine: NeuronMachine, thresholds: IntArray, live: IntArray
+    layer: PendingNeuron, probe: NeuronProbe, table: Row, thresholds: IntArray
 ) -> tuple[int, list[AtRisk], int]:
     """Runs the trained neuron on every pair of input and recurrent sums that could be rounded across a decision.
 
     Args:
-        index: the neuron; thresholds: its table (states, levels - 1); live: its reachable states.
+        table: one neuron and its machine; thresholds: (states, levels - 1), those of that machine on its sums.
 
     Raises: LoweringError where there are too many.
 
     Returns: (combinations that differ from the table, the first of them, combinations run).
     """
     assert layer.branches is not None
+    index, machine = table.neuron, table.machine
     values = layer.current.values(index, np.arange(layer.lows.min(), layer.highs.max() + 1))
     reach = order_slack(layer, index, machine)
     wrong, examples, count, tried = 0, [], 0, 0
-    for state in live.tolist():
+    for state in table.live.tolist():
         near = np.flatnonzero(_distance(values, machine.boundaries[state]) <= reach) + int(layer.lows.min())
         tried += near.size * _recurrent_sums(layer).size
         if tried > MAX_PAIRS:
@@ -46,7 +49,7 @@ def order_risks(
         sums = own * layer.branches.factors[0] + back * layer.branches.factors[1]
         level = np.searchsorted(thresholds[state], sums, side="right")
         given, recurrent = (c.values(index, ints) for c, ints in zip(layer.branches.currents, (own, back), strict=True))
-        stepped = probe.step(given, machine.states[state], recurrent)
+        stepped = probe.step(given, machine.states[state], recurrent, chosen=table.chosen)
         differs = (stepped.carried != machine.states[machine.successor[state, level]]).any(axis=-1)
         differs |= stepped.fired != (level >= machine.fire_level)
         count += sums.size

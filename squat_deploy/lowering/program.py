@@ -11,6 +11,7 @@ from torch import nn
 from squat_deploy.snn.neurons import NEURONS
 from squat_deploy.snn.returned import Returned
 from squat_deploy.snn.running import leaves
+from squat_deploy.snn.states import Start
 
 Kind = Literal["input", "module", "function", "late"]
 
@@ -47,6 +48,7 @@ class Program:
         result: the value that leaves the model.
         returned: what is recognised of what the model returns, where it was run to find out.
         looped: whether one call of the model runs all time steps.
+        start: what forward takes beside the inputs at the first step, where it takes and returns its states.
         draws: whether random numbers were drawn meanwhile.
     """
 
@@ -54,6 +56,7 @@ class Program:
     result: Call
     returned: tuple[Returned, ...] = ()
     looped: bool = False
+    start: Start | None = None
     draws: bool = False
 
     def calls(self) -> Iterator[Call]:

@@ -25,12 +25,12 @@ from squat_deploy.lowering.effects import Contents, equal_bits
 from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.guard import Guard, modes_of_others, settings
 from squat_deploy.lowering.hints import HINTS
-from squat_deploy.lowering.options import bound, plain_function
+from squat_deploy.lowering.options import SAME_VALUES, bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
 from squat_deploy.snn.delay import REMEMBERING
+from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
-from squat_deploy.snn.ptq import QuantizedInput
 from squat_deploy.snn.running import ModelTrace
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
@@ -306,7 +306,8 @@ class Recorder:
             got, hint = f"an assignment to .{name}".rstrip("="), "give the new value a name of its own"
             raise fault(users_line(), "no value is changed in place", got, hint)
         if name == "__setitem__" and isinstance(args[0], Traced):
-            raise fault(users_line(), "no value is changed in place", "an assignment to elements", "use torch.where")
+            got, hint = "an assignment to elements", "leave it out; to collect values, append them to a list"
+            raise fault(users_line(), "no value is changed in place", got, hint)
         self._check_called()
 
     def _check_called(self) -> None:
@@ -355,6 +356,8 @@ class Recorder:
         numbers = [arg for arg in args[1:] if isinstance(arg, int | float) and not isinstance(arg, bool)]
         if base == "add" and numbers == [0] and not given and not _is_in_place(name):  # `sum` begins with 0
             return marked(result, inputs[0])
+        if base in SAME_VALUES and isinstance(args[0], Traced) and equal_bits(result, plain(args[0])):
+            return marked(result, args[0].event)
         function = f"{base} with a number" if base == "add" and numbers else base
         label = f"{base} at {users_line()}"
 
@@ -540,6 +543,9 @@ class Recorder:
         if not isinstance(value, Tensor):
             raise fault(label, rule, f"{name}={value!r}", hint)
         if not isinstance(value, Traced):
+            if not place and not self.is_written(value) and (other := value[value != 0]).numel():
+                got = f"{name} of {float(other[0]):g} at first, at {users_line()}"
+                raise fault(label, "a sequence starts at rest, all states 0", got, _START_HINT)
             if self.is_written(value) or (value.numel() and bool(value.any())):
                 raise fault(label, rule, f"another value as a state ({name}) at {users_line()}", hint)
             if place:
@@ -564,9 +570,10 @@ class Recorder:
         raise fault(label, rule, f"another value as a state{made}", hint)
 
 
+_START_HINT = "start from zeros: initial_state=None, what snnTorch's init functions return, or torch.zeros"
 _RESET_HINT = (
     "let states be as the step before left them: reset before a sequence, or hold the loop over time in forward and "
-    "reset before it"
+    "reset before it; where each call is a sequence of its own, ask for steps=1"
 )
 
 

@@ -19,12 +19,14 @@ from squat_deploy.snn.running import ModelTrace, OwnRun, is_plain
 _Single = tuple[nn.Module, Part, int]
 
 
-def returned_of(model: nn.Module, spec: InputSpec, steps: int, run: OwnRun) -> Sequence[Returned]:
+def returned_of(
+    model: nn.Module, spec: InputSpec, steps: int, run: OwnRun, initial_state: Any = None
+) -> Sequence[Returned]:
     """What is recognised of what a model returns; `run`: any run of it, watched. Raises: LoweringError, as `lower`."""
     from squat_deploy.lowering.tracing import traced_program
 
     if not is_plain(model):
-        return traced_program(model, spec, steps).returned
+        return traced_program(model, spec, steps, initial_state).returned
     last = list(run.traces)[-1]
     return of_sequential(run.returned[0], last, run.traces[last].spike)
 

@@ -26,6 +26,7 @@ from squat_deploy.snn.model_traces import bytes_a_sample, observed_of
 from squat_deploy.snn.neurons import NEURONS, own_surrogate
 from squat_deploy.snn.returned import Returned, of_sequential
 from squat_deploy.snn.running import OwnRun, is_plain, own_run
+from squat_deploy.snn.states import Start
 
 LARGE, SMALL = 255, 2
 _BYTES = 2**27  # of the traces of a batch, the model's and the network's
@@ -48,7 +49,7 @@ def self_test(network: Network, model: nn.Module, program: Program) -> None:
     Raises: LoweringError where a model of the user's code differs, InternalError where one of library modules does.
     Warns: SquatWarning where layers that are not proven differ, or a loop goes on from the states of the call before.
     """
-    tested = _Tested(network, model, program.looped)
+    tested = _Tested(network, model, program.looped, program.start)
     own_code = not of_libraries(model)
     for inputs in batches(network, own_code=own_code):
         used = deep_copy(model)
@@ -87,8 +88,8 @@ def _inputs(spec: InputSpec, steps: int, size: int, rng: np.random.Generator) ->
 class _Tested:
     """A network and its model, called on the same inputs."""
 
-    def __init__(self, network: Network, model: nn.Module, looped: bool) -> None:
-        self.network, self.model, self.looped = network, model, looped
+    def __init__(self, network: Network, model: nn.Module, looped: bool, start: Start | None) -> None:
+        self.network, self.model, self.looped, self.start = network, model, looped, start
         self.direct = network.input.encoding == "direct"
         self.axis = 0 if self.direct else 1
 
@@ -100,7 +101,7 @@ class _Tested:
         """One sequence of this copy. Raises: LoweringError for whatever the user's code raises."""
         options = {"looped": self.looped, "direct": self.direct, "watch": watch, "at_rest": at_rest}
         try:
-            return own_run(model, self._real(inputs), self.network.steps, **options)
+            return own_run(model, self._real(inputs), self.network.steps, start=self.start, **options)
         except SquatError:
             raise
         except Exception as error:
@@ -174,7 +175,7 @@ class _Tested:
         for step in range(1, min(steps, 8)):
             values = real if self.direct else real[step : step + 1]
             with torch.no_grad():
-                first = own_run(model, values, 1, looped=False, direct=self.direct)
+                first = own_run(model, values, 1, looped=False, direct=self.direct, start=self.start)
             if any(
                 not torch.equal(trace.membranes[step], first.traces[name].membranes[0])
                 for name, trace in run.traces.items()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.errors import LoweringError, SquatError
+from squat_deploy.errors import ConfigError, LoweringError, SquatError
 from squat_deploy.lowering.asking import USUAL, Asked
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
-from squat_deploy.lowering.folding import Event, Recorded, fold, same_call, steps_of
+from squat_deploy.lowering.folding import SAME_CALLS, Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
 from squat_deploy.lowering.recorder import (
     Recorder,
@@ -39,10 +40,12 @@ from squat_deploy.lowering.recorder import (
 )
 from squat_deploy.lowering.returned import recognised
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import NEURONS, own_instances, reset_neurons
 from squat_deploy.snn.returned import Returned
-from squat_deploy.snn.running import loops_over_time, watched
+from squat_deploy.snn.running import watched
+from squat_deploy.snn.states import starts_of, tensors_in
 
 _BATCH = 7
 _BATCHES = (
@@ -68,7 +71,7 @@ class _Run:
     model: nn.Module
     spec: InputSpec
     steps: int
-    looped: bool
+    calling: Calling
     recorder: Recorder
     gradients: bool = False  # whether torch counts them, as it does outside of torch.no_grad
     returned: tuple[Returned, ...] = ()  # what is recognised of the first call's result
@@ -76,6 +79,10 @@ class _Run:
     @property
     def direct(self) -> bool:
         return self.spec.encoding == "direct"
+
+    @property
+    def looped(self) -> bool:
+        return self.calling.looped
 
     def sequence(self) -> Program:
         """Records one sequence from rest."""
@@ -91,27 +98,34 @@ class _Run:
         return program
 
     def _looped_steps(self, inputs: Tensor) -> list[Recorded]:
-        root, result = self._called(inputs)
+        root, result = self._called(inputs, self._first())
         return steps_of(root, self.recorder.neurons, _traced_parts(result))
 
     def _single_steps(self, inputs: Tensor) -> Iterator[Recorded]:
+        states = self._first()
         for step in range(self.steps):
             self.recorder.neurons = []
-            root, result = self._called(inputs if self.direct else inputs[step])
+            root, result = self._called(inputs if self.direct else inputs[step], states)
+            if self.calling.start is not None:
+                result, states = self.calling.start.left(result)
             yield Recorded(root, self.recorder.neurons, _traced_parts(result))
 
-    def _ran(self, entry: Tensor) -> Any:
+    def _first(self) -> tuple[Any, ...]:
+        """What a model that takes its states is given at the first step."""
+        return () if self.calling.start is None else self.calling.start.first(self.recorder.asked.batch)
+
+    def _ran(self, entry: Tensor, states: tuple[Any, ...]) -> Any:
         """The model's result. Raises: LoweringError, the first refusal, whether forward caught it or not."""
         try:
             with self.recorder.guard, Sizes(self.recorder):
-                return ran(lambda: self.model(entry))
+                return ran(lambda: self.model(entry, *states))
         finally:
             if self.recorder.refused is not None:
                 raise self.recorder.refused
 
-    def _called(self, entry: Tensor) -> tuple[Event, Any]:
+    def _called(self, entry: Tensor, states: tuple[Any, ...]) -> tuple[Event, Any]:
         root = Event("input", "input", (), {}, tuple(entry.shape))
-        result = self._ran(marked(entry.clone(), root))
+        result = self._ran(marked(entry.clone(), root), states)
         if self.recorder.traces is not None:
             names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
             self.returned = recognised(result, names, self.recorder.traces)
@@ -119,16 +133,21 @@ class _Run:
         return root, result
 
 
-def traced_program(model: nn.Module, spec: InputSpec, steps: int) -> Program:
+def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None) -> Program:
     """Runs copies of a model in eval mode on small examples and returns what one of its time steps does.
 
     Raises: LoweringError where it cannot be run, decides by its data or the size of its batch, does not repeat itself,
         or changes something that is not in its record.
     """
-    looped = _loops(model, spec, steps)
+    tried = _Reached()
+    calling = _calling(model, spec, steps, initial_state, tried)
     batch, few = _batches_of(model, spec, steps)
-    run = _prepared(model, spec, steps, looped, batch)
-    program = _settled(run)
+    run = _prepared(model, spec, steps, calling, batch)
+    try:
+        program = _settled(run)
+    except LoweringError as error:
+        told = tried.shared(model) if error.faults[0].rule == SAME_CALLS else None
+        raise told or error from error
     _check_batches(model, run, program, (1, few))
     return program
 
@@ -152,7 +171,7 @@ def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple
         if batch in lines and batch not in USUAL and batch * of_sample > _BYTES_ASKED:
             got = f"forward decides by a batch of more than {batch - 1}, which is too large to be recorded"
             raise fault(lines[batch], _ANY_BATCH, got, "compare it with nothing in forward")
-        run = _prepared(model, first.spec, steps, first.looped, batch)
+        run = _prepared(model, first.spec, steps, first.calling, batch)
         run.recorder.asked.often, run.gradients = asked.often, batch in usual
         other = " with gradients" if run.gradients else ""
         got = f"a batch of {batch}{other} does something else than one of {asked.batch}"
@@ -175,7 +194,8 @@ def _settled(run: _Run) -> Program:
     """The program of a sequence that leaves the model as the next one finds it. Raises: LoweringError for others."""
     before, drawn = kept_by(run.model, is_leaf), random_states()
     program = run.sequence()
-    program = replace(program, returned=run.returned, looped=run.looped, draws=random_states() != drawn)
+    program = replace(program, returned=run.returned, draws=random_states() != drawn)
+    program = replace(program, looped=run.looped, start=run.calling.start)
     after = kept_by(run.model, is_leaf)
     if after == before:
         return program
@@ -205,14 +225,14 @@ def _check_same(program: Program, other: Program, got: str) -> None:
         raise fault(label, "every batch and every sequence makes the same calls", got, hint)
 
 
-def _prepared(model: nn.Module, spec: InputSpec, steps: int, looped: bool, batch: int) -> _Run:
+def _prepared(model: nn.Module, spec: InputSpec, steps: int, calling: Calling, batch: int) -> _Run:
     memo: dict[int, Any] = {}
     copied = deep_copy(model, memo)
     originals = {id(memo[id(module)]): module for module in model.modules()}
     names = {id(module): name for name, module in copied.named_modules()}
     recorder = Recorder(names, originals, Asked(batch, users_frame))
     recorder.kept = {id(module): Contents(module) for module in layers_of(copied)}
-    return _Run(copied, spec, steps, looped, recorder)
+    return _Run(copied, spec, steps, calling, recorder)
 
 
 def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
@@ -221,24 +241,40 @@ def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
     return torch.from_numpy((values * spec.step).astype(np.float32))
 
 
-def _loops(model: nn.Module, spec: InputSpec, steps: int) -> bool:
-    """Whether one call runs all steps, tried on a copy: what a first call changes is seen in the recording.
+def _calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, tried: _Reached) -> Calling:
+    """How the model is called, tried on copies: what a first call changes is seen in the recording.
 
-    Raises: as `loops_over_time`, or LoweringError for layers out of reach.
+    Args: state: the initial one, where one is stated; tried: sees what is called.
+    Raises: as `calling_of`, or LoweringError for layers out of reach.
     """
-    tried, copied, direct = _Reached(), deep_copy(model), spec.encoding == "direct"
+    direct = spec.encoding == "direct"
     inputs = _example(spec, steps, _apart(steps))
     try:
         with _calls_go_to(tried.call):
-            looped = bool(ran(lambda: loops_over_time(copied, inputs, steps, direct=direct)))
+            calling: Calling = ran(lambda: calling_of(model, inputs, steps, direct=direct, initial_state=state))
     except SquatError as error:
-        raise _of_encoding(error, model, spec, steps) from error
-    if looped and direct and not _runs_on(deep_copy(model), inputs, steps, batch_axis=0):
+        told = tried.shared(model) if isinstance(error, ConfigError) else _of_no_state(error, model, state)
+        raise told or _of_encoding(error, model, spec, steps, state) from error
+    if calling.looped and direct and not _runs_on(model, inputs, steps, state, batch_axis=0):
         hint = "return spikes (batch, neurons) of every step"
         found = fault("model", "every value has a batch axis", "neurons that have none", hint)
-        if (told := _of_encoding(found, model, spec, steps)) is not found:
+        if (told := _of_encoding(found, model, spec, steps, state)) is not found:
             raise told
-    return looped
+    return calling
+
+
+def _of_no_state(error: SquatError, model: nn.Module, state: Any) -> SquatError | None:
+    """That a forward which takes its state does not take None at first, if that is what went wrong."""
+    if state is not None or not isinstance(error, LoweringError) or "None" not in error.faults[0].got:
+        return None
+    if not starts_of(model, None)[0]:
+        return None
+    got = f"None at first, where it says: {error.faults[0].got}"
+    hint = (
+        "say where a sequence starts: initial_state=..., what the model's own function for it returns, or that "
+        "function itself (on the command line the factory returns a pair, the model and its initial state)"
+    )
+    return fault(error.faults[0].layer, "a forward that takes its state is given the first one", got, hint)
 
 
 def _apart(steps: int) -> int:
@@ -246,35 +282,38 @@ def _apart(steps: int) -> int:
     return _BATCH + (steps == _BATCH)
 
 
-def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: int) -> SquatError:
+def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: int, state: Any) -> SquatError:
     """The same error, or that the model takes inputs of the other encoding, where it runs on those."""
     other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
     shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
     inputs = _example(replace(spec, encoding=other), steps, _apart(steps))
-    if not _runs_on(deep_copy(model), inputs, steps, batch_axis=int(other == "sequence")):
-        return _of_batch_first(error, model, spec, steps)
+    if not _runs_on(model, inputs, steps, state, batch_axis=int(other == "sequence")):
+        return _of_batch_first(error, model, spec, steps, state)
     got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
     hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
     return fault("model", "inputs are of the encoding that the model takes", got, hint)
 
 
-def _of_batch_first(error: SquatError, model: nn.Module, spec: InputSpec, steps: int) -> SquatError:
+def _of_batch_first(error: SquatError, model: nn.Module, spec: InputSpec, steps: int, state: Any) -> SquatError:
     """The same error, or that the model takes the batch before time, where it runs on that."""
     if spec.encoding == "direct" or not isinstance(error, LoweringError):
         return error
     inputs = _example(spec, steps, _apart(steps)).transpose(0, 1)
-    if not _runs_on(deep_copy(model), inputs, steps, batch_axis=0):
+    if not _runs_on(model, inputs, steps, state, batch_axis=0):
         return error
     got = f"(batch, steps, ...), and on (steps, batch, ...) it says: {_first_line(error)}"
     return fault("model", "time comes first", got, "let forward take x[step] of (steps, batch, ...)")
 
 
-def _runs_on(model: nn.Module, inputs: Tensor, steps: int, *, batch_axis: int) -> bool:
-    """Whether one call takes whole inputs: as many steps as there are, and spikes of one sample each."""
-    reset_neurons(model)
+def _runs_on(model: nn.Module, inputs: Tensor, steps: int, state: Any, *, batch_axis: int) -> bool:
+    """Whether one call of a copy takes whole inputs: as many steps as there are, and spikes of one sample each."""
+    copied = deep_copy(model)
+    reset_neurons(copied)
     try:
-        with torch.no_grad(), watched(model) as traces:
-            model(inputs)
+        starts, _ = starts_of(copied, state)
+        first = starts[0].first(inputs.shape[batch_axis]) if starts else ()
+        with torch.no_grad(), watched(copied) as traces:
+            copied(inputs, *first)
     except Exception:  # noqa: BLE001 (whatever the user's code raises)
         return False
     samples = inputs.shape[batch_axis]
@@ -292,15 +331,17 @@ class _Reached:
     def __init__(self) -> None:
         self.names: dict[int, str] = {}  # of the modules of the model that is running, by id
         self.shapes: dict[int, tuple[int, ...]] = {}
+        self.calls: list[tuple[str, str]] = []  # of libraries' modules by their names, with the user's line
 
     def call(self, original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
         outermost = not self.names
         if outermost:
             self.names = {id(part): name for name, part in module.named_modules()}
-            self.shapes = {}
+            self.shapes, self.calls = {}, []
         try:
             if is_leaf(module):
                 check_registered(self.names, module)
+                self.calls.append((self.names.get(id(module), ""), users_line()))
             if type(module) in NEURONS and args and isinstance(args[0], Tensor):
                 self._check_size(module, tuple(args[0].shape[1:]))
             return original(module, *args, **given)
@@ -308,11 +349,30 @@ class _Reached:
             if outermost:
                 self.names = {}
 
+    def shared(self, model: nn.Module) -> LoweringError | None:
+        """That the model which ran last calls one neuron layer behind several others, each of them less often."""
+        modules = dict(model.named_modules())
+        counts = Counter(name for name, _ in self.calls)
+        layers = [
+            name for name in counts if name in modules and modules[name]._parameters and not _fires(modules[name])
+        ]
+        most = max((counts[name] for name in layers), default=0)
+        for name, line in self.calls:
+            if name in modules and _fires(modules[name]) and counts[name] > most and len(layers) > 1:
+                got = f"one module behind {', '.join(layers)}, called {counts[name]} times, at {line}"
+                where = f"{name} ({type(modules[name]).__name__})"
+                return fault(where, "neurons keep their own membranes", got, "make one for each layer")
+        return None
+
     def _check_size(self, module: nn.Module, size: tuple[int, ...]) -> None:
         if self.shapes.setdefault(id(module), size) != size:
             got = f"one module for layers of {self.shapes[id(module)]} and {size} neurons, at {users_line()}"
             where = f"{self.names[id(module)]} ({type(module).__name__})"
             raise fault(where, "neurons keep their own membranes", got, "make a second one for the other layer")
+
+
+def _fires(module: nn.Module) -> bool:
+    return isinstance(module, NEURONS)
 
 
 def _here(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
@@ -380,8 +440,4 @@ def ran(call: Callable[[], Any]) -> Any:
 
 
 def _traced_parts(result: Any) -> list[Event]:
-    if isinstance(result, Traced):
-        return [result.event]
-    if isinstance(result, dict):
-        result = tuple(result.values())
-    return [event for part in result for event in _traced_parts(part)] if isinstance(result, tuple | list) else []
+    return [tensor.event for tensor in tensors_in(result) if isinstance(tensor, Traced)]

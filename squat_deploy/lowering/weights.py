@@ -56,8 +56,7 @@ def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) 
         rule = f"takes {sizes.replace('channels', str(module.in_channels))} values"
         draft.fault(name, rule, value.shape, hint)
         value = None
-    if module.padding_mode != "zeros" or isinstance(module.padding, str):
-        got = f"padding={module.padding!r}, padding_mode={module.padding_mode!r}"
+    if got := _odd_padding(module):
         draft.fault(name, "pads with zeros, a stated number of them", got, "use padding=<int> and padding_mode='zeros'")
         value = None
     if value is None:
@@ -73,6 +72,19 @@ def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) 
         draft.fault(name, "the sizes of a convolution fit its inputs", error, "change the kernel, padding or input")
         return None
     return _quantized(draft, name, module, value, make, (shape[0], *shape[3 - axes :]))
+
+
+def _odd_padding(module: nn.Conv2d | nn.Conv1d) -> str:
+    """Padding that is no number of zeros on each side, nor "same" of a kernel with one more weight of 0."""
+    same = module.padding == "same" or getattr(module, "is_same_padded_strided", False)
+    if module.padding_mode != "zeros" or (isinstance(module.padding, str) and module.padding not in ("same", "valid")):
+        return f"padding={module.padding!r}, padding_mode={module.padding_mode!r}"
+    if same and any(step > 1 for step in module.stride):
+        return f"padding='same' with stride={tuple(module.stride)}"
+    axes = zip(module.kernel_size, module.dilation, strict=True)
+    if same and any(size % 2 == 0 and gap > 1 for size, gap in axes if gap % 2):
+        return f"padding='same' of an even kernel {module.kernel_size} with dilation={module.dilation}"
+    return ""
 
 
 _DRAWS = 8  # how often weights that could be random are quantized anew
@@ -114,11 +126,24 @@ def _convolution(
 
     outputs, channels, *kernel = weight.shape
     planes = weight.reshape(outputs, channels, *pair(kernel, 1))
-    padding = module.padding if not isinstance(module.padding, str) else ()
-    geometry = pair(module.stride, 1), pair(padding, 0), pair(module.dilation, 1)
+    padding = pair(module.padding, 0) if not isinstance(module.padding, str) else (0, 0)
+    if module.padding == "same":
+        planes, padding = _padded_same(planes, pair(module.dilation, 1))
+    geometry = pair(module.stride, 1), padding, pair(module.dilation, 1)
     if module.transposed:
         return ConvTranspose2d(name, planes, bias, shape, *geometry, module.groups, pair(module.output_padding, 0))
     return Conv2d(name, planes, bias, shape, *geometry, module.groups)
+
+
+def _padded_same(planes: IntArray, dilation: tuple[int, int]) -> tuple[IntArray, tuple[int, int]]:
+    """Kernels (O, C, height, width) and zeros on each side, for results of the size of the inputs.
+
+    torch pads an even kernel by one more on the right: a weight of 0 on its left makes it an odd one.
+    """
+    reach = [gap * (size - 1) for size, gap in zip(planes.shape[2:], dilation, strict=True)]
+    missing = [length % 2 for length in reach]
+    odd = np.pad(planes, ((0, 0), (0, 0), (missing[0], 0), (missing[1], 0)))
+    return odd, ((reach[0] + missing[0]) // 2, (reach[1] + missing[1]) // 2)
 
 
 def _weight_faults(module: Trained, zeros: Tensor | None) -> list[tuple[str, str, str]]:

@@ -54,14 +54,15 @@ def reachable_states(neuron: Neuron, table: int, low: int, high: int, *, steps: 
         axis=1,
     ).clip(low, high + 1)
     hit = edges[:, 1:] > edges[:, :-1]  # (states, levels): some sum leads there
-    seen: set[int] = set()
-    frontier = {neuron.initial_state}
-    while frontier and steps != 0:
+    seen, frontier = np.zeros((2, neuron.states), dtype=bool)
+    frontier[neuron.initial_state] = True
+    while frontier.any() and steps != 0:
         steps = None if steps is None else steps - 1
         seen |= frontier
-        rows = sorted(frontier)
-        frontier = set(neuron.successor[table, rows][hit[rows]].tolist()) - seen
-    return np.array(sorted(seen), dtype=np.int64)
+        after = np.zeros(neuron.states, dtype=bool)
+        after[neuron.successor[table, frontier][hit[frontier]]] = True
+        frontier = after & ~seen
+    return np.flatnonzero(seen)
 
 
 def offset_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:

@@ -18,11 +18,11 @@ _TAIL_SAMPLE = 2**20
 
 
 def sampled_membranes(
-    model: nn.Module, names: list[str], data: Tensor, steps: int, *, direct: bool
+    model: nn.Module, names: list[str], data: Tensor, steps: int, *, direct: bool, initial_state: Any = None
 ) -> dict[str, Tensor]:
     """Membranes (T, N) that a model has on the data, some of its trajectories (a neuron on a sample), on the CPU."""
     with torch.no_grad():
-        traces = run_model(model, data, steps, direct=direct)
+        traces = run_model(model, data, steps, direct=direct, initial_state=initial_state)
     found = {}
     for name in names:
         whole = torch.stack(traces[name].membranes).flatten(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
@@ -11,6 +11,9 @@ from brevitas.quant_tensor import IntQuantTensor, QuantTensor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+
+if TYPE_CHECKING:
+    from squat_deploy.snn.quantizers import InputQuantizer
 
 
 class IntThenScale(QuantWeightBiasInputOutputLayer):
@@ -204,6 +207,18 @@ class FixedConv2d(nn.Conv2d):
         kernel, sizes = (height, width), (stride, padding, dilation, groups)
         super().__init__(channels * groups, outputs, kernel, *sizes, bias=bias is not None)
         _fix(self, integers, scale, bias)
+
+
+class QuantizedInput(nn.Module):
+    """A model behind an `InputQuantizer`."""
+
+    def __init__(self, quantizer: InputQuantizer, model: nn.Module) -> None:
+        super().__init__()
+        self.quantizer, self.model = quantizer, model
+
+    def forward(self, inputs: Tensor, *states: Any) -> Any:
+        """As the model inside."""
+        return self.model(self.quantizer(inputs), *states)
 
 
 def _fix(module: FixedLinear | FixedConv2d, integers: Tensor, scale: Tensor, bias: Tensor | None) -> None:

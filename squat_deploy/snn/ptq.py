@@ -24,10 +24,12 @@ from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
 from squat_deploy.snn.copying import frozen_copy
+from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.neurons import NEURONS, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
+from squat_deploy.snn.states import made_state
 from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 Bits = int | Mapping[str, int]
@@ -45,18 +47,6 @@ _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-class QuantizedInput(nn.Module):
-    """A model behind an `InputQuantizer`."""
-
-    def __init__(self, quantizer: InputQuantizer, model: nn.Module) -> None:
-        super().__init__()
-        self.quantizer, self.model = quantizer, model
-
-    def forward(self, inputs: Tensor) -> Any:
-        """As the model inside."""
-        return self.model(self.quantizer(inputs))
-
-
 def quantize(
     model: nn.Module,
     calibration_data: Tensor,
@@ -68,6 +58,7 @@ def quantize(
     limits: Limits = "calibrated",
     input_bits: int = 8,
     encoding: Literal["direct", "sequence"] = "direct",
+    initial_state: Any = None,
 ) -> nn.Module:
     """A quantized copy of a float snnTorch model, in eval mode, on the CPU.
 
@@ -84,14 +75,16 @@ def quantize(
             calibration data (`fitting.best_levels`).
         limits: (lower_limit, upper_limit) of the level tables as shares of the threshold, or "calibrated".
         input_bits: width of the integers that real inputs are rounded to.
+        initial_state: of a model that takes its states: what it is given first, as for `lower`.
 
     Raises: ConfigError for names that are no layers, widths out of range, NaN, or a model without anything to quantize.
 
     Warns: SquatWarning of neurons that never fire on the calibration data any more, or always.
     """
+    first = made_state(initial_state)
     options: dict[str, Any] = {"levels": levels, "limits": limits, "input_bits": input_bits, "encoding": encoding}
-    made = _made(model, calibration_data, steps, weight_bits, state_bits, **options)
-    _warn_of_silence(made, calibration_data.cpu(), steps, direct=encoding == "direct")
+    made = _made(model, calibration_data, steps, weight_bits, state_bits, initial_state=first, **options)
+    _warn_of_silence(made, calibration_data.cpu(), steps, direct=encoding == "direct", initial_state=first)
     return made
 
 
@@ -106,6 +99,7 @@ def _made(
     limits: Limits = "calibrated",
     input_bits: int = 8,
     encoding: Literal["direct", "sequence"] = "direct",
+    initial_state: Any = None,
 ) -> nn.Module:
     """What `quantize` makes."""
     _check_steps(steps)
@@ -125,7 +119,8 @@ def _made(
     )
     membranes: dict[str, Tensor] = {}
     if levels == "fitted" or limits == "calibrated":
-        membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, direct=encoding == "direct")
+        called: dict[str, Any] = {"direct": encoding == "direct", "initial_state": initial_state}
+        membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, **called)
     for name, module in weights.items():
         _replace(copied, name, _quantized(name, module, weight_widths[name]))
     for name, module in neurons.items():
@@ -140,11 +135,11 @@ def _check_steps(steps: int) -> None:
         raise ConfigError(f"quantize: steps must be 1 to {_MAX_STEPS}; got {steps}")
 
 
-def _warn_of_silence(model: nn.Module, data: Tensor, steps: int, *, direct: bool) -> None:
+def _warn_of_silence(model: nn.Module, data: Tensor, steps: int, *, direct: bool, initial_state: Any) -> None:
     """Nothing is said of output neurons without a reset: those are readouts, which need not fire."""
     few = data[:_SHOWN] if direct else data[:, :_SHOWN]
     with torch.no_grad():
-        traces = run_model(model, few, steps, direct=direct)
+        traces = run_model(model, few, steps, direct=direct, initial_state=initial_state)
     reset_neurons(model)
     for name, trace in traces.items():
         spikes, readout = torch.stack(trace.spikes) != 0, name == [*traces][-1]
@@ -234,7 +229,7 @@ def _behind(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
 
 
 def calibrated(
-    inputs: NDArray[Any], labels: NDArray[Any] | None, steps: int, encoding: Encoding
+    inputs: NDArray[Any], labels: NDArray[Any] | None, steps: int, encoding: Encoding, initial_state: Any = None
 ) -> tuple[Tensor, Callable[[nn.Module], float]]:
     """Calibration data as float32, and the accuracy on it of a model: the share whose class has the most spikes.
 
@@ -254,7 +249,8 @@ def calibrated(
 
     @torch.no_grad()
     def accuracy(model: nn.Module) -> float:
-        output = list(run_model(model.eval(), data, steps, direct=not axis).values())[-1]
+        traces = run_model(model.eval(), data, steps, direct=not axis, initial_state=initial_state)
+        output = list(traces.values())[-1]
         classes = torch.stack(output.spikes).sum(dim=0).flatten(1).argmax(dim=1)
         return float((classes.numpy() == labels).mean())
 
@@ -377,6 +373,7 @@ def search_bits(
 
     Raises: ConfigError as `quantize`, or if the widest candidate is already outside the budget.
     """
+    options["initial_state"] = made_state(options.get("initial_state"))
     model = frozen_copy(model)
     named = dict(model.named_modules())
     sizes = {name: module.weight.numel() for name, module in named.items() if type(module) in _LAYERS}
@@ -404,5 +401,6 @@ def search_bits(
             if made is None:
                 break
             best, bits = made, tried
-    _warn_of_silence(best, calibration_data.cpu(), steps, direct=options.get("encoding", "direct") == "direct")
+    called = {"direct": options.get("encoding", "direct") == "direct", "initial_state": options["initial_state"]}
+    _warn_of_silence(best, calibration_data.cpu(), steps, **called)
     return BitSearch(best, float_score, tuple(trials))

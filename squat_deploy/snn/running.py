@@ -17,6 +17,7 @@ from squat_deploy.errors import ConfigError
 from squat_deploy.snn.layers import IntThenScale
 from squat_deploy.snn.neurons import NEURONS, kind_of, own_instances, reset_neurons, spike_value
 from squat_deploy.snn.quantizers import StateQuantizer
+from squat_deploy.snn.states import Start
 
 Step = Callable[[Tensor], Tensor]
 _ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScale.forward)  # need their weights once a sequence
@@ -83,18 +84,22 @@ def is_plain(model: nn.Module) -> bool:
     return plain and run and "forward" not in vars(model)
 
 
-def run_model(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = True) -> dict[str, ModelTrace]:
+def run_model(
+    model: nn.Module, inputs: Tensor, steps: int, *, direct: bool = True, initial_state: Any = None
+) -> dict[str, ModelTrace]:
     """The trained model itself, step by step from rest, without any shortcut.
 
     Args:
         inputs: (B, ...) shown at every step when `direct`, else (T, B, ...).
+        initial_state: what a forward that takes its states is given first, as `calling_of`.
 
     Returns: the trace of every neuron layer by name, in the order in which they first run.
     """
-    looped = not is_plain(model) and loops_over_time(
-        model, inputs[:, :1] if not direct else inputs[:1], steps, direct=direct
-    )
-    return own_run(model, inputs, steps, looped=looped, direct=direct).traces
+    from squat_deploy.snn.calling import calling_of
+
+    few = inputs[:1] if direct else inputs[:, :1]
+    called = calling_of(model, few, steps, direct=direct, initial_state=initial_state)
+    return own_run(model, inputs, steps, looped=called.looped, direct=direct, start=called.start).traces
 
 
 def own_run(
@@ -106,22 +111,29 @@ def own_run(
     direct: bool = True,
     watch: bool = True,
     at_rest: bool = True,
+    start: Start | None = None,
 ) -> OwnRun:
     """One sequence of the trained model, called plainly: `model(inputs)`, or `model(inputs[step])` a step.
 
     Args:
-        looped: as `loops_over_time` says.
+        looped, start: as `calling_of` says; with a start, `model(inputs, state)`.
         watch: keep the traces, by forward hooks.
         at_rest: put the neurons to rest before; else they go on from where they are.
     """
     if at_rest:
         reset_neurons(model)
     given = inputs.clone()  # a model may change its inputs in place
+    states = () if start is None else start.first(given.shape[0 if direct else 1])
     with torch.backends.nnpack.flags(enabled=False), watched(model, watch=watch) as traces:
         if looped:
-            return OwnRun(traces, [copied(model(given))])
+            return OwnRun(traces, [copied(model(given, *states))])
         one_step = partial(_in_order, model) if is_plain(model) else model
-        return OwnRun(traces, [copied(one_step(given if direct else given[step])) for step in range(steps)])
+        returned = []
+        for step in range(steps):
+            result = one_step(given if direct else given[step], *states)
+            returned.append(copied(result))
+            states = () if start is None else start.left(result)[1]
+        return OwnRun(traces, returned)
 
 
 def _in_order(model: nn.Module, values: Tensor) -> Any:
@@ -165,7 +177,7 @@ def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, Model
             handle.remove()
 
 
-def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool) -> bool:
+def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool, start: Start | None = None) -> bool:
     """Whether one call of a model runs all time steps, or one of them. It is run: give a copy where that matters.
 
     Raises: ConfigError where it runs another number of steps; whatever the model raises.
@@ -175,8 +187,8 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
     failed: Exception | None = None
     furthest = -1
     for values in attempts:
-        tried = _tried(model, values)
         whole = values is inputs and not direct
+        tried = _tried(model, values, () if start is None else start.first(values.shape[int(whole)]))
         most = max(tried.counts, default=0)
         if tried.error is not None:
             if whole and most >= steps > 1:
@@ -212,12 +224,12 @@ class _Tried:
     error: Exception | None
 
 
-def _tried(model: nn.Module, values: Tensor) -> _Tried:
+def _tried(model: nn.Module, values: Tensor, states: tuple[Any, ...]) -> _Tried:
     reset_neurons(model)
     error: Exception | None = None
     with torch.no_grad(), watched(model) as traces:
         try:
-            model(values.clone())
+            model(values.clone(), *states)
         except Exception as raised:  # noqa: BLE001 (the caller raises it, if no form fits)
             error = raised
     sizes = {spikes.shape[0] if spikes.ndim > 1 else 0 for trace in traces.values() for spikes in trace.spikes}

@@ -28,13 +28,13 @@ def check(
     """Say what becomes of every layer of a model, trained or not; exit 0 only if `lower` would take it."""
     from squat_deploy.lowering import check as check_model
     from squat_deploy.lowering import exact as exact_form
-    from squat_deploy.lowering import load_model
+    from squat_deploy.lowering import load_with_state
 
     with gathered() as texts:
-        loaded = load_model(model, checkpoint)
-        spec, _ = InputOptions(**fields).spec(loaded, steps)
-        loaded = exact_form(loaded, spec, steps) if exact else loaded
-        rows = check_model(loaded, spec, steps, readout=readout)
+        loaded, state = load_with_state(model, checkpoint)
+        spec, _ = InputOptions(**fields).spec(loaded, steps, state)
+        loaded = exact_form(loaded, spec, steps, initial_state=state) if exact else loaded
+        rows = check_model(loaded, spec, steps, readout=readout, initial_state=state)
     bad = ("refused",) if allow_unproven else ("refused", "not proven")
     refused = any(row.verdict in bad for row in rows)
     if as_json:

@@ -67,10 +67,10 @@ def lower(
     source = sources.source_of(model)
     targets.check_network(out, source, overwrite=overwrite, ask=not as_json)
     with gathered() as texts:
-        loaded, spec, count, origin = _loaded(model, steps or 0, neurons, checkpoint, stated)
-        name = sources.name_of(model)
-        lowered = exact_form(loaded, spec, count) if exact else loaded
-        made = lower_model(lowered, spec, count, readout=readout, allow_unproven=allow_unproven, name=name)
+        (loaded, state), spec, count, origin = _loaded(model, steps or 0, neurons, checkpoint, stated)
+        options: dict[str, Any] = {"name": sources.name_of(model), "initial_state": state}
+        lowered = exact_form(loaded, spec, count, initial_state=state) if exact else loaded
+        made = lower_model(lowered, spec, count, readout=readout, allow_unproven=allow_unproven, **options)
     network = replace(made, origin=replace(origin, model=made.origin.model, source=source))
     save(network, out)
     weights = sources.weights_line(model, checkpoint)
@@ -78,19 +78,23 @@ def lower(
     tables = (network_table(network), certificate_table(network.certificate))
     lines = [weights, f"saved {out}"]
     if exact:
-        told, notes, doubtful = _deviation(network, loaded, lowered, inputs, samples, real=real)
+        told, notes, doubtful = _deviation(network, (loaded, lowered, state), inputs, samples, real=real)
         document |= {"exact": told.to_dict(), "notes": notes, "warnings": [*texts, *doubtful]}
         lines = [*notes, f"exact form: {told.line}", *lines]
     emit(document, as_json, *tables, *lines)
 
 
 def _deviation(
-    network: Network, model: nn.Module, other: nn.Module, path: Path | None, samples: int, *, real: bool
+    network: Network, models: tuple[nn.Module, nn.Module, Any], path: Path | None, samples: int, *, real: bool
 ) -> tuple[Deviation, list[str], list[str]]:
-    """How far the exact form is from the trained model; what was done to the inputs; what is doubtful of them."""
+    """How far the exact form is from the trained model; what was done to the inputs; what is doubtful of them.
+
+    Args: models: the trained one, its exact form, and the initial state of both.
+    """
     data, notes, doubtful = network_inputs(network, path, samples, real=real) if path or real else (None, [], [])
-    steps, readout = network.steps, network.readout
-    return deviation(model, other, network.input, steps, data, samples=samples, readout=readout), notes, doubtful
+    model, other, state = models
+    options: dict[str, Any] = {"samples": samples, "readout": network.readout, "initial_state": state}
+    return deviation(model, other, network.input, network.steps, data, **options), notes, doubtful
 
 
 def _check_options(
@@ -106,12 +110,13 @@ def _check_options(
 
 def _loaded(
     model: str, steps: int, neurons: Path | None, checkpoint: Path | None, stated: InputOptions
-) -> tuple[nn.Module, InputSpec, int, Origin]:
-    """A model, its inputs, its time steps, and the integers that were seen in calibration."""
+) -> tuple[tuple[nn.Module, Any], InputSpec, int, Origin]:
+    """A model and its initial state, its inputs, its time steps, and the integers that were seen in calibration."""
     if sources.is_export(model):
-        return *sources.imported(model, neurons), Origin()
-    from squat_deploy.lowering import load_model
+        read, spec, steps = sources.imported(model, neurons)
+        return (read, None), spec, steps, Origin()
+    from squat_deploy.lowering import load_with_state
 
-    loaded = load_model(model, checkpoint, trained=True)
-    spec, origin = stated.spec(loaded, steps)
-    return loaded, spec, steps, origin
+    loaded, state = load_with_state(model, checkpoint, trained=True)
+    spec, origin = stated.spec(loaded, steps, state)
+    return (loaded, state), spec, steps, origin

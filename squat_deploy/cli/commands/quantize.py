@@ -47,6 +47,7 @@ def quantize(
     from squat_deploy import lowering
     from squat_deploy.snn.checkpoint import save_model
     from squat_deploy.snn.ptq import Recipe, calibrated, input_spec
+    from squat_deploy.snn.states import made_state
 
     source, beside = sources.source_of(model), out.parent / f"{out.stem}.model.safetensors"
     check_paths({"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint, "out": beside})
@@ -55,11 +56,13 @@ def quantize(
         raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
     options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding}
     with gathered() as texts:
-        loaded = lowering.load_model(model, checkpoint, trained=True)
-        data, score = calibrated(read_npy(calibration), None if labels is None else read_npy(labels), steps, encoding)
+        loaded, state = lowering.load_with_state(model, checkpoint, trained=True)
+        options["initial_state"] = first = made_state(state)
+        classes = None if labels is None else read_npy(labels)
+        data, score = calibrated(read_npy(calibration), classes, steps, encoding, first)
         made, trials = _quantized(loaded, data, score, (weight_bits, state_bits), budget, options)
-        spec = input_spec(made, data, encoding)
-        lowered = lowering.lower(made, spec, steps, allow_unproven=allow_unproven, name=sources.name_of(model))
+        spec, name = input_spec(made, data, encoding), sources.name_of(model)
+        lowered = lowering.lower(made, spec, steps, allow_unproven=allow_unproven, name=name, initial_state=first)
     network = replace(lowered, origin=replace(lowered.origin, source=source, **seen_in(data.numpy(), spec)))
     save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
     save(network, out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -54,34 +54,38 @@ def verify(
     """Run torch, NumPy, compiled C++ and the ONNX graphs on the same input and compare whole traces."""
     loaded = load(network)
     with gathered() as texts:
-        trained = _trained(model, checkpoint, neurons)
-        trained = _exact_form(trained, loaded) if exact else trained
+        trained, state = _trained(model, checkpoint, neurons)
+        trained = _exact_form(trained, loaded, state) if exact else trained
     data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real)
     classes = None if labels is None else read_npy(labels)
     kind: Literal["given", "random"] = "random" if inputs is None else "given"
-    found = compare(loaded, trained, data, labels=classes, executors=executor, inputs_are=kind)
+    options: dict[str, Any] = {"labels": classes, "executors": executor, "inputs_are": kind}
+    found = compare(loaded, trained, data, initial_state=state, **options)
     agreement = replace(found, warnings=(*found.warnings, *texts, *doubtful))
     finish(agreement, as_json, {"notes": notes, **grid(loaded.input)}, (*notes, inputs_line(loaded)))
 
 
-def _exact_form(model: nn.Module | None, network: Network) -> nn.Module:
+def _exact_form(model: nn.Module | None, network: Network, state: Any) -> nn.Module:
     """The model that was lowered with --exact. Raises: ConfigError without a model."""
     if model is None:
         raise ConfigError("verify: --exact is of the torch model: give --model")
     from squat_deploy.lowering import exact
 
-    return exact(model, network.input, network.steps)
+    return exact(model, network.input, network.steps, initial_state=state)
 
 
-def _trained(model: str | None, checkpoint: Path | None, neurons: Path | None) -> nn.Module | None:
-    """The torch model, if one is named. Raises: ConfigError for options that belong to the other kind of model."""
+def _trained(model: str | None, checkpoint: Path | None, neurons: Path | None) -> tuple[nn.Module | None, Any]:
+    """The torch model, if one is named, and its initial state.
+
+    Raises: ConfigError for options that belong to the other kind of model.
+    """
     export = is_export(model)
     if (neurons is not None and not export) or (checkpoint is not None and (model is None or export)):
         raise ConfigError("verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx")
     if model is None:
-        return None
+        return None, None
     if export:
-        return imported(model, neurons)[0]
-    from squat_deploy.lowering import load_model
+        return imported(model, neurons)[0], None
+    from squat_deploy.lowering import load_with_state
 
-    return load_model(model, checkpoint)
+    return load_with_state(model, checkpoint)

@@ -87,11 +87,12 @@ class Port:
 
 @dataclass(frozen=True, eq=False)
 class Ports:
-    """What a unit takes, in order, and what it gives."""
+    """What a unit takes, in order, and what it gives; one that remembers is told where a sequence starts."""
 
     name: str
     takes: tuple[Port, ...]
     gives: Port
+    remembers: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,6 @@ class Unit(ABC):
         kind: what it is, for tables and manifests.
         lists_values: whether its list has each of its values that is not zero, once.
         fires: whether it is neurons, whose states and spikes a testbench traces.
-        remembers: whether it is told where a sequence starts.
         accumulates: whether its sums start anew before events are added to them.
     """
 
@@ -110,7 +110,6 @@ class Unit(ABC):
     kind: ClassVar[str]
     lists_values: ClassVar[bool] = False
     fires: ClassVar[bool] = False
-    remembers: ClassVar[bool] = False
     accumulates: ClassVar[bool] = False
 
     @property

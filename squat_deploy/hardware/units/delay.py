@@ -37,7 +37,6 @@ class DelayEvents(Unit):
     steps: IntArray
     kind: ClassVar[str] = "delay"
     lists_values: ClassVar[bool] = True
-    remembers: ClassVar[bool] = True
 
     @property
     def depth(self) -> int:

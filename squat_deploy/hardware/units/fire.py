@@ -49,7 +49,6 @@ class Fire(Unit):
     hands_over: bool
     kind: ClassVar[str] = "neurons"
     fires: ClassVar[bool] = True
-    remembers: ClassVar[bool] = True
 
     @property
     def lanes(self) -> Lanes:

@@ -49,13 +49,12 @@ class Machine:
     def lookup(self) -> NDArray[np.int32]:
         """(K * states * span,) next row start, its lowest bit the spike: one gather an update."""
         neuron = self.neuron
-        sums = np.arange(self.low, self.low + self.span)
-        table = np.empty((len(neuron.thresholds), neuron.states, self.span), dtype=np.int32)
-        for k, state in np.ndindex(*table.shape[:2]):
-            level = np.searchsorted(neuron.thresholds[k, state], sums, side="right")
-            following = (k * neuron.states + neuron.successor[k, state]) * self.span
-            table[k, state] = (following * 2 + self.fires[k])[level]
-        return table.reshape(-1)
+        rows = np.arange(len(neuron.thresholds) * neuron.states).reshape(-1, neuron.states, 1)
+        following = (rows[:, :1] + neuron.successor) * self.span
+        first = (neuron.thresholds - self.low).clip(0, self.span)
+        runs = np.diff(first, axis=2, prepend=0, append=self.span)  # how many sums lead to each level
+        codes = (following * 2 + self.fires[:, None]).astype(np.int32)
+        return np.repeat(codes.reshape(-1), runs.reshape(-1))
 
     @cached_property
     def tree(self) -> IntArray:
@@ -87,6 +86,7 @@ class _Lookup(MachineStep):
 class _Search(MachineStep):
     def __init__(self, machine: Machine, samples: int) -> None:
         self.neuron, self.tree = machine.neuron, machine.tree
+        self.by_level = machine.neuron.carries_level
         self.state = np.full((samples, self.neuron.neurons), self.neuron.initial_state, dtype=np.int64)
 
     @property
@@ -102,5 +102,5 @@ class _Search(MachineStep):
         while half:
             level += half * (table.take(start + (level + (half - 1))) <= sums)
             half //= 2
-        self.state = level if neuron.carries_level else neuron.successor[neuron.table, self.state, level]
+        self.state = level if self.by_level else neuron.successor[neuron.table, self.state, level]
         return level >= neuron.fire_level[neuron.table]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import FailFast
@@ -32,12 +32,12 @@ class DelayPlan(BasePlan):
     kind: Literal["delay"] = "delay"
     remembers: ClassVar[bool] = True
 
-    @classmethod
-    def of(cls, head: Head, layer: Delay, taken: Sequence[Range]) -> Self:
+    @staticmethod
+    def of(head: Head, layer: Delay, taken: Sequence[Range]) -> DelayPlan:
         """By the ranges of what it takes."""
         low, high = layer.partial_range(*taken)
         steps = tuple(layer.steps[: 1 if np.ptp(layer.steps) == 0 else None].tolist())
-        return cls(**vars(head), size=layer.outputs, steps=steps, low=low, high=high)
+        return DelayPlan(**vars(head), size=layer.outputs, steps=steps, low=low, high=high)
 
     @property
     def outputs(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import FailFast
@@ -75,10 +75,10 @@ class AddPlan(JoinPlan):
 
     operation: Literal["add"] = "add"
 
-    @classmethod
-    def of(cls, head: Head, layer: Add, taken: Sequence[Range]) -> Self:
+    @staticmethod
+    def of(head: Head, layer: Add, taken: Sequence[Range]) -> AddPlan:
         """By the ranges of what it takes."""
-        return cls(**fields_of(head, layer, taken, layer.factors))
+        return AddPlan(**fields_of(head, layer, taken, layer.factors))
 
     def join(self) -> Add:
         return Add(self.layer, self.sizes[0], self.sizes[1:])
@@ -104,10 +104,10 @@ class ConcatPlan(JoinPlan):
 
     operation: Literal["concat"] = "concat"
 
-    @classmethod
-    def of(cls, head: Head, layer: Concat, taken: Sequence[Range]) -> Self:
+    @staticmethod
+    def of(head: Head, layer: Concat, taken: Sequence[Range]) -> ConcatPlan:
         """By the ranges of what it takes."""
-        return cls(**fields_of(head, layer, taken, (1,) * len(layer.sizes)))
+        return ConcatPlan(**fields_of(head, layer, taken, (1,) * len(layer.sizes)))
 
     def join(self) -> Concat:
         return Concat(self.layer, self.sizes)

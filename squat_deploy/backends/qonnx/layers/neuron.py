@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import FailFast
@@ -67,10 +67,10 @@ class NeuronPlan(BasePlan):
     late: ClassVar[bool] = True
     traced: ClassVar[tuple[Role, ...]] = ("sum", "state", "spikes")
 
-    @classmethod
-    def of(cls, head: Head, layer: Neuron, taken: Sequence[Range]) -> Self:
+    @staticmethod
+    def of(head: Head, layer: Neuron, taken: Sequence[Range]) -> NeuronPlan:
         """By the range of the sums that it takes."""
-        return cls(
+        return NeuronPlan(
             **vars(head),
             neurons=layer.neurons,
             **ends(taken[0], "sum_"),

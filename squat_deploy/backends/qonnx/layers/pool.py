@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
@@ -21,11 +21,11 @@ class PoolPlan(JoinPlan):
 
     operation: Literal["pool"] = "pool"
 
-    @classmethod
-    def of(cls, head: Head, layer: Pool2d, taken: Sequence[Range]) -> Self:
+    @staticmethod
+    def of(head: Head, layer: Pool2d, taken: Sequence[Range]) -> PoolPlan:
         """By the ranges of what it takes."""
         values = math.prod(layer.kernel) if layer.kind == "sum" else 1
-        return cls(**fields_of(head, layer, taken, (values,)))
+        return PoolPlan(**fields_of(head, layer, taken, (values,)))
 
     def join(self) -> Pool2d:
         return Pool2d.of(self.layer, {"geometry": np.array(self.sizes, dtype=np.int64)})
