@@ -138,7 +138,7 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         return nn.Sequential(planes, behind_planes[kind], leaky)
     if kind in behind_lines:
         return nn.Sequential(line, behind_lines[kind], leaky)
-    if issubclass(kind, _ConvNd) and kind is not FixedConv2d:
+    if issubclass(kind, _ConvNd) and kind in HANDLERS and kind is not FixedConv2d:
         made: Any = kind
         return nn.Sequential(made(2, 3, 3, **weights), leaky)
     if kind in KINDS:
