@@ -99,17 +99,17 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "plain linear": (
         lambda: [nn.Linear(6, 4), leaky()],
         "0 (Linear): this type cannot be lowered; got Linear; "
-        "use brevitas.nn.QuantLinear, so that the weights are integers",
+        "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     ),
     "conv": (
         lambda: [nn.Conv2d(1, 2, 3), leaky()],
         "0 (Conv2d): this type cannot be lowered; got Conv2d; "
-        "use brevitas.nn.QuantConv2d, so that the weights are integers",
+        "use brevitas.nn.QuantConv2d or sd.quantize(model, data, steps=...), so that the weights are integers",
     ),
     "recurrent": (
         lambda: [linear(), snn.RLeaky(beta=0.9, linear_features=4, state_quant=state_quant(3))],
         "1.recurrent (Linear): this type cannot be lowered; got Linear; "
-        "use brevitas.nn.QuantLinear, so that the weights are integers",
+        "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     ),
     "one-to-one weights of many bits": (
         lambda: [linear(), snn.RLeaky(beta=0.9, V=0.3, all_to_all=False, state_quant=state_quant(3))],
@@ -301,7 +301,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "a subclass of what cannot be lowered": (
         lambda: [OwnLinear(6, 4), leaky()],
         "0 (OwnLinear): this type cannot be lowered; got OwnLinear; a subclass may compute anything; "
-        "use brevitas.nn.QuantLinear, so that the weights are integers",
+        "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     ),
     "odd surrogate": (
         lambda: [linear(), leaky(spike_grad=lambda x: x * 0 + 0.5, state_quant=state_quant(1))],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.enumeration import Row
 from squat_deploy.lowering.neuron import NeuronMachine
 from squat_deploy.lowering.probe import NeuronProbe
-from squat_deploy.lowering.rounding import order_error
+from squat_deploy.lowering.rounding import lowest_bit, order_error, sums_exactly
 from squat_deploy.network import IntArray
 from squat_deploy.network.certificate import AtRisk
 from squat_deploy.snn.levels import FloatArray
@@ -59,12 +62,30 @@ def order_risks(
 
 
 def order_slack(layer: PendingNeuron, index: int, machine: NeuronMachine) -> float:
-    """Bound of the rounding of both orders of addition, in membrane units."""
+    """Bound of the rounding of both orders of addition, in membrane units; 0 where nothing is rounded."""
     if layer.branches is None:
         return 0.0
     threshold = float(torch.as_tensor(layer.module.threshold).detach().abs().max())
     size = 2 * _largest(layer, index) + float(np.abs(machine.states).sum(axis=1).max()) + threshold
-    return order_error(size)
+    return 0.0 if sums_exactly(size, _grid(layer, index, machine)) else order_error(size)
+
+
+def _grid(layer: PendingNeuron, index: int, machine: NeuronMachine) -> float:
+    """Value of the lowest bit of all that is added: states times decays, thresholds, and both currents."""
+    assert layer.branches is not None
+    decays = [getattr(layer.module, name, None) for name in ("alpha", "beta")]
+    factors = np.concatenate(
+        [decay.detach().clamp(0, 1).double().numpy().reshape(-1) for decay in decays if decay is not None]
+    )
+    threshold = torch.as_tensor(layer.module.threshold).detach().double().numpy().reshape(-1)
+    parts = [threshold, np.multiply.outer(factors, machine.states.astype(np.float64)).reshape(-1)]
+    for current, (low, high) in zip(layer.branches.currents, layer.branches.ranges, strict=True):
+        parts.append(current.values(index, np.arange(low.min(), high.max() + 1)).astype(np.float64))
+    return float(min(lowest_bit(part).min() for part in parts))
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    return torch.as_tensor(values).detach().double().numpy().reshape(-1)
 
 
 def _largest(layer: PendingNeuron, index: int) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.network.grid import integers_of
 from squat_deploy.network.layers import IntArray
 from squat_deploy.network.layers.base import Stage
 from squat_deploy.network.layers.machine import MachineStep
@@ -60,17 +61,22 @@ class Result:
         return self.scores.argmax(axis=1)
 
 
-def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None) -> Result:
+def simulate(
+    network: Network, inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None, real: bool = False
+) -> Result:
     """Runs the network on integer inputs.
 
     Args:
-        inputs: integers (B, *shape), or (T, B, *shape) for "sequence" inputs; `InputSpec.quantize` makes them.
+        inputs: integers (B, *shape), or (T, B, *shape) for "sequence" inputs; floats that are those integers, or the
+            same multiples of the network's input step, are taken with a warning that says so.
+        real: they are real values, in the model's units, to be rounded to the network's own grid.
         trace: keep synaptic sums, state indices and spikes of every step and layer.
         batch: samples at a time; by default what fits a modest amount of memory.
 
     Raises: ConfigError for inputs of the wrong type, shape or range.
+    Warns: SquatWarning of what was done to inputs that are no integers, and of values beyond the grid.
     """
-    values = network.input.check(inputs, network.steps)
+    values = network.input.check(integers_of(network.input, inputs, real=real), network.steps)
     direct = network.input.encoding == "direct"
     values = values.reshape(*values.shape[: 1 if direct else 2], network.input.size)
     stages = [layer.stage(*network.taken(index)) for index, layer in enumerate(network.layers)]
