@@ -11,4 +11,3 @@ MAX_STATES = 1024
 MAX_INPUTS = 2**24  # of one sample and step
 MAX_NAME = 1024
 MAX_STEPS = 2**16 - 1  # of one sequence
-MAX_DELAY = 255  # steps
