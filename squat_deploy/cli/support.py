@@ -102,7 +102,7 @@ def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[st
 
 
 def _model_with(kind: type[nn.Module]) -> nn.Sequential:
-    model = _model(kind)
+    model = _model(kind) if kind in HANDLERS else nn.Sequential()
     if not any(type(module) is kind for module in model):
         raise LookupError(f"support: a small model with {kind.__name__} is missing")
     return model
@@ -137,7 +137,7 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         return nn.Sequential(planes, behind_planes[kind], leaky)
     if kind in behind_lines:
         return nn.Sequential(line, behind_lines[kind], leaky)
-    if issubclass(kind, _ConvNd) and kind in HANDLERS and kind is not FixedConv2d:
+    if issubclass(kind, _ConvNd) and kind is not FixedConv2d:
         made: Any = kind
         return nn.Sequential(made(2, 3, 3, **weights), leaky)
     if kind in KINDS:
