@@ -155,7 +155,7 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
     }
     behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), nn.Dropout: nn.Dropout()}
     behind[ScaleThenShift1d] = ScaleThenShift1d(4)
-    other = nn.Identity if kind in (*first, QuantLinear) else kind  # of one number
+    other = kind if kind in HANDLERS.keys() - {*first, QuantLinear} else nn.Identity  # of one number
     return nn.Sequential(first.get(kind, dense), behind.get(kind) or other(1), leaky)
 
 
