@@ -26,6 +26,7 @@ from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
+from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
@@ -115,7 +116,7 @@ def drafted(
     warn_of_wrappers(model)
     refuse_unmade(model)
     stale = stale_tables(model)
-    pristine = frozen_copy(model)
+    pristine = time_first(frozen_copy(model), spec)
     followed = deep_copy(pristine)
     first = made_state(initial_state)
     try:

@@ -62,7 +62,7 @@ class Document:
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
         try:
-            fields = asdict(self)
+            fields = {**asdict(self), "input": self.input.to_dict()}
             if not self.witnesses:
                 del fields["witnesses"]
             text = json.dumps(fields, allow_nan=False)
