@@ -233,10 +233,6 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         lambda: [linear(), leaky(), linear(4, 2)],
         "model: the last layer must spike; got synapses without neurons; end with snn.Leaky",
     ),
-    "neurons without synapses": (
-        lambda: [leaky()],
-        "0 (Leaky): neurons need synapses before them; got no linear layer before it; put a QuantLinear before it",
-    ),
     "late input quantizer": (
         lambda: [linear(), InputQuantizer(1.0, 0, 1), leaky()],
         "1 (InputQuantizer): inputs are quantized before the first synapses; got it comes later; move it to the front",
@@ -257,12 +253,12 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "flatten of the batch": (
         lambda: [nn.Flatten(0), linear(), leaky()],
-        "0 (Flatten): Flatten keeps the batch axis and no other; got (0, -1); use nn.Flatten()",
+        "0 (Flatten): the batch axis stays; got Flatten(0, -1); use nn.Flatten()",
     ),
     "activation quantizer": (
         lambda: [QuantIdentity(), linear(), leaky()],
-        "0 (QuantIdentity): this type cannot be lowered; got QuantIdentity; "
-        "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
+        "0 (QuantIdentity): a quantizer of values changes none of them; got 1, which becomes 0.9921875; "
+        "use its own grid: InputSpec(low=-128, high=127, step=0.0078125)",
     ),
     "shared neurons": (
         lambda: (lambda neuron: [linear(6, 6), neuron, linear(6, 6), neuron])(leaky()),
