@@ -118,9 +118,13 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         "round V to a few bits, or use all_to_all=True with a QuantLinear",
     ),
     "two states of many bits": (
-        lambda: [linear(), snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True, state_quant=state_quant(6))],
-        "1: at most 1024 joint states; got more, of syn and mem; use fewer state bits, up to 4 for two-state neurons "
-        "(one table after the other would not be exact)",
+        lambda: [
+            linear(),
+            snn.Synaptic(alpha=0.5, beta=0.75, init_hidden=True, state_quant=StateQuantizer.of(6, "rest")),
+        ],
+        "1: an offset for each state that decides as the trained neuron, or at most 1024 joint states; got no such "
+        "offsets, and more states, of syn and mem; use levels without equal gaps, state_quant(bits, uniform=False), or "
+        "another alpha or beta: float32 rounds sums that meet a decision exactly either way; or up to 4 state bits",
     ),
     "three states": (
         lambda: [linear(), snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True, state_quant=state_quant(2))],

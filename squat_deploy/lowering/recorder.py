@@ -28,6 +28,7 @@ from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import SAME_VALUES, bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
+from squat_deploy.snn.batch_first import BatchFirst
 from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
@@ -160,7 +161,7 @@ def users_line() -> str:
 
 def is_leaf(module: nn.Module) -> bool:
     """A module of a library, or of a class made from one: a subclass may override anything."""
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput)
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput, BatchFirst)
     bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
     return any(base not in containers for base in bases)
 

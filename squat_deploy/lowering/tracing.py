@@ -40,6 +40,7 @@ from squat_deploy.lowering.recorder import (
 )
 from squat_deploy.lowering.returned import recognised
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import NEURONS, own_instances, reset_neurons
@@ -286,8 +287,8 @@ def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: in
     """The same error, or that the model takes inputs of the other encoding, where it runs on those."""
     other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
     shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
-    inputs = _example(replace(spec, encoding=other), steps, _apart(steps))
-    if not _runs_on(model, inputs, steps, state, batch_axis=int(other == "sequence")):
+    inputs = _example(replace(spec, encoding=other, time_first=True), steps, _apart(steps))
+    if not _runs_on(without_time(model), inputs, steps, state, batch_axis=int(other == "sequence")):
         return _of_batch_first(error, model, spec, steps, state)
     got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
     hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
@@ -296,13 +297,17 @@ def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: in
 
 def _of_batch_first(error: SquatError, model: nn.Module, spec: InputSpec, steps: int, state: Any) -> SquatError:
     """The same error, or that the model takes the batch before time, where it runs on that."""
-    if spec.encoding == "direct" or not isinstance(error, LoweringError):
+    if spec.encoding == "direct":
         return error
     inputs = _example(spec, steps, _apart(steps)).transpose(0, 1)
     if not _runs_on(model, inputs, steps, state, batch_axis=0):
         return error
-    got = f"(batch, steps, ...), and on (steps, batch, ...) it says: {_first_line(error)}"
-    return fault("model", "time comes first", got, "let forward take x[step] of (steps, batch, ...)")
+    takes, other = "(steps, batch, ...)", "(batch, steps, ...)"
+    hint = "InputSpec(time_first=False), --batch-first"
+    if not spec.time_first:
+        takes, other, hint = other, takes, "InputSpec(time_first=True), no --batch-first"
+    got = f"{takes}, where it says: {_first_line(error)}"
+    return fault("model", "time is where the model takes it", got, f"it runs on {other}: {hint}")
 
 
 def _runs_on(model: nn.Module, inputs: Tensor, steps: int, state: Any, *, batch_axis: int) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError
+from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 
@@ -116,7 +117,8 @@ def starts_of(model: nn.Module, initial_state: Any) -> tuple[list[Start], bool]:
 
     Raises: ConfigError where a state is stated and forward takes none, or several others.
     """
-    own = model.model if isinstance(model, QuantizedInput) else model
+    inner = without_time(model)
+    own = inner.model if isinstance(inner, QuantizedInput) else inner
     required, optional, rest = _places(own)
     where = _where(own)
     if initial_state is None:

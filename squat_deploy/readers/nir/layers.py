@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from squat_deploy.network.limits import MAX_DELAY
+from squat_deploy.network.layers.delay import MAX_DELAY
 from squat_deploy.readers.nir.restoring import in_integers
 from squat_deploy.readers.nir.scales import for_outputs, of_inputs
 from squat_deploy.readers.nir.site import Array, Built, Site, shape_after
