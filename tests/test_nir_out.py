@@ -335,6 +335,35 @@ def test_other_models_and_steps_are_refused(tmp_path: Path) -> None:
             sd.write_nir(network, model, tmp_path / "net.nir", dt=dt)  # type: ignore[arg-type]
 
 
+STRANGERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
+    "rows": (lambda: nn.Sequential(dense(6, 4), leaky()), (2, 6), "a Linear of NIR takes one axis; got (2, 6); put an"),
+    "planes": (lambda: nn.Sequential(nn.Flatten(1, 2)), (2, 6, 6), "Flatten leaves one axis; got (12, 6); use nn.Fla"),
+    "float": (
+        lambda: nn.Sequential(dense(6, 4), snn.Leaky(beta=0.5)), (6,),
+        "states are quantized; got state_quant=False; quantize the model, or write the float one with snnTorch's",
+    ),
+    "read too early": (
+        lambda: nn.Sequential(dense(6, 4), readout(), dense(4, 3), leaky()), (6,),
+        "a readout is the last layer; got (4,) and more behind it; let it fire",
+    ),
+    "delays": (
+        lambda: nn.Sequential(Delay(torch.tensor([1, 2, 3]))), (6,),
+        "a Delay of NIR is some time steps; got delays (3,) for values (6,)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STRANGERS)
+def test_models_that_nobody_lowered(case: str, tmp_path: Path) -> None:
+    """A network of before names no model: any may be given with it, and is looked at."""
+    make, shape, message = STRANGERS[case]
+    known, _ = lowered("dense")
+    network = sd.Network(sd.InputSpec(shape, 0, 3), known.layers, known.steps)
+    with pytest.raises(LoweringError) as caught:
+        sd.write_nir(network, make().eval(), tmp_path / "net.nir")
+    assert message in str(caught.value)
+
+
 def test_a_quantized_float_model(tmp_path: Path) -> None:
     """From a float NIR file to a quantized one: quantize, write, read, and all agree."""
     torch.manual_seed(0)

@@ -166,7 +166,7 @@ def _flatten(writing: Outline, label: str, name: str, module: Any) -> None:
 def _delay(writing: Outline, label: str, name: str, module: Any) -> None:
     steps, got, hint = delays_of(module, writing.shape)
     if steps is None:
-        refuse(label, "delays are whole steps", got, hint)
+        refuse(label, "a Delay of NIR is some time steps", got, hint)
     writing.put(name, nir.Delay(steps.reshape(writing.shape) * writing.dt))
 
 
