@@ -21,7 +21,7 @@ from squat_deploy.lowering.witnesses import with_witnesses
 from squat_deploy.network import AnyNeuron, InputSpec, Network
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
-from squat_deploy.network.layers import Conv2d
+from squat_deploy.network.layers.conv2d import Convolution
 from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
@@ -168,7 +168,7 @@ def granted(
 ) -> Certificate:
     """The certificate of a network, with all that it takes for granted."""
     proofs = network.certificate.layers
-    convolutions = any(isinstance(layer, Conv2d) for layer in network.layers)
+    convolutions = any(isinstance(layer, Convolution) for layer in network.layers)
     code = {"own_code": not of_libraries(model), "states_passed": states_passed, "exact_form": is_exact_form(model)}
     told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, **code)
     return Certificate(proofs, environment, told)

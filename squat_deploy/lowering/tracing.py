@@ -61,6 +61,7 @@ _BATCHES = (
 _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
+_RUNS = "the model runs on its declared inputs"
 _ANY_BATCH = "nothing depends on the size of the batch"
 _FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
@@ -266,7 +267,13 @@ def _calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, tried: _
 
 def _of_no_state(error: SquatError, model: nn.Module, state: Any) -> SquatError | None:
     """That a forward which takes its state does not take None at first, if that is what went wrong."""
-    if state is not None or not isinstance(error, LoweringError) or "None" not in error.faults[0].got:
+    if not isinstance(error, LoweringError):
+        return None
+    if state is not None and error.faults[0].rule == _RUNS:
+        got = f"{type(state).__name__} as initial_state, where it says: {error.faults[0].got}"
+        hint = "make model(inputs, initial_state) work for inputs of the declared shape, in batches of any size"
+        return fault(error.faults[0].layer, "a forward that takes its state is given the first one", got, hint)
+    if state is not None or "None" not in error.faults[0].got:
         return None
     if not starts_of(model, None)[0]:
         return None
@@ -431,17 +438,23 @@ def ran(call: Callable[[], Any]) -> Any:
     """Whatever the user's code raises becomes a fault with its line."""
     try:
         return call()
-    except SquatError:
-        raise
     except Exception as error:
-        frame, where = error.__traceback__, "model"
-        while frame is not None:
-            if not is_library(frame.tb_frame.f_globals.get("__name__", "")):
-                where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
-            frame = frame.tb_next
+        where = _raised_at(error)
+        if isinstance(error, SquatError) and (where == "model" or isinstance(error, LoweringError)):
+            raise
         got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         hint = "make model(inputs) work for inputs of the declared shape, in batches of any size"
-        raise fault(where, "the model runs on its declared inputs", got, hint) from error
+        raise fault(where, _RUNS, got, hint) from error
+
+
+def _raised_at(error: Exception) -> str:
+    """The innermost line of the user's, or "model"."""
+    frame, where = error.__traceback__, "model"
+    while frame is not None:
+        if not is_library(frame.tb_frame.f_globals.get("__name__", "")):
+            where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return where
 
 
 def _traced_parts(result: Any) -> list[Event]:

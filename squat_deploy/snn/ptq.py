@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPointMSE
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
     nn.Conv2d: QuantConv2d,
     nn.Conv1d: QuantConv1d,
+    nn.ConvTranspose2d: QuantConvTranspose2d,
+    nn.ConvTranspose1d: QuantConvTranspose1d,
 }
 
 
@@ -64,7 +66,7 @@ def quantize(
 ) -> nn.Module:
     """A quantized copy of a float snnTorch model, in eval mode, on the CPU.
 
-    `nn.Linear`, `nn.Conv2d` and `nn.Conv1d` become Brevitas layers with power-of-two scales, neurons without
+    `nn.Linear` and convolutions, transposed ones too, become Brevitas layers with power-of-two scales, neurons without
     `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Decays of
     recurrent neurons are rounded to thirty-seconds, so that their currents may be added in any order (`additions.py`).
     Layers and neurons that are quantized already, and neurons that forward never calls, keep what they have.
@@ -119,7 +121,7 @@ def _made(
     weights = {name: module for name, module in named.items() if type(module) in _LAYERS}
     neurons = {name: x for name, x in named.items() if isinstance(x, NEURONS) and not x.state_quant}
     if not weights and not neurons:
-        raise ConfigError("quantize: no float nn.Linear, nn.Conv2d, nn.Conv1d or neuron without state_quant in it")
+        raise ConfigError("quantize: no float nn.Linear, convolution or neuron without state_quant in it")
     weight_widths, state_widths = (
         _widths(weight_bits, weights, "weight_bits"),
         _widths(state_bits, neurons, "state_bits"),
@@ -213,7 +215,8 @@ def _quantized(name: str, module: nn.Module, bits: int) -> nn.Module:
     if isinstance(module, nn.Linear):
         made = QuantLinear(module.in_features, module.out_features, **options)
     else:
-        keys = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        keys = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"]
+        keys += ["output_padding"] if module.transposed else []
         made = _LAYERS[type(module)](**{key: getattr(module, key) for key in keys}, **options)
     made.weight.data.copy_(module.weight.data)
     if module.bias is not None:
