@@ -230,9 +230,9 @@ def integer_weights(module: Quantized) -> tuple[IntArray, Floats]:
 
 
 @torch.no_grad()
-def acting_bias(module: Quantized, zeros: Tensor) -> Floats:
+def acting_bias(module: Quantized, zeros: Tensor, outputs: int) -> Floats:
     """What a layer gives for a silent input (1, ...), one value an output."""
-    bias: Floats = module(zeros)[0].reshape(len(integer_weights(module)[0]), -1)[:, 0].double().numpy()
+    bias: Floats = module(zeros)[0].reshape(outputs, -1)[:, 0].double().numpy()
     return bias
 
 
@@ -247,7 +247,7 @@ def _synapses(
             return None
         value = known
     weight, scale = integer_weights(module)
-    bias = acting_bias(module, zeros)
+    bias = acting_bias(module, zeros, len(weight))
     build = _int_then_scale if isinstance(module, IntThenScale) else _scaled
     layer, current = build(draft, value, make, weight, scale, bias)
     if isinstance(module, IntThenScale) and module.scale_bits is not None:

@@ -115,7 +115,7 @@ def _weights(module: Any, zeros: Tensor) -> tuple[Tensor, Weights, Any]:
     scale = integer_weights(module)[1]
     fixed = isinstance(module, FixedLinear | FixedConv2d)
     weight = module.weight if fixed else module.quant_weight().value
-    bias = None if module.bias is None else acting_bias(module, zeros).astype(np.float32)
+    bias = None if module.bias is None else acting_bias(module, zeros, len(scale)).astype(np.float32)
     each = scale if (scale != scale[0]).any() else scale[:1]
     return weight.detach(), Weights(scale=each.tolist()), bias
 
