@@ -1089,7 +1089,8 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
     ),
     "elements": (
         lambda: effect(lambda self, step, x, current: current.__setitem__(0, 1.0)), SPEC, STEPS,
-        "{}: no value is changed in place; got an assignment to elements; use torch.where",
+        "{}: no value is changed in place; got an assignment to elements; leave it out; "
+        "to collect values, append them to a list",
     ),
     "another name": (
         lambda: effect(lambda self, step, x, current: (current.view(-1), current.add_(1))[0].view(-1, 6)), SPEC, STEPS,

@@ -540,14 +540,15 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
     ),
     "unequal steps": (
         Warming,
-        "",
-        "lif1 (Leaky): every time step makes the same calls; got step 2 computes something else than step 1; "
-        "move what differs out of forward",
+        "if step == 2",
+        "lif1 (Leaky): every time step makes the same calls; got step 2 computes something else than step 1: "
+        "add at {} in place of fc1 (QuantLinear); move what differs out of forward",
     ),
     "assignment": (
         Assigning,
         "spk1[:, 0]",
-        "{}: no value is changed in place; got an assignment to elements; use torch.where",
+        "{}: no value is changed in place; got an assignment to elements; leave it out; "
+        "to collect values, append them to a list",
     ),
     "dropout": (
         Always,
