@@ -122,7 +122,7 @@ def _run(network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace:
                 states = machines[index].states.astype(np.uint16)
                 records[index].append((taken[0], states, values[index]))
         told = machines[output].states if network.readout in OF_MEMBRANES else None
-        scores = updated(network.readout, scores, values[output], told)
+        scores = updated(network.readout, scores, values[output], told, network.worth)
     if not trace:
         return Result(scores)
     return Result(scores, tuple(_layer_trace(network.layers[index].name, record) for index, record in records.items()))
