@@ -23,12 +23,12 @@ from squat_deploy.lowering.functions import FUNCTIONS
 from squat_deploy.lowering.handlers import HANDLERS
 from squat_deploy.lowering.options import (
     FUNCTION_OPTIONS,
-    MODULE_OPTIONS,
     function_faults,
     plain_function,
     schemas,
     signature,
 )
+from squat_deploy.snn.neurons import KINDS
 from tests.test_effects import STILL, Called, assert_exact_or_refused
 from tests.test_models import conv, leaky, linear
 
@@ -43,7 +43,10 @@ _NAMES = {"add": ("add", "add_"), "cat": ("cat", "concat", "concatenate")}
 
 def test_every_function_has_its_options() -> None:
     assert FUNCTION_OPTIONS.keys() == FUNCTIONS.keys()
-    assert MODULE_OPTIONS.keys() == HANDLERS.keys()
+
+
+def test_every_neuron_has_a_handler() -> None:
+    assert KINDS.keys() <= HANDLERS.keys()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -57,7 +60,7 @@ def test_every_argument_of_every_function_is_declared(name: str) -> None:
 
 @pytest.mark.parametrize("kind", HANDLERS, ids=lambda kind: kind.__name__)
 def test_every_option_of_every_module_is_declared(kind: type[nn.Module]) -> None:
-    assert set(list(inspect.signature(kind.__init__).parameters)[1:]) == MODULE_OPTIONS[kind].keys()
+    assert set(list(inspect.signature(kind.__init__).parameters)[1:]) == HANDLERS[kind].options.keys()
 
 
 def test_an_option_that_nobody_declared_is_refused_by_name() -> None:
@@ -67,7 +70,7 @@ def test_an_option_that_nobody_declared_is_refused_by_name() -> None:
 
 
 def test_the_tables_give_reasons() -> None:
-    for table in (*FUNCTION_OPTIONS.values(), *MODULE_OPTIONS.values()):
+    for table in (*FUNCTION_OPTIONS.values(), *(handled.options for handled in HANDLERS.values())):
         for option in table.values():
             assert bool(option.why) == (option.treatment in ("fixed", "no effect"))
             assert bool(option.hint) == (option.treatment == "fixed")

@@ -24,7 +24,6 @@ from squat_deploy.lowering.hints import HINTS
 from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import READOUTS, SCORES, Readout
 from squat_deploy.network.simulator import simulate
-from squat_deploy.snn.delay import Delay
 from squat_deploy.snn.layers import (
     FixedConv2d,
     FixedLinear,
@@ -154,9 +153,10 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         FixedLinear: fixed,
         FixedConv2d: fixed_conv,
     }
-    behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), Delay: Delay(1)}
-    behind |= {nn.Dropout: nn.Dropout(), ScaleThenShift1d: ScaleThenShift1d(4)}
-    return nn.Sequential(first.get(kind, dense), behind.get(kind, nn.Identity()), leaky)
+    behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), nn.Dropout: nn.Dropout()}
+    behind[ScaleThenShift1d] = ScaleThenShift1d(4)
+    other = kind if kind in HANDLERS.keys() - {*first, QuantLinear} else nn.Identity  # of one number
+    return nn.Sequential(first.get(kind, dense), behind.get(kind) or other(1), leaky)
 
 
 def _package(kind: type) -> str:

@@ -93,7 +93,8 @@ def run_model(
     steps = list(_steps(network, plans, entry, runner, inputs, valued=network.values is not None and form == "step"))
     layers = tuple(_seen(*(np.stack([step[index, role] for step in steps]) for role in _TRACED)) for index in traced)
     last = layers[-1].values
-    scores = scores_of(network.readout, last["spike"].astype(bool), last["state"].astype(np.int64), network.worth)
+    membranes = network.neurons[-1].membrane_states(last["state"].astype(np.int64))
+    scores = scores_of(network.readout, last["spike"].astype(bool), membranes, network.worth)
     values = _read_values(network, [step[VALUES] for step in steps if VALUES in step])
     return Observed(0, samples, layers, scores, Result(scores).classes, values=values)
 

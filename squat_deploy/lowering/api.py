@@ -18,7 +18,7 @@ from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
 from squat_deploy.lowering.witnesses import with_witnesses
-from squat_deploy.network import InputSpec, Network, Neuron
+from squat_deploy.network import AnyNeuron, InputSpec, Network
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
 from squat_deploy.network.layers import Conv2d
@@ -98,7 +98,7 @@ def lower(
     return network
 
 
-def unproven_faults(draft: Draft, found: dict[int, tuple[Neuron, LayerProof]]) -> tuple[Fault, ...]:
+def unproven_faults(draft: Draft, found: dict[int, tuple[AnyNeuron, LayerProof]]) -> tuple[Fault, ...]:
     """Why layers are not proven."""
     proofs = ((index, proof) for index, (_, proof) in found.items() if not proof.proven)
     return tuple(_unproven_fault(proof, draft.odd_step(index)) for index, proof in proofs)
@@ -129,9 +129,9 @@ def drafted(
     return pristine, program, draft
 
 
-def extracted(draft: Draft) -> dict[int, tuple[Neuron, LayerProof]]:
+def extracted(draft: Draft) -> dict[int, tuple[AnyNeuron, LayerProof]]:
     """The table and the proof of every neuron layer by its position; what cannot be is added to the faults."""
-    found: dict[int, tuple[Neuron, LayerProof]] = {}
+    found: dict[int, tuple[AnyNeuron, LayerProof]] = {}
     for index, layer in draft.neurons.items():
         try:
             result = extract_layer(layer)
@@ -155,7 +155,7 @@ def refuse_readout(program: Program, readout: Readout) -> None:
 
 def built(
     draft: Draft,
-    found: dict[int, tuple[Neuron, LayerProof]],
+    found: dict[int, tuple[AnyNeuron, LayerProof]],
     steps: int,
     readout: Readout = "count",
     name: str = "network",

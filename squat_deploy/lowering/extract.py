@@ -10,7 +10,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 
-from squat_deploy.errors import Fault, InternalError
+from squat_deploy.errors import Fault, InternalError, LoweringError
 from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.enumeration import Row, enumerate_layer
@@ -18,7 +18,8 @@ from squat_deploy.lowering.neuron import NeuronMachine, extract_machines, first_
 from squat_deploy.lowering.order import order_risks, order_slack
 from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.lowering.rounding import Floats
-from squat_deploy.network import IntArray, Neuron, int_bits
+from squat_deploy.lowering.two_state import two_state_layer
+from squat_deploy.network import AnyNeuron, IntArray, Neuron, int_bits
 from squat_deploy.network.certificate import AtRisk, LayerProof
 from squat_deploy.network.transition import reachable_states
 from squat_deploy.snn.levels import FloatArray, safe_magnitude
@@ -39,11 +40,10 @@ class _Table(Row):
     examples: tuple[AtRisk, ...]
 
 
-def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
+def extract_layer(layer: PendingNeuron) -> tuple[AnyNeuron, LayerProof] | Fault:
     """Runs the trained neuron on every reachable combination and returns its tables and their proof.
 
-    One probe holds the parameters of all its neurons; those with equal parameters share a machine, those with equal
-    currents too share a table. Machines are found, and tables proven, in batches (`neuron.py`, `enumeration.py`).
+    Two-state neurons are offsets where there are some; tables else.
     """
     lows, highs = layer.lows, layer.highs
     if fault := _width_fault(layer, int(lows.min()), int(highs.max())):
@@ -52,6 +52,27 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
     limit = _current_limit(layer, groups)
     if fault := _range_fault(layer, limit):
         return fault
+    if layer.state_count == 1 or layer.quantizer.levels.numel() <= 16:
+        return _by_tables(layer, groups, limit)
+    by_offsets = two_state_layer(layer, groups, lambda index: _probe(layer, np.array([index])), limit)
+    if by_offsets is not None and by_offsets[1].proven:
+        return by_offsets
+    try:
+        by_tables = _by_tables(layer, groups, limit)
+    except LoweringError:
+        if by_offsets is None:
+            raise
+        return by_offsets
+    return by_tables if by_offsets is None or by_tables[1].proven else by_offsets
+
+
+def _by_tables(layer: PendingNeuron, groups: list[IntArray], limit: float) -> tuple[Neuron, LayerProof]:
+    """A table of thresholds for every state, or every pair of states.
+
+    One probe holds the parameters of all its neurons; those with equal parameters share a machine, those with equal
+    currents too share a table. Machines are found, and tables proven, in batches (`neuron.py`, `enumeration.py`).
+    """
+    lows, highs = layer.lows, layer.highs
     sets = alike(_parameters(layer)[[members[0] for members in groups]])
     probe = _probe(layer, np.array([groups[members[0]][0] for members in sets]))
     machines = _machines(probe, limit)
@@ -60,7 +81,7 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
     for group, members in enumerate(groups):
         low, high, machine = int(lows[members].min()), int(highs[members].max()), machines[chosen[group]]
         exact = layer.branches is None or layer.branches.exact
-        slack = 0.0 if exact else order_slack(layer, int(members[0]), machine)
+        slack = 0.0 if exact else order_slack(layer, int(members[0]), machine.states)
         tables.append(_table(layer.current, machine, int(members[0]), chosen[group], low, high, slack))
     if layer.branches is not None and layer.branches.exact:
         tables = [_with_order_risks(layer, probe, table) for table in tables]

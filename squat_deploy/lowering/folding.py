@@ -187,6 +187,8 @@ class _Step:
             return self._input(event)
         if event.function == "getitem" and self.stepwise and (grid := _grid_of(event, self.root)) is not None:
             return Call("module", grid.label, (self._input(event),), grid.module)
+        if (part := _taken_out(event)) is not None:
+            return self._call(part)
         if event is self.root:
             got, hint = "all steps at once", "take x[step] first"
             raise _fault(self.by, "each step takes its own inputs, x[step]", got, hint)
@@ -234,6 +236,31 @@ def _grid_of(event: Event, root: Event) -> Event | None:
     """The input quantizer of all steps at once, behind which a step takes its own."""
     source = event.inputs[0]
     return source if isinstance(source.module, InputQuantizer) and source.inputs == (root,) else None
+
+
+def _taken_out(event: Event) -> Event | None:
+    """One of several values that were stacked, where just that is taken again: steps kept for a second loop."""
+    if len(event.inputs) != 1 or event.inputs[0].function != "stack":
+        return None
+    stack, options = event.inputs[0], event.options
+    axis = int(stack.options.get("dim", 0)) % len(stack.shape)
+    if event.function.startswith(("select", "unbind")) and int(options.get("dim", 0)) % len(stack.shape) == axis:
+        index = options["index"]
+    elif event.function == "getitem":
+        index = _alone(options["index"], axis, len(stack.shape))
+    else:
+        return None
+    return stack.inputs[index] if isinstance(index, int | np.integer) and not isinstance(index, bool) else None
+
+
+def _alone(index: Any, axis: int, rank: int) -> Any:
+    """What an index says of one axis where it takes all of the others, else None."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if Ellipsis in parts:
+        place = parts.index(Ellipsis)
+        parts[place : place + 1] = [slice(None)] * (rank - len(parts) + 1)
+    others = [part for place, part in enumerate(parts) if place != axis]
+    return parts[axis] if axis < len(parts) and all(part == slice(None) for part in others) else None
 
 
 def _is_late(call: Call) -> bool:

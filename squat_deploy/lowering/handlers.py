@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import snntorch as snn
@@ -24,13 +24,33 @@ from squat_deploy.lowering.branches import add_branches, as_currents
 from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import Branches, Currents, Draft, Integers, PendingNeuron, Value, plain_name
 from squat_deploy.lowering.hints import hint_for
-from squat_deploy.lowering.options import module_faults
+from squat_deploy.lowering.options import (
+    AFTER_TRAINING,
+    CONV,
+    GRADED,
+    INDICES,
+    KERNEL,
+    LEARNED,
+    LINEAR,
+    NEURON,
+    NORM,
+    QUANT,
+    READ,
+    RECURRENT,
+    RESET,
+    SHAPE,
+    SYNAPTIC,
+    Options,
+    idle,
+    module_faults,
+    read,
+)
 from squat_deploy.lowering.pooling import adaptive_module, pool_module
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
 from squat_deploy.network.layers import Add, Conv2d, Delay, Dense
-from squat_deploy.network.limits import MAX_DELAY
+from squat_deploy.network.layers.delay import MAX_DELAY
 from squat_deploy.snn.delay import DELAYS, delays_of
 from squat_deploy.snn.layers import (
     FixedConv2d,
@@ -41,7 +61,7 @@ from squat_deploy.snn.layers import (
     ScaleThenShift1d,
     ScaleThenShift2d,
 )
-from squat_deploy.snn.neurons import KINDS, kind_of, spike_value
+from squat_deploy.snn.neurons import kind_of, spike_value
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
 
@@ -59,18 +79,18 @@ def handle(draft: Draft, call: Call, module: nn.Module, value: Value | None) -> 
         got = f"NaN or infinity in {', '.join(bad)}"
         draft.fault(call.label, "every weight must be finite", got, "retrain or repair it")
         return None
-    handler = HANDLERS.get(type(module))
+    handled = HANDLERS.get(type(module))
     if _is_training(module):
         hint = "let model.eval() reach it, and do not call train() in forward"
         draft.fault(call.label, "layers are in evaluation mode", "training mode", hint)
         return None
-    if handler is None:
+    if handled is None:
         draft.fault(call.label, "this type cannot be lowered", type(module).__name__, hint_for(module))
         return None
-    faults = module_faults(module)
+    faults = module_faults(module, handled.options)
     for rule, got, hint in faults:
         draft.fault(call.label, rule, got, hint)
-    result = handler(draft, call.label, module, value)
+    result = handled.handler(draft, call.label, module, value)
     return None if faults else result
 
 
@@ -367,39 +387,55 @@ def _rests_at_zero(current: Current, neurons: IntArray) -> bool:
     return not any(current.values(int(neurons[members[0]]), zero).any() for members in groups)
 
 
-_POOLINGS: dict[type[nn.Module], Handler] = {
-    nn.MaxPool1d: partial(pool_module, "max", 1),
-    nn.MaxPool2d: partial(pool_module, "max", 2),
-    nn.AvgPool1d: partial(pool_module, "sum", 1),
-    nn.AvgPool2d: partial(pool_module, "sum", 2),
-    nn.AdaptiveMaxPool1d: partial(adaptive_module, "max", 1),
-    nn.AdaptiveMaxPool2d: partial(adaptive_module, "max", 2),
-    nn.AdaptiveAvgPool1d: partial(adaptive_module, "sum", 1),
-    nn.AdaptiveAvgPool2d: partial(adaptive_module, "sum", 2),
+class Handled(NamedTuple):
+    """What becomes of a module, and of every option of it."""
+
+    handler: Handler
+    options: Options
+
+
+_QUANT_CONV, _WINDOWS = Handled(quant_conv, {**CONV, **QUANT}), {**KERNEL, "dilation": READ, "return_indices": INDICES}
+_QUANT_LINEAR = Handled(quant_linear, {**LINEAR, **QUANT})
+_RESTS, _NORM = Handled(_identity, AFTER_TRAINING), Handled(_batch_norm, NORM)
+_POOLINGS: dict[type[nn.Module], Handled] = {
+    nn.MaxPool1d: Handled(partial(pool_module, "max", 1), _WINDOWS),
+    nn.MaxPool2d: Handled(partial(pool_module, "max", 2), _WINDOWS),
+    nn.AvgPool1d: Handled(partial(pool_module, "sum", 1), {**KERNEL, **read("count_include_pad")}),
+    nn.AvgPool2d: Handled(partial(pool_module, "sum", 2), {**KERNEL, **read("count_include_pad", "divisor_override")}),
+    nn.AdaptiveMaxPool1d: Handled(partial(adaptive_module, "max", 1), {"output_size": READ, "return_indices": INDICES}),
+    nn.AdaptiveMaxPool2d: Handled(partial(adaptive_module, "max", 2), {"output_size": READ, "return_indices": INDICES}),
+    nn.AdaptiveAvgPool1d: Handled(partial(adaptive_module, "sum", 1), read("output_size")),
+    nn.AdaptiveAvgPool2d: Handled(partial(adaptive_module, "sum", 2), read("output_size")),
 }
 _STATELESS = (nn.Flatten, nn.Unflatten, nn.Identity, InputQuantizer, *_POOLINGS)  # may be made in forward
+_KERNELS = "integers", "scale", "bias", "stride", "padding", "dilation", "groups"
+_STEPS: Options = {
+    **read("delay", "max_delay", "kernel", "step_mode"),
+    "channels": SHAPE,
+    "learn_delay": LEARNED,
+    "sigma": idle("of another kernel"),
+}
 
-HANDLERS: dict[type[nn.Module], Handler] = {
-    **dict.fromkeys(DELAYS, _delay),
-    InputQuantizer: _input_quantizer,
-    nn.Flatten: _flatten,
-    nn.Unflatten: _unflatten,
-    nn.Dropout: _identity,
-    nn.Dropout1d: _identity,
-    nn.Dropout2d: _identity,
-    nn.Identity: _identity,
+HANDLERS: dict[type[nn.Module], Handled] = {
+    **dict(zip(DELAYS, (Handled(_delay, read("delay")), Handled(_delay, _STEPS)), strict=False)),
+    InputQuantizer: Handled(_input_quantizer, read("step", "low", "high")),
+    nn.Flatten: Handled(_flatten, read("start_dim", "end_dim")),
+    nn.Unflatten: Handled(_unflatten, read("dim", "unflattened_size")),
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d), _RESTS),
+    nn.Identity: Handled(_identity, dict.fromkeys(("args", "kwargs"), idle("torch takes and forgets them"))),
     **_POOLINGS,
-    QuantConv1d: quant_conv,
-    QuantConv2d: quant_conv,
-    QuantLinear: quant_linear,
-    IntThenScaleConv1d: quant_conv,
-    IntThenScaleConv2d: quant_conv,
-    IntThenScaleLinear: quant_linear,
-    FixedConv2d: quant_conv,
-    FixedLinear: quant_linear,
-    nn.BatchNorm1d: _batch_norm,
-    nn.BatchNorm2d: _batch_norm,
-    ScaleThenShift1d: _batch_norm,
-    ScaleThenShift2d: _batch_norm,
-    **dict.fromkeys(KINDS, _neurons),
+    **dict.fromkeys((QuantConv1d, QuantConv2d), _QUANT_CONV),
+    QuantLinear: _QUANT_LINEAR,
+    **dict.fromkeys((IntThenScaleConv1d, IntThenScaleConv2d), _QUANT_CONV),
+    IntThenScaleLinear: _QUANT_LINEAR,
+    FixedConv2d: Handled(quant_conv, read(*_KERNELS)),
+    FixedLinear: Handled(quant_linear, read("integers", "scale", "bias")),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, ScaleThenShift1d, ScaleThenShift2d), _NORM),
+    snn.Leaky: Handled(_neurons, {**NEURON, **GRADED, **RESET}),
+    snn.Lapicque: Handled(_neurons, {**NEURON, **read("R", "C", "time_step")}),
+    snn.Synaptic: Handled(_neurons, {**NEURON, **SYNAPTIC, **RESET}),
+    **dict.fromkeys((snn.RLeaky, CurrentsFirstRLeaky), Handled(_neurons, {**NEURON, **RECURRENT, **RESET})),
+    **dict.fromkeys(
+        (snn.RSynaptic, CurrentsFirstRSynaptic), Handled(_neurons, {**NEURON, **SYNAPTIC, **RECURRENT, **RESET})
+    ),
 }

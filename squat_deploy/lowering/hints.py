@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 HINTS = {
-    "Linear": "use brevitas.nn.QuantLinear, so that the weights are integers",
-    "Conv1d": "use brevitas.nn.QuantConv1d, so that the weights are integers",
-    "Conv2d": "use brevitas.nn.QuantConv2d, so that the weights are integers",
+    "Linear": "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
+    "Conv1d": "use brevitas.nn.QuantConv1d or sd.quantize(model, data, steps=...), so that the weights are integers",
+    "Conv2d": "use brevitas.nn.QuantConv2d or sd.quantize(model, data, steps=...), so that the weights are integers",
     "QuantIdentity": "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
     "ConvTranspose1d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
     "ConvTranspose2d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",

@@ -65,13 +65,19 @@ def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = 
     warn_of_wrappers(made)
     model = opened(made)
     if checkpoint is not None:
-        recipe = _recipe(checkpoint)
-        model = model if recipe is None else recipe.applied(model)
-        load_weights(model, checkpoint)
+        model = with_checkpoint(model, checkpoint)
     elif trained and time.monotonic() - began < _SLOW_FACTORY and _is_random(factory, model):
         text = f"random weights: {name}() makes new ones each time it is called, and no --checkpoint was given"
         warnings.warn(text, SquatWarning, stacklevel=2)
     return model, state
+
+
+def with_checkpoint(model: nn.Module, checkpoint: Path) -> nn.Module:
+    """A model with the weights of a checkpoint; quantized first where `quantize` saved it. Raises: FileFormatError."""
+    recipe = _recipe(checkpoint)
+    model = model if recipe is None else recipe.applied(model)
+    load_weights(model, checkpoint)
+    return model
 
 
 def _recipe(checkpoint: Path) -> Recipe | None:

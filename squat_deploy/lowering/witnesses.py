@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from squat_deploy.network import INPUT, IntArray, Network, Neuron
+from squat_deploy.network import INPUT, AnyNeuron, IntArray, Network
 from squat_deploy.network.certificate import MAX_WITNESS_VALUES, AtRisk, LayerProof, Witness
+from squat_deploy.network.layers import NeuronLayer
+from squat_deploy.network.limits import MAX_STATES
 from squat_deploy.network.observed import compare
 from squat_deploy.network.simulator import LayerTrace, simulate
 from squat_deploy.network.tally import Tally
@@ -89,15 +91,15 @@ class _Search:
     def __init__(self, network: Network, place: int) -> None:
         """Args: place: of the layer among the network's neurons."""
         self.network, self.place = network, place
-        self.index = [i for i, layer in enumerate(network.layers) if isinstance(layer, Neuron)][place]
-        self.neuron: Neuron = network.neurons[place]
+        self.index = [i for i, layer in enumerate(network.layers) if isinstance(layer, NeuronLayer)][place]
+        self.neuron: AnyNeuron = network.neurons[place]
         self.direct, self.steps = network.input.encoding == "direct", network.steps
         self.rng = np.random.default_rng(0)
         self.ways: dict[int, dict[int, Way]] = {}  # of neurons
 
     def found(self, row: LayerProof) -> Iterator[Found]:
         """What came of the first combinations that can be reached."""
-        if not self._is_first():
+        if not self._is_first() or self.neuron.states > MAX_STATES:  # too many ways to follow
             yield from self._met(row.examples, LOOKED_FOR)
             return
         possible = [one for one in row.examples if self._way_to(one) is not None]
@@ -143,7 +145,10 @@ class _Search:
         before = np.concatenate([np.full((1, sums.shape[1]), self.neuron.initial_state), after[:-1]])
         low, high = self._ends(example.neuron)
         membranes = self.neuron.membranes[self.neuron.table[example.neuron]].astype(np.float64)
-        apart = np.abs(membranes[before] - membranes[example.state]) / max(np.ptp(membranes), 1e-9)
+        states = self.neuron.membrane_states
+        apart = np.abs(membranes[states(before)] - membranes[states(np.array(example.state))]) / max(
+            np.ptp(membranes), 1e-9
+        )
         others = (sums != example.synaptic_sum) / 64 + (before != example.state) / 64
         return np.abs(sums - example.synaptic_sum) / max(1, high - low) + apart + others
 
@@ -192,11 +197,7 @@ class _Search:
 
     def _next(self, neuron: int, state: int) -> Iterator[tuple[int, tuple[int, int]]]:
         """Every state one step later, and the lowest and the highest sum that leads there."""
-        table, (low, high) = self.neuron.table[neuron], self._ends(neuron)
-        edges = [low, *self.neuron.thresholds[table, state].clip(low, high + 1).tolist(), high + 1]
-        for level, after in enumerate(self.neuron.successor[table, state].tolist()):
-            if edges[level] < edges[level + 1]:
-                yield after, (edges[level], edges[level + 1] - 1)
+        return self.neuron.following(int(self.neuron.table[neuron]), state, *self._ends(neuron))
 
     def _row(self, neuron: int) -> tuple[IntArray, int] | None:
         """Weight of every input in a neuron's sum, and what the sum is where all are 0; None where it is no sum."""

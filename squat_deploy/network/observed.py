@@ -9,7 +9,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers import Neuron
+from squat_deploy.network.layers import AnyNeuron, Neuron, TwoStateNeuron
 from squat_deploy.network.network import Network
 from squat_deploy.network.simulator import LayerTrace, Result
 from squat_deploy.network.tally import Tally
@@ -87,7 +87,8 @@ def compare(tally: Tally, network: Network, reference: Result, observed: Observe
     for neuron, layer, seen in zip(network.neurons, layers, observed.layers, strict=True):
         for what, got in seen.values.items():
             tally.compare(what, _expected(what, neuron, layer, seen), got, neuron.name, start)
-        if (currents := seen.values.get("synaptic current")) is not None and currents.shape == layer.states.shape:
+        currents = seen.values.get("synaptic current")
+        if isinstance(neuron, Neuron) and currents is not None and currents.shape == layer.states.shape:
             _compare_pairs(tally, neuron, layer, currents, start)
     for part in observed.derived:
         neuron, layer = network.neurons[part.layer], layers[part.layer]
@@ -101,7 +102,7 @@ def compare(tally: Tally, network: Network, reference: Result, observed: Observe
         tally.compare("class", reference.classes[window], observed.classes, start=start)
 
 
-def _expected(what: What, neuron: Neuron, layer: LayerTrace, seen: Seen) -> NDArray[Any]:
+def _expected(what: What, neuron: AnyNeuron, layer: LayerTrace, seen: Seen) -> NDArray[Any]:
     match what:
         case "synaptic sum":
             return layer.sums
@@ -117,12 +118,14 @@ def _expected(what: What, neuron: Neuron, layer: LayerTrace, seen: Seen) -> NDAr
             assert_never(what)
 
 
-def _membranes(neuron: Neuron, layer: LayerTrace) -> NDArray[np.float32]:
-    return neuron.membranes[neuron.table, layer.states]
+def _membranes(neuron: AnyNeuron, layer: LayerTrace) -> NDArray[np.float32]:
+    return neuron.membranes_of(layer.states)
 
 
-def _currents(neuron: Neuron, layer: LayerTrace, currents: NDArray[Any]) -> NDArray[Any]:
-    """The synaptic currents of two-state neurons, which a network does not name: one state always comes with one."""
+def _currents(neuron: AnyNeuron, layer: LayerTrace, currents: NDArray[Any]) -> NDArray[Any]:
+    """The synaptic currents of two-state neurons; a table of pairs does not name them: one state comes with one."""
+    if isinstance(neuron, TwoStateNeuron):
+        return neuron.currents_of(layer.states)
     if currents.shape != layer.states.shape:
         return layer.states
     _, first, place = np.unique(_keys(neuron, layer), return_index=True, return_inverse=True)

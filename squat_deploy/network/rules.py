@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squat_deploy.network.layers import Neuron
+from squat_deploy.network.layers import NeuronLayer
 from squat_deploy.network.limits import MAX_INPUTS, MAX_NAME, MAX_STEPS
 from squat_deploy.network.network import INPUT, Network
 from squat_deploy.network.readout import OF_MEMBRANES, READOUTS, order_rule
@@ -13,7 +13,7 @@ from squat_deploy.network.values import values_of
 
 def broken_rule(network: Network) -> str | None:
     """The first rule that a network breaks, with the layer's name, or None."""
-    if not network.layers or not isinstance(network.output, Neuron):
+    if not network.layers or not isinstance(network.output, NeuronLayer):
         return "the last layer must be neurons"
     if rule := _broken_name(network):
         return rule
@@ -44,7 +44,7 @@ def _broken_name(network: Network) -> str | None:
     return None
 
 
-def broken_readout(readout: str, output: Neuron, steps: int) -> str | None:
+def broken_readout(readout: str, output: NeuronLayer, steps: int) -> str | None:
     """Why these output neurons cannot be read out so, or None."""
     if readout not in READOUTS:
         return f"readout must be one of {', '.join(READOUTS)}; got {readout!r}"
@@ -55,7 +55,7 @@ def broken_readout(readout: str, output: Neuron, steps: int) -> str | None:
     return rule and f"{output.name}: {rule}"
 
 
-def _broken_mean(output: Neuron, steps: int) -> str | None:
+def _broken_mean(output: NeuronLayer, steps: int) -> str | None:
     used = np.unique(output.successor[np.unique(output.table)])
     if values_of("mean-membrane", output.membranes[output.table[0]], used, steps) is None:
         return "a mean of membranes needs levels below 2**47 of the step that they share, and sums below 2**52"

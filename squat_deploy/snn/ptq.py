@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.snn.additions import coarse_levels, coarsen_decays
 from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
 from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.levels import Kind
-from squat_deploy.snn.neurons import NEURONS, reset_neurons
+from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
 from squat_deploy.snn.states import made_state
@@ -37,6 +38,7 @@ Levels = Kind | Literal["fitted"]
 Limits = Literal["calibrated"] | tuple[float, float]
 _SHOWN = 256  # calibration inputs on which neurons are watched
 _MAX_STEPS = 65_535  # of a network
+NEVER = 2.0**100  # from this threshold on, neurons are readouts of membranes
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
@@ -61,8 +63,9 @@ def quantize(
     """A quantized copy of a float snnTorch model, in eval mode, on the CPU.
 
     `nn.Linear`, `nn.Conv2d` and `nn.Conv1d` become Brevitas layers with power-of-two scales, neurons without
-    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Layers and
-    neurons that are quantized already keep what they have.
+    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Decays of
+    recurrent neurons are rounded to thirty-seconds, so that their currents may be added in any order (`additions.py`).
+    Layers and neurons that are quantized already, and neurons that forward never calls, keep what they have.
 
     Args:
         calibration_data: float32 inputs, (B, ...) for "direct", (T, B, ...) for "sequence": it decides the grid of the
@@ -116,13 +119,18 @@ def _made(
         _widths(state_bits, neurons, "state_bits"),
     )
     membranes: dict[str, Tensor] = {}
-    if levels == "fitted" or limits == "calibrated":
+    if levels == "fitted" or limits == "calibrated" or any(map(_is_readout, neurons.values())):
         called: dict[str, Any] = {"direct": encoding == "direct", "initial_state": initial_state}
         membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, **called)
+        neurons = {name: module for name, module in neurons.items() if name in membranes}
     for name, module in weights.items():
         _replace(copied, name, _quantized(name, module, weight_widths[name]))
     for name, module in neurons.items():
-        quantizer = _states(module, state_widths[name], membranes.get(name), levels, limits)
+        options = state_widths[name], membranes.get(name), levels, limits
+        quantizer = _readout_states(module, *options[:2]) if _is_readout(module) else _states(module, *options)
+        if kind_of(module).recurrent:
+            quantizer.take(coarse_levels(quantizer.levels.numpy(), quantizer.threshold))
+            coarsen_decays(module)
         del module.state_quant
         module.state_quant = quantizer
     return _with_input_grid(copied, calibration_data, input_bits)
@@ -204,6 +212,22 @@ def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Leve
     return StateQuantizer.of(bits, levels, threshold, lower_limit=limits[0], upper_limit=limits[1])
 
 
+def _is_readout(module: nn.Module) -> bool:
+    """Whether neurons are made to be read, not to fire: without reset, the threshold far beyond any membrane."""
+    return module.reset_mechanism == "none" and bool((torch.as_tensor(module.threshold) >= NEVER).all())
+
+
+def _readout_states(module: nn.Module, bits: int, membranes: Tensor | None) -> StateQuantizer:
+    """Equal steps over all membranes seen, zero among them; the threshold comes down to just above them."""
+    assert membranes is not None
+    low, high = min(0.0, float(membranes.min())), max(0.0, float(membranes.max()))
+    step = (high - low) / (2**bits - 1) or 1.0
+    first = math.floor(low / step + 0.5)
+    levels = (np.arange(first, first + 2**bits) * step).astype(np.float32)
+    module.threshold.fill_(float(levels[-1]) + step)  # type: ignore[union-attr,operator]
+    return StateQuantizer(levels, -math.inf)
+
+
 def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     """The model itself where inputs are small integers, or where it has a grid; else behind an `InputQuantizer`."""
     if any(isinstance(module, InputQuantizer) for module in model.modules()):
@@ -216,10 +240,11 @@ def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     signed = low < 0
     largest = 2 ** (bits - 1 if signed else bits) - 1
     step = 2.0 ** math.ceil(math.log2(max(-low, high) / largest)) if max(-low, high) else 1.0
-    return _behind(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
+    return behind_quantizer(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
 
 
-def _behind(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
+def behind_quantizer(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
+    """A model whose inputs are rounded first."""
     if is_plain(model):
         return nn.Sequential(quantizer, *(module for module in model._modules.values() if module is not None))
     return QuantizedInput(quantizer, model).eval()
@@ -309,7 +334,7 @@ class Recipe:
             neuron.state_quant = StateQuantizer.of(
                 bits, "threshold-centred", float(torch.as_tensor(neuron.threshold).max())
             )
-        return copied if self.grid is None else _behind(InputQuantizer(*self.grid), copied)
+        return copied if self.grid is None else behind_quantizer(InputQuantizer(*self.grid), copied)
 
 
 def _unwrapped(model: nn.Module, made: nn.Module) -> tuple[nn.Module, InputQuantizer | None]:

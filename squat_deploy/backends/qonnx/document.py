@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import FailFast, TypeAdapter, ValidationError
 
-from squat_deploy.backends.qonnx.layers import LayerPlan, NeuronPlan, Plan
+from squat_deploy.backends.qonnx.layers import AnyNeuronPlan, LayerPlan, Plan
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
 from squat_deploy.network.certificate import Assumptions, Environment, LayerProof, Witnesses
@@ -122,7 +122,7 @@ class Document:
 def _check_wires(spec: InputSpec, plans: Sequence[Plan]) -> None:
     """Layers take what is there and fits them, so that a graph can be built."""
     sizes = [_outputs(plan) for plan in plans]
-    if not isinstance(plans[-1], NeuronPlan):
+    if not isinstance(plans[-1], AnyNeuronPlan):
         raise FileFormatError("metadata: the last layer must be neurons")
     for index, plan in enumerate(plans):
         for source in plan.takes:

@@ -61,7 +61,7 @@ def _step(document: Document, types: Containers) -> GraphBuilder:
         b.output(tensor)
     if document.values is not None and types is INTEGERS:
         table = b.constant("values_of_states", np.array(document.values.levels, dtype=np.int64))
-        states = found[len(plans) - 1, "state"]
+        states = found[len(plans) - 1, "membrane"]
         b.output(b.node("Gather", [table, states], "values", shape=states.shape, axis=0))
     return b
 

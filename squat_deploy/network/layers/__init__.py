@@ -11,12 +11,15 @@ from squat_deploy.network.layers.conv2d import Conv2d
 from squat_deploy.network.layers.delay import Delay
 from squat_deploy.network.layers.dense import Dense
 from squat_deploy.network.layers.neuron import Neuron
+from squat_deploy.network.layers.neuron_layer import NeuronLayer
 from squat_deploy.network.layers.pool2d import Pool2d
 from squat_deploy.network.layers.synapses import Synapses
+from squat_deploy.network.layers.two_state import TwoStateNeuron
 
 __all__ = [
     "KINDS",
     "Add",
+    "AnyNeuron",
     "BaseLayer",
     "Concat",
     "Conv2d",
@@ -26,14 +29,17 @@ __all__ = [
     "Join",
     "Layer",
     "Neuron",
+    "NeuronLayer",
     "Plain",
     "Pool2d",
     "Range",
     "Synapses",
+    "TwoStateNeuron",
     "constant_range",
 ]
 
 Join = Pool2d | Add | Concat
+AnyNeuron = Neuron | TwoStateNeuron
 Plain = Dense | Conv2d | Join | Delay  # all but neurons
-Layer = Plain | Neuron
+Layer = Plain | AnyNeuron
 KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}
