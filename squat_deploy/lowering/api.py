@@ -21,11 +21,12 @@ from squat_deploy.lowering.witnesses import with_witnesses
 from squat_deploy.network import AnyNeuron, InputSpec, Network
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
-from squat_deploy.network.layers import Conv2d
+from squat_deploy.network.layers.conv2d import Convolution
 from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
+from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
@@ -117,7 +118,7 @@ def drafted(
     warn_of_wrappers(model)
     refuse_unmade(model)
     stale = stale_tables(model)
-    pristine = frozen_copy(model)
+    pristine = time_first(frozen_copy(model), spec)
     followed = deep_copy(pristine)
     first = made_state(initial_state)
     try:
@@ -179,7 +180,7 @@ def granted(
 ) -> Certificate:
     """The certificate of a network, with all that it takes for granted."""
     proofs = network.certificate.layers
-    convolutions = any(isinstance(layer, Conv2d) for layer in network.layers)
+    convolutions = any(isinstance(layer, Convolution) for layer in network.layers)
     code = {"own_code": not of_libraries(model), "states_passed": states_passed, "exact_form": is_exact_form(model)}
     told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, **code)
     return Certificate(proofs, environment, told)

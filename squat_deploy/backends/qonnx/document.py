@@ -65,7 +65,7 @@ class Document:
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
         try:
-            fields = asdict(self)
+            fields = {**asdict(self), "input": self.input.to_dict()}
             for name in ("witnesses", "values"):
                 if not fields[name]:
                     del fields[name]
