@@ -233,10 +233,6 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         lambda: [linear(), leaky(), linear(4, 2)],
         "model: the last layer must spike; got synapses without neurons; end with snn.Leaky",
     ),
-    "neurons without synapses": (
-        lambda: [leaky()],
-        "0 (Leaky): neurons need synapses before them; got no linear layer before it; put a QuantLinear before it",
-    ),
     "late input quantizer": (
         lambda: [linear(), InputQuantizer(1.0, 0, 1), leaky()],
         "1 (InputQuantizer): inputs are quantized before the first synapses; got it comes later; move it to the front",

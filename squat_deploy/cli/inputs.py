@@ -41,6 +41,8 @@ class InputOptions(BaseModel):
     """Of events: ticks that one time step takes."""
     encoding: Encoding = "direct"
     """One frame, or one a step."""
+    batch_first: bool = False
+    """The model takes sequences as (batch, steps, ...)."""
 
     def spec(self, model: nn.Module, steps: int, initial_state: Any = None) -> tuple[InputSpec, Origin]:
         """What enters a model, as options, data, or the model itself say; and the integers that were seen in the data.
@@ -52,7 +54,8 @@ class InputOptions(BaseModel):
         worth = None if self.step is None else step_of(self.step)
         if self.calibration is not None:
             return self._calibrated(model, steps, self.calibration, initial_state)
-        spec = infer_input(model, parsed_shape(self.shape), self.low, self.high, worth, self.encoding)
+        shape = parsed_shape(self.shape)
+        spec = infer_input(model, shape, self.low, self.high, worth, self.encoding, self.batch_first)
         if self.high is None:
             check_own_grid(model, spec, steps, initial_state)
         return spec, Origin()
@@ -70,7 +73,7 @@ class InputOptions(BaseModel):
         sample = parsed_shape(self.shape) or data.shape[1 if self.encoding == "direct" else 2 :] or None
         low, high, step = _own_grid(model) or grid_of(data)
         origin = Origin(**seen_in(data, InputSpec((1,), low, high, step)))
-        spec = infer_input(model, sample, low, high, step, self.encoding)
+        spec = infer_input(model, sample, low, high, step, self.encoding, self.batch_first)
         check_own_grid(model, spec, steps, initial_state)
         return spec, origin
 

@@ -28,6 +28,7 @@ Steps = Annotated[int, typer.Option(help="Time steps of one sequence.")]
 NeuronFile = Annotated[Path | None, typer.Option(help="YAML file with the neurons of a QONNX export.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, or a torch file of weights only.")]
 Encoded = Annotated[Encoding, typer.Option(help=InputOptions.model_fields["encoding"].description)]
+BatchFirst = Annotated[bool, typer.Option("--batch-first", help=InputOptions.model_fields["batch_first"].description)]
 ReadoutOption = Annotated[Readout, typer.Option(help="How the last neurons become a class.")]
 Exact = Annotated[
     bool, typer.Option("--exact", help="Take the exact form of the model: integers are summed first, scaled once.")

@@ -20,6 +20,7 @@ from squat_deploy.lowering.rounding import (
     powers_of_two,
     sums_exactly,
 )
+from squat_deploy.network import INPUT
 from squat_deploy.network.layers import Add, Concat
 
 
@@ -39,7 +40,9 @@ def as_currents(draft: Draft, name: str, value: Value) -> Currents | None:
     if isinstance(value, Currents):
         return value
     if value.error or not powers_of_two(np.array([value.unit])):
-        hint = "use windows of 2, 4, 8 ... inputs, or put synapses in between"
+        entering = value.source == INPUT
+        nearest = "make the step of the inputs a power of two" if entering else "use windows of 2, 4, 8 ... inputs"
+        hint = f"{nearest}, or put synapses in between"
         draft.fault(name, "values that are no synaptic sums are multiples of a power of two", value.unit, hint)
         return None
     return Currents(value.source, value.shape, Current.exact(math.prod(value.shape), value.unit))

@@ -25,6 +25,7 @@ from squat_deploy.network.transition import reachable_states
 from squat_deploy.snn.levels import FloatArray, safe_magnitude
 
 MAX_SUM_RANGE = 2**25
+_FEW_LEVELS = 2  # of two states, of which a table of all pairs takes less logic than offsets
 _EXAMPLES = 5  # of one table
 _EXAMPLES_OF_A_LAYER = 256  # enough to move every channel at risk clear at once (`settle_norms`)
 
@@ -52,7 +53,7 @@ def extract_layer(layer: PendingNeuron) -> tuple[AnyNeuron, LayerProof] | Fault:
     limit = _current_limit(layer, groups)
     if fault := _range_fault(layer, limit):
         return fault
-    if layer.state_count == 1:
+    if layer.state_count == 1 or layer.quantizer.levels.numel() <= _FEW_LEVELS:
         return _by_tables(layer, groups, limit)
     by_offsets = two_state_layer(layer, groups, lambda index: _probe(layer, np.array([index])), limit)
     if by_offsets is not None and by_offsets[1].proven:

@@ -5,6 +5,7 @@ Adding a layer type starts here: write a handler, register it in `HANDLERS`, and
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from snntorch._neurons.rleaky import RecurrentOneToOne
 from snntorch._neurons.rsynaptic import RecurrentOneToOne as SynapticOneToOne
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.branches import add_branches, as_currents
@@ -49,7 +51,7 @@ from squat_deploy.lowering.pooling import adaptive_module, pool_module
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
-from squat_deploy.network.layers import Add, Conv2d, Delay, Dense
+from squat_deploy.network.layers import Add, Delay, Weighted
 from squat_deploy.network.layers.delay import MAX_DELAY
 from squat_deploy.snn.delay import DELAYS, delays_of
 from squat_deploy.snn.layers import (
@@ -57,6 +59,8 @@ from squat_deploy.snn.layers import (
     FixedLinear,
     IntThenScaleConv1d,
     IntThenScaleConv2d,
+    IntThenScaleConvTranspose1d,
+    IntThenScaleConvTranspose2d,
     IntThenScaleLinear,
     ScaleThenShift1d,
     ScaleThenShift2d,
@@ -87,11 +91,25 @@ def handle(draft: Draft, call: Call, module: nn.Module, value: Value | None) -> 
     if handled is None:
         draft.fault(call.label, "this type cannot be lowered", type(module).__name__, hint_for(module))
         return None
-    faults = module_faults(module, handled.options)
+    module, left = _as_called(call, module, value)
+    faults = [*module_faults(module, handled.options), *left]
     for rule, got, hint in faults:
         draft.fault(call.label, rule, got, hint)
     result = handled.handler(draft, call.label, module, value)
     return None if faults else result
+
+
+def _as_called(call: Call, module: nn.Module, value: Value | None) -> tuple[nn.Module, list[tuple[str, str, str]]]:
+    """The module with the output padding that its call asked for, and faults of whatever else it was called with."""
+    others = {key: given for key, given in call.options.items() if key != "output_size"}
+    faults = [("layers are called with values alone", f"{k}={v}", f"leave {k} out") for k, v in others.items()]
+    if "output_size" not in call.options or value is None or not isinstance(module, _ConvNd) or call.shape is None:
+        return module, faults
+    called = copy.copy(module)
+    own: Any = zip(value.shape[1:], module.stride, module.padding, module.dilation, module.kernel_size, strict=True)
+    least = ((n - 1) * step - 2 * int(pad) + gap * (reach - 1) + 1 for n, step, pad, gap, reach in own)
+    called.output_padding = tuple(size - low for size, low in zip(call.shape[1:], least, strict=True))
+    return called, faults
 
 
 def _is_training(module: nn.Module) -> bool:
@@ -140,7 +158,7 @@ def _unflatten(draft: Draft, name: str, module: nn.Module, value: Value | None) 
         return None
     try:
         blank = torch.empty(1, *value.shape, device="meta")
-        shape = tuple(module(blank).shape[1:]) if given[0] != 0 else ()
+        shape = tuple(module(blank).shape[1:]) if given[0] not in (0, -1 - len(value.shape)) else ()
     except (RuntimeError, IndexError, ValueError, TypeError):  # torch's own words for sizes that do not fit
         shape = ()
     if math.prod(shape) != math.prod(value.shape) or not shape:
@@ -193,7 +211,7 @@ def _flipped(draft: Draft, name: str, value: Currents) -> Value | None:
     assert flipped is not None
     if not flipped.any():
         return value
-    if not isinstance(layer, Dense | Conv2d):
+    if not isinstance(layer, Weighted):
         hint = "put the batch norm directly behind the synapses, or keep its weights positive"
         draft.fault(name, "slopes are positive behind a pooling, a sum or a delay", "a negative weight", hint)
         return None
@@ -213,12 +231,7 @@ def _neurons(draft: Draft, name: str, module: nn.Module, value: Value | None) ->
     if any(neuron.module is module for neuron in draft.neurons.values()):
         draft.fault(name, "neurons keep their own membranes", "one module in two places", "make a second snn.Leaky")
     if isinstance(value, Integers):
-        if value.source == INPUT or value.source in draft.neurons:
-            hint = "put a QuantLinear before it"
-            draft.fault(name, "neurons need synapses before them", "no linear layer before it", hint)
-            value = None
-        else:
-            value = as_currents(draft, name, value)
+        value = as_currents(draft, name, value)
     quantizer = _state_quantizer(draft, name, module)
     for rule, got, hint in _neuron_faults(module, None if value is None else value.shape):
         draft.fault(name, rule, got, hint)
@@ -395,6 +408,7 @@ class Handled(NamedTuple):
 
 
 _QUANT_CONV, _WINDOWS = Handled(quant_conv, {**CONV, **QUANT}), {**KERNEL, "dilation": READ, "return_indices": INDICES}
+_TRANSPOSED = Handled(quant_conv, {**CONV, **QUANT, "output_padding": READ})
 _QUANT_LINEAR = Handled(quant_linear, {**LINEAR, **QUANT})
 _RESTS, _NORM = Handled(_identity, AFTER_TRAINING), Handled(_batch_norm, NORM)
 _POOLINGS: dict[type[nn.Module], Handled] = {
@@ -425,8 +439,10 @@ HANDLERS: dict[type[nn.Module], Handled] = {
     nn.Identity: Handled(_identity, dict.fromkeys(("args", "kwargs"), idle("torch takes and forgets them"))),
     **_POOLINGS,
     **dict.fromkeys((QuantConv1d, QuantConv2d), _QUANT_CONV),
+    **dict.fromkeys((QuantConvTranspose1d, QuantConvTranspose2d), _TRANSPOSED),
     QuantLinear: _QUANT_LINEAR,
     **dict.fromkeys((IntThenScaleConv1d, IntThenScaleConv2d), _QUANT_CONV),
+    **dict.fromkeys((IntThenScaleConvTranspose1d, IntThenScaleConvTranspose2d), _TRANSPOSED),
     IntThenScaleLinear: _QUANT_LINEAR,
     FixedConv2d: Handled(quant_conv, read(*_KERNELS)),
     FixedLinear: Handled(quant_linear, read("integers", "scale", "bias")),

@@ -198,7 +198,9 @@ def _stepped(
         head = f"def forward(self, x, {', '.join(name + '=None' * optional for name in spelling.names)}):"
         back = ", ".join(spelling.names)
         first = f"({', '.join(['None'] * len(spelling.names))},)"
-        returned = f"return spk, {back}" if dice.rng.random() < 0.7 else f"return spk, ({back},)"
+        returned = (
+            f"return spk, {back}" if len(spelling.names) == 1 or dice.rng.random() < 0.7 else f"return spk, ({back},)"
+        )
         return first, "None", head, [*run, returned], "spikes"
     out = dice.pick("spk", "spk", f"spk, {spelling.names[-1]}")
     end = f"return {out}, {spelling.packed(container)}"

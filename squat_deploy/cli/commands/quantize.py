@@ -15,6 +15,7 @@ from squat_deploy.cli.documents import emit, gathered, summary
 from squat_deploy.cli.guarding import check_paths
 from squat_deploy.cli.inputs import parsed_shape, seen_in
 from squat_deploy.cli.options import (
+    BatchFirst,
     Checkpoint,
     DataFile,
     Encoded,
@@ -50,6 +51,7 @@ def quantize(
     levels: Annotated[Kind, typer.Option(help="Spacing of the levels.")] = "threshold-centred",
     budget: Annotated[float | None, typer.Option(help="Search bits a layer that cost at most this accuracy.")] = None,
     encoding: Encoded = "direct",
+    batch_first: BatchFirst = False,
     out: NetworkOut = Path("network.safetensors"),
     allow_unproven: Unproven = False,
     overwrite: Overwrite = False,
@@ -66,14 +68,15 @@ def quantize(
     targets.check_both(out, beside, source, overwrite=overwrite, ask=not as_json)
     if budget is not None and labels is None:
         raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
-    options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding}
+    options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding, "time_first": not batch_first}
     with gathered() as texts:
         loaded, state = lowering.load_with_state(model, checkpoint, trained=True)
         options["initial_state"] = first = made_state(state)
         values, notes = data_for(parsed_shape(shape), steps, calibration, window)
-        data, score = calibrated(values, None if labels is None else labels_of(labels), steps, encoding, first)
+        classes = None if labels is None else labels_of(labels)
+        data, score = calibrated(values, classes, steps, encoding, first, time_first=not batch_first)
         made, trials = _quantized(loaded, data, score, (weight_bits, state_bits), budget, options)
-        spec, name = input_spec(made, data, encoding), sources.name_of(model)
+        spec, name = input_spec(made, data, encoding, time_first=not batch_first), sources.name_of(model)
         lowered = lowering.lower(made, spec, steps, allow_unproven=allow_unproven, name=name, initial_state=first)
     network = replace(lowered, origin=replace(lowered.origin, source=source, **seen_in(data.numpy(), spec)))
     save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})

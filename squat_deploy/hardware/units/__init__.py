@@ -15,7 +15,7 @@ from squat_deploy.hardware.units.joins import AddBlueprint, ConcatBlueprint
 from squat_deploy.hardware.units.pool import PoolBlueprint
 from squat_deploy.hardware.units.scatter import SynapseBlueprint
 from squat_deploy.network import Layer, Neuron, TwoStateNeuron
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Pool2d
+from squat_deploy.network.layers import Add, Concat, Conv2d, ConvTranspose2d, Delay, Dense, Pool2d
 
 __all__ = [
     "Blueprint",
@@ -42,7 +42,7 @@ __all__ = [
 def blueprint_of(layer: Layer) -> Blueprint:
     """How a layer becomes a unit."""
     match layer:
-        case Dense() | Conv2d():
+        case Dense() | Conv2d() | ConvTranspose2d():
             return SynapseBlueprint(layer.name, layer)
         case Neuron():
             return NeuronBlueprint(layer.name, layer)

@@ -8,6 +8,7 @@ from squat_deploy.network.layers.add import Add
 from squat_deploy.network.layers.base import BaseLayer, IntArray, Range, constant_range
 from squat_deploy.network.layers.concat import Concat
 from squat_deploy.network.layers.conv2d import Conv2d
+from squat_deploy.network.layers.conv_transpose2d import ConvTranspose2d
 from squat_deploy.network.layers.delay import Delay
 from squat_deploy.network.layers.dense import Dense
 from squat_deploy.network.layers.neuron import Neuron
@@ -23,6 +24,7 @@ __all__ = [
     "BaseLayer",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Delay",
     "Dense",
     "IntArray",
@@ -35,11 +37,13 @@ __all__ = [
     "Range",
     "Synapses",
     "TwoStateNeuron",
+    "Weighted",
     "constant_range",
 ]
 
+Weighted = Dense | Conv2d | ConvTranspose2d
 Join = Pool2d | Add | Concat
 AnyNeuron = Neuron | TwoStateNeuron
-Plain = Dense | Conv2d | Join | Delay  # all but neurons
+Plain = Weighted | Join | Delay  # all but neurons
 Layer = Plain | AnyNeuron
 KINDS: dict[str, type[Layer]] = {kind.__name__: kind for kind in get_args(Layer)}
