@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from squat_deploy.lowering.progress import report
 from squat_deploy.network import Network
 from squat_deploy.network.observed import Pairs, Seen, compare_layer
 from squat_deploy.network.simulator import LayerTrace, stepwise
@@ -32,7 +33,8 @@ class Reference:
 
     def __init__(self, network: Network, inputs: NDArray[Any], kept: Iterable[int]) -> None:
         """Args: inputs: integers that fit; kept: neuron layers of which the whole trace is wanted at the end."""
-        self._steps = stepwise(network, inputs)
+        self._steps, self._done, self._total = stepwise(network, inputs), 0, network.steps
+        self._samples = inputs.shape[0 if network.input.encoding == "direct" else 1]
         self._waiting: list[deque[LayerTrace]] = [deque() for _ in network.neurons]
         self._kept: dict[int, list[LayerTrace]] = {place: [] for place in kept}
         self.names = [neuron.name for neuron in network.neurons]
@@ -51,7 +53,9 @@ class Reference:
         return tuple(_joined(name, self._kept.get(place, [])) for place, name in enumerate(self.names))
 
     def _advance(self) -> bool:
+        report(f"the model itself, in batches of {self._samples}", self._done, self._total)
         step = next(self._steps, None)
+        self._done += step is not None
         for place, layer in enumerate(step or ()):
             slim = replace(layer, sums=_NOTHING)
             self._waiting[place].append(slim)

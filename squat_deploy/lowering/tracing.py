@@ -25,6 +25,7 @@ from squat_deploy.lowering.asking import USUAL, Asked
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import SAME_CALLS, Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
+from squat_deploy.lowering.progress import report
 from squat_deploy.lowering.recorder import (
     Recorder,
     Sizes,
@@ -60,6 +61,7 @@ _BATCHES = (
 _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
+_FOLLOWED = "the model's calls, by sizes of batches"
 _ANY_BATCH = "nothing depends on the size of the batch"
 _FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
@@ -140,6 +142,7 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state:
         or changes something that is not in its record.
     """
     tried = _Reached()
+    report(_FOLLOWED, 0, 3)
     calling = _calling(model, spec, steps, initial_state, tried)
     batch, few = _batches_of(model, spec, steps)
     run = _prepared(model, spec, steps, calling, batch)
@@ -165,6 +168,7 @@ def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple
     done, lines, tried = {asked.batch}, dict.fromkeys(usual, "model") | asked.others, set(asked.tried)
     while waiting := (lines.keys() | {batch for batch in tried if _is_tried(batch, of_sample)}) - done:
         batch = min(waiting)
+        report(_FOLLOWED, len(done), len(done) + len(waiting))
         if len(lines) > _MAX_BATCHES:
             got = f"comparisons with more than {_MAX_BATCHES} sizes"
             raise fault("model", _ANY_BATCH, got, "compare it with nothing in forward")
