@@ -37,7 +37,8 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 # Random networks over every option until COUNT of them are proven; all executors must agree on every value.
-# Then COUNT random models of stock parts against a plain loop of stock snnTorch and Brevitas.
+# Then COUNT random models of stock parts, and COUNT forwards in many spellings, against a plain loop of stock snnTorch and
+# Brevitas.
 fuzz: $(VENV)/ready
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.oracle.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)

@@ -23,6 +23,7 @@ _SMALL, _PACKED = 2**28, 100  # an archive may unpack to this many bytes, or to 
 _MAX_MEMBERS = 10_000
 _MAX_HEADER = 10_000  # as NumPy itself
 _KINDS = "biuf"
+_MAX_IDX_RANK = 8
 
 
 def read_npy(path: Path, kind: type[SquatError] = FileFormatError) -> NDArray[Any]:
@@ -32,6 +33,29 @@ def read_npy(path: Path, kind: type[SquatError] = FileFormatError) -> NDArray[An
         if (other := kind_of(path)) is not None and "NumPy" not in other:
             raise kind(f"{path}: not a NumPy array file: it is {other}; expected one .npy array")
         return _array(stream, path.stat().st_size, kind, str(path))
+
+
+def idx_array(content: bytes, name: str, kind: type[SquatError] = FileFormatError) -> NDArray[Any]:
+    """The array of an IDX file: 0, 0, type, rank; big-endian sizes; data. Raises: `kind` for anything else."""
+    if len(content) < 4 or content[:2] != b"\x00\x00" or content[2] not in _IDX or len(content) < 4 + 4 * content[3]:
+        bytes_only = " of unsigned bytes" if content[2:3] == b"\x08" else ""
+        raise kind(f"{name}: not an IDX file{bytes_only}")
+    rank, dtype = content[3], np.dtype(_IDX[content[2]])
+    if not 1 <= rank <= _MAX_IDX_RANK:
+        raise kind(f"{name}: {rank} dimensions; from 1 to {_MAX_IDX_RANK}")
+    shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
+    expected, held = math.prod(shape) * dtype.itemsize, len(content) - 4 - 4 * rank
+    if held != expected:
+        raise kind(f"{name}: truncated: {shape} needs {expected} bytes, {held} are there")
+    return np.frombuffer(content, dtype=dtype, offset=4 + 4 * rank).reshape(shape)
+
+
+def names_in(path: Path, kind: type[SquatError] = FileFormatError) -> tuple[str, ...]:
+    """Names of the arrays in an .npz file. Raises: `kind` for anything else."""
+    _check_file(path, kind)
+    with translated(kind, f"{path}: not an .npz file of plain arrays"), zipfile.ZipFile(path) as archive:
+        members = archive.namelist()[:_MAX_MEMBERS]
+    return tuple(name.removesuffix(".npy") for name in members if name.endswith(".npy"))
 
 
 def read_npz(path: Path, names: Sequence[str], kind: type[SquatError] = FileFormatError) -> dict[str, NDArray[Any]]:
@@ -98,6 +122,7 @@ def _array(stream: IO[bytes], size: int, kind: type[SquatError], what: str) -> N
     return np.ndarray(shape, dtype, content, order="F" if fortran else "C")
 
 
+_IDX = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _HEADERS: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
     b"\x01\x00": ("<H", npy.read_array_header_1_0),
     b"\x02\x00": ("<I", npy.read_array_header_2_0),

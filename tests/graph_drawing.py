@@ -6,9 +6,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from squat_deploy.errors import ConfigError
 from squat_deploy.network import INPUT, InputSpec, Layer, Network, Neuron
 from squat_deploy.network.certificate import Certificate, LayerProof
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Join, Pool2d, Range, Synapses
+from squat_deploy.network.layers import (
+    Add,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Delay,
+    Dense,
+    Join,
+    Pool2d,
+    Range,
+    Synapses,
+)
 
 INPUT_RANGES = [(0, 1), (0, 15), (-8, 7), (0, 255), (-300, 700)]
 Shape = tuple[int, ...]
@@ -46,7 +58,7 @@ class _Drawing:
     rng: np.random.Generator
     spec: InputSpec
     classes: int
-    timing: np.random.Generator  # of delays: what else is drawn does not depend on them
+    timing: np.random.Generator  # of delays and transposed convolutions: what else is drawn does not depend on them
     layers: list[Layer] = field(default_factory=list)
     wires: list[tuple[int, ...]] = field(default_factory=list)
     shapes: dict[int, Shape] = field(default_factory=dict)
@@ -114,7 +126,7 @@ class _Drawing:
         largest = self.pick(1, 3, 7, 100, 300)
         shape = self.shapes[x]
         if len(shape) == 3 and (like is None or len(like) == 3) and self.chance(0.8):
-            layer = self.convolution(shape, largest, like)
+            layer = self.transposed(shape, largest, like) or self.convolution(shape, largest, like)
             if like is None or layer.output_shape == like:
                 return self.add(layer, (x,), layer.output_shape)
         outputs = int(self.rng.integers(2, 9)) if like is None else int(np.prod(like))
@@ -136,6 +148,27 @@ class _Drawing:
         weight = self.rng.integers(-largest, largest + 1, (outputs, channels // groups, *kernel))
         sizes = (channels, height, width), stride, padding, dilation, groups
         return Conv2d(self.name("conv"), weight, self.bias(outputs), *sizes)
+
+    def transposed(self, shape: Shape, largest: int, like: Shape | None) -> ConvTranspose2d | None:
+        """Now and then, with every option where its results may have any shape."""
+        rng, wide = self.timing, shape[1] * shape[2] <= 60
+        if rng.random() > 0.3:
+            return None
+        outputs = int(rng.integers(1, 4)) if like is None else like[0]
+        groups = shape[0] if outputs % shape[0] == 0 and rng.random() < 0.3 else 1
+        ends = [(1, 4), (0, 3), (1, 4 if wide else 2), (1, 3)]
+        kernel, padding, stride, dilation = (tuple(rng.integers(*each, 2).tolist()) for each in ends)
+        more = (0, 0)
+        if like is not None:
+            stride, padding = (1, 1), tuple(gap * (size // 2) for gap, size in zip(dilation, kernel, strict=True))
+        else:
+            more = tuple(int(rng.integers(0, max(pair))) for pair in zip(stride, dilation, strict=True))
+        weight = rng.integers(-largest, largest + 1, (outputs, shape[0] // groups, *kernel))
+        sizes = stride, padding, dilation, groups, more
+        try:
+            return ConvTranspose2d(self.name("transposed"), weight, self.bias(outputs), shape, *sizes)
+        except ConfigError:  # all of it is cut off
+            return None
 
     def bias(self, outputs: int) -> np.ndarray:
         return self.rng.integers(-9, 10, outputs) * self.pick(0, 0, 1)

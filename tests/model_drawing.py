@@ -9,7 +9,7 @@ import numpy as np
 import snntorch as snn
 import torch
 import torch.nn.functional as F
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 from torch import nn
@@ -56,12 +56,30 @@ def dense(rng: random.Random, fan_in: int, fan_out: int, exact: bool = False) ->
 
 
 def conv(rng: random.Random, shape: Shape, channels: int, same: bool = False) -> nn.Module:
-    """A convolution of planes or of lines; `same` keeps their size."""
+    """A convolution of planes or of lines, now and then a transposed one; `same` keeps their size."""
+    aside = random.Random(rng.getstate()[1][0])  # what else is drawn does not depend on it
+    if aside.random() < 0.2:
+        return _transposed(aside, shape, channels, same)
     kind = QuantConv2d if len(shape) == 3 else QuantConv1d
     kernel = 3 if same else rng.randint(1, min(3, *shape[1:]))
     sizes = {"stride": 1 if same else rng.choice([1, 1, 2]), "padding": 1 if same else rng.randint(0, kernel - 1)}
     groups = shape[0] if channels % shape[0] == 0 and rng.random() < 0.2 else 1
     return _weights(rng, kind(shape[0], channels, kernel, groups=groups, **sizes, **_options(rng, same)))
+
+
+def _transposed(rng: random.Random, shape: Shape, channels: int, same: bool) -> nn.Module:
+    kind = QuantConvTranspose2d if len(shape) == 3 else QuantConvTranspose1d
+    sizes: dict[str, int] = {"kernel_size": 3, "padding": 1}
+    if not same:
+        stride, dilation = rng.choice([1, 2 if max(shape[1:]) < 8 else 1]), rng.choice([1, 1, 2])
+        kernel = rng.randint(1, 3)
+        sizes |= {"kernel_size": kernel, "padding": rng.randint(0, min(1, kernel - 1)), "stride": stride}
+        sizes |= {"dilation": dilation, "output_padding": rng.randint(0, max(stride, dilation) - 1)}
+    groups = shape[0] if channels % shape[0] == 0 and rng.random() < 0.2 else 1
+    options = _options(rng, same)
+    if groups > 1:  # Brevitas makes no scales a channel of these
+        options["weight_quant"] = Int8WeightPerTensorFixedPoint
+    return _weights(rng, kind(shape[0], channels, groups=groups, **sizes, **options))
 
 
 def neurons(rng: random.Random, shape: Shape, hidden: bool = True) -> nn.Module:

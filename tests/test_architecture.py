@@ -15,7 +15,18 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "squat_deploy"
 # what everybody may rest on
-BASE = {"arrays", "configs", "errors", "files", "interrupts", "names", "onnx_file", "toolchain"}
+BASE = {
+    "arrays",
+    "configs",
+    "containers",
+    "errors",
+    "files",
+    "hdf5_file",
+    "interrupts",
+    "names",
+    "onnx_file",
+    "toolchain",
+}
 MAY = {
     "network": set[str](),
     "snn": {"network"},

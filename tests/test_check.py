@@ -94,5 +94,8 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     document = json.loads(bad.stdout)
     assert bad.exit_code == 1 and not document["ok"]
     assert [row["verdict"] for row in document["layers"]] == ["supported", "refused", "refused"]
-    assert document["layers"][1]["hint"] == "use brevitas.nn.QuantLinear, so that the weights are integers"
+    assert (
+        document["layers"][1]["hint"]
+        == "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers"
+    )
     assert document["input"]["high"] == 1 and document["warnings"] == []

@@ -213,7 +213,7 @@ class SynapticDelay(nn.Module):
 @pytest.fixture
 def of_snntorch(monkeypatch: pytest.MonkeyPatch) -> type[nn.Module]:
     """What later releases of snnTorch call so, as if it were installed: a kernel around a delay that training moves."""
-    from squat_deploy.lowering import handlers, options
+    from squat_deploy.lowering import handlers
     from squat_deploy.snn import delay
 
     module = types.ModuleType("snntorch.synapticdelay")
@@ -221,7 +221,6 @@ def of_snntorch(monkeypatch: pytest.MonkeyPatch) -> type[nn.Module]:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(delay.REMEMBERING, module.SynapticDelay, ("_buffer",))
     monkeypatch.setitem(handlers.HANDLERS, module.SynapticDelay, handlers.HANDLERS[Delay])
-    monkeypatch.setitem(options.MODULE_OPTIONS, module.SynapticDelay, options.MODULE_OPTIONS[Delay])
     return module.SynapticDelay
 
 

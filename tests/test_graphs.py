@@ -12,7 +12,7 @@ import squat_deploy as sd
 from squat_deploy.backends.qonnx.layers import plan_layers
 from squat_deploy.errors import ExportError, FileFormatError
 from squat_deploy.network import INPUT, Neuron
-from squat_deploy.network.layers import KINDS, Conv2d, Delay, Dense, Pool2d
+from squat_deploy.network.layers import KINDS, Delay, Dense, Pool2d, Synapses
 from squat_deploy.network.rules import broken_rule
 from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
@@ -29,8 +29,8 @@ def value_of(layer: object, taken: list[np.ndarray], past: Past) -> np.ndarray:
         rows = past.setdefault(layer.name, [])
         rows.append(taken[0])
         return np.array([rows[-1 - late][n] if late < len(rows) else 0 for n, late in enumerate(layer.steps)])
-    if isinstance(layer, Dense | Conv2d):
-        dense = layer.unrolled() if isinstance(layer, Conv2d) else layer
+    if isinstance(layer, Synapses):
+        dense = layer if isinstance(layer, Dense) else layer.unrolled()
         return dense.weight @ taken[0] + dense.bias
     if not isinstance(layer, Pool2d):
         return layer.apply(*taken)

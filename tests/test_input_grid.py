@@ -307,7 +307,7 @@ def test_floats_that_hold_integers() -> None:
     assert made.dtype.kind == "i" and made.tolist() == [[0, 15]]
     assert "all of them integers" in told[0] and "give --real if they are real values" in doubtful[0]
     assert as_integers(sd.InputSpec((2,)), np.array([[0.0, 1.0]]), real=False)[2] == []
-    for bad, message in ((0.5, "values that are none"), (np.nan, "values that are none"), (16.0, "must lie in 0..15")):
+    for bad, message in ((0.51, "values that are none"), (np.nan, "values that are none"), (16.0, "must lie in 0..15")):
         with pytest.raises(ConfigError, match=message):
             as_integers(spec, np.array([[0.0, bad]]), real=False)
     with pytest.raises(ConfigError, match="expected real numbers"):

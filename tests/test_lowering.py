@@ -99,17 +99,17 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "plain linear": (
         lambda: [nn.Linear(6, 4), leaky()],
         "0 (Linear): this type cannot be lowered; got Linear; "
-        "use brevitas.nn.QuantLinear, so that the weights are integers",
+        "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     ),
     "conv": (
         lambda: [nn.Conv2d(1, 2, 3), leaky()],
         "0 (Conv2d): this type cannot be lowered; got Conv2d; "
-        "use brevitas.nn.QuantConv2d, so that the weights are integers",
+        "use brevitas.nn.QuantConv2d or sd.quantize(model, data, steps=...), so that the weights are integers",
     ),
     "recurrent": (
         lambda: [linear(), snn.RLeaky(beta=0.9, linear_features=4, state_quant=state_quant(3))],
         "1.recurrent (Linear): this type cannot be lowered; got Linear; "
-        "use brevitas.nn.QuantLinear, so that the weights are integers",
+        "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     ),
     "one-to-one weights of many bits": (
         lambda: [linear(), snn.RLeaky(beta=0.9, V=0.3, all_to_all=False, state_quant=state_quant(3))],
@@ -118,9 +118,13 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         "round V to a few bits, or use all_to_all=True with a QuantLinear",
     ),
     "two states of many bits": (
-        lambda: [linear(), snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True, state_quant=state_quant(6))],
-        "1: at most 1024 joint states; got more, of syn and mem; use fewer state bits, up to 4 for two-state neurons "
-        "(one table after the other would not be exact)",
+        lambda: [
+            linear(),
+            snn.Synaptic(alpha=0.5, beta=0.75, init_hidden=True, state_quant=StateQuantizer.of(6, "rest")),
+        ],
+        "1: an offset for each state that decides as the trained neuron, or at most 1024 joint states; got no such "
+        "offsets, and more states, of syn and mem; use levels without equal gaps, state_quant(bits, uniform=False), or "
+        "another alpha or beta: float32 rounds sums that meet a decision exactly either way; or up to 4 state bits",
     ),
     "three states": (
         lambda: [linear(), snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True, state_quant=state_quant(2))],
@@ -229,10 +233,6 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
         lambda: [linear(), leaky(), linear(4, 2)],
         "model: the last layer must spike; got synapses without neurons; end with snn.Leaky",
     ),
-    "neurons without synapses": (
-        lambda: [leaky()],
-        "0 (Leaky): neurons need synapses before them; got no linear layer before it; put a QuantLinear before it",
-    ),
     "late input quantizer": (
         lambda: [linear(), InputQuantizer(1.0, 0, 1), leaky()],
         "1 (InputQuantizer): inputs are quantized before the first synapses; got it comes later; move it to the front",
@@ -305,7 +305,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "a subclass of what cannot be lowered": (
         lambda: [OwnLinear(6, 4), leaky()],
         "0 (OwnLinear): this type cannot be lowered; got OwnLinear; a subclass may compute anything; "
-        "use brevitas.nn.QuantLinear, so that the weights are integers",
+        "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     ),
     "odd surrogate": (
         lambda: [linear(), leaky(spike_grad=lambda x: x * 0 + 0.5, state_quant=state_quant(1))],

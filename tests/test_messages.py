@@ -993,9 +993,9 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
         "use the values themselves, or torch.stack of them",
     ),
     "windows with gaps": (
-        lambda: nn.Sequential(conv(1, 2, 3), nn.MaxPool2d(2, ceil_mode=True), leaky()),
-        PLANES, 6, "1 (MaxPool2d): windows lie inside and have no gaps; got ceil_mode=True, dilation=1; "
-        "use ceil_mode=False and dilation=1",
+        lambda: nn.Sequential(conv(1, 2, 3), nn.MaxPool2d(3, ceil_mode=True), leaky()),
+        PLANES, 6, "1 (MaxPool2d): windows lie inside; got ceil_mode=True and windows that do not fit (8, 8); "
+        "use ceil_mode=False",
     ),
     "large window": (
         lambda: nn.Sequential(conv(1, 2, 3), nn.MaxPool2d(9), leaky()),
@@ -1089,7 +1089,8 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
     ),
     "elements": (
         lambda: effect(lambda self, step, x, current: current.__setitem__(0, 1.0)), SPEC, STEPS,
-        "{}: no value is changed in place; got an assignment to elements; use torch.where",
+        "{}: no value is changed in place; got an assignment to elements; leave it out; "
+        "to collect values, append them to a list",
     ),
     "another name": (
         lambda: effect(lambda self, step, x, current: (current.view(-1), current.add_(1))[0].view(-1, 6)), SPEC, STEPS,
@@ -1098,8 +1099,8 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
     ),
     "batch first": (
         BatchFirst, SPEC, STEPS,
-        "model: time comes first; got (batch, steps, ...), and on (steps, batch, ...) it says: "
-        "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x7 and 10x6); let forward take x[step] of ",
+        "model: time is where the model takes it; got (steps, batch, ...), where it says: "
+        "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x7 and 10x6); it runs on (batch, steps, ...): ",
     ),
     "no batch axis": (NoBatch, STILL, STEPS, 'model: inputs are of the encoding that the model takes; '
         'got encoding="direct", and on (batch, ...) it says: '

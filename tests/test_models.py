@@ -540,14 +540,15 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
     ),
     "unequal steps": (
         Warming,
-        "",
-        "lif1 (Leaky): every time step makes the same calls; got step 2 computes something else than step 1; "
-        "move what differs out of forward",
+        "if step == 2",
+        "lif1 (Leaky): every time step makes the same calls; got step 2 computes something else than step 1: "
+        "add at {} in place of fc1 (QuantLinear); move what differs out of forward",
     ),
     "assignment": (
         Assigning,
         "spk1[:, 0]",
-        "{}: no value is changed in place; got an assignment to elements; use torch.where",
+        "{}: no value is changed in place; got an assignment to elements; leave it out; "
+        "to collect values, append them to a list",
     ),
     "dropout": (
         Always,
@@ -592,7 +593,7 @@ def test_refusals(case: str) -> None:
     [
         (STEPS, "each step takes its own inputs, x[step]"),
         (7, "each step takes its own inputs, x[step]"),  # as many as there are samples
-        (9, "time comes first"),  # more: it fails on frames that have time first
+        (9, "time is where the model takes it"),  # more: it fails on frames that have time first
     ],
 )
 def test_batches_before_time_are_said(steps: int, rule: str) -> None:
@@ -600,7 +601,10 @@ def test_batches_before_time_are_said(steps: int, rule: str) -> None:
     model.steps = steps
     with pytest.raises(LoweringError) as caught:
         sd.lower(model, sd.InputSpec((12,), encoding="sequence"), steps)
-    assert caught.value.faults[0].rule == rule and "(steps, batch, ...)" in caught.value.faults[0].hint
+    assert caught.value.faults[0].rule == rule
+    assert "InputSpec(time_first=False), --batch-first" in caught.value.faults[0].hint
+    spec = sd.InputSpec((12,), encoding="sequence", time_first=False)  # the hint, done
+    assert sd.lower(model, spec, steps).certificate.proven
 
 
 def test_time_folded_into_the_batch_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nir
@@ -16,6 +16,7 @@ from torch import nn
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError
 from squat_deploy.readers.nir.model import NirOptions
+from squat_deploy.readers.nir.scales import BESIDE
 from squat_deploy.snn.running import run_model
 from tests.law import assert_agrees
 
@@ -81,8 +82,12 @@ def test_models_that_snntorch_exported(name: str, tmp_path: Path, events: Callab
     assert_agrees(sd.verify(network, made, data.numpy().astype(int), executors=("torch", "numpy")))
 
 
-def chain(*nodes: nir.NIRNode, inputs: int = 3) -> nir.NIRGraph:
-    ends = nir.Input({"input": np.array([inputs])}), nir.Output({"output": np.array([2])})
+def li() -> nir.LI:
+    return nir.LI(tau=np.ones(2), r=np.ones(2), v_leak=np.zeros(2))
+
+
+def chain(*nodes: nir.NIRNode, inputs: int | tuple[int, ...] = 3) -> nir.NIRGraph:
+    ends = nir.Input({"input": np.atleast_1d(inputs)}), nir.Output({"output": np.array([2])})
     return nir.NIRGraph.from_list(ends[0], *nodes, ends[1], type_check=False)
 
 
@@ -175,8 +180,8 @@ def cuba(**changes: object) -> nir.CubaLIF:
     return nir.CubaLIF(**{**values, "w_in": ones, "v_reset": ones * 0, **changes})
 
 
-def looped(cell: nir.NIRNode, weight: np.ndarray | None = None) -> nir.NIRGraph:
-    graph = chain(affine(), cell)
+def looped(cell: nir.NIRNode, weight: np.ndarray | None = None, before: Sequence[nir.NIRNode] = ()) -> nir.NIRGraph:
+    graph = chain(affine(), *before, cell)
     name = next(key for key, node in graph.nodes.items() if node is cell)
     graph.nodes["back"] = nir.Linear(np.eye(2) if weight is None else weight)
     graph.edges += [(name, "back"), ("back", name)]
@@ -207,15 +212,57 @@ def conv(**changes: object) -> nir.Conv2d:
 STATED = NirOptions(dt=1e-4)
 SUBGRAPH = nir.NIRGraph.from_list(nir.Input({"input": np.array([2])}), lif(), nir.Output({"output": np.array([2])}))
 REFUSALS: dict[str, tuple[Callable[[], nir.NIRGraph], NirOptions, str]] = {
-    "readout": (
-        lambda: chain(affine(), nir.LI(tau=np.ones(2), r=np.ones(2), v_leak=np.zeros(2))),
+    "two states that are read": (
+        lambda: chain(affine(), nir.CubaLI(tau_mem=np.ones(2), tau_syn=np.ones(2), r=np.ones(2), v_leak=np.zeros(2))),
         STATED,
-        "(LI): this node has no counterpart; got LI; write LIF in its place, whose spikes are counted",
+        "(CubaLI): this node has no counterpart; got CubaLI; write LI, or CubaLIF, whose spikes are counted",
     ),
-    "scale": (
-        lambda: chain(affine(), nir.Scale(np.ones(2)), lif()),
+    "readout of spikes": (
+        lambda: chain(affine(), lif(), li()),
         STATED,
-        "(Scale): this node has no counterpart; got Scale; multiply it into the weights beside it",
+        "(LI): a readout stands behind synapses; got none before it; " + BESIDE,
+    ),
+    "readout with a leak to infinity": (
+        lambda: chain(affine(), nir.LI(tau=np.ones(2), r=np.zeros(2), v_leak=np.ones(2))),
+        STATED,
+        "(LI): every parameter is finite; got v_leak / r inf; export it again",
+    ),
+    "readout before others": (
+        lambda: chain(affine(), nir.I(np.ones(2)), lif()),
+        STATED,
+        "(I): neurons without spikes are the last ones; got others behind it; "
+        "write IF in its place, whose spikes are sent",
+    ),
+    "scale below zero before neurons": (
+        lambda: chain(affine(), lif(), nir.Scale(np.array([1.0, -1.0])), lif()),
+        STATED,
+        "(LIF): a Scale in front of neurons is above 0, and their own spikes do not pass it; got factors down to -1; "
+        + BESIDE,
+    ),
+    "scale before a recurrent layer": (
+        lambda: looped(lif(), before=(lif(), nir.Scale(np.ones(2) * 2))),
+        STATED,
+        "got recurrent neurons; " + BESIDE,
+    ),
+    "scale before a threshold": (
+        lambda: chain(affine(), lif(), nir.Scale(np.ones(2)), nir.Threshold(np.ones(2))),
+        STATED,
+        "(Threshold): takes what a Scale gives; got neither synapses nor neurons; " + BESIDE,
+    ),
+    "scale at the end": (
+        lambda: chain(affine(), lif(), nir.Scale(np.ones(2))),
+        STATED,
+        "(Output): takes what a Scale gives; got neither synapses nor neurons; leave it out: spikes are counted",
+    ),
+    "steps in the shape": (
+        lambda: chain(affine(), lif(), inputs=(256, 3)),
+        STATED,
+        "(Input): the input has the shape of one sample in one time step; got (256, 3); state NirOptions(shape=(3,))",
+    ),
+    "another shape": (
+        lambda: chain(affine(), lif()),
+        NirOptions(dt=1e-4, shape=(4,)),
+        "got (3,), where (4,) was stated; state its last axes",
     ),
     "delay": (
         lambda: chain(affine(), nir.Delay(np.ones(2)), lif()),
@@ -223,14 +270,14 @@ REFUSALS: dict[str, tuple[Callable[[], nir.NIRGraph], NirOptions, str]] = {
         "(Delay): delays are 0 to 255 whole time steps; got [1.0] of dt 0.0001; state another NirOptions(dt=...), or round it",  # noqa: E501
     ),
     "leak": (
-        lambda: chain(affine(), lif(v_leak=np.ones(2))),
+        lambda: chain(affine(), lif(), lif(v_leak=np.ones(2))),
         STATED,
-        "(LIF): the membrane leaks towards 0; got another v_leak; write v_leak = 0 and add v_leak / r to the bias",
+        "(LIF): the membrane leaks towards 0, or stands behind synapses; got another v_leak; " + BESIDE,
     ),
     "leak of two states": (
         lambda: chain(affine(), cuba(v_leak=np.ones(2))),
         STATED,
-        "(CubaLIF): the membrane leaks towards 0; got another v_leak; write v_leak = 0",
+        "(CubaLIF): the membrane leaks towards 0, or stands behind synapses; got another v_leak; write v_leak = 0",
     ),
     "reset": (
         lambda: chain(affine(), lif(v_reset=np.ones(2) * 0.1)),

@@ -19,28 +19,34 @@ from torch.nn.utils import parametrize, spectral_norm, weight_norm
 
 import squat_deploy as sd
 from squat_deploy.errors import LoweringError
-from squat_deploy.lowering.branches import FUNCTIONS
+from squat_deploy.lowering.functions import FUNCTIONS
 from squat_deploy.lowering.handlers import HANDLERS
 from squat_deploy.lowering.options import (
     FUNCTION_OPTIONS,
-    MODULE_OPTIONS,
     function_faults,
     plain_function,
     schemas,
     signature,
 )
+from squat_deploy.snn.neurons import KINDS
 from tests.test_effects import STILL, Called, assert_exact_or_refused
 from tests.test_models import conv, leaky, linear
 
 STEPS = 5
 PLANES = sd.InputSpec((1, 8, 8), 0, 1)
-_PYTHON = {"max_pool2d": F.max_pool2d, "dropout": F.dropout, "dropout2d": F.dropout2d}
+_PYTHON = {
+    name: getattr(F, name) if hasattr(F, name) else getattr(torch.Tensor, name)
+    for name in ("max_pool1d", "max_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_avg_pool2d")
+} | {"dropout": F.dropout, "dropout2d": F.dropout2d, "unflatten": torch.Tensor.unflatten}
 _NAMES = {"add": ("add", "add_"), "cat": ("cat", "concat", "concatenate")}
 
 
 def test_every_function_has_its_options() -> None:
     assert FUNCTION_OPTIONS.keys() == FUNCTIONS.keys()
-    assert MODULE_OPTIONS.keys() == HANDLERS.keys()
+
+
+def test_every_neuron_has_a_handler() -> None:
+    assert KINDS.keys() <= HANDLERS.keys()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -54,7 +60,7 @@ def test_every_argument_of_every_function_is_declared(name: str) -> None:
 
 @pytest.mark.parametrize("kind", HANDLERS, ids=lambda kind: kind.__name__)
 def test_every_option_of_every_module_is_declared(kind: type[nn.Module]) -> None:
-    assert set(list(inspect.signature(kind.__init__).parameters)[1:]) == MODULE_OPTIONS[kind].keys()
+    assert set(list(inspect.signature(kind.__init__).parameters)[1:]) == HANDLERS[kind].options.keys()
 
 
 def test_an_option_that_nobody_declared_is_refused_by_name() -> None:
@@ -64,7 +70,7 @@ def test_an_option_that_nobody_declared_is_refused_by_name() -> None:
 
 
 def test_the_tables_give_reasons() -> None:
-    for table in (*FUNCTION_OPTIONS.values(), *MODULE_OPTIONS.values()):
+    for table in (*FUNCTION_OPTIONS.values(), *(handled.options for handled in HANDLERS.values())):
         for option in table.values():
             assert bool(option.why) == (option.treatment in ("fixed", "no effect"))
             assert bool(option.hint) == (option.treatment == "fixed")
@@ -330,7 +336,7 @@ def test_flatten_by_number_of_axes() -> None:
         assert sd.lower(model, PLANES, STEPS).certificate.proven
     torch.manual_seed(0)
     model = nn.Sequential(conv(1, 2, 3), leaky(), nn.Flatten(2), linear(36, 3), leaky()).eval()
-    with pytest.raises(LoweringError, match=r"Flatten keeps the batch axis and no other; got \(2, -1\)"):
+    with pytest.raises(LoweringError, match=r"takes \(36,\) values; got \(2, 36\); put nn.Flatten\(\) before it"):
         sd.lower(model, PLANES, STEPS)
 
 

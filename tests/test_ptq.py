@@ -173,7 +173,7 @@ def test_refusals(case: str) -> None:
 
 
 def test_nothing_to_quantize() -> None:
-    with pytest.raises(ConfigError, match=r"^quantize: no float nn.Linear, nn.Conv2d, nn.Conv1d or neuron without"):
+    with pytest.raises(ConfigError, match=r"^quantize: no float nn.Linear, convolution or neuron without"):
         sd.quantize(nn.Sequential(nn.Flatten()), torch.rand(3, 12), steps=2)
 
 

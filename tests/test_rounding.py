@@ -292,17 +292,16 @@ def test_a_spike_is_worth_what_float32_holds_of_its_factor():
 
 def test_the_largest_error_of_a_window_is_that_of_its_maximum():
     """Neurons at a border have smaller sums, and smaller errors, than those within."""
-    from squat_deploy.lowering.branches import _pooled
     from squat_deploy.lowering.draft import Currents, Draft
+    from squat_deploy.lowering.pooling import _pooled, _Windows
     from squat_deploy.network.layers import Dense, Pool2d
 
     draft = Draft(sd.InputSpec((4,)))
     source = draft.add(Dense("fc", np.eye(4, dtype=np.int64), np.zeros(4, dtype=np.int64)), -1)
     errors = np.array([3.0, 1.0, 2.0, 0.5])
     current = Current("error bound", np.ones(4), np.zeros(4), errors)
-    pooled = _pooled(
-        draft, "pool", Pool2d("pool", "max", (1, 2, 2), (2, 2), (2, 2)), Currents(source, (1, 2, 2), current), 1
-    )
+    layer, value = Pool2d("pool", "max", (1, 2, 2), (2, 2), (2, 2)), Currents(source, (1, 2, 2), current)
+    pooled = _pooled(draft, "pool", layer, value, _Windows(layer.kernel, layer.stride))
     assert pooled.current.sum_error.tolist() == [3.0]
 
 

@@ -365,6 +365,12 @@ class Alone(Net):
         return self.step(x, None, None)[0]
 
 
+class StateFirst(Net):
+    def forward(self, x, state):
+        spikes, first, second = self.step(x, *state)
+        return (first, second), spikes
+
+
 class Swapped(Net):
     def forward(self, x, state):
         spikes, first, _ = self.step(x, *state)
@@ -384,6 +390,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], Any, type[Exception], str]] = 
     "the hint for it": (OfTuple, None, LoweringError, "say where a sequence starts: initial_state=..."),
     "no state returned": (NoState, None, LoweringError, "a step returns its output and then its state; got a Tensor"),
     "others returned": (TwoOfThree, None, LoweringError, "got a tuple of 5 of a forward that takes 2 states"),
+    "the state first": (StateFirst, "init", LoweringError, "got what the second step does not take: TypeError"),
+    "something else": (OfTuple, 3, LoweringError, "got int as initial_state, where it says: TypeError"),
     "no rest": (OfTuple, _half, LoweringError, "lif2 (Leaky): a sequence starts at rest, all states 0; got mem of 0.5"),
     "takes none": (Alone, _half, ConfigError, "takes inputs alone; got a tuple of 2; leave initial_state away"),
     "takes two": (OfSeveral, torch.zeros(0), ConfigError, "takes 2 states; got a Tensor; give a tuple of 2"),

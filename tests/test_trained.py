@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 import squat_deploy as sd
+from squat_deploy.cli.sources import made_by_training
 from squat_deploy.configs import read_yaml
 from squat_deploy.errors import ConfigError, DatasetError, FileFormatError
+from squat_deploy.lab import bundled
 from squat_deploy.lab.data import VARIABLES, read_data
 from squat_deploy.lab.datasets import available
 from squat_deploy.lab.events import Events, read_cochlea, read_nmnist
 from squat_deploy.lab.loop import TrainConfig, train, trained_model
 from tests.cycles import cycles_compared
 from tests.law import ROWS, assert_agrees
+from tests.test_cli import document, invoke
 from tests.test_hls import make
 
 FOLDER = Path(__file__).parents[1] / "examples" / "trained"
@@ -25,10 +28,26 @@ ACCURACY = {"fashion_conv": 0.84, "nmnist_conv": 0.84, "fsdd_recurrent": 0.68}
 
 
 def lowered(name: str) -> tuple[sd.Network, object, TrainConfig]:
+    """As `squat-deploy lower examples/trained/NAME.safetensors` does it."""
     model, config = trained_model(FOLDER / f"{name}.safetensors")
     images = config.encoding == "direct"
     spec = sd.InputSpec(SHAPES[name], 0, 15 if images else 1, 2.0**-4 if images else 1.0, config.encoding)
+    assert made_by_training(str(FOLDER / f"{name}.safetensors"))[1:] == (spec, config.steps)
     return sd.lower(model, spec, config.steps, name=name), model, config
+
+
+def test_one_command_lowers_a_file_of_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file says weights, steps and inputs itself; the same network as in Python."""
+    monkeypatch.chdir(tmp_path)
+    file, want = FOLDER.parent / "fashion_mnist" / "model.safetensors", bundled.input_spec()
+    found = document("lower", file)
+    assert found["digest"] == sd.lower(bundled.model(), want, bundled.STEPS).digest
+    checked = document("verify", "network.safetensors", "--model", file, "--samples", 2, "--executor", "torch")
+    assert checked["agrees"] and not checked["warnings"]
+    told = invoke("lower", file, "--steps", 5, code=1)
+    assert "says its weights, steps and inputs itself; leave those options out" in told
+    told = invoke("verify", "network.safetensors", "--model", file, "--checkpoint", file, code=1)
+    assert "has its weights in it; leave out --checkpoint" in told
 
 
 @pytest.mark.parametrize("name", SHAPES)

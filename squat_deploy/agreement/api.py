@@ -19,7 +19,7 @@ from squat_deploy.network import Network
 from squat_deploy.network.activity import fired, warnings_of, warnings_on
 from squat_deploy.network.certificate import EXACT_FORM
 from squat_deploy.network.encoders import frames_of, takes_intensities
-from squat_deploy.network.grid import doubts
+from squat_deploy.network.grid import doubts, integers_of
 from squat_deploy.network.observed import Observed, compare
 from squat_deploy.network.tally import Tally
 
@@ -39,6 +39,7 @@ def verify(
     config: HlsConfig | None = None,
     folder: str | Path | None = None,
     inputs_are: Literal["given", "random"] = "given",
+    real: bool = False,
     initial_state: Any = None,
 ) -> Agreement:
     """Runs the executors on the same integer inputs and compares every value of every step and layer.
@@ -54,6 +55,8 @@ def verify(
         folder: emit that project here and keep it; by default it is temporary.
         initial_state: of a model that takes its states: what it is given first, as for `lower`.
         inputs_are: how the agreement speaks of the inputs: the user's own, or random ones.
+        real: the inputs are real values, in the model's units, to be rounded to the network's own grid; floats that lie
+            on it are taken without. Either is told in a SquatWarning.
 
     `Agreement.warnings` tells of another model than the one that was lowered, of layers that do not live, and of
     inputs that are hardly on the network's grid.
@@ -62,6 +65,8 @@ def verify(
     """
     engines, not_run = _choose(executors, model)
     config = config or HlsConfig()
+    if not takes_intensities(config.encoder):
+        inputs = integers_of(network.input, inputs, real=real)
     inputs_checked = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
     fed = inputs if takes_intensities(config.encoder) else inputs_checked
     case = Case(network, inputs_checked, model, config, fed, Path(folder) if folder else None, initial_state)

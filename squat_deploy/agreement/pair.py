@@ -104,6 +104,7 @@ def _traces(
     """What both do, batch after batch. Raises: ConfigError."""
     import torch
 
+    from squat_deploy.snn.batch_first import time_first
     from squat_deploy.snn.copying import frozen_copy, undisturbed
     from squat_deploy.snn.running import run_model
     from squat_deploy.snn.states import made_state
@@ -111,7 +112,7 @@ def _traces(
     direct = spec.encoding == "direct"
     real, axis = torch.from_numpy((values * spec.step).astype(np.float32)), 0 if direct else 1
     with undisturbed(), torch.no_grad():
-        copies = frozen_copy(model), frozen_copy(other)
+        copies = [time_first(frozen_copy(each), spec) for each in (model, other)]
         called = {"direct": direct, "initial_state": made_state(initial_state)}
         for part in torch.split(real, _BATCH, dim=axis):
             try:

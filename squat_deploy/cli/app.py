@@ -15,6 +15,7 @@ from squat_deploy.cli.commands.demo import demo
 from squat_deploy.cli.commands.doctor import doctor
 from squat_deploy.cli.commands.hls import hls
 from squat_deploy.cli.commands.lower import lower
+from squat_deploy.cli.commands.nir import nir
 from squat_deploy.cli.commands.qonnx import qonnx
 from squat_deploy.cli.commands.quantize import quantize
 from squat_deploy.cli.commands.simulate import simulate
@@ -26,7 +27,7 @@ from squat_deploy.cli.guarding import guarded
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
-for command in (train, lower, quantize, check, certify, simulate, hls, qonnx, verify, doctor, demo):
+for command in (train, lower, quantize, nir, check, certify, simulate, hls, qonnx, verify, doctor, demo):
     app.command()(guarded(command))
 
 studies = typer.Typer(no_args_is_help=True, help="Grids of trainings and quantizations, and what came out.")

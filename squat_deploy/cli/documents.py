@@ -81,4 +81,4 @@ def summary(network: Network) -> dict[str, Any]:
 
 def grid(spec: InputSpec) -> dict[str, Any]:
     """What a document says of the inputs."""
-    return {"input": {**vars(spec), "shape": list(spec.shape)}}
+    return {"input": spec.to_dict()}

@@ -21,7 +21,7 @@ R = TypeVar("R")
 WRITTEN = ("out", "picture")  # parameters of commands that name what is written; every other path is read
 _EXTRAS = {
     "qonnx": ("onnx", "onnxruntime", "qonnx", "graphviz"),
-    "study": ("dask", "distributed", "matplotlib", "scipy"),
+    "study": ("dask", "distributed", "matplotlib"),
     "nir": ("nir", "h5py"),
     "events": ("tonic",),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from squat_deploy.arrays import read_npy
-from squat_deploy.errors import ConfigError
+from squat_deploy.cli.reading import data_for, inputs_for
+from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec, Network
 from squat_deploy.network.grid import as_integers, grid_of, step_of
 from squat_deploy.network.origin import Origin
@@ -35,9 +36,13 @@ class InputOptions(BaseModel):
     step: str | None = None
     """Value of one input integer, e.g. 1/256 or 2^-8."""
     calibration: Path | None = None
-    """Inputs as .npy, as the model sees them: they say the grid."""
+    """Inputs as the model sees them (.npy, IDX, images, ...): they say the grid."""
+    window: int | None = None
+    """Of events: ticks that one time step takes."""
     encoding: Encoding = "direct"
     """One frame, or one a step."""
+    batch_first: bool = False
+    """The model takes sequences as (batch, steps, ...)."""
 
     def spec(self, model: nn.Module, steps: int, initial_state: Any = None) -> tuple[InputSpec, Origin]:
         """What enters a model, as options, data, or the model itself say; and the integers that were seen in the data.
@@ -49,7 +54,8 @@ class InputOptions(BaseModel):
         worth = None if self.step is None else step_of(self.step)
         if self.calibration is not None:
             return self._calibrated(model, steps, self.calibration, initial_state)
-        spec = infer_input(model, _shape(self.shape), self.low, self.high, worth, self.encoding)
+        shape = parsed_shape(self.shape)
+        spec = infer_input(model, shape, self.low, self.high, worth, self.encoding, self.batch_first)
         if self.high is None:
             check_own_grid(model, spec, steps, initial_state)
         return spec, Origin()
@@ -61,11 +67,13 @@ class InputOptions(BaseModel):
 
         if (self.low, self.high, self.step) != (None, None, None):
             raise ConfigError("inputs: --calibration says the grid; leave out --low, --high and --step")
-        data = read_npy(calibration)
-        sample = _shape(self.shape) or data.shape[1 if self.encoding == "direct" else 2 :] or None
+        data, told = data_for(parsed_shape(self.shape), steps, calibration, self.window)
+        for text in told:
+            warnings.warn(text, SquatWarning, stacklevel=2)
+        sample = parsed_shape(self.shape) or data.shape[1 if self.encoding == "direct" else 2 :] or None
         low, high, step = _own_grid(model) or grid_of(data)
         origin = Origin(**seen_in(data, InputSpec((1,), low, high, step)))
-        spec = infer_input(model, sample, low, high, step, self.encoding)
+        spec = infer_input(model, sample, low, high, step, self.encoding, self.batch_first)
         check_own_grid(model, spec, steps, initial_state)
         return spec, origin
 
@@ -84,7 +92,8 @@ def seen_in(data: NDArray[Any], spec: InputSpec) -> dict[str, Any]:
     return {"lowest": int(seen.min()), "highest": int(seen.max())}
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
+def parsed_shape(text: str | None) -> tuple[int, ...] | None:
+    """Sizes as people write them, 2,34,34. Raises: ConfigError."""
     if text is None:
         return None
     try:
@@ -94,11 +103,13 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 
 
 def network_inputs(
-    network: Network, path: Path | None, samples: int, *, real: bool
+    network: Network, path: Path | None, samples: int, *, real: bool, window: int | None = None
 ) -> tuple[NDArray[Any], list[str], list[str]]:
     """The user's inputs as integers, or random ones over the whole range; what was done to them; what is doubtful."""
     if path is not None:
-        return as_integers(network.input, read_npy(path), real=real)
+        data, told = inputs_for(network.input, network.steps, path, window, real=real)
+        made, done, doubtful = as_integers(network.input, data, real=real)
+        return made, [*told, *done], doubtful
     if real:
         raise ConfigError("--real is of inputs of your own: give --inputs")
     spec = network.input

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, FileFormatError
 from squat_deploy.network import InputSpec
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from squat_deploy.readers.nir.site import NirOptions
 
 
 def is_export(model: str | None) -> TypeGuard[str]:
@@ -17,9 +19,51 @@ def is_export(model: str | None) -> TypeGuard[str]:
     return model is not None and model.endswith(".onnx")
 
 
+def is_nir(model: str | None) -> TypeGuard[str]:
+    """Whether it is a NIR file."""
+    return model is not None and model.endswith(".nir")
+
+
+def is_trained(model: str | None) -> TypeGuard[str]:
+    """Whether it is a file that `train` wrote, which says how its model is made."""
+    return model is not None and model.endswith(".safetensors")
+
+
+def loaded(model: str, checkpoint: Path | None, *, trained: bool = False) -> tuple[nn.Module, Any]:
+    """The torch model that a reference names (a factory in a file, NIR, a file of `train`), and its initial state.
+
+    Raises: ConfigError, FileFormatError, LoweringError.
+    """
+    if is_trained(model):
+        if checkpoint is not None:
+            raise ConfigError(f"{model}: has its weights in it; leave out --checkpoint")
+        return made_by_training(model)[0], None
+    from squat_deploy.lowering.loading import load_with_state, with_checkpoint
+
+    if not is_nir(model):
+        return load_with_state(model, checkpoint, trained=trained)
+    from squat_deploy.readers.nir.model import NirOptions, read_nir
+
+    if checkpoint is None:
+        return read_nir(model).model, None
+    return with_checkpoint(read_nir(model, _nir_options(checkpoint, NirOptions)).model, checkpoint), None
+
+
+def _nir_options(checkpoint: Path, kind: type[NirOptions]) -> NirOptions:
+    """How a NIR file was read when `nir` wrote this checkpoint. Raises: FileFormatError."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from squat_deploy.snn.checkpoint import model_metadata
+
+    try:
+        return TypeAdapter(kind).validate_python(model_metadata(checkpoint).get("nir", {}))
+    except ValidationError as error:
+        raise FileFormatError(f"{checkpoint}: nir: {error.errors()[0]['msg']}") from error
+
+
 def name_of(model: str) -> str:
-    """The factory, or the file of an export without its ending."""
-    return Path(model).stem if is_export(model) else model.rsplit(":", 1)[-1]
+    """The factory, or the file of a model without its ending."""
+    return Path(model).stem if is_export(model) or is_nir(model) or is_trained(model) else model.rsplit(":", 1)[-1]
 
 
 def source_of(model: str) -> str:
@@ -35,9 +79,17 @@ def stem_of(network: Path) -> str:
 
 def weights_line(model: str, checkpoint: Path | None) -> str:
     """Where the weights came from."""
-    if is_export(model) or checkpoint is not None:
+    if is_export(model) or is_trained(model) or checkpoint is not None:
         return f"weights: those of {checkpoint or model}"
     return f"weights: those that {name_of(model)}() made (no --checkpoint)"
+
+
+def made_by_training(model: str) -> tuple[nn.Sequential, InputSpec, int]:
+    """Model, inputs and time steps of a file that `train` wrote. Raises: FileFormatError."""
+    from squat_deploy.lab.loop import trained_model
+
+    made, config = trained_model(Path(model))
+    return made, config.input, config.steps
 
 
 def imported(weights: str, neurons: Path | None) -> tuple[nn.Sequential, InputSpec, int]:

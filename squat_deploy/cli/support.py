@@ -12,24 +12,22 @@ import torch
 from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.backends.hls.project import render
 from squat_deploy.backends.qonnx.emitting import FORMS, emit_qonnx
 from squat_deploy.errors import ExportError
 from squat_deploy.lowering.api import lower
-from squat_deploy.lowering.branches import FUNCTIONS
+from squat_deploy.lowering.functions import FUNCTIONS
 from squat_deploy.lowering.handlers import HANDLERS
 from squat_deploy.lowering.hints import HINTS
 from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import READOUTS, SCORES, Readout
 from squat_deploy.network.simulator import simulate
-from squat_deploy.snn.delay import Delay
 from squat_deploy.snn.layers import (
     FixedConv2d,
     FixedLinear,
-    IntThenScaleConv1d,
-    IntThenScaleConv2d,
     IntThenScaleLinear,
     ScaleThenShift1d,
     ScaleThenShift2d,
@@ -86,10 +84,8 @@ def _readouts() -> Iterator[tuple[str, ...]]:
 
 def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[str]:
     """What each back end says to a model: "yes", or the reason."""
-    direct = isinstance(model[0], InputQuantizer)
-    planes, lines = (QuantConv2d, FixedConv2d, IntThenScaleConv2d), (QuantConv1d, IntThenScaleConv1d)
-    shapes = {**dict.fromkeys(planes, (2, 6, 6)), **dict.fromkeys(lines, (2, 6))}
-    shape = shapes.get(type(model[int(direct)]), (6,))
+    direct, first = isinstance(model[0], InputQuantizer), model[0]
+    shape = (2, 6, 6)[: first.weight.ndim - 1] if isinstance(first, _ConvNd) else (6,)
     network = lower(model.eval(), InputSpec(shape, 0, 3 if direct else 1), 2, readout=readout)
     calls: dict[str, Callable[[], Any]] = {
         "simulator": lambda: simulate(network, np.zeros((1, *shape), dtype=np.int64)),
@@ -106,7 +102,7 @@ def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[st
 
 
 def _model_with(kind: type[nn.Module]) -> nn.Sequential:
-    model = _model(kind)
+    model = _model(kind) if kind in HANDLERS else nn.Sequential()
     if not any(type(module) is kind for module in model):
         raise LookupError(f"support: a small model with {kind.__name__} is missing")
     return model
@@ -127,14 +123,23 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
     )
     behind_planes: dict[type[nn.Module], nn.Module] = {
         nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2), nn.BatchNorm2d: nn.BatchNorm2d(3),
-        nn.Dropout2d: nn.Dropout2d(), nn.Flatten: nn.Flatten(), QuantConv2d: nn.Identity(),
+        nn.Dropout2d: nn.Dropout2d(), nn.Flatten: nn.Flatten(),
+        nn.Unflatten: nn.Unflatten(2, (2, 2)), nn.AdaptiveMaxPool2d: nn.AdaptiveMaxPool2d(2),
+        nn.AdaptiveAvgPool2d: nn.AdaptiveAvgPool2d(1),
         ScaleThenShift2d: ScaleThenShift2d(3),
     }  # fmt: skip
-    behind_lines: dict[type[nn.Module], nn.Module] = {nn.Dropout1d: nn.Dropout1d(), QuantConv1d: nn.Identity()}
+    behind_lines: dict[type[nn.Module], nn.Module] = {
+        nn.Dropout1d: nn.Dropout1d(), nn.MaxPool1d: nn.MaxPool1d(2),
+        nn.AvgPool1d: nn.AvgPool1d(2), nn.AdaptiveMaxPool1d: nn.AdaptiveMaxPool1d(2),
+        nn.AdaptiveAvgPool1d: nn.AdaptiveAvgPool1d(2),
+    }  # fmt: skip
     if kind in behind_planes:
         return nn.Sequential(planes, behind_planes[kind], leaky)
     if kind in behind_lines:
         return nn.Sequential(line, behind_lines[kind], leaky)
+    if issubclass(kind, _ConvNd) and kind is not FixedConv2d:
+        made: Any = kind
+        return nn.Sequential(made(2, 3, 3, **weights), leaky)
     if kind in KINDS:
         own: dict[str, Any] = {"all_to_all": False} if KINDS[kind].recurrent else {}
         own |= {"R": 1, "C": 2} if kind is snn.Lapicque else {}
@@ -142,15 +147,14 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
     if kind is InputQuantizer:
         return nn.Sequential(InputQuantizer(1.0, 0, 3), dense, leaky)
     first: dict[type[nn.Module], nn.Module] = {
-        IntThenScaleConv1d: IntThenScaleConv1d(2, 3, 3, **weights),
-        IntThenScaleConv2d: IntThenScaleConv2d(2, 3, 3, **weights),
         IntThenScaleLinear: IntThenScaleLinear(6, 4, **weights),
         FixedLinear: fixed,
         FixedConv2d: fixed_conv,
     }
-    behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), Delay: Delay(1)}
-    behind |= {nn.Dropout: nn.Dropout(), ScaleThenShift1d: ScaleThenShift1d(4)}
-    return nn.Sequential(first.get(kind, dense), behind.get(kind, nn.Identity()), leaky)
+    behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), nn.Dropout: nn.Dropout()}
+    behind[ScaleThenShift1d] = ScaleThenShift1d(4)
+    other = kind if kind in HANDLERS.keys() - {*first, QuantLinear} else nn.Identity  # of one number
+    return nn.Sequential(first.get(kind, dense), behind.get(kind) or other(1), leaky)
 
 
 def _package(kind: type) -> str:

@@ -9,8 +9,16 @@ from pathlib import Path
 import typer
 
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError
+from squat_deploy.files import check_target
 from squat_deploy.loading import load
 from squat_deploy.network.origin import Origin
+
+
+def check_both(out: Path, beside: Path, source: str, *, overwrite: bool, ask: bool) -> None:
+    """Raises: ConfigError, ExportError where a network, or the torch model beside it, cannot be written."""
+    check_target(out)
+    check_network(out, source, overwrite=overwrite, ask=ask)
+    check_model(beside, source, overwrite=overwrite, ask=ask)
 
 
 def check_network(out: Path, source: str, *, overwrite: bool, ask: bool) -> None:

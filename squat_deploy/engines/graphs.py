@@ -91,7 +91,8 @@ def run_model(
     steps = list(_steps(network, plans, entry, runner, inputs))
     layers = tuple(_seen(*(np.stack([step[index, role] for step in steps]) for role in _TRACED)) for index in traced)
     last = layers[-1].values
-    scores = scores_of(network.readout, last["spike"].astype(bool), last["state"].astype(np.int64))
+    membranes = network.neurons[-1].membrane_states(last["state"].astype(np.int64))
+    scores = scores_of(network.readout, last["spike"].astype(bool), membranes)
     return Observed(0, samples, layers, scores, Result(scores).classes)
 
 

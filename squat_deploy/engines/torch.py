@@ -46,6 +46,7 @@ class TorchEngine(Engine):
         """Raises: ConfigError where this model cannot be the one that was lowered."""
         import torch
 
+        from squat_deploy.snn.batch_first import time_first
         from squat_deploy.snn.copying import frozen_copy, undisturbed
         from squat_deploy.snn.environment import differences, read_environment
         from squat_deploy.snn.states import made_state
@@ -53,7 +54,7 @@ class TorchEngine(Engine):
         network = case.network
         assert case.model is not None
         with undisturbed():
-            model = frozen_copy(case.model)
+            model = time_first(frozen_copy(case.model), network.input)
             real = torch.from_numpy((case.inputs * network.input.step).astype(np.float32))
             first = made_state(case.initial_state)
             called = _called(network, model, real.narrow(case.axis, 0, 1), first)

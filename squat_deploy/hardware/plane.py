@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from squat_deploy.network import IntArray
-from squat_deploy.network.window import Window
+from squat_deploy.network.window import Spread, Window
 
 Number = Any  # an integer, an array of integers, or a term of a printer
 
@@ -28,7 +28,8 @@ class Axis:
     """The taps of a kernel along one axis that one event meets: outputs `(place + pad - tap * dilation) / stride`.
 
     Attributes:
-        first: tap that an event at `(place + pad) % stride` meets first; `kernel` where it meets none.
+        period: places after which the taps that are met repeat.
+        first: tap that an event at `(place + pad) % period` meets first; `kernel` where it meets none.
         step: from one tap to the next that falls on an output.
         move: outputs from one such tap to the next, backwards.
         taps: most taps that an event meets.
@@ -40,6 +41,10 @@ class Axis:
     stride: int
     pad: int
     dilation: int
+
+    @property
+    def period(self) -> int:
+        return self.stride
 
     @property
     def step(self) -> int:
@@ -61,12 +66,17 @@ class Axis:
             for rest in range(self.stride)
         )
 
+    @property
+    def single(self) -> bool:
+        """Whether there is one place, one tap and one output."""
+        return (self.size, self.kernel, self.outputs, self.pad) == (1, 1, 1, 0)
+
     def along(self, place: Number) -> Number:
         """Where an event lies in the padded input."""
         return place + self.pad if self.pad else place
 
     def first_tap(self, rest: Number) -> Number:
-        """The first tap that it meets, by `along % stride`."""
+        """The first tap that it meets, by `along % period`."""
         return rest.among(self.first) if hasattr(rest, "among") else np.array(self.first)[rest]
 
     def first_output(self, along: Number, first_tap: Number) -> Number:
@@ -86,9 +96,36 @@ class Axis:
     def visits(self, place: IntArray, visit: IntArray) -> tuple[IntArray, IntArray, Any]:
         """(tap, output, whether both exist) of events at `place`, broadcast with `visit`."""
         along = self.along(place)
-        first_tap = self.first_tap(along % self.stride)
+        first_tap = self.first_tap(along % self.period)
         tap, output = self.tap(first_tap, visit), self.output(self.first_output(along, first_tap), visit)
         return tap, output, (tap < self.kernel) & (output >= 0) & (output < self.outputs)
+
+
+@dataclass(frozen=True)
+class SpreadAxis(Axis):
+    """The same of a transposed convolution: every tap, outputs `place * stride - pad + tap * dilation`."""
+
+    @property
+    def period(self) -> int:
+        return 1
+
+    @property
+    def step(self) -> int:
+        return 1
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        return (0,)
+
+    def along(self, place: Number) -> Number:
+        """Where its first tap lies, before anything is cut off."""
+        return place * self.stride if self.stride > 1 else place
+
+    def first_output(self, along: Number, first_tap: Number) -> Number:
+        return signed(along) - self.pad if self.pad else signed(along)
+
+    def output(self, first_output: Number, visit: Number) -> Number:
+        return first_output + (signed(visit) * self.dilation if self.dilation > 1 else signed(visit))
 
 
 @dataclass(frozen=True)
@@ -120,13 +157,14 @@ class Plane:
     def of(cls, window: Window) -> Plane:
         """The walk over the windows of a convolution or a pooling."""
         pairs = (window.kernel, window.stride, window.padding, window.dilation)
-        y, x = (Axis(*sizes) for sizes in zip(window.input_shape[1:], window.output_sizes, *pairs, strict=True))
+        axis = SpreadAxis if isinstance(window, Spread) else Axis
+        y, x = (axis(*sizes) for sizes in zip(window.input_shape[1:], window.output_sizes, *pairs, strict=True))
         return cls(y, x)
 
     @property
     def single(self) -> bool:
         """Whether it is one point, as for fully connected synapses, whose inputs are channels."""
-        return self.kernel == 1 and self.y.size * self.x.size == 1
+        return self.y.single and self.x.single
 
     @property
     def kernel(self) -> int:

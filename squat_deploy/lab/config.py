@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from squat_deploy.network import Encoding
+from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.levels import MAX_BITS, Kind
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def _width(bits: int) -> int:
 
 Width = Annotated[int, AfterValidator(_width)]
 Dataset = Literal["fashion-mnist", "n-mnist", "fsdd-spikes", "shd", "dvs-gesture"]
+_PLANES: dict[Dataset, tuple[int, int]] = {"fashion-mnist": (28, 28), "n-mnist": (34, 34), "dvs-gesture": (128, 128)}
 MAX_SIZE, MAX_WEIGHTS = 2**20, 2**28  # of a layer
 
 
@@ -146,6 +147,16 @@ class TrainConfig(BaseModel):
     def encoding(self) -> Encoding:
         """Images are shown at every step, recordings are a sequence of frames."""
         return "direct" if self.dataset == "fashion-mnist" else "sequence"
+
+    @property
+    def input(self) -> InputSpec:
+        """What enters the network: pixels of `input_bits`, or whether an event came to a place in a step."""
+        shape = self.sizes[:1]
+        if self.net == "conv":
+            shape = (shape[0], *(side // self.pixels for side in _PLANES.get(self.dataset, (1, 1))))
+        if self.encoding == "direct":
+            return InputSpec(shape, 0, 2**self.input_bits - 1, 2.0**-self.input_bits, self.encoding)
+        return InputSpec(shape, 0, 1, 1.0, self.encoding)
 
     def model(self) -> nn.Sequential:
         """The network to train, freshly initialized."""

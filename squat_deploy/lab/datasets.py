@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 import os
-import struct
 import urllib.error
 import urllib.request
 import zlib
@@ -17,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.arrays import idx_array
 from squat_deploy.errors import DatasetError
 from squat_deploy.files import unreadable, write_file
 
@@ -34,7 +33,6 @@ _CONTENT = {  # sha256 of the unpacked bytes: packagers compress them anew
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 _MAX_BYTES = 2**27
-_MAX_RANK = 8
 
 Split = Literal["train", "test"]
 
@@ -142,14 +140,6 @@ def _fetch(place: Path, name: str) -> Path:
 
 def read_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     """An IDX file of unsigned bytes: magic 0, 0, 8, rank; big-endian sizes; data. Raises: DatasetError."""
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * content[3]:
+    if content[:3] != b"\x00\x00\x08":
         raise DatasetError(f"{name}: not an IDX file of unsigned bytes")
-    rank = content[3]
-    if not 1 <= rank <= _MAX_RANK:
-        raise DatasetError(f"{name}: {rank} dimensions; from 1 to {_MAX_RANK}")
-    shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
-    values = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank)
-    expected = math.prod(shape)
-    if values.size != expected:
-        raise DatasetError(f"{name}: truncated: {shape} needs {expected} bytes, {values.size} are there")
-    return values.reshape(shape)
+    return idx_array(content, name, DatasetError)

@@ -17,14 +17,17 @@ from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
-from squat_deploy.network import InputSpec, Network, Neuron
+from squat_deploy.lowering.witnesses import with_witnesses
+from squat_deploy.network import AnyNeuron, InputSpec, Network
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import Certificate, LayerProof
-from squat_deploy.network.layers import Conv2d
+from squat_deploy.network.layers.conv2d import Convolution
 from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
+from squat_deploy.snn.batch_first import time_first
+from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
 from squat_deploy.snn.identity import digest_of_frozen
@@ -58,7 +61,8 @@ def lower(
         steps: time steps of one sequence.
         readout: how the last neurons become a class: "count" (most spikes), "first" (first to fire),
             "highest-membrane" or "last-membrane"; ties go to the lowest class, as torch's argmax.
-        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate.
+        allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate, which also
+            says whether inputs that reach the first of these combinations were found, and what the model does on them.
         initial_state: of a `forward(x, state)` that returns `(out, state)`: what the first call of a sequence is given,
             zeros in any container, or a function of no arguments that returns them. None where it takes None.
 
@@ -85,13 +89,15 @@ def lower(
         certificate = granted(network, pristine, environment, states_passed=program.start is not None)
         network = replace(network, certificate=certificate, origin=origin)
         self_test(network, pristine, program)
+        if not network.certificate.proven:
+            network = with_witnesses(network, pristine, Calling(program.looped, program.start))
         refuse_changes(environment, read_environment(model))
     for text in warnings_of(network):
         warnings.warn(text, SquatWarning, stacklevel=2)
     return network
 
 
-def unproven_faults(draft: Draft, found: dict[int, tuple[Neuron, LayerProof]]) -> tuple[Fault, ...]:
+def unproven_faults(draft: Draft, found: dict[int, tuple[AnyNeuron, LayerProof]]) -> tuple[Fault, ...]:
     """Why layers are not proven."""
     proofs = ((index, proof) for index, (_, proof) in found.items() if not proof.proven)
     return tuple(_unproven_fault(proof, draft.odd_step(index)) for index, proof in proofs)
@@ -110,7 +116,7 @@ def drafted(
     warn_of_wrappers(model)
     refuse_unmade(model)
     stale = stale_tables(model)
-    pristine = frozen_copy(model)
+    pristine = time_first(frozen_copy(model), spec)
     followed = deep_copy(pristine)
     first = made_state(initial_state)
     try:
@@ -122,9 +128,9 @@ def drafted(
     return pristine, program, draft
 
 
-def extracted(draft: Draft) -> dict[int, tuple[Neuron, LayerProof]]:
+def extracted(draft: Draft) -> dict[int, tuple[AnyNeuron, LayerProof]]:
     """The table and the proof of every neuron layer by its position; what cannot be is added to the faults."""
-    found: dict[int, tuple[Neuron, LayerProof]] = {}
+    found: dict[int, tuple[AnyNeuron, LayerProof]] = {}
     for index, layer in draft.neurons.items():
         try:
             result = extract_layer(layer)
@@ -140,7 +146,7 @@ def extracted(draft: Draft) -> dict[int, tuple[Neuron, LayerProof]]:
 
 def built(
     draft: Draft,
-    found: dict[int, tuple[Neuron, LayerProof]],
+    found: dict[int, tuple[AnyNeuron, LayerProof]],
     steps: int,
     readout: Readout = "count",
     name: str = "network",
@@ -162,7 +168,7 @@ def granted(
 ) -> Certificate:
     """The certificate of a network, with all that it takes for granted."""
     proofs = network.certificate.layers
-    convolutions = any(isinstance(layer, Conv2d) for layer in network.layers)
+    convolutions = any(isinstance(layer, Convolution) for layer in network.layers)
     code = {"own_code": not of_libraries(model), "states_passed": states_passed, "exact_form": is_exact_form(model)}
     told = assumptions_of(environment, network.input, proofs, convolutions=convolutions, **code)
     return Certificate(proofs, environment, told)

@@ -15,14 +15,14 @@ from squat_deploy.lowering.drafting import finished
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.selftest import self_test
-from squat_deploy.network import InputSpec, Neuron
+from squat_deploy.network import AnyNeuron, InputSpec
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import LayerProof
 from squat_deploy.network.readout import Readout
 from squat_deploy.snn.copying import undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_environment
 
-_Proven: TypeAlias = tuple[Neuron, LayerProof, float | None]  # and the step of its inputs, if that is odd
+_Proven: TypeAlias = tuple[AnyNeuron, LayerProof, float | None]  # and the step of its inputs, if that is odd
 Verdict = Literal["supported", "proven", "not proven", "refused"]
 
 
@@ -92,7 +92,7 @@ def _refused(faults: tuple[Fault, ...] | list[Fault], told: set[str]) -> tuple[C
 def _rows(
     draft: Draft,
     later: list[Fault],
-    proofs: dict[int, tuple[Neuron, LayerProof, float | None]],
+    proofs: dict[int, tuple[AnyNeuron, LayerProof, float | None]],
     program: Program,
     call: Call,
 ) -> tuple[CheckedLayer, ...]:
@@ -111,8 +111,8 @@ def _rows(
     return (CheckedLayer(call.label, "supported", "not proven yet: a layer before it is refused"),)
 
 
-def _proven_row(label: str, neuron: Neuron, proof: LayerProof, odd_step: float | None) -> CheckedLayer:
-    size = f"{neuron.states} states, {neuron.level_count} levels, {len(neuron.thresholds)} tables"
+def _proven_row(label: str, neuron: AnyNeuron, proof: LayerProof, odd_step: float | None) -> CheckedLayer:
+    size = f"{neuron.states} states, {neuron.level_count} levels, {neuron.tables} tables"
     if proof.proven:
         return CheckedLayer(label, "proven", f"{proof.rule}; {size}")
     why = f"{proof.rule}: {proof.at_risk} (state, sum) combinations could round across a decision; {size}"

@@ -11,9 +11,9 @@ import torch.nn.modules.module as torch_modules
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
-from squat_deploy.lowering.branches import function_handler
 from squat_deploy.lowering.draft import Currents, Draft, Integers, Value
 from squat_deploy.lowering.effects import is_users
+from squat_deploy.lowering.functions import function_handler
 from squat_deploy.lowering.handlers import handle
 from squat_deploy.lowering.hints import function_hint
 from squat_deploy.lowering.options import function_faults, plain_function
@@ -22,6 +22,7 @@ from squat_deploy.lowering.recorder import is_leaf, is_library
 from squat_deploy.lowering.rounding import entry_error
 from squat_deploy.lowering.tracing import traced_program
 from squat_deploy.network import INPUT, InputSpec
+from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.neurons import NEURONS, spike_value
 from squat_deploy.snn.running import is_plain, leaves
 from squat_deploy.snn.states import starts_of
@@ -39,7 +40,7 @@ def program_of(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any
     if plain:
         starts_of(model, initial_state)  # refuses one
         return sequential_program(model)
-    if faults := altered(model):
+    if faults := altered(without_time(model)):
         raise LoweringError(tuple(faults))
     return traced_program(model, spec, steps, initial_state)
 
@@ -108,7 +109,7 @@ def _altered_neuron(label: str, module: nn.Module) -> list[Fault]:
 
 def draft_of(model: nn.Module, program: Program, spec: InputSpec) -> Draft:
     """Every call given to its handler, in order; layers that nothing takes are still there."""
-    draft = Draft(spec, faults=altered(model))
+    draft = Draft(spec, faults=altered(without_time(model)))
     values: dict[int, Value | None] = {}
     for call in program.calls():
         values[id(call)] = _value(draft, call, [values[id(source)] for source in call.inputs])

@@ -10,7 +10,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 
-from squat_deploy.errors import Fault, InternalError
+from squat_deploy.errors import Fault, InternalError, LoweringError
 from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.enumeration import Row, enumerate_layer
@@ -19,7 +19,8 @@ from squat_deploy.lowering.order import order_risks, order_slack
 from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.lowering.progress import report
 from squat_deploy.lowering.rounding import Floats
-from squat_deploy.network import IntArray, Neuron, int_bits
+from squat_deploy.lowering.two_state import two_state_layer
+from squat_deploy.network import AnyNeuron, IntArray, Neuron, int_bits
 from squat_deploy.network.certificate import AtRisk, LayerProof
 from squat_deploy.network.transition import reachable_states
 from squat_deploy.snn.levels import FloatArray, safe_magnitude
@@ -40,11 +41,10 @@ class _Table(Row):
     examples: tuple[AtRisk, ...]
 
 
-def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
+def extract_layer(layer: PendingNeuron) -> tuple[AnyNeuron, LayerProof] | Fault:
     """Runs the trained neuron on every reachable combination and returns its tables and their proof.
 
-    One probe holds the parameters of all its neurons; those with equal parameters share a machine, those with equal
-    currents too share a table. Machines are found, and tables proven, in batches (`neuron.py`, `enumeration.py`).
+    Two-state neurons are offsets where there are some; tables else.
     """
     lows, highs = layer.lows, layer.highs
     if fault := _width_fault(layer, int(lows.min()), int(highs.max())):
@@ -53,6 +53,27 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
     limit = _current_limit(layer, groups)
     if fault := _range_fault(layer, limit):
         return fault
+    if layer.state_count == 1 or layer.quantizer.levels.numel() <= 16:
+        return _by_tables(layer, groups, limit)
+    by_offsets = two_state_layer(layer, groups, lambda index: _probe(layer, np.array([index])), limit)
+    if by_offsets is not None and by_offsets[1].proven:
+        return by_offsets
+    try:
+        by_tables = _by_tables(layer, groups, limit)
+    except LoweringError:
+        if by_offsets is None:
+            raise
+        return by_offsets
+    return by_tables if by_offsets is None or by_tables[1].proven else by_offsets
+
+
+def _by_tables(layer: PendingNeuron, groups: list[IntArray], limit: float) -> tuple[Neuron, LayerProof]:
+    """A table of thresholds for every state, or every pair of states.
+
+    One probe holds the parameters of all its neurons; those with equal parameters share a machine, those with equal
+    currents too share a table. Machines are found, and tables proven, in batches (`neuron.py`, `enumeration.py`).
+    """
+    lows, highs = layer.lows, layer.highs
     sets = alike(_parameters(layer)[[members[0] for members in groups]])
     probe = _probe(layer, np.array([groups[members[0]][0] for members in sets]))
     machines = _machines(probe, limit)
@@ -62,7 +83,7 @@ def extract_layer(layer: PendingNeuron) -> tuple[Neuron, LayerProof] | Fault:
         report(f"{layer.name}: tables", group, len(groups))
         low, high, machine = int(lows[members].min()), int(highs[members].max()), machines[chosen[group]]
         exact = layer.branches is None or layer.branches.exact
-        slack = 0.0 if exact else order_slack(layer, int(members[0]), machine)
+        slack = 0.0 if exact else order_slack(layer, int(members[0]), machine.states)
         tables.append(_table(layer.current, machine, int(members[0]), chosen[group], low, high, slack))
     if layer.branches is not None and layer.branches.exact:
         tables = [_with_order_risks(layer, probe, table) for table in tables]
@@ -189,7 +210,7 @@ def _at_risk(
 
     Args: distance: of every boundary from the nearest current.
 
-    Returns: their number, and the first of them: row and level of the boundary, position of the current.
+    Returns: their number, and those nearest their boundaries: row and level of the boundary, position of the current.
     """
     reach = error.max() + 2.0**-40 * (np.abs(values).max() + error.max())  # the sums below are rounded too
     rows, levels = np.nonzero(distance <= reach)
@@ -198,7 +219,8 @@ def _at_risk(
     most = np.maximum.accumulate(values + error)
     first = np.searchsorted(most, steps, side="left")
     last = np.searchsorted(least, steps, side="left")
-    found = np.flatnonzero(last > first)[:_EXAMPLES]
+    found = np.flatnonzero(last > first)
+    found = found[np.argsort(distance[rows[found], levels[found]], kind="stable")][:_EXAMPLES]
     examples = [(int(rows[place]), int(levels[place]), int(first[place])) for place in found]
     return int((last - first).sum()), examples
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.entries import Taken, alone, taken_of
 from squat_deploy.lowering.hints import RANDOM, function_hint
 from squat_deploy.lowering.options import read_options
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.neurons import NEURONS
-from squat_deploy.snn.quantizers import InputQuantizer
 
 SAME_CALLS = "every time step makes the same calls"
-_WHOLE = (slice(None), Ellipsis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +182,12 @@ class _Step:
     def _made(self, event: Event) -> Call:
         if event is self.root and not self.stepwise:
             return Call("input", "input")
-        if event.function in ("getitem", "unbind") and event.inputs == (self.root,) and self.stepwise:
-            return self._input(event)
-        if event.function == "getitem" and self.stepwise and (grid := _grid_of(event, self.root)) is not None:
-            return Call("module", grid.label, (self._input(event),), grid.module)
+        if self.stepwise and event.inputs and (found := taken_of(event, self.root)) is not None:
+            step = self._input(event, found)
+            grid = found.grid
+            return step if grid is None else Call("module", grid.label, (step,), grid.module)
+        if (part := _taken_out(event)) is not None:
+            return self._call(part)
         if event is self.root:
             got, hint = "all steps at once", "take x[step] first"
             raise _fault(self.by, "each step takes its own inputs, x[step]", got, hint)
@@ -212,13 +213,12 @@ class _Step:
     def _batch(self) -> tuple[int, ...]:
         return self.root.shape[1:2] if self.stepwise else self.root.shape[:1]
 
-    def _input(self, event: Event) -> Call:
-        index = event.options["index"]
-        first, *rest = index if isinstance(index, tuple) else (index,)
-        counts = isinstance(first, int | np.integer) and not isinstance(first, bool) and first == self.number
-        if not counts or any(not any(part is whole or part == whole for whole in _WHOLE) for part in rest):
-            got = f"x[{index}] in step {self.number}"
+    def _input(self, event: Event, taken: Taken) -> Call:
+        if not taken.is_step(self.number):
+            got = f"x[{taken.shown}] in step {self.number}"
             hint = "declare inputs as (steps, batch, ...) and take x[step]"
+            if replace(taken, axis=1 - taken.axis).is_step(self.number):
+                hint = "the batch comes first there: InputSpec(time_first=False), --batch-first"
             raise _fault(event.label, "each step takes its own inputs, x[step]", got, hint)
         return Call("input", "input")
 
@@ -230,10 +230,19 @@ class _Step:
         return Call("late", event.label, (), event.module, shape=event.shape[1:])
 
 
-def _grid_of(event: Event, root: Event) -> Event | None:
-    """The input quantizer of all steps at once, behind which a step takes its own."""
-    source = event.inputs[0]
-    return source if isinstance(source.module, InputQuantizer) and source.inputs == (root,) else None
+def _taken_out(event: Event) -> Event | None:
+    """One of several values that were stacked, where just that is taken again: steps kept for a second loop."""
+    if len(event.inputs) != 1 or event.inputs[0].function != "stack":
+        return None
+    stack, options = event.inputs[0], event.options
+    axis = int(stack.options.get("dim", 0)) % len(stack.shape)
+    if event.function.startswith(("select", "unbind")) and int(options.get("dim", 0)) % len(stack.shape) == axis:
+        index = options["index"]
+    elif event.function == "getitem":
+        index = alone(options["index"], axis, len(stack.shape))
+    else:
+        return None
+    return stack.inputs[index] if isinstance(index, int | np.integer) and not isinstance(index, bool) else None
 
 
 def _is_late(call: Call) -> bool:

@@ -5,41 +5,67 @@ Adding a layer type starts here: write a handler, register it in `HANDLERS`, and
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from snntorch._neurons.rleaky import RecurrentOneToOne
 from snntorch._neurons.rsynaptic import RecurrentOneToOne as SynapticOneToOne
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.lowering.branches import add_branches, as_currents, average_pool, max_pool
+from squat_deploy.lowering.branches import add_branches, as_currents
 from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import Branches, Currents, Draft, Integers, PendingNeuron, Value, plain_name
 from squat_deploy.lowering.hints import hint_for
-from squat_deploy.lowering.options import module_faults
+from squat_deploy.lowering.options import (
+    AFTER_TRAINING,
+    CONV,
+    GRADED,
+    INDICES,
+    KERNEL,
+    LEARNED,
+    LINEAR,
+    NEURON,
+    NORM,
+    QUANT,
+    READ,
+    RECURRENT,
+    RESET,
+    SHAPE,
+    SYNAPTIC,
+    Options,
+    idle,
+    module_faults,
+    read,
+)
+from squat_deploy.lowering.pooling import adaptive_module, pool_module
 from squat_deploy.lowering.program import Call
 from squat_deploy.lowering.weights import one_to_one, quant_conv, quant_linear
 from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
-from squat_deploy.network.layers import Add, Conv2d, Delay, Dense
-from squat_deploy.network.limits import MAX_DELAY
+from squat_deploy.network.layers import Add, Delay, Weighted
+from squat_deploy.network.layers.delay import MAX_DELAY
 from squat_deploy.snn.delay import DELAYS, delays_of
 from squat_deploy.snn.layers import (
     FixedConv2d,
     FixedLinear,
     IntThenScaleConv1d,
     IntThenScaleConv2d,
+    IntThenScaleConvTranspose1d,
+    IntThenScaleConvTranspose2d,
     IntThenScaleLinear,
     ScaleThenShift1d,
     ScaleThenShift2d,
 )
-from squat_deploy.snn.neurons import KINDS, kind_of, spike_value
+from squat_deploy.snn.neurons import kind_of, spike_value
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
 
@@ -57,25 +83,38 @@ def handle(draft: Draft, call: Call, module: nn.Module, value: Value | None) -> 
         got = f"NaN or infinity in {', '.join(bad)}"
         draft.fault(call.label, "every weight must be finite", got, "retrain or repair it")
         return None
-    handler = HANDLERS.get(type(module))
+    handled = HANDLERS.get(type(module))
     if _is_training(module):
         hint = "let model.eval() reach it, and do not call train() in forward"
         draft.fault(call.label, "layers are in evaluation mode", "training mode", hint)
         return None
-    if handler is None:
+    if handled is None:
         draft.fault(call.label, "this type cannot be lowered", type(module).__name__, hint_for(module))
         return None
-    faults = module_faults(module)
+    module, left = _as_called(call, module, value)
+    faults = [*module_faults(module, handled.options), *left]
     for rule, got, hint in faults:
         draft.fault(call.label, rule, got, hint)
-    result = handler(draft, call.label, module, value)
+    result = handled.handler(draft, call.label, module, value)
     return None if faults else result
+
+
+def _as_called(call: Call, module: nn.Module, value: Value | None) -> tuple[nn.Module, list[tuple[str, str, str]]]:
+    """The module with the output padding that its call asked for, and faults of whatever else it was called with."""
+    others = {key: given for key, given in call.options.items() if key != "output_size"}
+    faults = [("layers are called with values alone", f"{k}={v}", f"leave {k} out") for k, v in others.items()]
+    if "output_size" not in call.options or value is None or not isinstance(module, _ConvNd) or call.shape is None:
+        return module, faults
+    called = copy.copy(module)
+    own: Any = zip(value.shape[1:], module.stride, module.padding, module.dilation, module.kernel_size, strict=True)
+    least = ((n - 1) * step - 2 * int(pad) + gap * (reach - 1) + 1 for n, step, pad, gap, reach in own)
+    called.output_padding = tuple(size - low for size, low in zip(call.shape[1:], least, strict=True))
+    return called, faults
 
 
 def _is_training(module: nn.Module) -> bool:
     """Whether a layer that computes something else while training is not in evaluation mode."""
-    same = (nn.Flatten, nn.Identity, nn.MaxPool2d, nn.AvgPool2d, InputQuantizer)  # may be made in forward
-    return type(module) not in same and any(part.training for part in module.modules())
+    return type(module) not in _STATELESS and any(part.training for part in module.modules())
 
 
 def _finite(value: object) -> bool:
@@ -99,12 +138,34 @@ def _input_quantizer(draft: Draft, name: str, module: nn.Module, value: Value | 
 
 def _flatten(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
     assert isinstance(module, nn.Flatten)
-    axes = 2 if value is None else len(value.shape) + 1
-    ends = tuple(axis + axes if axis < 0 else axis for axis in (module.start_dim, module.end_dim))
-    if ends != (1, axes - 1) and (value is not None or module.start_dim != 1):
-        got, hint = (module.start_dim, module.end_dim), "use nn.Flatten()"
-        draft.fault(name, "Flatten keeps the batch axis and no other", got, hint)
-    return None if value is None else replace(value, shape=(math.prod(value.shape),))
+    given = module.start_dim, module.end_dim
+    if given[0] == 0:
+        draft.fault(name, "the batch axis stays", f"Flatten{given}", "use nn.Flatten()")
+    if value is None:
+        return None
+    first, last = (axis % (len(value.shape) + 1) for axis in given)
+    if not 1 <= first <= last:
+        draft.fault(name, "Flatten joins axes behind the batch", f"Flatten{given} of {value.shape}", "use nn.Flatten()")
+        return None
+    shape = (*value.shape[: first - 1], math.prod(value.shape[first - 1 : last]), *value.shape[last:])
+    return replace(value, shape=shape)
+
+
+def _unflatten(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
+    assert isinstance(module, nn.Unflatten)
+    given = module.dim, module.unflattened_size
+    if value is None:
+        return None
+    try:
+        blank = torch.empty(1, *value.shape, device="meta")
+        shape = tuple(module(blank).shape[1:]) if given[0] not in (0, -1 - len(value.shape)) else ()
+    except (RuntimeError, IndexError, ValueError, TypeError):  # torch's own words for sizes that do not fit
+        shape = ()
+    if math.prod(shape) != math.prod(value.shape) or not shape:
+        hint = "give the axis by its number, 1 or more, and sizes whose product is that axis"
+        draft.fault(name, "an axis behind the batch is taken apart", f"Unflatten{given} of {value.shape}", hint)
+        return None
+    return replace(value, shape=shape)
 
 
 def _identity(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
@@ -150,7 +211,7 @@ def _flipped(draft: Draft, name: str, value: Currents) -> Value | None:
     assert flipped is not None
     if not flipped.any():
         return value
-    if not isinstance(layer, Dense | Conv2d):
+    if not isinstance(layer, Weighted):
         hint = "put the batch norm directly behind the synapses, or keep its weights positive"
         draft.fault(name, "slopes are positive behind a pooling, a sum or a delay", "a negative weight", hint)
         return None
@@ -170,12 +231,7 @@ def _neurons(draft: Draft, name: str, module: nn.Module, value: Value | None) ->
     if any(neuron.module is module for neuron in draft.neurons.values()):
         draft.fault(name, "neurons keep their own membranes", "one module in two places", "make a second snn.Leaky")
     if isinstance(value, Integers):
-        if value.source == INPUT or value.source in draft.neurons:
-            hint = "put a QuantLinear before it"
-            draft.fault(name, "neurons need synapses before them", "no linear layer before it", hint)
-            value = None
-        else:
-            value = as_currents(draft, name, value)
+        value = as_currents(draft, name, value)
     quantizer = _state_quantizer(draft, name, module)
     for rule, got, hint in _neuron_faults(module, None if value is None else value.shape):
         draft.fault(name, rule, got, hint)
@@ -344,27 +400,58 @@ def _rests_at_zero(current: Current, neurons: IntArray) -> bool:
     return not any(current.values(int(neurons[members[0]]), zero).any() for members in groups)
 
 
-HANDLERS: dict[type[nn.Module], Handler] = {
-    **dict.fromkeys(DELAYS, _delay),
-    InputQuantizer: _input_quantizer,
-    nn.Flatten: _flatten,
-    nn.Dropout: _identity,
-    nn.Dropout1d: _identity,
-    nn.Dropout2d: _identity,
-    nn.Identity: _identity,
-    nn.MaxPool2d: max_pool,
-    nn.AvgPool2d: average_pool,
-    QuantConv1d: quant_conv,
-    QuantConv2d: quant_conv,
-    QuantLinear: quant_linear,
-    IntThenScaleConv1d: quant_conv,
-    IntThenScaleConv2d: quant_conv,
-    IntThenScaleLinear: quant_linear,
-    FixedConv2d: quant_conv,
-    FixedLinear: quant_linear,
-    nn.BatchNorm1d: _batch_norm,
-    nn.BatchNorm2d: _batch_norm,
-    ScaleThenShift1d: _batch_norm,
-    ScaleThenShift2d: _batch_norm,
-    **dict.fromkeys(KINDS, _neurons),
+class Handled(NamedTuple):
+    """What becomes of a module, and of every option of it."""
+
+    handler: Handler
+    options: Options
+
+
+_QUANT_CONV, _WINDOWS = Handled(quant_conv, {**CONV, **QUANT}), {**KERNEL, "dilation": READ, "return_indices": INDICES}
+_TRANSPOSED = Handled(quant_conv, {**CONV, **QUANT, "output_padding": READ})
+_QUANT_LINEAR = Handled(quant_linear, {**LINEAR, **QUANT})
+_RESTS, _NORM = Handled(_identity, AFTER_TRAINING), Handled(_batch_norm, NORM)
+_POOLINGS: dict[type[nn.Module], Handled] = {
+    nn.MaxPool1d: Handled(partial(pool_module, "max", 1), _WINDOWS),
+    nn.MaxPool2d: Handled(partial(pool_module, "max", 2), _WINDOWS),
+    nn.AvgPool1d: Handled(partial(pool_module, "sum", 1), {**KERNEL, **read("count_include_pad")}),
+    nn.AvgPool2d: Handled(partial(pool_module, "sum", 2), {**KERNEL, **read("count_include_pad", "divisor_override")}),
+    nn.AdaptiveMaxPool1d: Handled(partial(adaptive_module, "max", 1), {"output_size": READ, "return_indices": INDICES}),
+    nn.AdaptiveMaxPool2d: Handled(partial(adaptive_module, "max", 2), {"output_size": READ, "return_indices": INDICES}),
+    nn.AdaptiveAvgPool1d: Handled(partial(adaptive_module, "sum", 1), read("output_size")),
+    nn.AdaptiveAvgPool2d: Handled(partial(adaptive_module, "sum", 2), read("output_size")),
+}
+_STATELESS = (nn.Flatten, nn.Unflatten, nn.Identity, InputQuantizer, *_POOLINGS)  # may be made in forward
+_KERNELS = "integers", "scale", "bias", "stride", "padding", "dilation", "groups"
+_STEPS: Options = {
+    **read("delay", "max_delay", "kernel", "step_mode"),
+    "channels": SHAPE,
+    "learn_delay": LEARNED,
+    "sigma": idle("of another kernel"),
+}
+
+HANDLERS: dict[type[nn.Module], Handled] = {
+    **dict(zip(DELAYS, (Handled(_delay, read("delay")), Handled(_delay, _STEPS)), strict=False)),
+    InputQuantizer: Handled(_input_quantizer, read("step", "low", "high")),
+    nn.Flatten: Handled(_flatten, read("start_dim", "end_dim")),
+    nn.Unflatten: Handled(_unflatten, read("dim", "unflattened_size")),
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d), _RESTS),
+    nn.Identity: Handled(_identity, dict.fromkeys(("args", "kwargs"), idle("torch takes and forgets them"))),
+    **_POOLINGS,
+    **dict.fromkeys((QuantConv1d, QuantConv2d), _QUANT_CONV),
+    **dict.fromkeys((QuantConvTranspose1d, QuantConvTranspose2d), _TRANSPOSED),
+    QuantLinear: _QUANT_LINEAR,
+    **dict.fromkeys((IntThenScaleConv1d, IntThenScaleConv2d), _QUANT_CONV),
+    **dict.fromkeys((IntThenScaleConvTranspose1d, IntThenScaleConvTranspose2d), _TRANSPOSED),
+    IntThenScaleLinear: _QUANT_LINEAR,
+    FixedConv2d: Handled(quant_conv, read(*_KERNELS)),
+    FixedLinear: Handled(quant_linear, read("integers", "scale", "bias")),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, ScaleThenShift1d, ScaleThenShift2d), _NORM),
+    snn.Leaky: Handled(_neurons, {**NEURON, **GRADED, **RESET}),
+    snn.Lapicque: Handled(_neurons, {**NEURON, **read("R", "C", "time_step")}),
+    snn.Synaptic: Handled(_neurons, {**NEURON, **SYNAPTIC, **RESET}),
+    **dict.fromkeys((snn.RLeaky, CurrentsFirstRLeaky), Handled(_neurons, {**NEURON, **RECURRENT, **RESET})),
+    **dict.fromkeys(
+        (snn.RSynaptic, CurrentsFirstRSynaptic), Handled(_neurons, {**NEURON, **SYNAPTIC, **RECURRENT, **RESET})
+    ),
 }

@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 HINTS = {
-    "Linear": "use brevitas.nn.QuantLinear, so that the weights are integers",
-    "Conv1d": "use brevitas.nn.QuantConv1d, so that the weights are integers",
-    "Conv2d": "use brevitas.nn.QuantConv2d, so that the weights are integers",
+    "Linear": "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
+    "Conv1d": "use brevitas.nn.QuantConv1d or sd.quantize(model, data, steps=...), so that the weights are integers",
+    "Conv2d": "use brevitas.nn.QuantConv2d or sd.quantize(model, data, steps=...), so that the weights are integers",
     "QuantIdentity": "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
-    "ConvTranspose1d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
-    "ConvTranspose2d": "use a QuantLinear of the sizes before and after it: no transposed convolution is lowered",
+    "ConvTranspose1d": "use brevitas.nn.QuantConvTranspose1d, so that the weights are integers",
+    "ConvTranspose2d": "use brevitas.nn.QuantConvTranspose2d, so that the weights are integers",
     "GroupNorm": "its result depends on the whole sample; use BatchNorm2d after a QuantConv2d",
     "InstanceNorm2d": "its result depends on the whole sample; use BatchNorm2d after a QuantConv2d",
     "ZeroPad2d": "give the convolution after it the padding",
@@ -21,10 +21,6 @@ HINTS = {
     "LayerNorm": "its result depends on the whole layer; use BatchNorm1d after a QuantLinear",
     "ReLU": "remove it: neurons are the only non-linearity",
     "QuantReLU": "remove it: neurons are the only non-linearity",
-    "MaxPool1d": "use nn.MaxPool2d, or give the convolution before it a stride",
-    "AvgPool1d": "use nn.AvgPool2d, or give the convolution before it a stride",
-    "AdaptiveAvgPool2d": "use nn.AvgPool2d with a kernel of that size",
-    "AdaptiveMaxPool2d": "use nn.MaxPool2d with a kernel of that size",
     "Alpha": "use snn.Synaptic: its three quantized states together have too many levels for a table",
     "SLSTM": "use snn.Leaky: its gates are real-valued functions, no table holds them",
     "SConv2dLSTM": "use snn.Leaky: its gates are real-valued functions, no table holds them",

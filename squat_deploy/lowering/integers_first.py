@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
@@ -23,9 +23,12 @@ from squat_deploy.snn.layers import (
     IntThenScale,
     IntThenScaleConv1d,
     IntThenScaleConv2d,
+    IntThenScaleConvTranspose1d,
+    IntThenScaleConvTranspose2d,
     IntThenScaleLinear,
     ScaleThenShift1d,
     ScaleThenShift2d,
+    output_scales,
 )
 from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
 from squat_deploy.snn.states import made_state
@@ -35,6 +38,8 @@ _EXACT: dict[type[nn.Module], type[nn.Module]] = {
     QuantLinear: IntThenScaleLinear,
     QuantConv1d: IntThenScaleConv1d,
     QuantConv2d: IntThenScaleConv2d,
+    QuantConvTranspose1d: IntThenScaleConvTranspose1d,
+    QuantConvTranspose2d: IntThenScaleConvTranspose2d,
     nn.BatchNorm1d: ScaleThenShift1d,
     nn.BatchNorm2d: ScaleThenShift2d,
     snn.RLeaky: CurrentsFirstRLeaky,
@@ -95,12 +100,13 @@ def _is_exact(module: nn.Module) -> bool:
         weight = module.quant_weight()
     if not isinstance(weight, IntQuantTensor) or module.return_quant_tensor or bool((weight.zero_point != 0).any()):
         return True
-    return powers_of_two(weight.scale.double().numpy()) and _on_grid(module.bias, weight.scale)
+    scales = output_scales(module, weight)
+    return scales is None or (powers_of_two(scales.double().numpy()) and _on_grid(module.bias, scales))
 
 
 def _on_grid(bias: Tensor | None, scale: Tensor) -> bool:
     """Whether a bias consists of whole steps of its weights, so that it joins their integers."""
-    return bias is None or bool((torch.remainder(bias.double(), scale.reshape(-1).double()) == 0).all())
+    return bias is None or bool((torch.remainder(bias.double(), scale.double()) == 0).all())
 
 
 def _take_units(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any) -> None:

@@ -22,6 +22,7 @@ from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatW
 from squat_deploy.lowering.drafting import program_of
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.network.grid import STATE_IT
+from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.checkpoint import load_weights, model_metadata
 from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.identity import model_digest
@@ -65,13 +66,19 @@ def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = 
     warn_of_wrappers(made)
     model = opened(made)
     if checkpoint is not None:
-        recipe = _recipe(checkpoint)
-        model = model if recipe is None else recipe.applied(model)
-        load_weights(model, checkpoint)
+        model = with_checkpoint(model, checkpoint)
     elif trained and time.monotonic() - began < _SLOW_FACTORY and _is_random(factory, model):
         text = f"random weights: {name}() makes new ones each time it is called, and no --checkpoint was given"
         warnings.warn(text, SquatWarning, stacklevel=2)
     return model, state
+
+
+def with_checkpoint(model: nn.Module, checkpoint: Path) -> nn.Module:
+    """A model with the weights of a checkpoint; quantized first where `quantize` saved it. Raises: FileFormatError."""
+    recipe = _recipe(checkpoint)
+    model = model if recipe is None else recipe.applied(model)
+    load_weights(model, checkpoint)
+    return model
 
 
 def _recipe(checkpoint: Path) -> Recipe | None:
@@ -144,6 +151,7 @@ def infer_input(
     high: int | None,
     step: float | None,
     encoding: Encoding,
+    batch_first: bool = False,
 ) -> InputSpec:
     """The InputSpec of a model: what the user gave, else what its InputQuantizer and first linear layer say.
 
@@ -166,6 +174,7 @@ def infer_input(
         high=high if high is not None else own.high if own else 1,
         step=step if step is not None else own.step if own else 1.0,
         encoding=encoding,
+        time_first=not batch_first,
     )
 
 
@@ -175,7 +184,7 @@ def check_own_grid(model: nn.Module, spec: InputSpec, steps: int, initial_state:
         return
     try:
         first = made_state(initial_state)
-        calls = program_of(frozen_copy(model), spec, steps, first).calls()
+        calls = program_of(time_first(frozen_copy(model), spec), spec, steps, first).calls()
     except SquatError:  # told when it is lowered
         return
     if not any(isinstance(call.module, InputQuantizer) for call in calls):

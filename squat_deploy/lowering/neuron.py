@@ -100,8 +100,12 @@ def extract_machines(probe: NeuronProbe, limit: float) -> Iterator[NeuronMachine
             report(f"{probe.name}: states", sum(closure.done for closure in closures), _known(closures))
             _leave(probe, together, np.float32(limit))
         if max(len(closure.states) for closure in growing) > MAX_STATES:
-            rule, got = f"at most {MAX_STATES} joint states", f"more, of {' and '.join(probe.kind.states)}"
-            hint = "use fewer state bits, up to 4 for two-state neurons (one table after the other would not be exact)"
+            rule = f"an offset for each state that decides as the trained neuron, or at most {MAX_STATES} joint states"
+            got = f"no such offsets, and more states, of {' and '.join(probe.kind.states)}"
+            hint = (
+                "use levels without equal gaps, state_quant(bits, uniform=False), or another alpha or beta: float32 "
+                "rounds sums that meet a decision exactly either way; or up to 4 state bits"
+            )
             raise LoweringError((Fault(probe.name, rule, got, hint),))
     return (closure.machine(probe) for closure in closures)
 

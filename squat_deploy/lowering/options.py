@@ -12,23 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
 from torch import Tensor, nn
-
-from squat_deploy.snn.delay import DELAYS
-from squat_deploy.snn.layers import (
-    FixedConv2d,
-    FixedLinear,
-    IntThenScaleConv1d,
-    IntThenScaleConv2d,
-    IntThenScaleLinear,
-    ScaleThenShift1d,
-    ScaleThenShift2d,
-)
-from squat_deploy.snn.quantizers import InputQuantizer
-from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
 
 Treatment = Literal["value", "read", "shape", "fixed", "no effect"]
 
@@ -50,22 +35,34 @@ class Option:
     hint: str = ""
 
 
+Options = Mapping[str, Option]
+
+
 def _fixed(value: Any, rule: str, hint: str) -> Option:
     return Option("fixed", rule, (value,), hint)
 
 
-def _idle(why: str) -> Option:
+def idle(why: str) -> Option:
+    """One that means nothing after training."""
     return Option("no effect", why)
 
 
-_VALUE, _READ, _SHAPE = Option("value"), Option("read"), Option("shape")
+def read(*names: str) -> Options:
+    """Those that the handler reads."""
+    return dict.fromkeys(names, READ)
+
+
+_VALUE, READ, SHAPE = Option("value"), Option("read"), Option("shape")
 _NO_OUT = _fixed(None, "a result is a new value", "leave out= away and take what is returned")
-_LAYOUT = _idle("the same values in the same order, laid out otherwise in memory")
-_RESTS = _idle("dropout rests after training")
-_POOL = {"self": _VALUE, **dict.fromkeys(("kernel_size", "stride", "padding", "ceil_mode"), _READ)}
-_INDICES = _fixed(False, "a pooling returns values alone", "use return_indices=False")
-_CONCAT = {"tensors": _VALUE, "dim": _READ, "out": _NO_OUT}
-_DROPOUT = {"input": _VALUE, "p": _RESTS, "training": _READ, "inplace": _RESTS}
+_LAYOUT = idle("the same values in the same order, laid out otherwise in memory")
+_RESTS = idle("dropout rests after training")
+_POOL = {"self": _VALUE, **dict.fromkeys(("kernel_size", "stride", "padding", "ceil_mode"), READ)}
+INDICES = _fixed(False, "a pooling returns values alone", "use return_indices=False")
+_ADAPTIVE = {"self": _VALUE, "input": _VALUE, "output_size": READ}
+_OVER_POSITIONS = {"self": _VALUE, "dim": READ, "keepdim": READ, "out": _NO_OUT}
+_TYPED = {"dtype": Option("fixed", "values stay float32", (None, torch.float32), "leave dtype= away")}
+_CONCAT = {"tensors": _VALUE, "dim": READ, "out": _NO_OUT}
+_DROPOUT = {"input": _VALUE, "p": _RESTS, "training": READ, "inplace": _RESTS}
 
 FUNCTION_OPTIONS: dict[str, dict[str, Option]] = {
     "add": {
@@ -78,100 +75,71 @@ FUNCTION_OPTIONS: dict[str, dict[str, Option]] = {
     "clone": {"self": _VALUE, "memory_format": _LAYOUT, "out": _NO_OUT},
     "contiguous": {"self": _VALUE, "memory_format": _LAYOUT},
     "detach": {"self": _VALUE},
-    "flatten": {"self": _VALUE, "start_dim": _SHAPE, "end_dim": _SHAPE},
-    "reshape": {"self": _VALUE, "shape": _SHAPE},
+    "flatten": {"self": _VALUE, "start_dim": SHAPE, "end_dim": SHAPE},
+    "reshape": {"self": _VALUE, "shape": SHAPE},
     "view": {
         "self": _VALUE,
-        "size": _SHAPE,
+        "size": SHAPE,
         "dtype": _fixed(None, "values are not read as those of another type", "leave the type as it is"),
     },
-    "squeeze": {"self": _VALUE, "dim": _SHAPE},
-    "unsqueeze": {"self": _VALUE, "dim": _SHAPE},
-    "max_pool2d": {**_POOL, "input": _VALUE, "dilation": _READ, "return_indices": _INDICES},
-    "avg_pool2d": {**_POOL, "count_include_pad": _READ, "divisor_override": _READ, "out": _NO_OUT},
-    "dropout": {**_DROPOUT, "train": _READ},
+    "squeeze": {"self": _VALUE, "dim": SHAPE},
+    "unsqueeze": {"self": _VALUE, "dim": SHAPE},
+    "unflatten": {"self": _VALUE, "dim": SHAPE, "sizes": SHAPE},
+    "max_pool1d": {**_POOL, "input": _VALUE, "dilation": READ, "return_indices": INDICES},
+    "max_pool2d": {**_POOL, "input": _VALUE, "dilation": READ, "return_indices": INDICES},
+    "avg_pool1d": {**_POOL, "count_include_pad": READ, "out": _NO_OUT},
+    "avg_pool2d": {**_POOL, "count_include_pad": READ, "divisor_override": READ, "out": _NO_OUT},
+    "adaptive_max_pool1d": {**_ADAPTIVE, "return_indices": INDICES},
+    "adaptive_max_pool2d": {**_ADAPTIVE, "return_indices": INDICES, "out": _NO_OUT, "indices": _NO_OUT},
+    "adaptive_avg_pool1d": {"self": _VALUE, "output_size": READ, "out": _NO_OUT},
+    "adaptive_avg_pool2d": {**_ADAPTIVE, "out": _NO_OUT},
+    "amax": _OVER_POSITIONS,
+    "mean": {**_OVER_POSITIONS, **_TYPED},
+    "sum": {**_OVER_POSITIONS, **_TYPED},
+    "dropout": {**_DROPOUT, "train": READ},
     "dropout2d": _DROPOUT,
 }
 _ALIASES = {"concat": "cat", "concatenate": "cat", "iadd": "add", "radd": "add"}  # other names of the same
 _NUMPY = {"axis": "dim", "x": "self", "a": "self", "x1": "self", "x2": "other", "input": "self"}  # torch takes both
 
-_KERNEL = dict.fromkeys(("kernel_size", "stride", "padding", "ceil_mode"), _READ)
+KERNEL = dict.fromkeys(("kernel_size", "stride", "padding", "ceil_mode"), READ)
 _PLACE = dict.fromkeys(
-    ("device", "dtype"), _idle("the weights themselves are read, wherever and however they were made")
+    ("device", "dtype"), idle("the weights themselves are read, wherever and however they were made")
 )
-_LINEAR = dict.fromkeys(("in_features", "out_features", "bias"), _READ)
-_CONV = dict.fromkeys(
+LINEAR = dict.fromkeys(("in_features", "out_features", "bias"), READ)
+CONV = dict.fromkeys(
     ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode", "bias"),
-    _READ,
+    READ,
 )
-_QUANT = {
-    **dict.fromkeys(("weight_quant", "bias_quant", "input_quant", "output_quant"), _READ),
-    "return_quant_tensor": _READ,
-    "kwargs": _idle("they shape the quantizers, whose results are read"),
+QUANT = {
+    **dict.fromkeys(("weight_quant", "bias_quant", "input_quant", "output_quant"), READ),
+    "return_quant_tensor": READ,
+    "kwargs": idle("they shape the quantizers, whose results are read"),
     **_PLACE,
 }
-_NORM = {
-    **dict.fromkeys(("num_features", "eps", "affine", "track_running_stats", "bias"), _READ),
-    "momentum": _idle("it only moves the statistics while training"),
+NORM = {
+    **dict.fromkeys(("num_features", "eps", "affine", "track_running_stats", "bias"), READ),
+    "momentum": idle("it only moves the statistics while training"),
     **_PLACE,
 }
-_IS_RUN = _idle("the table is taken from running the trained neuron with it")
-_LEARNED = _idle("whether a value was learned changes nothing about the value")
-_RETURNS = _idle("what is returned and passed on is recorded")
-_NEURON = {
-    **dict.fromkeys(("beta", "threshold", "state_quant"), _READ),
+_IS_RUN = idle("the table is taken from running the trained neuron with it")
+LEARNED = idle("whether a value was learned changes nothing about the value")
+_RETURNS = idle("what is returned and passed on is recorded")
+NEURON = {
+    **dict.fromkeys(("beta", "threshold", "state_quant"), READ),
     "inhibition": _fixed(False, "each neuron decides alone", "train with inhibition=False"),
     **dict.fromkeys(("spike_grad", "surrogate_disable", "reset_mechanism"), _IS_RUN),
-    **dict.fromkeys(("learn_beta", "learn_threshold"), _LEARNED),
+    **dict.fromkeys(("learn_beta", "learn_threshold"), LEARNED),
     **dict.fromkeys(("init_hidden", "output"), _RETURNS),
 }
-_DELAY = {"reset_delay": _READ}
-_SYNAPTIC = {"alpha": _READ, "learn_alpha": _LEARNED}
-_RECURRENT = {
-    **dict.fromkeys(("V", "all_to_all", "linear_features", "conv2d_channels", "kernel_size"), _READ),
-    "learn_recurrent": _LEARNED,
+RESET = {"reset_delay": READ}
+SYNAPTIC = {"alpha": READ, "learn_alpha": LEARNED}
+RECURRENT = {
+    **dict.fromkeys(("V", "all_to_all", "linear_features", "conv2d_channels", "kernel_size"), READ),
+    "learn_recurrent": LEARNED,
 }
-_GRADED = {"graded_spikes_factor": _READ, "learn_graded_spikes_factor": _LEARNED}
-_AFTER_TRAINING = {"p": _RESTS, "inplace": _RESTS}
-
-_STEPS = {
-    **dict.fromkeys(("delay", "max_delay", "kernel", "step_mode"), _READ),
-    "channels": _SHAPE,
-    "learn_delay": _LEARNED,
-    "sigma": _idle("of another kernel"),
-}
-
-MODULE_OPTIONS: dict[type[nn.Module], dict[str, Option]] = {
-    **dict(zip(DELAYS, ({"delay": _READ}, _STEPS), strict=False)),
-    InputQuantizer: dict.fromkeys(("step", "low", "high"), _READ),
-    nn.Flatten: dict.fromkeys(("start_dim", "end_dim"), _READ),
-    nn.Dropout: _AFTER_TRAINING,
-    nn.Dropout1d: _AFTER_TRAINING,
-    nn.Dropout2d: _AFTER_TRAINING,
-    nn.Identity: dict.fromkeys(("args", "kwargs"), _idle("torch takes and forgets them")),
-    nn.MaxPool2d: {**_KERNEL, "dilation": _READ, "return_indices": _INDICES},
-    nn.AvgPool2d: {**_KERNEL, "count_include_pad": _READ, "divisor_override": _READ},
-    QuantConv1d: {**_CONV, **_QUANT},
-    QuantConv2d: {**_CONV, **_QUANT},
-    QuantLinear: {**_LINEAR, **_QUANT},
-    IntThenScaleConv1d: {**_CONV, **_QUANT},
-    IntThenScaleConv2d: {**_CONV, **_QUANT},
-    IntThenScaleLinear: {**_LINEAR, **_QUANT},
-    FixedConv2d: dict.fromkeys(("integers", "scale", "bias", "stride", "padding", "dilation", "groups"), _READ),
-    FixedLinear: dict.fromkeys(("integers", "scale", "bias"), _READ),
-    nn.BatchNorm1d: _NORM,
-    nn.BatchNorm2d: _NORM,
-    ScaleThenShift1d: _NORM,
-    ScaleThenShift2d: _NORM,
-    snn.Leaky: {**_NEURON, **_GRADED, **_DELAY},
-    snn.Lapicque: {**_NEURON, **dict.fromkeys(("R", "C", "time_step"), _READ)},
-    snn.RLeaky: {**_NEURON, **_RECURRENT, **_DELAY},
-    snn.Synaptic: {**_NEURON, **_SYNAPTIC, **_DELAY},
-    snn.RSynaptic: {**_NEURON, **_SYNAPTIC, **_RECURRENT, **_DELAY},
-    CurrentsFirstRLeaky: {**_NEURON, **_RECURRENT, **_DELAY},
-    CurrentsFirstRSynaptic: {**_NEURON, **_SYNAPTIC, **_RECURRENT, **_DELAY},
-}
-
+GRADED = {"graded_spikes_factor": READ, "learn_graded_spikes_factor": LEARNED}
+AFTER_TRAINING = {"p": _RESTS, "inplace": _RESTS}
 
 # Of a tensor of the same type: the values stay, wherever they lie. What else such calls do is refused by their name.
 SAME_VALUES = frozenset(["to", "cpu", "float", "type_as"])
@@ -244,9 +212,8 @@ def function_faults(function: str, options: Mapping[str, Any]) -> list[tuple[str
     return _faults(FUNCTION_OPTIONS.get(function, {}), options, function)
 
 
-def module_faults(module: nn.Module) -> list[tuple[str, str, str]]:
+def module_faults(module: nn.Module, table: Options) -> list[tuple[str, str, str]]:
     """The same of a module: what its options say today, not when it was made."""
-    table = MODULE_OPTIONS.get(type(module), {})
     fixed = {key: getattr(module, key) for key, option in table.items() if option.treatment == "fixed"}
     return _faults(table, fixed, type(module).__name__)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.enumeration import Row
-from squat_deploy.lowering.neuron import NeuronMachine
 from squat_deploy.lowering.probe import NeuronProbe
-from squat_deploy.lowering.rounding import order_error
+from squat_deploy.lowering.rounding import lowest_bit, order_error, sums_exactly
 from squat_deploy.network import IntArray
 from squat_deploy.network.certificate import AtRisk
 from squat_deploy.snn.levels import FloatArray
@@ -34,7 +36,7 @@ def order_risks(
     assert layer.branches is not None
     index, machine = table.neuron, table.machine
     values = layer.current.values(index, np.arange(layer.lows.min(), layer.highs.max() + 1))
-    reach = order_slack(layer, index, machine)
+    reach = order_slack(layer, index, machine.states)
     wrong, examples, count, tried = 0, [], 0, 0
     for state in table.live.tolist():
         near = np.flatnonzero(_distance(values, machine.boundaries[state]) <= reach) + int(layer.lows.min())
@@ -43,7 +45,7 @@ def order_risks(
             rule, got = f"at most {MAX_PAIRS} pairs of input and recurrent sums near decisions", f"{tried} and more"
             hint = "use recurrent weights of fewer bits, or fewer bits for inputs, weights or states"
             raise LoweringError((Fault(layer.name, rule, got, hint),))
-        own, back = _pairs(layer, near)
+        own, back = pairs_of_sums(layer, near)
         if not own.size:
             continue
         sums = own * layer.branches.factors[0] + back * layer.branches.factors[1]
@@ -58,13 +60,31 @@ def order_risks(
     return wrong, examples, count
 
 
-def order_slack(layer: PendingNeuron, index: int, machine: NeuronMachine) -> float:
-    """Bound of the rounding of both orders of addition, in membrane units."""
+def order_slack(layer: PendingNeuron, index: int, states: FloatArray) -> float:
+    """Bound of the rounding of both orders of addition from states (S, D), in membrane units; 0 if nothing rounds."""
     if layer.branches is None:
         return 0.0
     threshold = float(torch.as_tensor(layer.module.threshold).detach().abs().max())
-    size = 2 * _largest(layer, index) + float(np.abs(machine.states).sum(axis=1).max()) + threshold
-    return order_error(size)
+    size = 2 * _largest(layer, index) + float(np.abs(states).sum(axis=1).max()) + threshold
+    return 0.0 if sums_exactly(size, _grid(layer, index, states)) else order_error(size)
+
+
+def _grid(layer: PendingNeuron, index: int, states: FloatArray) -> float:
+    """Value of the lowest bit of all that is added: states times decays, thresholds, and both currents."""
+    assert layer.branches is not None
+    decays = [getattr(layer.module, name, None) for name in ("alpha", "beta")]
+    factors = np.concatenate(
+        [decay.detach().clamp(0, 1).double().numpy().reshape(-1) for decay in decays if decay is not None]
+    )
+    threshold = torch.as_tensor(layer.module.threshold).detach().double().numpy().reshape(-1)
+    parts = [threshold, np.multiply.outer(factors, states.astype(np.float64)).reshape(-1)]
+    for current, (low, high) in zip(layer.branches.currents, layer.branches.ranges, strict=True):
+        parts.append(current.values(index, np.arange(low.min(), high.max() + 1)).astype(np.float64))
+    return float(min(lowest_bit(part).min() for part in parts))
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    return torch.as_tensor(values).detach().double().numpy().reshape(-1)
 
 
 def _largest(layer: PendingNeuron, index: int) -> float:
@@ -86,7 +106,7 @@ def _distance(values: FloatArray, boundaries: FloatArray) -> FloatArray:
     return np.minimum(values - padded[place - 1], padded[place] - values)
 
 
-def _pairs(layer: PendingNeuron, sums: IntArray) -> tuple[IntArray, IntArray]:
+def pairs_of_sums(layer: PendingNeuron, sums: IntArray) -> tuple[IntArray, IntArray]:
     """Every reachable (input sum, recurrent sum) that makes one of these synaptic sums."""
     assert layer.branches is not None
     (low, high), _ = layer.branches.ranges

@@ -28,6 +28,7 @@ from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import SAME_VALUES, bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
+from squat_deploy.snn.batch_first import BatchFirst
 from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
@@ -160,7 +161,7 @@ def users_line() -> str:
 
 def is_leaf(module: nn.Module) -> bool:
     """A module of a library, or of a class made from one: a subclass may override anything."""
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput)
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput, BatchFirst)
     bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
     return any(base not in containers for base in bases)
 
@@ -418,7 +419,9 @@ class Recorder:
         if type(module) in REMEMBERING:
             self._leave(module, place + 1)
         inputs = tuple(map(self.event_of, _tensors(args, given)))
-        event = Event(label, "module", inputs, {}, _shape(result), self._original(module), place)
+        event = Event(
+            label, "module", inputs, _besides(module, args, given), _shape(result), self._original(module), place
+        )
         if type(result) is tuple:
             return tuple(marked(part, event) if isinstance(part, Tensor) else part for part in result)
         if not isinstance(result, Tensor):
@@ -458,7 +461,8 @@ class Recorder:
         Unless the result is another name of what it took, as that of an `nn.Flatten` is.
         """
         values = _tensors(args, given)
-        if len(values) != 1 or id(module) not in self.kept or type(module) in REMEMBERING:
+        alone = len(values) == 1 and not _besides(module, args, given)
+        if not alone or id(module) not in self.kept or type(module) in REMEMBERING:
             return self._ran(original, module, args, given)
         key = id(module), tuple(plain(values[0]).shape)
         if key not in self.results:
@@ -619,6 +623,13 @@ def _state_names(module: nn.Module) -> list[str]:
 def _tensors(args: tuple[Any, ...], given: Mapping[str, Any]) -> list[Tensor]:
     parts = [part for arg in (*args, *given.values()) for part in (arg if isinstance(arg, tuple | list) else [arg])]
     return [part for part in parts if isinstance(part, Tensor)]
+
+
+def _besides(module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What else than tensors a layer is called with, by name."""
+    names = list(inspect.signature(type(module).forward).parameters)[1:]
+    values = {**dict(zip(names, args, strict=False)), **given}
+    return {key: plain(value) for key, value in values.items() if value is not None and not _has_tensor(value)}
 
 
 def _is_in_place(name: str) -> bool:

@@ -64,14 +64,14 @@ def entry_error(largest: int, step: float) -> float:
     return 0.0 if sums_exactly(largest * step, _bit(step)) else roundings(1) * largest * step
 
 
-def average_error(count: int, divisor: int, largest: int, unit: float, error: float) -> float:
-    """Of a sum of `count` values divided once, each `unit` times an integer up to `largest` and off by `error`."""
+def average_error(count: int, divisor: int, largest: int, unit: float, error: float, divisions: int = 1) -> float:
+    """Of a sum of `count` values divided once or more, each `unit` times an integer up to `largest`, off by `error`."""
     magnitude = count * largest * unit
     if not error and sums_exactly(magnitude, _bit(unit)):
         exact = not divisor & (divisor - 1) and _bit(unit) >= SMALLEST * divisor
-        return 0.0 if exact else (roundings(2) * magnitude + SMALLEST) / divisor
+        return 0.0 if exact else (roundings(1 + divisions) * magnitude + SMALLEST) / divisor
     total = magnitude + count * error
-    return (count * error + roundings(count + 1) * total + SMALLEST) / divisor
+    return (count * error + roundings(count + divisions) * total + SMALLEST) / divisor
 
 
 def synaptic_error(terms: int, magnitude: Floats, entered: Floats) -> Floats:

@@ -41,6 +41,7 @@ from squat_deploy.lowering.recorder import (
 )
 from squat_deploy.lowering.returned import recognised
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import NEURONS, own_instances, reset_neurons
@@ -62,6 +63,7 @@ _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
 _FOLLOWED = "the model's calls, by sizes of batches"
+_RUNS = "the model runs on its declared inputs"
 _ANY_BATCH = "nothing depends on the size of the batch"
 _FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
@@ -271,7 +273,13 @@ def _calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, tried: _
 
 def _of_no_state(error: SquatError, model: nn.Module, state: Any) -> SquatError | None:
     """That a forward which takes its state does not take None at first, if that is what went wrong."""
-    if state is not None or not isinstance(error, LoweringError) or "None" not in error.faults[0].got:
+    if not isinstance(error, LoweringError):
+        return None
+    if state is not None and error.faults[0].rule == _RUNS:
+        got = f"{type(state).__name__} as initial_state, where it says: {error.faults[0].got}"
+        hint = "make model(inputs, initial_state) work for inputs of the declared shape, in batches of any size"
+        return fault(error.faults[0].layer, "a forward that takes its state is given the first one", got, hint)
+    if state is not None or "None" not in error.faults[0].got:
         return None
     if not starts_of(model, None)[0]:
         return None
@@ -292,8 +300,8 @@ def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: in
     """The same error, or that the model takes inputs of the other encoding, where it runs on those."""
     other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
     shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
-    inputs = _example(replace(spec, encoding=other), steps, _apart(steps))
-    if not _runs_on(model, inputs, steps, state, batch_axis=int(other == "sequence")):
+    inputs = _example(replace(spec, encoding=other, time_first=True), steps, _apart(steps))
+    if not _runs_on(without_time(model), inputs, steps, state, batch_axis=int(other == "sequence")):
         return _of_batch_first(error, model, spec, steps, state)
     got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
     hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
@@ -302,13 +310,17 @@ def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: in
 
 def _of_batch_first(error: SquatError, model: nn.Module, spec: InputSpec, steps: int, state: Any) -> SquatError:
     """The same error, or that the model takes the batch before time, where it runs on that."""
-    if spec.encoding == "direct" or not isinstance(error, LoweringError):
+    if spec.encoding == "direct":
         return error
     inputs = _example(spec, steps, _apart(steps)).transpose(0, 1)
     if not _runs_on(model, inputs, steps, state, batch_axis=0):
         return error
-    got = f"(batch, steps, ...), and on (steps, batch, ...) it says: {_first_line(error)}"
-    return fault("model", "time comes first", got, "let forward take x[step] of (steps, batch, ...)")
+    takes, other = "(steps, batch, ...)", "(batch, steps, ...)"
+    hint = "InputSpec(time_first=False), --batch-first"
+    if not spec.time_first:
+        takes, other, hint = other, takes, "InputSpec(time_first=True), no --batch-first"
+    got = f"{takes}, where it says: {_first_line(error)}"
+    return fault("model", "time is where the model takes it", got, f"it runs on {other}: {hint}")
 
 
 def _runs_on(model: nn.Module, inputs: Tensor, steps: int, state: Any, *, batch_axis: int) -> bool:
@@ -432,17 +444,23 @@ def ran(call: Callable[[], Any]) -> Any:
     """Whatever the user's code raises becomes a fault with its line."""
     try:
         return call()
-    except SquatError:
-        raise
     except Exception as error:
-        frame, where = error.__traceback__, "model"
-        while frame is not None:
-            if not is_library(frame.tb_frame.f_globals.get("__name__", "")):
-                where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
-            frame = frame.tb_next
+        where = _raised_at(error)
+        if isinstance(error, SquatError) and (where == "model" or isinstance(error, LoweringError)):
+            raise
         got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         hint = "make model(inputs) work for inputs of the declared shape, in batches of any size"
-        raise fault(where, "the model runs on its declared inputs", got, hint) from error
+        raise fault(where, _RUNS, got, hint) from error
+
+
+def _raised_at(error: Exception) -> str:
+    """The innermost line of the user's, or "model"."""
+    frame, where = error.__traceback__, "model"
+    while frame is not None:
+        if not is_library(frame.tb_frame.f_globals.get("__name__", "")):
+            where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return where
 
 
 def _traced_parts(result: Any) -> list[Event]:

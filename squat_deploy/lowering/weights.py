@@ -10,9 +10,10 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.current import Current
@@ -27,9 +28,9 @@ from squat_deploy.lowering.rounding import (
     synaptic_error,
 )
 from squat_deploy.network import MAX_NEURONS
-from squat_deploy.network.layers import Conv2d, Dense, IntArray, Synapses
+from squat_deploy.network.layers import Conv2d, ConvTranspose2d, Dense, IntArray, Synapses, Weighted
 from squat_deploy.network.limits import MAX_VALUES
-from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScale
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScale, output_scales, outputs_first
 
 MAX_WEIGHT = 2**15
 MAX_ONE_TO_ONE = 2048  # neurons, which make a square of weights
@@ -46,8 +47,8 @@ def quant_linear(draft: Draft, name: str, module: nn.Module, value: Value | None
 
 
 def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) -> Value | None:
-    """Handler of QuantConv2d, QuantConv1d (also integers first), FixedConv2d; one dimension is a plane of height 1."""
-    assert isinstance(module, QuantConv2d | QuantConv1d | FixedConv2d)
+    """Handler of all convolutions, transposed and integers first too; one dimension is a plane of height 1."""
+    assert isinstance(module, QuantConv2d | QuantConv1d | QuantConvTranspose2d | QuantConvTranspose1d | FixedConv2d)
     axes = module.weight.ndim - 2
     sizes = "(channels, height, width)" if axes == 2 else "(channels, length)"
     if value is not None and (len(value.shape) != 1 + axes or value.shape[0] != module.in_channels):
@@ -55,17 +56,17 @@ def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) 
         rule = f"takes {sizes.replace('channels', str(module.in_channels))} values"
         draft.fault(name, rule, value.shape, hint)
         value = None
-    if module.padding_mode != "zeros" or isinstance(module.padding, str):
-        got = f"padding={module.padding!r}, padding_mode={module.padding_mode!r}"
+    if got := _odd_padding(module):
         draft.fault(name, "pads with zeros, a stated number of them", got, "use padding=<int> and padding_mode='zeros'")
         value = None
     if value is None:
         return _quantized(draft, name, module, None, partial(Dense, plain_name(name)), ())
     channels, *rest = value.shape
     height, width = (1, *rest)[-2:]
-    make = partial(_conv2d, plain_name(name), module, (channels, height, width))
+    make = partial(_convolution, plain_name(name), module, (channels, height, width))
     try:
-        blank = np.zeros(module.weight.shape, dtype=np.int64), np.zeros(module.out_channels, dtype=np.int64)
+        weight = outputs_first(module, torch.zeros(module.weight.shape, dtype=torch.int64)).numpy()
+        blank = weight, np.zeros(module.out_channels, dtype=np.int64)
         shape = make(*blank).output_shape
     except ConfigError as error:
         draft.fault(name, "the sizes of a convolution fit its inputs", error, "change the kernel, padding or input")
@@ -73,9 +74,23 @@ def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) 
     return _quantized(draft, name, module, value, make, (shape[0], *shape[3 - axes :]))
 
 
+def _odd_padding(module: nn.Conv2d | nn.Conv1d) -> str:
+    """Padding that is no number of zeros on each side, nor "same" of a kernel with one more weight of 0."""
+    same = module.padding == "same" or getattr(module, "is_same_padded_strided", False)
+    if module.padding_mode != "zeros" or (isinstance(module.padding, str) and module.padding not in ("same", "valid")):
+        return f"padding={module.padding!r}, padding_mode={module.padding_mode!r}"
+    if same and any(step > 1 for step in module.stride):
+        return f"padding='same' with stride={tuple(module.stride)}"
+    axes = zip(module.kernel_size, module.dilation, strict=True)
+    if same and any(size % 2 == 0 and gap > 1 for size, gap in axes if gap % 2):
+        return f"padding='same' of an even kernel {module.kernel_size} with dilation={module.dilation}"
+    return ""
+
+
 _DRAWS = 8  # how often weights that could be random are quantized anew
-Quantized: TypeAlias = QuantLinear | QuantConv2d | QuantConv1d | FixedLinear | FixedConv2d
-Maker: TypeAlias = Callable[[IntArray, IntArray], Dense | Conv2d]
+Trained: TypeAlias = QuantLinear | QuantConv2d | QuantConv1d | QuantConvTranspose2d | QuantConvTranspose1d
+Quantized: TypeAlias = Trained | FixedLinear | FixedConv2d
+Maker: TypeAlias = Callable[[IntArray, IntArray], Weighted]
 
 
 def _quantized(
@@ -102,23 +117,38 @@ def _quantized(
     return _synapses(draft, name, module, zeros, value, make, shape)
 
 
-def _conv2d(
-    name: str, module: nn.Conv2d | nn.Conv1d, shape: tuple[int, int, int], weight: IntArray, bias: IntArray
-) -> Conv2d:
+def _convolution(
+    name: str, module: _ConvNd, shape: tuple[int, int, int], weight: IntArray, bias: IntArray
+) -> Conv2d | ConvTranspose2d:
     def pair(sizes: Sequence[int], missing: int) -> tuple[int, int]:
         first, last = (missing, *map(int, sizes))[-2:]
         return first, last
 
     outputs, channels, *kernel = weight.shape
     planes = weight.reshape(outputs, channels, *pair(kernel, 1))
-    padding = module.padding if not isinstance(module.padding, str) else ()
-    geometry = pair(module.stride, 1), pair(padding, 0), pair(module.dilation, 1)
+    padding = pair(module.padding, 0) if not isinstance(module.padding, str) else (0, 0)
+    if module.padding == "same":
+        planes, padding = _padded_same(planes, pair(module.dilation, 1))
+    geometry = pair(module.stride, 1), padding, pair(module.dilation, 1)
+    if module.transposed:
+        return ConvTranspose2d(name, planes, bias, shape, *geometry, module.groups, pair(module.output_padding, 0))
     return Conv2d(name, planes, bias, shape, *geometry, module.groups)
 
 
-def _weight_faults(module: QuantLinear | QuantConv2d | QuantConv1d, zeros: Tensor | None) -> list[tuple[str, str, str]]:
+def _padded_same(planes: IntArray, dilation: tuple[int, int]) -> tuple[IntArray, tuple[int, int]]:
+    """Kernels (O, C, height, width) and zeros on each side, for results of the size of the inputs.
+
+    torch pads an even kernel by one more on the right: a weight of 0 on its left makes it an odd one.
+    """
+    reach = [gap * (size - 1) for size, gap in zip(planes.shape[2:], dilation, strict=True)]
+    missing = [length % 2 for length in reach]
+    odd = np.pad(planes, ((0, 0), (0, 0), (missing[0], 0), (missing[1], 0)))
+    return odd, ((reach[0] + missing[0]) // 2, (reach[1] + missing[1]) // 2)
+
+
+def _weight_faults(module: Trained, zeros: Tensor | None) -> list[tuple[str, str, str]]:
     """(rule, got, hint) of everything that keeps the weights from being small integers; `zeros` is a silent input."""
-    outputs, inputs = module.weight.shape[0], module.weight[0].numel()
+    outputs, inputs = (weights := outputs_first(module, module.weight)).shape[0], weights[0].numel()
     faults = []
     if module.input_quant.is_quant_enabled or module.output_quant.is_quant_enabled:
         faults.append(("its input and output are not quantized again", "input_quant or output_quant", "remove them"))
@@ -137,10 +167,12 @@ def _weight_faults(module: QuantLinear | QuantConv2d | QuantConv1d, zeros: Tenso
         weight = module.quant_weight()
     except Exception as error:  # noqa: BLE001 (Brevitas raises many types)
         got = str(error).split("\n")[0] or type(error).__name__
-        return [("weights are quantized without an input", got, "use a quantizer of brevitas.quant.fixed_point")]
+        grouped = getattr(module, "transposed", False) and module.groups > 1  # Brevitas counts their channels wrongly
+        hint = "use one scale a layer, or groups=1" if grouped else "use a quantizer of brevitas.quant.fixed_point"
+        return [("weights are quantized without an input", got, hint)]
     if not isinstance(weight, IntQuantTensor):
         return [("weights are integers times a scale", type(weight).__name__, "use a Brevitas integer quantizer")]
-    if weight.scale.numel() not in (1, outputs):
+    if output_scales(module, weight) is None:
         shape = tuple(weight.scale.shape)
         return [
             (
@@ -160,9 +192,7 @@ def _weight_faults(module: QuantLinear | QuantConv2d | QuantConv1d, zeros: Tenso
     return faults
 
 
-def _value_faults(
-    module: QuantLinear | QuantConv2d | QuantConv1d, weight: IntQuantTensor
-) -> list[tuple[str, str, str]]:
+def _value_faults(module: Trained, weight: IntQuantTensor) -> list[tuple[str, str, str]]:
     """What keeps quantized weights from being the same small integers times a scale at every call."""
     value, scale, bits = weight.value, weight.scale.detach(), float(weight.bit_width)
     if bool((weight.zero_point != 0).any()):
@@ -187,16 +217,16 @@ def _value_faults(
 
 @torch.no_grad()
 def _integers(module: Quantized) -> tuple[IntArray, Floats]:
-    """Integer weights, and their scale (out,)."""
+    """Integer weights, outputs first, and their scale (out,)."""
     if isinstance(module, FixedLinear | FixedConv2d):
         return module.integers.numpy(), module.scale.double().numpy()
-    if isinstance(module, IntThenScale):
-        integers, own = module.integer_weight()
-        scale = module.output_scale(own)
-    else:
-        quantized = module.quant_weight()
-        integers, scale = torch.round(quantized.value / quantized.scale), quantized.scale
-    return integers.to(torch.int64).numpy(), scale.reshape(-1).expand(len(module.weight)).double().numpy()
+    quantized = module.quant_weight()
+    weight = outputs_first(module, torch.round(quantized.value / quantized.scale)).to(torch.int64).numpy()
+    scale = (
+        module.output_scale(quantized.scale) if isinstance(module, IntThenScale) else output_scales(module, quantized)
+    )
+    assert scale is not None
+    return weight, scale.expand(len(weight)).double().numpy()
 
 
 @torch.no_grad()
@@ -210,7 +240,7 @@ def _synapses(
             return None
         value = known
     weight, scale = _integers(module)
-    bias = module(zeros)[0].reshape(len(module.weight), -1)[:, 0].double().numpy()
+    bias = module(zeros)[0].reshape(len(weight), -1)[:, 0].double().numpy()
     build = _int_then_scale if isinstance(module, IntThenScale) else _scaled
     layer, current = build(draft, value, make, weight, scale, bias)
     if isinstance(module, IntThenScale) and module.scale_bits is not None:
@@ -231,7 +261,7 @@ def _recovered(draft: Draft, name: str, unit: float, value: Integers) -> Integer
 
 def _scaled(
     draft: Draft, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
-) -> tuple[Dense | Conv2d, Current]:
+) -> tuple[Weighted, Current]:
     """Integer weights times a scale (out,); the float bias (out,) joins the integers where it lies on their grid."""
     unit = scale * value.unit
     steps = np.rint(bias / unit)
@@ -245,7 +275,7 @@ def _scaled(
 
 def _int_then_scale(
     draft: Draft, value: Integers, make: Maker, weight: IntArray, scale: Floats, bias: Floats
-) -> tuple[Dense | Conv2d, Current]:
+) -> tuple[Weighted, Current]:
     layer = make(weight, np.zeros(len(bias), dtype=np.int64))
     error, rule = _sum_error(draft, layer, value, np.ones_like(scale), np.zeros_like(bias))
     rule = "int-then-scale" if rule == "exact grid" else rule

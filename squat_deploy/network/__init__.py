@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from squat_deploy.network.inputs import Encoding, InputSpec, int_bits
-from squat_deploy.network.layers import IntArray, Layer, Neuron
+from squat_deploy.network.layers import AnyNeuron, IntArray, Layer, Neuron, TwoStateNeuron
 from squat_deploy.network.limits import MAX_NEURONS, MAX_RANK
 from squat_deploy.network.network import INPUT, SCHEMA_VERSION, Network, Wires
 
@@ -12,12 +12,14 @@ __all__ = [
     "MAX_NEURONS",
     "MAX_RANK",
     "SCHEMA_VERSION",
+    "AnyNeuron",
     "Encoding",
     "InputSpec",
     "IntArray",
     "Layer",
     "Network",
     "Neuron",
+    "TwoStateNeuron",
     "Wires",
     "int_bits",
 ]

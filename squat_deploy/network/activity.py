@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers import IntArray, Neuron, Range
+from squat_deploy.network.layers import AnyNeuron, IntArray, NeuronLayer, Range, TwoStateNeuron
 from squat_deploy.network.network import INPUT, Network
 from squat_deploy.network.readout import OF_MEMBRANES
 from squat_deploy.network.simulator import LayerTrace, Result, simulate
 from squat_deploy.network.transition import reachable_states
+from squat_deploy.network.two_state_reach import fires
 
 _MANY = 0.5  # share of a layer's neurons from which on they are counted in a warning
 _WINDOW = 256  # sequences whose whole traces are kept at a time
@@ -57,7 +58,7 @@ def _pass(network: Network, given: dict[int, Range]) -> tuple[Activity, ...]:
     rows = []
     for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
         taken = [given[source] if source < index else _late(network, source, given) for source in wire]
-        if isinstance(layer, Neuron):
+        if isinstance(layer, NeuronLayer):
             row = _of_layer(layer, taken[0], network.steps)
             rows.append(row)
             given[index] = row.always.astype(np.int64), (~row.never).astype(np.int64)
@@ -72,7 +73,7 @@ def _late(network: Network, source: int, given: dict[int, Range]) -> Range:
     return nothing, given[source][1] if source in given else nothing + 1
 
 
-def _of_layer(neuron: Neuron, sums: Range, steps: int) -> Activity:
+def _of_layer(neuron: AnyNeuron, sums: Range, steps: int) -> Activity:
     """One look for every table, and for every range of sums where the sums that all of them have do not tell."""
     verdicts = np.zeros((neuron.neurons, 2), dtype=bool)
     for table in np.unique(neuron.table).tolist():
@@ -87,11 +88,13 @@ def _of_layer(neuron: Neuron, sums: Range, steps: int) -> Activity:
     return Activity(neuron.name, ~verdicts[:, 0], verdicts[:, 1], int(sums[0].min()), int(sums[1].max()))
 
 
-def _fires(neuron: Neuron, table: int, low: int, high: int, *, steps: int) -> tuple[bool, bool]:
+def _fires(neuron: AnyNeuron, table: int, low: int, high: int, *, steps: int) -> tuple[bool, bool]:
     """Whether it fires in any state that it can reach with any sum, and whether in all of them with all sums."""
     first = int(neuron.fire_level[table])
     if first == 0 or first >= neuron.level_count:
         return first == 0, first == 0
+    if isinstance(neuron, TwoStateNeuron):
+        return fires(neuron, table, low, high, steps=steps)
     states = reachable_states(neuron, table, low, high, steps=steps)
     needed = neuron.thresholds[table][states, first - 1]
     return bool((needed <= high).any()), bool((needed <= low).all())

@@ -6,15 +6,19 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import FailFast, Field, TypeAdapter
 
 from squat_deploy.errors import FileFormatError
+from squat_deploy.network.inputs import InputSpec
+from squat_deploy.network.layers.base import IntArray
 
 _Name = Annotated[str, Field(max_length=64)]
 _Sentence = Annotated[str, Field(max_length=1024)]
 Environment = Annotated[dict[_Name, _Sentence], Field(max_length=64)]
 Assumptions = Annotated[tuple[_Sentence, ...], Field(max_length=64), FailFast()]
 
+MAX_WITNESS_VALUES = 2**18  # integers of one
 EXACT_FORM = (  # an assumption
     "The trained model is taken in its exact form (sd.exact, --exact): integer weights are summed first and scaled "
     "once; as it was trained, float32 may round some of its spikes otherwise."
@@ -32,6 +36,47 @@ class AtRisk:
 
 
 @dataclass(frozen=True)
+class Witness:
+    """What came of looking for inputs that reach one combination at risk, and of running both sides on them.
+
+    Attributes:
+        layer, neuron, state, synaptic_sum: the combination.
+        tries: how many sequences were run in the search.
+        inputs: integers of one sequence that reaches it, flat: (*shape) or (T, *shape); empty where none was found.
+        step: when it is reached.
+        differs: whether the trained model differs anywhere in that sequence.
+        note: why there can be none.
+    """
+
+    layer: str
+    neuron: int
+    state: int
+    synaptic_sum: int
+    tries: int = 0
+    inputs: Annotated[tuple[int, ...], Field(max_length=MAX_WITNESS_VALUES)] = ()
+    step: int | None = None
+    differs: bool | None = None
+    note: str = ""
+
+    @property
+    def told(self) -> str:
+        """One sentence."""
+        where = f"{self.layer}: neuron {self.neuron}, state {self.state}, sum {self.synaptic_sum}"
+        if self.step is None:
+            return f"{where}: {self.note or f'no witness in {self.tries:,} tries'}"
+        verdict = "differs" if self.differs else "does not differ"
+        return f"{where}: reached at step {self.step}, found in {self.tries:,} tries; the trained model {verdict} there"
+
+    def sequence(self, spec: InputSpec, steps: int) -> IntArray | None:
+        """The inputs (1, *shape) or (T, 1, *shape) for `simulate`, or None. Raises: ValueError for those of others."""
+        if self.step is None:
+            return None
+        direct = spec.encoding == "direct"
+        shape = (1, *spec.shape) if direct else (steps, 1, *spec.shape)
+        return np.array(self.inputs, dtype=np.int64).reshape(shape)
+
+
+@dataclass(frozen=True)
 class LayerProof:
     """The proof of one neuron layer and its synapses.
 
@@ -45,7 +90,7 @@ class LayerProof:
         enumerated: (state, synaptic sum) combinations on which the trained neuron itself was run.
         exhaustive: whether these are all that can be reached.
         at_risk: how many reachable combinations lie within the error bound of a decision.
-        examples: the first of those of every table, at most 256.
+        examples: of those of every table the ones nearest a decision first, at most 256.
         note: anything a reader should know.
     """
 
@@ -67,6 +112,9 @@ class LayerProof:
     note: str = ""
 
 
+Witnesses = Annotated[tuple[Witness, ...], Field(max_length=1024), FailFast()]
+
+
 @dataclass(frozen=True)
 class Certificate:
     """One `LayerProof` a neuron layer, in order, and what they take for granted.
@@ -74,11 +122,25 @@ class Certificate:
     Attributes:
         environment: name and value of what was set where the model was lowered: versions, threads, precisions.
         assumptions: everything that the proof takes for granted, in sentences.
+        witnesses: what was found of the first combinations at risk, where some were carried.
     """
 
     layers: tuple[LayerProof, ...] = field(default_factory=tuple)
     environment: Environment = field(default_factory=dict, hash=False)
     assumptions: Assumptions = ()
+    witnesses: Witnesses = ()
+
+    @property
+    def looked_for(self) -> str:
+        """What became of the combinations at risk that were looked for, in one sentence; empty where none were."""
+        if not self.witnesses:
+            return ""
+        reached = [one for one in self.witnesses if one.step is not None]
+        differ = sum(bool(one.differs) for one in reached)
+        return (
+            f"of {len(self.witnesses)} combinations at risk that were looked for, inputs reach {len(reached)}, "
+            f"and the trained model differs on {differ} of them"
+        )
 
     @property
     def proven(self) -> bool:
@@ -92,23 +154,26 @@ class Certificate:
 
     def proofs(self) -> dict[str, Any]:
         """The layers alone: the same on every machine."""
-        return {"proven": self.proven, "layers": [asdict(layer) for layer in self.layers]}
+        found = {"proven": self.proven, "layers": [asdict(layer) for layer in self.layers]}
+        return {**found, "witnesses": [asdict(one) for one in self.witnesses]} if self.witnesses else found
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Certificate:
         """Raises FileFormatError where a field is missing, unknown or of the wrong type.
 
-        Files of before have no environment and no assumptions.
+        Files of before have no environment, no assumptions and no witnesses.
         """
         try:
             environment = _ENVIRONMENT.validate_python(data.get("environment", {}))
             assumptions = _ASSUMPTIONS.validate_python(data.get("assumptions", ()))
             rows = _ROWS.validate_json(json.dumps(data["layers"]), strict=True)  # true is no number there
-            return cls(rows, environment, assumptions)
+            found = _WITNESSES.validate_json(json.dumps(data.get("witnesses", ())), strict=True)
+            return cls(rows, environment, assumptions, found)
         except (LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
             raise FileFormatError(f"certificate: not of this form: {error}") from error
 
 
 _ROWS = TypeAdapter(tuple[LayerProof, ...])
+_WITNESSES: TypeAdapter[tuple[Witness, ...]] = TypeAdapter(Witnesses)
 _ENVIRONMENT: TypeAdapter[dict[str, str]] = TypeAdapter(Environment)
 _ASSUMPTIONS: TypeAdapter[tuple[str, ...]] = TypeAdapter(Assumptions)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import InputSpec, IntArray, Network
 
 STATE_IT = (
@@ -67,15 +68,19 @@ def step_of(text: str) -> float:
 def as_integers(spec: InputSpec, data: NDArray[Any], *, real: bool) -> tuple[NDArray[Any], list[str], list[str]]:
     """The integers of the user's data, what was done to them, and what is doubtful of it.
 
-    Floats are taken as integers only if all of them are, within the grid; real ones are rounded if `real` says so.
+    Floats are taken as integers only if all of them are, within the grid; as multiples of its step if all of them are
+    that, within the grid; real ones are rounded if `real` says so.
 
-    Raises: ConfigError for floats that are no integers, without `real`.
+    Raises: ConfigError for floats that are neither, without `real`.
     """
     if real:
         return _rounded(spec, data)
     if data.dtype.kind != "f":
         return data, [], []
     if not (np.isfinite(data).all() and (data == np.rint(data)).all()):
+        if (multiples := _multiples(spec, data)) is not None:
+            told = f"inputs: {data.dtype}, all of them on the network's grid: multiples of {spec.step:.9g}"
+            return multiples, [told], []
         way = "give --real to round real inputs, in the model's units, to it"
         got = f"{data.dtype} with values that are none"
         raise ConfigError(f"inputs: expected integers; got {got}; the grid is {spec.described}; {way}")
@@ -83,6 +88,24 @@ def as_integers(spec: InputSpec, data: NDArray[Any], *, real: bool) -> tuple[NDA
         return spec.check(data.clip(-(2.0**62), 2.0**62).astype(np.int64), 1), [], []  # says what the range is
     told = f"inputs: {data.dtype}, all of them integers: taken as integers of the grid"
     return data.astype(np.int64), [told], [] if spec.step == 1 else [_ambiguous(spec)]
+
+
+def _multiples(spec: InputSpec, data: NDArray[Any]) -> IntArray | None:
+    """The integers of values that lie on the grid, float32 for float32, and nowhere beyond it; else None."""
+    values, step = data.astype(np.float32), np.float32(spec.step)
+    if not np.isfinite(values).all():
+        return None
+    whole = np.rint(values / step)
+    inside = whole.min(initial=spec.low) >= spec.low and whole.max(initial=spec.high) <= spec.high
+    return whole.astype(np.int64) if inside and (whole * step == values).all() else None
+
+
+def integers_of(spec: InputSpec, data: NDArray[Any], *, real: bool) -> NDArray[Any]:
+    """What `as_integers` makes of a caller's data. Warns: SquatWarning of all that it tells. Raises: ConfigError."""
+    made, told, doubtful = as_integers(spec, np.asarray(data), real=real)
+    for text in (*told, *doubtful):
+        warnings.warn(text, SquatWarning, stacklevel=3)
+    return made
 
 
 def _ambiguous(spec: InputSpec) -> str:

@@ -25,6 +25,7 @@ class InputSpec:
         low, high: range of the integers, inclusive; (0, 1) for spikes.
         step: value of one integer in the units of the trained model.
         encoding: "direct" shows one sample (B, *shape) at every step; "sequence" takes (T, B, *shape).
+        time_first: whether the trained model takes sequences so too, not as (B, T, *shape); networks always do.
     """
 
     shape: tuple[int, ...]
@@ -32,6 +33,7 @@ class InputSpec:
     high: int = 1
     step: float = 1.0
     encoding: Encoding = "direct"
+    time_first: bool = True
 
     def __post_init__(self) -> None:
         shape = tuple(self.shape)
@@ -49,6 +51,16 @@ class InputSpec:
             raise ConfigError(f"InputSpec: step must be an ordinary float32, 2**-126 to 2**100; got {self.step}")
         if self.encoding not in ("direct", "sequence"):
             raise ConfigError(f"InputSpec: encoding must be 'direct' or 'sequence'; got {self.encoding!r}")
+        if self.time_first not in (True, False) or (self.encoding == "direct" and not self.time_first):
+            got = f"{self.time_first!r} with encoding={self.encoding!r}"
+            raise ConfigError(f"InputSpec: time_first is True or False, and False only of sequences; got {got}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; that time comes first is not said."""
+        stated = {**vars(self), "shape": list(self.shape)}
+        if self.time_first:
+            del stated["time_first"]
+        return stated
 
     @property
     def size(self) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.inputs import InputSpec
-from squat_deploy.network.layers import Layer, Neuron, Range, constant_range
+from squat_deploy.network.layers import AnyNeuron, Layer, NeuronLayer, Range, constant_range
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
 
@@ -72,9 +72,9 @@ class Network:
             object.__setattr__(self, "wires", tuple((index - 1,) for index in range(len(self.layers))))
 
     @property
-    def neurons(self) -> tuple[Neuron, ...]:
+    def neurons(self) -> tuple[AnyNeuron, ...]:
         """The neuron layers, first to last."""
-        return tuple(layer for layer in self.layers if isinstance(layer, Neuron))
+        return tuple(layer for layer in self.layers if isinstance(layer, NeuronLayer))
 
     @property
     def output(self) -> Layer:

@@ -9,7 +9,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers import Neuron
+from squat_deploy.network.layers import AnyNeuron, Neuron, TwoStateNeuron
 from squat_deploy.network.network import Network
 from squat_deploy.network.simulator import LayerTrace, Result
 from squat_deploy.network.tally import Tally
@@ -96,17 +96,19 @@ def compare(tally: Tally, network: Network, reference: Result, observed: Observe
 
 
 class Pairs:
-    """The synaptic currents of two-state neurons, which a network does not name: one state always comes with one.
+    """The synaptic currents of two-state neurons; a table of pairs does not name them: one state comes with one.
 
-    States stand for pairs of a current and a membrane: two with the same membrane never come with one current.
+    States of a table stand for pairs of a current and a membrane: two with the same membrane never have one current.
     """
 
-    def __init__(self, neuron: Neuron) -> None:
+    def __init__(self, neuron: AnyNeuron) -> None:
         self.neuron = neuron
         self._known: NDArray[Any] = np.zeros(0)
 
     def expected(self, layer: LayerTrace, currents: NDArray[Any]) -> NDArray[Any]:
-        """What came with these states before; what comes with a new one is remembered."""
+        """What the network says, or what came with these states before; what comes with a new one is remembered."""
+        if isinstance(self.neuron, TwoStateNeuron):
+            return self.neuron.currents_of(layer.states)
         if currents.shape != layer.states.shape:
             return layer.states
         if not self._known.size:
@@ -119,7 +121,7 @@ class Pairs:
     def compare(self, tally: Tally, start: int = 0) -> None:
         """Whether as many pairs as states were seen."""
         found = np.flatnonzero(~np.isnan(self._known))
-        if found.size:
+        if isinstance(self.neuron, Neuron) and found.size:
             pairs = np.stack([self.neuron.membranes.reshape(-1)[found], self._known[found] + 0.0], axis=1)
             table = np.column_stack([found // self.neuron.states, pairs])
             distinct = np.full(1, len(found)), np.full(1, len(np.unique(table, axis=0)))
@@ -127,14 +129,14 @@ class Pairs:
 
 
 def compare_layer(
-    tally: Tally, neuron: Neuron, layer: LayerTrace, seen: Seen, pairs: Pairs, *, start: int = 0, step: int = 0
+    tally: Tally, neuron: AnyNeuron, layer: LayerTrace, seen: Seen, pairs: Pairs, *, start: int = 0, step: int = 0
 ) -> None:
     """What was seen of one layer, in all steps or from one step on, with the trace of the same steps."""
     for what, got in seen.values.items():
         tally.compare(what, _expected(what, neuron, layer, seen, pairs), got, neuron.name, start, step)
 
 
-def _expected(what: What, neuron: Neuron, layer: LayerTrace, seen: Seen, pairs: Pairs) -> NDArray[Any]:
+def _expected(what: What, neuron: AnyNeuron, layer: LayerTrace, seen: Seen, pairs: Pairs) -> NDArray[Any]:
     match what:
         case "synaptic sum":
             return layer.sums
@@ -150,5 +152,5 @@ def _expected(what: What, neuron: Neuron, layer: LayerTrace, seen: Seen, pairs: 
             assert_never(what)
 
 
-def _membranes(neuron: Neuron, layer: LayerTrace) -> NDArray[np.float32]:
-    return neuron.membranes[neuron.table, layer.states]
+def _membranes(neuron: AnyNeuron, layer: LayerTrace) -> NDArray[np.float32]:
+    return neuron.membranes_of(layer.states)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squat_deploy.network.layers import Neuron
+from squat_deploy.network.layers import NeuronLayer
 from squat_deploy.network.limits import MAX_INPUTS, MAX_NAME, MAX_STEPS
 from squat_deploy.network.network import INPUT, Network
 from squat_deploy.network.readout import OF_MEMBRANES, READOUTS, order_rule
@@ -12,7 +12,7 @@ from squat_deploy.network.readout import OF_MEMBRANES, READOUTS, order_rule
 
 def broken_rule(network: Network) -> str | None:
     """The first rule that a network breaks, with the layer's name, or None."""
-    if not network.layers or not isinstance(network.output, Neuron):
+    if not network.layers or not isinstance(network.output, NeuronLayer):
         return "the last layer must be neurons"
     if rule := _broken_name(network):
         return rule
@@ -43,7 +43,7 @@ def _broken_name(network: Network) -> str | None:
     return None
 
 
-def broken_readout(readout: str, output: Neuron) -> str | None:
+def broken_readout(readout: str, output: NeuronLayer) -> str | None:
     """Why these output neurons cannot be read out so, or None."""
     if readout not in READOUTS:
         return f"readout must be one of {', '.join(READOUTS)}; got {readout!r}"

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers import IntArray
+from squat_deploy.network.grid import integers_of
+from squat_deploy.network.layers import IntArray, NeuronLayer
 from squat_deploy.network.layers.base import Stage
 from squat_deploy.network.layers.machine import MachineStep
 from squat_deploy.network.network import INPUT, Network
@@ -29,13 +30,13 @@ class LayerTrace:
 
     Attributes:
         sums: (T, B, N) synaptic sums, int32 (int64 where they need it).
-        states: (T, B, N) state index after each step, uint16.
+        states: (T, B, N) state index after each step, uint16 (uint32 where it needs it).
         spikes: (T, B, N) bool.
     """
 
     name: str
     sums: NDArray[Any]
-    states: NDArray[np.uint16]
+    states: NDArray[Any]
     spikes: NDArray[np.bool_]
 
     def part(self, window: slice) -> LayerTrace:
@@ -61,17 +62,22 @@ class Result:
         return self.scores.argmax(axis=1)
 
 
-def simulate(network: Network, inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None) -> Result:
+def simulate(
+    network: Network, inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None, real: bool = False
+) -> Result:
     """Runs the network on integer inputs.
 
     Args:
-        inputs: integers (B, *shape), or (T, B, *shape) for "sequence" inputs; `InputSpec.quantize` makes them.
+        inputs: integers (B, *shape), or (T, B, *shape) for "sequence" inputs; floats that are those integers, or the
+            same multiples of the network's input step, are taken with a warning that says so.
+        real: they are real values, in the model's units, to be rounded to the network's own grid.
         trace: keep synaptic sums, state indices and spikes of every step and layer.
         batch: samples at a time; by default what fits a modest amount of memory.
 
     Raises: ConfigError for inputs of the wrong type, shape or range.
+    Warns: SquatWarning of what was done to inputs that are no integers, and of values beyond the grid.
     """
-    values = network.input.check(inputs, network.steps)
+    values = network.input.check(integers_of(network.input, inputs, real=real), network.steps)
     direct = network.input.encoding == "direct"
     values = values.reshape(*values.shape[: 1 if direct else 2], network.input.size)
     stages = [layer.stage(*network.taken(index)) for index, layer in enumerate(network.layers)]
@@ -131,7 +137,9 @@ def _steps(
     calls = [stage.start(samples) for stage in stages]
     machines = {index: call for index, call in enumerate(calls) if isinstance(call, MachineStep)}
     values = {index: np.zeros((samples, network.layers[index].outputs), dtype=bool) for index in machines}
-    scores, output = np.zeros((samples, network.outputs), dtype=np.int64), len(calls) - 1
+    scores, output, last = np.zeros((samples, network.outputs), dtype=np.int64), len(calls) - 1, network.neurons[-1]
+    neurons = {index: layer for index, layer in enumerate(network.layers) if isinstance(layer, NeuronLayer)}
+    kinds = {index: np.min_scalar_type(max(layer.states - 1, 256)) for index, layer in neurons.items()}
     for step in range(network.steps):
         values[INPUT] = inputs if direct else inputs[step]
         record: _Record = {}
@@ -141,8 +149,8 @@ def _steps(
             taken = [values[source] for source in wire]
             values[index] = call(*taken)
             if trace and index in machines:
-                record[index] = taken[0], machines[index].states.astype(np.uint16), values[index]
-        told = machines[output].states if network.readout in OF_MEMBRANES else None
+                record[index] = taken[0], machines[index].states.astype(kinds[index]), values[index]
+        told = last.membrane_states(machines[output].states) if network.readout in OF_MEMBRANES else None
         scores = updated(network.readout, scores, values[output], told)
         yield record, scores
 

@@ -43,7 +43,7 @@ def save(network: Network, path: str | Path) -> None:
         "digest": network.digest,
         "steps": network.steps,
         "readout": network.readout,
-        "input": {**vars(spec), "shape": list(spec.shape)},
+        "input": spec.to_dict(),
         "layers": [
             {"kind": type(layer).__name__, "name": layer.name, "takes": wire}
             for layer, wire in zip(network.layers, network.wires, strict=True)
@@ -73,6 +73,7 @@ class _InputEntry(_Strict):
     high: int
     step: float
     encoding: str
+    time_first: bool = True
 
 
 class _LayerEntry(_Strict):

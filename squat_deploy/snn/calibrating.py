@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from squat_deploy.errors import ConfigError
 from squat_deploy.snn.fitting import BINS, MembraneHistogram, best_levels, membrane_histogram
 from squat_deploy.snn.levels import FloatArray, Kind, level_table
 from squat_deploy.snn.neurons import NEURONS
@@ -20,11 +21,19 @@ _TAIL_SAMPLE = 2**20
 def sampled_membranes(
     model: nn.Module, names: list[str], data: Tensor, steps: int, *, direct: bool, initial_state: Any = None
 ) -> dict[str, Tensor]:
-    """Membranes (T, N) that a model has on the data, some of its trajectories (a neuron on a sample), on the CPU."""
+    """Membranes (T, N) that a model has on the data, some of its trajectories (a neuron on a sample), on the CPU.
+
+    Neurons that forward never calls have none.
+
+    Raises: ConfigError for neurons that are called for several layers.
+    """
     with torch.no_grad():
         traces = run_model(model, data, steps, direct=direct, initial_state=initial_state)
     found = {}
-    for name in names:
+    for name in (name for name in names if name in traces):
+        if (calls := len(traces[name].membranes)) != steps:
+            got = f"{calls} calls in {steps} steps"
+            raise ConfigError(f"{name}: neurons are called once a time step; got {got}: make a module for each layer")
         whole = torch.stack(traces[name].membranes).flatten(1)
         found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)].cpu()
     return found

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.errors import Fault, LoweringError, SquatError
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.running import OwnRun, is_plain, loops_over_time, own_run
 from squat_deploy.snn.states import Start, starts_of, tensors_in
@@ -60,12 +60,23 @@ def _trial(model: nn.Module, inputs: Tensor, steps: int, direct: bool, start: St
     def tried() -> Calling:
         looped = loops_over_time(deep_copy(model), inputs, steps, direct=direct, start=start)
         if not looped and start is not None:
-            first = inputs if direct else inputs[0]
-            with torch.no_grad():
-                own_run(deep_copy(model), first, min(steps, 2), looped=False, start=start)
+            _go_on(model, inputs if direct else inputs[0], min(steps, 2), start)
         return Calling(looped, start)
 
     return tried
+
+
+@torch.no_grad()
+def _go_on(model: nn.Module, inputs: Tensor, steps: int, start: Start) -> None:
+    """Two steps of a copy, whose first one runs. Raises: LoweringError where the second does not take what it left."""
+    try:
+        own_run(deep_copy(model), inputs, steps, looped=False, start=start)
+    except SquatError:
+        raise
+    except Exception as error:
+        got = f"what the second step does not take: {type(error).__name__}: {error}"
+        hint = "return (out, state), the state as forward takes it"
+        raise LoweringError((Fault(start.where, "a step returns its output and then its state", got, hint),)) from error
 
 
 def _first(trials: list[Callable[[], Calling]]) -> Calling:

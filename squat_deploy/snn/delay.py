@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.network.limits import MAX_DELAY
+from squat_deploy.network.layers.delay import MAX_DELAY
 
 
 class Delay(nn.Module):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
-from brevitas.quant_tensor import QuantTensor
+from brevitas.quant_tensor import IntQuantTensor, QuantTensor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 if TYPE_CHECKING:
     from squat_deploy.snn.quantizers import InputQuantizer
@@ -84,6 +85,37 @@ class IntThenScaleConv1d(IntThenScale, QuantConv1d):
 
 class IntThenScaleConv2d(IntThenScale, QuantConv2d):
     """Brevitas `QuantConv2d`, integers first."""
+
+
+class _IntThenScaleConvTranspose(IntThenScale):
+    _output_size: Any
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        """As Brevitas' own, which keeps the size for its `inner_forward_impl`."""
+        self._output_size = output_size
+        return super().forward(input)
+
+
+class IntThenScaleConvTranspose1d(_IntThenScaleConvTranspose, QuantConvTranspose1d):
+    """Brevitas `QuantConvTranspose1d`, integers first."""
+
+
+class IntThenScaleConvTranspose2d(_IntThenScaleConvTranspose, QuantConvTranspose2d):
+    """Brevitas `QuantConvTranspose2d`, integers first."""
+
+
+def outputs_first(module: nn.Module, weights: Tensor) -> Tensor:
+    """Weights with their outputs in the first axis; those of transposed convolutions come as (C, O / groups, ...)."""
+    if not isinstance(module, _ConvNd) or not module.transposed:
+        return weights
+    grouped = weights.reshape(module.groups, -1, *weights.shape[1:]).transpose(1, 2)
+    return grouped.reshape(-1, *grouped.shape[2:])
+
+
+def output_scales(module: nn.Module, weight: IntQuantTensor) -> Tensor | None:
+    """The scale of each output (out,) of a layer's quantized weight, or None where an output has several."""
+    each = outputs_first(module, weight.scale.detach().broadcast_to(weight.value.shape)).flatten(1)
+    return each[:, 0] if bool((each == each[:, :1]).all()) else None
 
 
 def is_exact_form(model: nn.Module) -> bool:

@@ -15,18 +15,20 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPointMSE
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from squat_deploy.errors import ConfigError, SquatWarning
+from squat_deploy.errors import ConfigError, SquatError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.snn.additions import coarse_levels, coarsen_decays
+from squat_deploy.snn.batch_first import time_first as called_in_time
 from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
 from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.levels import Kind
-from squat_deploy.snn.neurons import NEURONS, reset_neurons
+from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
 from squat_deploy.snn.states import made_state
@@ -37,11 +39,14 @@ Levels = Kind | Literal["fitted"]
 Limits = Literal["calibrated"] | tuple[float, float]
 _SHOWN = 256  # calibration inputs on which neurons are watched
 _MAX_STEPS = 65_535  # of a network
+NEVER = 2.0**100  # from this threshold on, neurons are readouts of membranes
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
     nn.Conv2d: QuantConv2d,
     nn.Conv1d: QuantConv1d,
+    nn.ConvTranspose2d: QuantConvTranspose2d,
+    nn.ConvTranspose1d: QuantConvTranspose1d,
 }
 
 
@@ -56,13 +61,15 @@ def quantize(
     limits: Limits = "calibrated",
     input_bits: int = 8,
     encoding: Literal["direct", "sequence"] = "direct",
+    time_first: bool = True,
     initial_state: Any = None,
 ) -> nn.Module:
     """A quantized copy of a float snnTorch model, in eval mode, on the CPU.
 
-    `nn.Linear`, `nn.Conv2d` and `nn.Conv1d` become Brevitas layers with power-of-two scales, neurons without
-    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Layers and
-    neurons that are quantized already keep what they have.
+    `nn.Linear` and convolutions, transposed ones too, become Brevitas layers with power-of-two scales, neurons without
+    `state_quant` get one, and inputs that are no small integers are put on a grid; batch norms stay. Decays of
+    recurrent neurons are rounded to thirty-seconds, so that their currents may be added in any order (`additions.py`).
+    Layers and neurons that are quantized already, and neurons that forward never calls, keep what they have.
 
     Args:
         calibration_data: float32 inputs, (B, ...) for "direct", (T, B, ...) for "sequence": it decides the grid of the
@@ -73,6 +80,7 @@ def quantize(
             calibration data (`fitting.best_levels`).
         limits: (lower_limit, upper_limit) of the level tables as shares of the threshold, or "calibrated".
         input_bits: width of the integers that real inputs are rounded to.
+        time_first: whether the model takes sequences as the calibration data lie, or as (B, T, ...).
         initial_state: of a model that takes its states: what it is given first, as for `lower`.
 
     Raises: ConfigError for names that are no layers, widths out of range, NaN, or a model without anything to quantize.
@@ -81,8 +89,10 @@ def quantize(
     """
     first = made_state(initial_state)
     options: dict[str, Any] = {"levels": levels, "limits": limits, "input_bits": input_bits, "encoding": encoding}
-    made = _made(model, calibration_data, steps, weight_bits, state_bits, initial_state=first, **options)
-    _warn_of_silence(made, calibration_data.cpu(), steps, direct=encoding == "direct", initial_state=first)
+    options |= {"initial_state": first, "time_first": time_first}
+    made = _made(model, calibration_data, steps, weight_bits, state_bits, **options)
+    called = _as_called(made, calibration_data, encoding, time_first)
+    _warn_of_silence(called, calibration_data.cpu(), steps, direct=encoding == "direct", initial_state=first)
     return made
 
 
@@ -97,6 +107,7 @@ def _made(
     limits: Limits = "calibrated",
     input_bits: int = 8,
     encoding: Literal["direct", "sequence"] = "direct",
+    time_first: bool = True,
     initial_state: Any = None,
 ) -> nn.Module:
     """What `quantize` makes."""
@@ -110,22 +121,48 @@ def _made(
     weights = {name: module for name, module in named.items() if type(module) in _LAYERS}
     neurons = {name: x for name, x in named.items() if isinstance(x, NEURONS) and not x.state_quant}
     if not weights and not neurons:
-        raise ConfigError("quantize: no float nn.Linear, nn.Conv2d, nn.Conv1d or neuron without state_quant in it")
+        raise ConfigError("quantize: no float nn.Linear, convolution or neuron without state_quant in it")
     weight_widths, state_widths = (
         _widths(weight_bits, weights, "weight_bits"),
         _widths(state_bits, neurons, "state_bits"),
     )
     membranes: dict[str, Tensor] = {}
-    if levels == "fitted" or limits == "calibrated":
+    if levels == "fitted" or limits == "calibrated" or any(map(_is_readout, neurons.values())):
         called: dict[str, Any] = {"direct": encoding == "direct", "initial_state": initial_state}
-        membranes = sampled_membranes(copied, list(neurons), calibration_data, steps, **called)
+        whole = _as_called(copied, calibration_data, encoding, time_first)
+        membranes = _sampled(whole, list(neurons), calibration_data, steps, **called)
+        neurons = {name: module for name, module in neurons.items() if name in membranes}
     for name, module in weights.items():
         _replace(copied, name, _quantized(name, module, weight_widths[name]))
     for name, module in neurons.items():
-        quantizer = _states(module, state_widths[name], membranes.get(name), levels, limits)
+        options = state_widths[name], membranes.get(name), levels, limits
+        quantizer = _readout_states(module, *options[:2]) if _is_readout(module) else _states(module, *options)
+        if kind_of(module).recurrent:
+            quantizer.take(coarse_levels(quantizer.levels.numpy(), quantizer.threshold))
+            coarsen_decays(module)
         del module.state_quant
         module.state_quant = quantizer
     return _with_input_grid(copied, calibration_data, input_bits)
+
+
+def _sampled(model: nn.Module, names: list[str], data: Tensor, steps: int, **called: Any) -> dict[str, Tensor]:
+    """As `sampled_membranes`. Raises: ConfigError for whatever the user's code raises."""
+    try:
+        return sampled_membranes(model, names, data, steps, **called)
+    except SquatError:
+        raise
+    except Exception as error:
+        text = f"quantize: the model does not run on the calibration data: {type(error).__name__}: {error}"
+        hint = (
+            "give them as the model takes them; of sequences say whether time comes first (time_first, --batch-first)"
+        )
+        raise ConfigError(f"{text}; {hint}") from error
+
+
+def _as_called(model: nn.Module, data: Tensor, encoding: Encoding, time_first: bool) -> nn.Module:
+    """The model as it takes the data. Raises: ConfigError for an axis of time that is not there."""
+    axes = 1 if encoding == "direct" else 2
+    return called_in_time(model, InputSpec(tuple(data.shape[axes:]), encoding=encoding, time_first=time_first))
 
 
 def _check_steps(steps: int) -> None:
@@ -178,7 +215,8 @@ def _quantized(name: str, module: nn.Module, bits: int) -> nn.Module:
     if isinstance(module, nn.Linear):
         made = QuantLinear(module.in_features, module.out_features, **options)
     else:
-        keys = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        keys = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"]
+        keys += ["output_padding"] if module.transposed else []
         made = _LAYERS[type(module)](**{key: getattr(module, key) for key in keys}, **options)
     made.weight.data.copy_(module.weight.data)
     if module.bias is not None:
@@ -204,6 +242,22 @@ def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Leve
     return StateQuantizer.of(bits, levels, threshold, lower_limit=limits[0], upper_limit=limits[1])
 
 
+def _is_readout(module: nn.Module) -> bool:
+    """Whether neurons are made to be read, not to fire: without reset, the threshold far beyond any membrane."""
+    return module.reset_mechanism == "none" and bool((torch.as_tensor(module.threshold) >= NEVER).all())
+
+
+def _readout_states(module: nn.Module, bits: int, membranes: Tensor | None) -> StateQuantizer:
+    """Equal steps over all membranes seen, zero among them; the threshold comes down to just above them."""
+    assert membranes is not None
+    low, high = min(0.0, float(membranes.min())), max(0.0, float(membranes.max()))
+    step = (high - low) / (2**bits - 1) or 1.0
+    first = math.floor(low / step + 0.5)
+    levels = (np.arange(first, first + 2**bits) * step).astype(np.float32)
+    module.threshold.fill_(float(levels[-1]) + step)  # type: ignore[union-attr,operator]
+    return StateQuantizer(levels, -math.inf)
+
+
 def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     """The model itself where inputs are small integers, or where it has a grid; else behind an `InputQuantizer`."""
     if any(isinstance(module, InputQuantizer) for module in model.modules()):
@@ -216,17 +270,24 @@ def _with_input_grid(model: nn.Module, data: Tensor, bits: int) -> nn.Module:
     signed = low < 0
     largest = 2 ** (bits - 1 if signed else bits) - 1
     step = 2.0 ** math.ceil(math.log2(max(-low, high) / largest)) if max(-low, high) else 1.0
-    return _behind(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
+    return behind_quantizer(InputQuantizer(step, -largest - 1 if signed else 0, largest), model)
 
 
-def _behind(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
+def behind_quantizer(quantizer: InputQuantizer, model: nn.Module) -> nn.Module:
+    """A model whose inputs are rounded first."""
     if is_plain(model):
         return nn.Sequential(quantizer, *(module for module in model._modules.values() if module is not None))
     return QuantizedInput(quantizer, model).eval()
 
 
 def calibrated(
-    inputs: NDArray[Any], labels: NDArray[Any] | None, steps: int, encoding: Encoding, initial_state: Any = None
+    inputs: NDArray[Any],
+    labels: NDArray[Any] | None,
+    steps: int,
+    encoding: Encoding,
+    initial_state: Any = None,
+    *,
+    time_first: bool = True,
 ) -> tuple[Tensor, Callable[[nn.Module], float]]:
     """Calibration data as float32, and the accuracy on it of a model: the share whose class has the most spikes.
 
@@ -246,7 +307,8 @@ def calibrated(
 
     @torch.no_grad()
     def accuracy(model: nn.Module) -> float:
-        traces = run_model(model.eval(), data, steps, direct=not axis, initial_state=initial_state)
+        called = _as_called(model.eval(), data, encoding, time_first)
+        traces = run_model(called, data, steps, direct=not axis, initial_state=initial_state)
         output = list(traces.values())[-1]
         classes = torch.stack(output.spikes).sum(dim=0).flatten(1).argmax(dim=1)
         return float((classes.numpy() == labels).mean())
@@ -254,13 +316,13 @@ def calibrated(
     return data, accuracy
 
 
-def input_spec(model: nn.Module, data: Tensor, encoding: Encoding) -> InputSpec:
+def input_spec(model: nn.Module, data: Tensor, encoding: Encoding, *, time_first: bool = True) -> InputSpec:
     """What enters a quantized model: the grid of its `InputQuantizer`, else the small integers of the data."""
     shape = tuple(data.shape[1 if encoding == "direct" else 2 :])
     for module in model.modules():
         if isinstance(module, InputQuantizer):
-            return InputSpec(shape, module.low, module.high, module.step, encoding)
-    return InputSpec(shape, min(0, int(data.min())), max(1, int(data.max())), 1.0, encoding)
+            return InputSpec(shape, module.low, module.high, module.step, encoding, time_first)
+    return InputSpec(shape, min(0, int(data.min())), max(1, int(data.max())), 1.0, encoding, time_first)
 
 
 @dataclass(frozen=True)
@@ -309,7 +371,7 @@ class Recipe:
             neuron.state_quant = StateQuantizer.of(
                 bits, "threshold-centred", float(torch.as_tensor(neuron.threshold).max())
             )
-        return copied if self.grid is None else _behind(InputQuantizer(*self.grid), copied)
+        return copied if self.grid is None else behind_quantizer(InputQuantizer(*self.grid), copied)
 
 
 def _unwrapped(model: nn.Module, made: nn.Module) -> tuple[nn.Module, InputQuantizer | None]:
@@ -398,6 +460,7 @@ def search_bits(
             if made is None:
                 break
             best, bits = made, tried
-    called = {"direct": options.get("encoding", "direct") == "direct", "initial_state": options["initial_state"]}
-    _warn_of_silence(best, calibration_data.cpu(), steps, **called)
+    encoding, time_first = options.get("encoding", "direct"), options.get("time_first", True)
+    called = {"direct": encoding == "direct", "initial_state": options["initial_state"]}
+    _warn_of_silence(_as_called(best, calibration_data, encoding, time_first), calibration_data.cpu(), steps, **called)
     return BitSearch(best, float_score, tuple(trials))

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError
+from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 
@@ -116,8 +117,9 @@ def starts_of(model: nn.Module, initial_state: Any) -> tuple[list[Start], bool]:
 
     Raises: ConfigError where a state is stated and forward takes none, or several others.
     """
-    own = model.model if isinstance(model, QuantizedInput) else model
-    required, optional, rest = _places(own)
+    inner = without_time(model)
+    own = inner.model if isinstance(inner, QuantizedInput) else inner
+    required, optional, rest = _places(own, stated=initial_state is not None)
     where = _where(own)
     if initial_state is None:
         counts = [required] if required else list(dict.fromkeys((optional, min(optional, 1))))
@@ -142,8 +144,11 @@ def _spread(given: Any, required: int, optional: int, rest: bool) -> tuple[Any, 
     return (given,) if required or optional or rest else None
 
 
-def _places(model: nn.Module) -> tuple[int, int, bool]:
-    """Parameters of forward behind the inputs: those without default, those of None, whether any number."""
+def _places(model: nn.Module, *, stated: bool) -> tuple[int, int, bool]:
+    """Parameters of forward behind the inputs: those without default, those of None, whether any number.
+
+    Args: stated: whether a state is, so that the second parameter takes it whatever its default is.
+    """
     try:
         parameters = list(inspect.signature(model.forward).parameters.values())
     except (TypeError, ValueError):  # of TorchScript
@@ -156,7 +161,7 @@ def _places(model: nn.Module) -> tuple[int, int, bool]:
             rest = parameter.kind is inspect.Parameter.VAR_POSITIONAL
             return required, optional, rest and not required + optional
         if parameter.default is not inspect.Parameter.empty and parameter.default is not None:
-            break
+            return required, optional or int(stated and not required), False
         required += parameter.default is inspect.Parameter.empty
         optional += parameter.default is None
     return required, optional, False

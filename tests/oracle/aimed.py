@@ -147,6 +147,13 @@ def _applied(layer: Any, kind: str, columns: list[Ints]) -> Ints | None:
         weight = torch.from_numpy(layer.weight.astype(np.float64))
         sizes = (layer.stride, layer.padding, layer.dilation, layer.groups)
         result = np.rint(F.conv2d(planes, weight, None, *sizes).flatten(1).numpy()).astype(np.int64)
+    elif kind == "ConvTranspose2d":
+        planes = torch.from_numpy(columns[0].reshape(-1, *layer.input_shape)).double()
+        outputs, channels, *kernel = layer.weight.shape
+        weight = torch.from_numpy(layer.weight.astype(np.float64)).reshape(layer.groups, -1, channels, *kernel)
+        weight = weight.transpose(1, 2).reshape(-1, outputs // layer.groups, *kernel)
+        sizes = (layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation)
+        result = np.rint(F.conv_transpose2d(planes, weight, None, *sizes).flatten(1).numpy()).astype(np.int64)
     else:
         return None
     result[-1] += np.repeat(layer.bias, result.shape[1] // len(layer.bias))

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.oracle.judge import Verdict, judge, judge_nir
+from tests.oracle.judge import Verdict, judge, judge_nir, judge_spelling
 
 
 def histogram(verdicts: Iterable[Verdict]) -> str:
@@ -54,14 +54,16 @@ def main() -> int:
             print(tally(verdicts, time.time() - began), flush=True)
             if time.time() - began > options.seconds:
                 break
+        spelled = list(pool.map(judge_spelling, range(options.seed, options.seed + len(verdicts)), chunksize=5))
         graphs = list(pool.map(judge_nir, range(options.seed, options.seed + len(verdicts) // 5), chunksize=5))
-    for verdict in graphs:
+    for verdict in (*spelled, *graphs):
         if verdict.wrong or options.verbose:
-            print(f"{verdict.kind}: {verdict.rule}\n  NIR seed {verdict.seed}: {verdict.text}")
+            print(f"{verdict.kind}: {verdict.rule}\n  seed {verdict.seed}: {verdict.text}")
+    print(f"spelled forwards: {tally(spelled, time.time() - began)}\n{histogram(spelled)}")
     print(f"NIR graphs: {tally(graphs, time.time() - began)}\n{histogram(graphs)}")
     print(f"refused, by the first rule:\n{histogram(verdicts)}")
     print(f"seeds {options.seed}..{verdicts[-1].seed}: {tally(verdicts, time.time() - began)}")
-    return 1 if any(verdict.wrong for verdict in (*verdicts, *graphs)) else 0
+    return 1 if any(verdict.wrong for verdict in (*verdicts, *spelled, *graphs)) else 0
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from tests.oracle.aimed import aim_thresholds, inputs_for
 from tests.oracle.loop import Record, play
 from tests.oracle.models import Case, draw
 from tests.oracle.nir_graphs import Euler, draw_frames, draw_nir
+from tests.oracle.spellings import draw_spelling
 
 _SAMPLES = 20
 _NIR_STEPS = 40
@@ -67,6 +68,16 @@ def judge(seed: int) -> Verdict:
     return Verdict(seed, kind, rule, values, case.tricks, case.plain, str(case))
 
 
+def judge_spelling(seed: int) -> Verdict:
+    """The same of a forward that is drawn as source text."""
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        case = draw_spelling(seed)
+        kind, rule, values = outcome(case, None, random.Random(f"judge {seed}"))
+    return Verdict(seed, kind, rule, values, case.tricks, case.plain, str(case))
+
+
 def _aimed(case: Case, rng: random.Random) -> NDArray[np.int64] | None:
     """Thresholds moved to currents, where the model runs at all."""
     if case.plain or rng.random() < (0.15 if case.notes[0].startswith("edge") else 0.5):
@@ -82,7 +93,7 @@ def outcome(case: Case, aimed: NDArray[np.int64] | None, rng: random.Random) -> 
     given = copy.deepcopy(case.model)
     try:
         spec = sd.InputSpec(case.shape, case.low, case.high, case.step, case.encoding)  # type: ignore[arg-type]
-        network = sd.lower(given, spec, case.steps)
+        network = sd.lower(given, spec, case.steps, initial_state=case.initial)
     except (LoweringError, ConfigError) as error:
         return "refused", _rule_of(error), 0
     except Exception as error:  # noqa: BLE001 (whatever it is, it is no refusal)

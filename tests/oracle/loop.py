@@ -47,12 +47,18 @@ def play(case: Case, integers: NDArray[np.int64]) -> Record:
         module.register_forward_hook(_kept(spikes.setdefault(name, []), membranes.setdefault(name, [])))
         for name, module in neurons_of(model)
     ]
+    states = () if case.state is None else case.state(inputs.shape[0 if case.direct else 1])
     if case.loops:
-        returned = _spikes_in(case, model(inputs))
+        result = model(inputs, *states)
+        returned = _spikes_in(case, result if case.state is None else result[0])
         if case.returns == "late":
             returned = returned.transpose(0, 1)
     else:
-        each = [_spikes_in(case, model(inputs if case.direct else inputs[t])).clone() for t in range(case.steps)]
+        each = []
+        for step in range(case.steps):
+            result = model(inputs if case.direct else inputs[step], *states)
+            each.append(_spikes_in(case, result).clone())
+            states = _left(result, len(states)) if case.state else ()
         returned = torch.stack(each)
     for handle in handles:
         handle.remove()
@@ -61,6 +67,13 @@ def play(case: Case, integers: NDArray[np.int64]) -> Record:
         {name: torch.stack(values).flatten(2).numpy() for name, values in membranes.items()},
         returned.numpy() if case.returns == "count" else returned.flatten(2).numpy() > 0,
     )
+
+
+def _left(result: Any, count: int) -> tuple[Any, ...]:
+    """The states for the next step: the last of what was returned, or all behind the first."""
+    if count == 1:
+        return (result[-1],)
+    return tuple(result[1:]) if len(result) == count + 1 else tuple(result[1])
 
 
 def _kept(spikes: list[Tensor], membranes: list[Tensor]) -> Callable[..., None]:

@@ -52,6 +52,7 @@ class Case:
         returns: "spikes" of a step or stacked, "pair" (with membranes), "dict", "late" (batch first), or "count".
         plain: it must be proven.
         tricks: what it does out of the way.
+        state: the first states of a batch of forwards that take and return them; initial: what `lower` is told of it.
     """
 
     seed: int
@@ -67,6 +68,8 @@ class Case:
     plain: bool
     tricks: tuple[str, ...]
     notes: tuple[str, ...]
+    state: Callable[[int], tuple[Any, ...]] | None = None
+    initial: Any = None
 
     @property
     def direct(self) -> bool:

@@ -209,6 +209,8 @@ class Euler:
         self.current: dict[str, np.ndarray] = {}
         self.last: dict[str, np.ndarray | None] = {}
         self.spikes: dict[str, list[np.ndarray]] = {}
+        self.read: dict[str, list[np.ndarray]] = {}
+        self.past: dict[str, list[np.ndarray]] = {}
 
     def _add(self, graph: nir.NIRGraph, prefix: str) -> None:
         for name, node in graph.nodes.items():
@@ -264,7 +266,25 @@ class Euler:
             return sum(parts.values()) / area
         if isinstance(node, nir.Flatten):
             return x.reshape(-1)
+        if isinstance(node, nir.Scale):
+            return x * node.scale
+        if isinstance(node, nir.Delay):
+            return self._delayed(name, np.broadcast_to(np.rint(node.delay / self.dt), x.shape).astype(int), x)
+        if isinstance(node, nir.LI | nir.I):
+            v = self._integrated(name, node, self.membrane.get(name, np.zeros(x.shape)), x)
+            self.membrane[name] = v
+            self.read.setdefault(name, []).append(v)
+            return v
         return self._fire(name, node, x)
+
+    def _delayed(self, name: str, steps: np.ndarray, x: np.ndarray) -> np.ndarray:
+        past = self.past.setdefault(name, [])
+        past.append(x)
+        found = np.zeros(x.shape)
+        for place in np.ndindex(*x.shape):
+            if steps[place] < len(past):
+                found[place] = past[-1 - steps[place]][place]
+        return found
 
     def _fire(self, name: str, node: nir.NIRNode, x: np.ndarray) -> np.ndarray:
         if isinstance(node, nir.Threshold):
@@ -286,9 +306,9 @@ class Euler:
         return spikes
 
     def _integrated(self, name: str, node: nir.NIRNode, v: np.ndarray, x: np.ndarray) -> np.ndarray:
-        if isinstance(node, nir.IF):
+        if isinstance(node, nir.IF | nir.I):
             return v + self.dt * node.r * x
-        if isinstance(node, nir.LIF):
+        if isinstance(node, nir.LIF | nir.LI):
             return v + self.dt / node.tau * (node.v_leak - v + node.r * x)
         i = self.current.get(name, np.zeros(x.shape))
         self.current[name] = i = i + self.dt / node.tau_syn * (node.w_in * x - i)

@@ -13,7 +13,7 @@ import brevitas.quant.scaled_int as scaled_int
 import snntorch as snn
 import torch
 import torch.nn.functional as F
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
 from brevitas.quant.shifted_scaled_int import ShiftedUint8WeightPerTensorFloat
 from brevitas.quant.ternary import SignedTernaryWeightPerTensorConst
@@ -122,6 +122,8 @@ def _told(options: dict[str, Any]) -> str:
 
 def convolution(draw: Draw, shape: Shape, gain: float = 2.0, channels: int | None = None) -> nn.Module:
     """Of planes or lines; with `channels` given it keeps the sizes."""
+    if random.Random(draw.rng.getstate()[1][0]).random() < 0.2:  # what else is drawn does not depend on it
+        return transposed(draw, shape, gain, channels)
     kind = QuantConv2d if len(shape) == 3 else QuantConv1d
     kernel = 3 if channels else draw.rng.randint(1, min(3, *shape[1:]))
     sizes: dict[str, Any] = {"stride": draw.pick(1, 1, 2), "padding": draw.rng.randint(0, kernel - 1)}
@@ -139,6 +141,24 @@ def convolution(draw: Draw, shape: Shape, gain: float = 2.0, channels: int | Non
     options = _quantizer(draw, channels is not None)
     draw.note(f"{kind.__name__} {shape} -> {outputs} kernel={kernel} {_told(sizes)} {_told(options)}")
     module = kind(shape[0], outputs, kernel, bias=draw.rng.random() < 0.3, **sizes, **options)
+    return _filled(draw, module, gain)
+
+
+def transposed(draw: Draw, shape: Shape, gain: float, channels: int | None) -> nn.Module:
+    """A transposed convolution; with `channels` given it keeps the sizes."""
+    kind = QuantConvTranspose2d if len(shape) == 3 else QuantConvTranspose1d
+    outputs, sizes = channels or draw.rng.randint(1, 3), {"kernel_size": 3, "padding": 1}
+    if not channels:
+        stride = draw.pick(1, 2) if max(shape[1:]) < 8 else 1
+        dilation = 2 if draw.chance(0.2) else 1
+        kernel = draw.rng.randint(1, 3)
+        sizes = {"kernel_size": kernel, "padding": draw.rng.randint(0, min(1, kernel - 1)), "stride": stride}
+        sizes |= {"dilation": dilation, "output_padding": draw.rng.randint(0, max(stride, dilation) - 1)}
+    if outputs % shape[0] == 0 and draw.chance(0.2):
+        sizes["groups"] = shape[0]
+    options = _quantizer(draw, channels is not None)
+    draw.note(f"{kind.__name__} {shape} -> {outputs} {_told(sizes)} {_told(options)}")
+    module = kind(shape[0], outputs, bias=draw.rng.random() < 0.3, **sizes, **options)
     return _filled(draw, module, gain)
 
 

@@ -18,7 +18,7 @@ from snntorch.functional.quant import state_quant
 from torch import nn
 
 import squat_deploy as sd
-from tests.oracle import aimed, judge, loop, models, parts, tricks
+from tests.oracle import aimed, judge, loop, models, parts, spellings, tricks
 from tests.oracle.fuzz import histogram
 
 CHUNKS, SIZE = 10, 16
@@ -32,6 +32,19 @@ def test_what_is_proven_is_equal_and_what_is_plain_is_proven(number):
     assert not wrong, "\n".join(wrong)
     proven = sum(verdict.kind == "equal" for verdict in verdicts)
     assert proven >= FLOOR * len(verdicts), f"too many are refused:\n{histogram(verdicts)}"
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_spelled_forwards_are_equal_or_refused_and_proven_where_nothing_is_odd(number):
+    verdicts = [judge.judge_spelling(seed) for seed in range(number * 10, (number + 1) * 10)]
+    wrong = [f"{verdict.kind}: {verdict.rule}\n{verdict.text}" for verdict in verdicts if verdict.wrong]
+    assert not wrong, "\n".join(wrong)
+    assert sum(verdict.kind == "equal" for verdict in verdicts) >= 6
+
+
+def test_a_seed_spells_the_same_forward_again():
+    first, second = (spellings.draw_spelling(7) for _ in range(2))
+    assert first.notes == second.notes and "def forward" in first.notes[-1]
 
 
 def _tricked(name: str, since: int, hidden: bool) -> models.Case:
@@ -126,7 +139,7 @@ def _moved(network: sd.Network, rng: random.Random) -> sd.Network:
     return dataclasses.replace(network, layers=tuple(layers))
 
 
-@pytest.mark.parametrize("name", ["models", "parts", "tricks", "edges", "loop", "aimed", "nir_graphs"])
+@pytest.mark.parametrize("name", ["models", "parts", "tricks", "edges", "loop", "aimed", "nir_graphs", "spellings"])
 def test_the_oracle_shares_nothing_with_the_product(name):
     text = (Path(__file__).parent / f"{name}.py").read_text()
     assert "squat_deploy" not in text

@@ -26,7 +26,7 @@ def manifest_of(design: Design, config: HlsConfig, budget: Budget, files: dict[s
             "digest": network.digest,
             "steps": network.steps,
             "readout": network.readout,
-            "input": vars(network.input),
+            "input": network.input.to_dict(),
         },
         "config": config.model_dump(),
         "certificate": network.certificate.proofs(),

@@ -27,6 +27,7 @@ from squat_deploy.hardware.units import Unit
 from squat_deploy.hardware.vectors import default_stimulus, golden_data
 from squat_deploy.network import Network
 from squat_deploy.network.encoders import frames_of, takes_intensities
+from squat_deploy.network.grid import integers_of
 from squat_deploy.network.simulator import Result, simulate
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -40,6 +41,7 @@ def emit_hls(
     *,
     stimulus: NDArray[Any] | None = None,
     reference: Result | None = None,
+    real: bool = False,
 ) -> Path:
     """Writes the HLS project of a network to `out_dir`, whole or not at all, and returns it.
 
@@ -49,14 +51,18 @@ def emit_hls(
     Args:
         stimulus: integer inputs of the golden data, as for `simulate`; random ones of the network's digest if None.
         reference: the trace that `simulate` gives for that stimulus, where it is there already.
+        real: the stimulus is of real values, in the model's units, to be rounded to the network's own grid; floats that
+            lie on it are taken without. Either is told in a SquatWarning.
 
     Raises:
         ExportError: an impossible folding or form, a folder that is not ours or in which something of the user's would
             be lost, or a failing disk.
         ConfigError: a stimulus or an option out of range.
     """
-    target = Path(out_dir)
-    files = render(network, config or HlsConfig(), stimulus, reference)
+    target, config = Path(out_dir), config or HlsConfig()
+    if stimulus is not None and not takes_intensities(config.encoder):
+        stimulus = integers_of(network.input, stimulus, real=real)
+    files = render(network, config, stimulus, reference)
     write_folder(target, {name: text.encode() for name, text in files.items()})
     return target
 

@@ -13,6 +13,7 @@ from squat_deploy.hardware.graph import ENTRY, Process
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule
 from squat_deploy.hardware.units import Unit
+from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.readout import SCORES
 
 
@@ -59,7 +60,7 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
     """The readme of a project whose testbench runs so many golden sequences."""
     from squat_deploy import __version__
 
-    network, proven = design.network, design.network.certificate.proven
+    network = design.network
     return Readme(
         title=cpp.plain(network.name),
         inputs=network.input.size,
@@ -67,7 +68,7 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
         steps=network.steps,
         digest=network.digest,
         version=__version__,
-        certificate="proven in every layer" if proven else "NOT PROVEN in every layer, see manifest.json",
+        certificate=_certificate(design.network.certificate),
         layers=tuple(_row(part) for part in design.parts),
         processes="; ".join(_layers(process) for process in design.graph.processes),
         expected=_expected(design, sequences),
@@ -79,6 +80,13 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
         clock_ns=config.clock_ns,
         resources=_resources(budget),
     )
+
+
+def _certificate(certificate: Certificate) -> str:
+    if certificate.proven:
+        return "proven in every layer"
+    found = f"; {certificate.looked_for}" if certificate.witnesses else ""
+    return f"NOT PROVEN in every layer, see manifest.json{found}"
 
 
 def _row(part: Unit) -> LayerRow:

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import FailFast, TypeAdapter, ValidationError
 
-from squat_deploy.backends.qonnx.layers import LayerPlan, NeuronPlan, Plan
+from squat_deploy.backends.qonnx.layers import AnyNeuronPlan, LayerPlan, Plan
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
-from squat_deploy.network.certificate import Assumptions, Environment, LayerProof
+from squat_deploy.network.certificate import Assumptions, Environment, LayerProof, Witnesses
 from squat_deploy.network.limits import MAX_PATCH_VALUES, MAX_VALUES
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
@@ -34,6 +34,7 @@ class Document:
         layers: sizes, ranges, level tables of every layer, and what it takes.
         certificate: what has been proven of it, a neuron layer a row.
         environment, assumptions: what that takes for granted; files of before have neither.
+        witnesses: what was found of combinations at risk; not in the text where there are none.
         origin: where it comes from, as it says itself.
     """
 
@@ -50,6 +51,7 @@ class Document:
     certificate: Annotated[tuple[LayerProof, ...], FailFast()]
     environment: Environment = field(default_factory=dict)
     assumptions: Assumptions = ()
+    witnesses: Witnesses = ()
     origin: Origin = field(default_factory=Origin)
 
     @property
@@ -60,7 +62,10 @@ class Document:
     def to_json(self) -> str:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
         try:
-            text = json.dumps(asdict(self), allow_nan=False)
+            fields = {**asdict(self), "input": self.input.to_dict()}
+            if not self.witnesses:
+                del fields["witnesses"]
+            text = json.dumps(fields, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ExportError(f"qonnx: the network has numbers that no file holds: {error}") from error
         if len(text) > MAX_CHARACTERS:
@@ -113,7 +118,7 @@ class Document:
 def _check_wires(spec: InputSpec, plans: Sequence[Plan]) -> None:
     """Layers take what is there and fits them, so that a graph can be built."""
     sizes = [_outputs(plan) for plan in plans]
-    if not isinstance(plans[-1], NeuronPlan):
+    if not isinstance(plans[-1], AnyNeuronPlan):
         raise FileFormatError("metadata: the last layer must be neurons")
     for index, plan in enumerate(plans):
         for source in plan.takes:

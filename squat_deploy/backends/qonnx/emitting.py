@@ -99,5 +99,6 @@ def _document(network: Network, form: Form, batch: int | None, trace: bool) -> D
         certificate=network.certificate.layers,
         environment=network.certificate.environment,
         assumptions=network.certificate.assumptions,
+        witnesses=network.certificate.witnesses,
         origin=network.origin,
     )

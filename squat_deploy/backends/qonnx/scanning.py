@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from squat_deploy.backends.qonnx.builder import INT32, INT64, GraphBuilder, Tensor
 from squat_deploy.backends.qonnx.document import Document
-from squat_deploy.backends.qonnx.layers import Plan
+from squat_deploy.backends.qonnx.layers import AnyNeuronPlan, Plan
 from squat_deploy.backends.qonnx.layers.base import INTEGERS, SPIKES, Role
 from squat_deploy.backends.qonnx.stepping import Tensors, carried, carried_inputs, network_input, write_layers
 from squat_deploy.network import INPUT
@@ -90,7 +90,9 @@ def _body(
     """
     b, plans, batch, last = GraphBuilder("step"), document.layers, document.samples, len(document.layers) - 1
     carries = carried(plans, INTEGERS)
-    bounds = carries[last, "state"].bounds if document.readout in OF_MEMBRANES else (0, document.steps)
+    output = plans[last]
+    assert isinstance(output, AnyNeuronPlan)
+    bounds = output.membrane_range if document.readout in OF_MEMBRANES else (0, document.steps)
     scores = Tensor("scores", INT32, (batch, plans[-1].outputs), bounds)
     taken = carried_inputs(b, document, INTEGERS)
     before = b.input(scores.named("scores_before"))
@@ -100,7 +102,7 @@ def _body(
     else:
         known[INPUT] = network_input(b, document.input, (batch,), "input_step", INTEGERS)
     found = write_layers(b, plans, INTEGERS, known, taken, run)
-    updated = _score(b, document.readout, before, found[last, "spikes"], found[last, "state"])
+    updated = _score(b, document.readout, before, found[last, "spikes"], found[last, "membrane"])
     for tensor in (*(found[place] for place in carries), updated):
         b.output(tensor)
     for source, tensor in held.items():

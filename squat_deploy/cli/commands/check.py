@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from squat_deploy.cli import sources
 from squat_deploy.cli.console import answer
 from squat_deploy.cli.documents import console, gathered, grid, warn
 from squat_deploy.cli.inputs import InputOptions
@@ -29,10 +30,9 @@ def check(
     """Say what becomes of every layer of a model, trained or not; exit 0 only if `lower` would take it."""
     from squat_deploy.lowering import check as check_model
     from squat_deploy.lowering import exact as exact_form
-    from squat_deploy.lowering import load_with_state
 
     with gathered() as texts, progress(as_json):
-        loaded, state = load_with_state(model, checkpoint)
+        loaded, state = sources.loaded(model, checkpoint)
         spec, _ = InputOptions(**fields).spec(loaded, steps, state)
         loaded = exact_form(loaded, spec, steps, initial_state=state) if exact else loaded
         rows = check_model(loaded, spec, steps, readout=readout, initial_state=state)

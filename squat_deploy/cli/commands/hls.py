@@ -11,7 +11,7 @@ from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.inputs import network_inputs
-from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real
+from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
@@ -44,6 +44,7 @@ def hls(
     out: Annotated[Path | None, typer.Option(help="Project folder; hls_out/NAME by default.")] = None,
     inputs: InputsFile = None,
     real: Real = False,
+    window: Window = None,
     fields: dict[str, Any],
     as_json: Json = False,
 ) -> None:
@@ -52,7 +53,9 @@ def hls(
     name = stem_of(network)
     target = out or Path("hls_out") / (name if name.isidentifier() else "network")
     config = HlsConfig(**fields)
-    data, notes, texts = (None, [], []) if inputs is None and not real else network_inputs(loaded, inputs, 0, real=real)
+    data, notes, texts = None, list[str](), list[str]()
+    if inputs is not None or real:
+        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
     project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
     texts += doubts(loaded, data) if data is not None else ()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @with_input_options
 def lower(
     model: Annotated[
-        str, typer.Argument(help="The torch model as path/to/file.py:factory, or a QONNX export of Brevitas (.onnx).")
+        str, typer.Argument(help="The torch model: path/to/file.py:factory, a file of train (.safetensors), or .onnx.")
     ],
     *,
     steps: Annotated[int | None, typer.Option(help="Time steps of one sequence.")] = None,
@@ -79,20 +79,29 @@ def lower(
     tables = (network_table(network), certificate_table(network.certificate))
     lines = [weights, f"saved {out}"]
     if exact:
-        told, notes, doubtful = _deviation(network, (loaded, lowered, state), inputs, samples, real=real)
+        given = inputs, samples, stated.window
+        told, notes, doubtful = _deviation(network, (loaded, lowered, state), *given, real=real)
         document |= {"exact": told.to_dict(), "notes": notes, "warnings": [*texts, *doubtful]}
         lines = [*notes, f"exact form: {told.line}", *lines]
     emit(document, as_json, *tables, *lines)
 
 
 def _deviation(
-    network: Network, models: tuple[nn.Module, nn.Module, Any], path: Path | None, samples: int, *, real: bool
+    network: Network,
+    models: tuple[nn.Module, nn.Module, Any],
+    path: Path | None,
+    samples: int,
+    window: int | None,
+    *,
+    real: bool,
 ) -> tuple[Deviation, list[str], list[str]]:
     """How far the exact form is from the trained model; what was done to the inputs; what is doubtful of them.
 
     Args: models: the trained one, its exact form, and the initial state of both.
     """
-    data, notes, doubtful = network_inputs(network, path, samples, real=real) if path or real else (None, [], [])
+    data, notes, doubtful = None, list[str](), list[str]()
+    if path or real:
+        data, notes, doubtful = network_inputs(network, path, samples, real=real, window=window)
     model, other, state = models
     options: dict[str, Any] = {"samples": samples, "readout": network.readout, "initial_state": state}
     return deviation(model, other, network.input, network.steps, data, **options), notes, doubtful
@@ -102,7 +111,10 @@ def _check_options(
     model: str, steps: int | None, neurons: Path | None, checkpoint: Path | None, stated: InputOptions
 ) -> None:
     """Raises: ConfigError for options that belong to the other kind of model."""
-    if not sources.is_export(model):
+    if sources.is_trained(model):
+        if (steps, neurons, checkpoint) != (None, None, None) or stated != InputOptions():
+            raise ConfigError(f"lower: {model} says its weights, steps and inputs itself; leave those options out")
+    elif not sources.is_export(model):
         if steps is None or neurons is not None:
             raise ConfigError("lower: a model in Python needs --steps, and no --neurons")
     elif steps is not None or checkpoint is not None or stated != InputOptions():
@@ -116,8 +128,9 @@ def _loaded(
     if sources.is_export(model):
         read, spec, steps = sources.imported(model, neurons)
         return (read, None), spec, steps, Origin()
-    from squat_deploy.lowering import load_with_state
-
-    loaded, state = load_with_state(model, checkpoint, trained=True)
+    if sources.is_trained(model):
+        read, spec, steps = sources.made_by_training(model)
+        return (read, None), spec, steps, Origin()
+    loaded, state = sources.loaded(model, checkpoint, trained=True)
     spec, origin = stated.spec(loaded, steps, state)
     return (loaded, state), spec, steps, origin

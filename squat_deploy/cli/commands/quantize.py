@@ -10,15 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from squat_deploy.arrays import read_npy
 from squat_deploy.cli import sources, targets
 from squat_deploy.cli.documents import emit, gathered, summary
 from squat_deploy.cli.guarding import check_paths
-from squat_deploy.cli.inputs import seen_in
-from squat_deploy.cli.options import Checkpoint, Encoded, Json, LabelsFile, NetworkOut, Overwrite, Steps, Unproven
+from squat_deploy.cli.inputs import parsed_shape, seen_in
+from squat_deploy.cli.options import (
+    BatchFirst,
+    Checkpoint,
+    DataFile,
+    Encoded,
+    Json,
+    LabelsFile,
+    NetworkOut,
+    Overwrite,
+    Steps,
+    Unproven,
+    Window,
+)
+from squat_deploy.cli.reading import data_for, labels_of
 from squat_deploy.cli.tables import certificate_table, network_table, trials_table
 from squat_deploy.errors import ConfigError
-from squat_deploy.files import check_target
 from squat_deploy.network import Network
 from squat_deploy.network.storage import save
 from squat_deploy.snn.levels import Kind
@@ -30,14 +41,17 @@ if TYPE_CHECKING:
 def quantize(
     model: Annotated[str, typer.Argument(help="A float snnTorch model as path/to/file.py:factory.")],
     steps: Steps,
-    calibration: Annotated[Path, typer.Option(help="Inputs as .npy, (B, ...) or (T, B, ...), in the model's units.")],
+    calibration: DataFile,
     labels: LabelsFile = None,
+    shape: Annotated[str | None, typer.Option(help="Shape of one sample, where the data does not say it.")] = None,
+    window: Window = None,
     checkpoint: Checkpoint = None,
     weight_bits: Annotated[int, typer.Option(help="Width of the weights, 2 to 8.")] = 4,
     state_bits: Annotated[int, typer.Option(help="Width of the membranes, 1 to 8.")] = 4,
     levels: Annotated[Kind, typer.Option(help="Spacing of the levels.")] = "threshold-centred",
     budget: Annotated[float | None, typer.Option(help="Search bits a layer that cost at most this accuracy.")] = None,
     encoding: Encoded = "direct",
+    batch_first: BatchFirst = False,
     out: NetworkOut = Path("network.safetensors"),
     allow_unproven: Unproven = False,
     overwrite: Overwrite = False,
@@ -51,33 +65,35 @@ def quantize(
 
     source, beside = sources.source_of(model), out.parent / f"{out.stem}.model.safetensors"
     check_paths({"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint, "out": beside})
-    _check_places(out, beside, source, overwrite=overwrite, ask=not as_json)
+    targets.check_both(out, beside, source, overwrite=overwrite, ask=not as_json)
     if budget is not None and labels is None:
         raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
-    options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding}
+    options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding, "time_first": not batch_first}
     with gathered() as texts:
         loaded, state = lowering.load_with_state(model, checkpoint, trained=True)
         options["initial_state"] = first = made_state(state)
-        classes = None if labels is None else read_npy(labels)
-        data, score = calibrated(read_npy(calibration), classes, steps, encoding, first)
+        values, notes = data_for(parsed_shape(shape), steps, calibration, window)
+        classes = None if labels is None else labels_of(labels)
+        data, score = calibrated(values, classes, steps, encoding, first, time_first=not batch_first)
         made, trials = _quantized(loaded, data, score, (weight_bits, state_bits), budget, options)
-        spec, name = input_spec(made, data, encoding), sources.name_of(model)
+        spec, name = input_spec(made, data, encoding, time_first=not batch_first), sources.name_of(model)
         lowered = lowering.lower(made, spec, steps, allow_unproven=allow_unproven, name=name, initial_state=first)
     network = replace(lowered, origin=replace(lowered.origin, source=source, **seen_in(data.numpy(), spec)))
     save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
     save(network, out)
     accuracy = None if labels is None else {"float": score(loaded), "quantized": score(made)}
     weights = sources.weights_line(model, checkpoint)
-    document = {"network": str(out), "model": str(beside), "accuracy": accuracy, "trials": trials, "weights": weights}
+    document: dict[str, Any] = {
+        "network": str(out),
+        "model": str(beside),
+        "accuracy": accuracy,
+        "trials": trials,
+        "weights": weights,
+    }
+    document["notes"] = notes
     saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
     tables = _tables(network, trials, weights, accuracy)
-    emit({**document, "warnings": texts, **summary(network)}, as_json, *tables, saved)
-
-
-def _check_places(out: Path, beside: Path, source: str, *, overwrite: bool, ask: bool) -> None:
-    check_target(out)
-    targets.check_network(out, source, overwrite=overwrite, ask=ask)
-    targets.check_model(beside, source, overwrite=overwrite, ask=ask)
+    emit({**document, "warnings": texts, **summary(network)}, as_json, *notes, *tables, saved)
 
 
 def _quantized(

@@ -11,10 +11,10 @@ import typer
 from rich.table import Table
 
 from squat_deploy.agreement import check_labels
-from squat_deploy.arrays import read_npy
 from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.inputs import network_inputs
-from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples
+from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples, Window
+from squat_deploy.cli.reading import labels_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.files import write_file
 from squat_deploy.loading import load
@@ -29,6 +29,7 @@ def simulate(
     network: NetworkFile,
     inputs: InputsFile = None,
     real: Real = False,
+    window: Window = None,
     samples: Samples = 8,
     labels: LabelsFile = None,
     out: Annotated[Path | None, typer.Option(help="Save scores, and the trace, as .npz.")] = None,
@@ -37,7 +38,7 @@ def simulate(
 ) -> None:
     """Run a network on integer inputs with the NumPy executor."""
     loaded = load(network)
-    data, notes, texts = network_inputs(loaded, inputs, samples, real=real)
+    data, notes, texts = network_inputs(loaded, inputs, samples, real=real, window=window)
     result, counts = counted(loaded, data, trace=trace)
     described = f"{len(result.scores)} {'random' if inputs is None else 'given'} sequences"
     texts += doubts(loaded, data) if inputs is not None else ()
@@ -46,7 +47,7 @@ def simulate(
     document |= {"inputs": described, "notes": notes, "warnings": texts, **grid(loaded.input)}
     lines = []
     if labels is not None:
-        classes = read_npy(labels)
+        classes = labels_of(labels)
         check_labels(classes, len(result.classes))
         document["accuracy"] = float((result.classes == classes).mean())
         lines = [f"accuracy {document['accuracy']:.2%}"]

@@ -10,7 +10,6 @@ import typer
 
 from squat_deploy.agreement import EXECUTORS
 from squat_deploy.agreement import verify as compare
-from squat_deploy.arrays import read_npy
 from squat_deploy.cli.documents import finish, gathered, grid
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import (
@@ -23,8 +22,11 @@ from squat_deploy.cli.options import (
     NeuronFile,
     Real,
     Samples,
+    Window,
 )
+from squat_deploy.cli.reading import labels_of
 from squat_deploy.cli.sources import imported, is_export
+from squat_deploy.cli.sources import loaded as loaded_model
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
 from squat_deploy.loading import load
@@ -37,13 +39,15 @@ if TYPE_CHECKING:
 def verify(
     network: NetworkFile,
     model: Annotated[
-        str | None, typer.Option(help="The torch model as path/to/file.py:factory, or an export with --neurons.")
+        str | None,
+        typer.Option(help="The torch model: path/to/file.py:factory, .nir, a file of train, or .onnx."),
     ] = None,
     checkpoint: Checkpoint = None,
     exact: Exact = False,
     neurons: NeuronFile = None,
     inputs: InputsFile = None,
     real: Real = False,
+    window: Window = None,
     labels: LabelsFile = None,
     samples: Samples = 64,
     executor: Annotated[
@@ -56,8 +60,8 @@ def verify(
     with gathered() as texts:
         trained, state = _trained(model, checkpoint, neurons)
         trained = _exact_form(trained, loaded, state) if exact else trained
-    data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real)
-    classes = None if labels is None else read_npy(labels)
+    data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real, window=window)
+    classes = None if labels is None else labels_of(labels)
     kind: Literal["given", "random"] = "random" if inputs is None else "given"
     options: dict[str, Any] = {"labels": classes, "executors": executor, "inputs_are": kind}
     found = compare(loaded, trained, data, initial_state=state, **options)
@@ -86,6 +90,4 @@ def _trained(model: str | None, checkpoint: Path | None, neurons: Path | None) -
         return None, None
     if export:
         return imported(model, neurons)[0], None
-    from squat_deploy.lowering import load_with_state
-
-    return load_with_state(model, checkpoint)
+    return loaded_model(model, checkpoint)

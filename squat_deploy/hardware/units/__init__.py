@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from squat_deploy.errors import ExportError
 from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Lister, Port, Ports, Settings, Unit
 from squat_deploy.hardware.units.delay import DelayBlueprint
 from squat_deploy.hardware.units.ends import ReadInput, ReadOut
@@ -12,8 +13,8 @@ from squat_deploy.hardware.units.forms import FormBlueprint, ListSums, PlaceEven
 from squat_deploy.hardware.units.joins import AddBlueprint, ConcatBlueprint
 from squat_deploy.hardware.units.pool import PoolBlueprint
 from squat_deploy.hardware.units.scatter import SynapseBlueprint
-from squat_deploy.network import Layer, Neuron
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Pool2d
+from squat_deploy.network import Layer, Neuron, TwoStateNeuron
+from squat_deploy.network.layers import Add, Concat, Conv2d, ConvTranspose2d, Delay, Dense, Pool2d
 
 __all__ = [
     "Blueprint",
@@ -38,10 +39,14 @@ __all__ = [
 def blueprint_of(layer: Layer) -> Blueprint:
     """How a layer becomes a unit."""
     match layer:
-        case Dense() | Conv2d():
+        case Dense() | Conv2d() | ConvTranspose2d():
             return SynapseBlueprint(layer.name, layer)
         case Neuron():
             return NeuronBlueprint(layer.name, layer)
+        case TwoStateNeuron():
+            raise ExportError(
+                f"{layer.name}: two-state neurons by offsets are not in HLS yet; export them as ONNX graphs"
+            )
         case Pool2d():
             return PoolBlueprint(layer.name, layer)
         case Add():

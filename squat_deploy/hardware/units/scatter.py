@@ -24,7 +24,7 @@ from squat_deploy.hardware.units.base import (
 )
 from squat_deploy.hardware.weights import WeightRom, weight_rom
 from squat_deploy.network import IntArray, int_bits
-from squat_deploy.network.layers import Conv2d, Dense
+from squat_deploy.network.layers import ConvTranspose2d, Dense, Weighted
 from squat_deploy.network.window import Window
 
 _DSP_BITS = 5
@@ -35,18 +35,17 @@ class Scatter(Summer):
     """Fully connected synapses or a convolution.
 
     Attributes:
-        shape: of the weights, for readers.
+        what: which of both, for readers.
     """
 
     rom: WeightRom
-    shape: tuple[int, ...]
+    what: str
     kind: ClassVar[str] = "synapses"
     accumulates: ClassVar[bool] = True
 
     @property
     def about(self) -> str:
-        what = "fully connected" if len(self.shape) == 2 else f"convolution {'x'.join(map(str, self.shape))}"
-        return f"{what}, {self.takes[0].size} -> {self.size}, {self.rom.bits}-bit weights"
+        return f"{self.what}, {self.takes[0].size} -> {self.size}, {self.rom.bits}-bit weights"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -101,12 +100,19 @@ class Scatter(Summer):
 class SynapseBlueprint(Blueprint):
     """Of synapses; fully connected ones are a kernel of one tap on channels of one point."""
 
-    layer: Dense | Conv2d
+    layer: Weighted
 
     @property
     def _window(self) -> Window:
         layer = self.layer
-        return layer.window if isinstance(layer, Conv2d) else Window((layer.inputs, 1, 1), (1, 1))
+        return Window((layer.inputs, 1, 1), (1, 1)) if isinstance(layer, Dense) else layer.window
+
+    @property
+    def _what(self) -> str:
+        if isinstance(self.layer, Dense):
+            return "fully connected"
+        spread = "transposed " if isinstance(self.layer, ConvTranspose2d) else ""
+        return f"{spread}convolution {'x'.join(map(str, self.layer.weight.shape))}"
 
     def takes_events(self, taken: Sequence[Signal]) -> bool:
         return True
@@ -122,5 +128,5 @@ class SynapseBlueprint(Blueprint):
         layer, lanes = self.layer, ports.gives.lanes
         assert lanes is not None
         weight = layer.weight.reshape(*layer.weight.shape[:2], *self._window.kernel)
-        groups = layer.groups if isinstance(layer, Conv2d) else 1
-        return Scatter(ports, weight_rom(weight, layer.bias, groups, self._window, lanes), layer.weight.shape)
+        groups = 1 if isinstance(layer, Dense) else layer.groups
+        return Scatter(ports, weight_rom(weight, layer.bias, groups, self._window, lanes), self._what)

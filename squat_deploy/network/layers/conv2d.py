@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -18,8 +19,8 @@ from squat_deploy.network.window import Pair, Window
 
 
 @dataclass(frozen=True, eq=False)
-class Conv2d(Synapses):
-    """Convolution of (C, H, W) integers, zero-padded; neurons are numbered as (O, H', W') flattened.
+class Convolution(Synapses):
+    """Synapses that share a kernel over (C, H, W) integers; neurons are numbered as (O, H', W') flattened.
 
     Attributes:
         weight: (O, C / groups, kernel height, kernel width).
@@ -37,6 +38,7 @@ class Conv2d(Synapses):
     dilation: Pair = (1, 1)
     groups: int = 1
     axes: ClassVar[int] = 4
+    empty: ClassVar[str] = "its kernel does not fit into"
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -47,24 +49,20 @@ class Conv2d(Synapses):
             raise ConfigError(
                 f"{self.name}: {self.groups} groups of {self.weight.shape} do not take {channels} channels"
             )
-        if any(
-            pad > dilation * (size - 1)
-            for pad, dilation, size in zip(self.padding, self.dilation, self.kernel, strict=True)
-        ):
-            raise ConfigError(f"{self.name}: padding {self.padding} reaches beyond its kernel {self.kernel}")
         if min(self.output_shape) < 1:
-            raise ConfigError(f"{self.name}: its kernel does not fit into inputs of shape {self.input_shape}")
+            raise ConfigError(f"{self.name}: {self.empty} inputs of shape {self.input_shape}")
 
     @classmethod
     def of(cls, name: str, arrays: dict[str, IntArray]) -> Self:
         channels, height, width, *pairs, groups = arrays["geometry"].reshape(-1).tolist()
-        stride, padding, dilation = zip(pairs[::2], pairs[1::2], strict=True)
-        return cls(name, arrays["weight"], arrays["bias"], (channels, height, width), stride, padding, dilation, groups)
+        stride, padding, dilation, *more = zip(pairs[::2], pairs[1::2], strict=True)
+        shape = channels, height, width
+        return cls(name, arrays["weight"], arrays["bias"], shape, stride, padding, dilation, groups, *more)
 
-    @cached_property
+    @property
+    @abstractmethod
     def window(self) -> Window:
         """What each position sees."""
-        return Window(self.input_shape, self.kernel, self.stride, self.padding, self.dilation)
 
     @property
     def kernel(self) -> Pair:
@@ -105,8 +103,13 @@ class Conv2d(Synapses):
 
     @property
     def geometry(self) -> IntArray:
-        """All sizes in one row: (C, H, W), stride, padding, dilation, groups."""
-        return np.array([*self.input_shape, *self.stride, *self.padding, *self.dilation, self.groups], dtype=np.int64)
+        """All sizes in one row: (C, H, W), stride, padding, dilation, what else there is, groups."""
+        pairs = (*self.stride, *self.padding, *self.dilation, *self._more)
+        return np.array([*self.input_shape, *pairs, self.groups], dtype=np.int64)
+
+    @property
+    def _more(self) -> tuple[int, ...]:
+        return ()
 
     def patches(self, values: NDArray[Any]) -> NDArray[Any]:
         """(B, inputs) to what each position sees: (B, groups, H' W', C / groups * kernel)."""
@@ -114,13 +117,6 @@ class Conv2d(Synapses):
         samples = len(windows)
         grouped = windows.reshape(samples, self.groups, -1, *windows.shape[2:]).transpose(0, 1, 3, 4, 2, 5, 6)
         return grouped.reshape(samples, self.groups, self.positions, -1)
-
-    def matrix(self, weight: NDArray[Any]) -> NDArray[Any]:
-        """Weights (O, ...) as the factor of `patches`: (groups, C / groups * kernel, O / groups)."""
-        return weight.reshape(self.groups, len(weight) // self.groups, -1).transpose(0, 2, 1)
-
-    def multiply(self, values: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
-        return (self.patches(values) @ matrix).transpose(0, 1, 3, 2).reshape(len(values), -1)
 
     @property
     def neuron_bias(self) -> IntArray:
@@ -137,14 +133,37 @@ class Conv2d(Synapses):
     def unrolled(self) -> Dense:
         """The same sums as fully connected synapses (outputs, inputs), zeros where no synapse is."""
         places = self.patches(np.arange(1, self.inputs + 1)[None])[0]  # (groups, positions, K), 0 for padding
-        matrix = self.matrix(self.weight)
-        weight = np.zeros((self.groups, matrix.shape[2], self.positions, self.inputs + 1), dtype=np.int64)
+        kernels = self.weight.reshape(self.groups, len(self.weight) // self.groups, -1)
+        weight = np.zeros((*kernels.shape[:2], self.positions, self.inputs + 1), dtype=np.int64)
         for group, position in np.ndindex(places.shape[:2]):
-            weight[group, :, position, places[group, position]] = matrix[group]
+            weight[group, :, position, places[group, position]] = kernels[group].T
         return Dense(self.name, weight.reshape(self.outputs, -1)[:, 1:], self.neuron_bias)
 
     def about(self) -> tuple[str, str]:
         return planes(self.input_shape, self.kernel, self.output_shape), self._weights_told()
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(Convolution):
+    """A convolution, zero-padded."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        reach = (gap * (size - 1) for gap, size in zip(self.dilation, self.kernel, strict=True))
+        if any(pad > most for pad, most in zip(self.padding, reach, strict=True)):
+            raise ConfigError(f"{self.name}: padding {self.padding} reaches beyond its kernel {self.kernel}")
+
+    @cached_property
+    def window(self) -> Window:
+        """What each position sees."""
+        return Window(self.input_shape, self.kernel, self.stride, self.padding, self.dilation)
+
+    def matrix(self, weight: NDArray[Any]) -> NDArray[Any]:
+        """Weights (O, ...) as the factor of `patches`: (groups, C / groups * kernel, O / groups)."""
+        return weight.reshape(self.groups, len(weight) // self.groups, -1).transpose(0, 2, 1)
+
+    def multiply(self, values: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+        return (self.patches(values) @ matrix).transpose(0, 1, 3, 2).reshape(len(values), -1)
 
 
 def planes(*shapes: tuple[int, ...]) -> str:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.network.layers.base import BaseLayer, IntArray, Range, freeze, integers, within
-from squat_deploy.network.limits import MAX_DELAY, MAX_PATCH_VALUES
+from squat_deploy.network.limits import MAX_PATCH_VALUES
+
+MAX_DELAY = 255  # steps
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.network.layers.base import BaseLayer, IntArray, Range, constant_range, freeze, within
+from squat_deploy.network.layers.base import Ends, IntArray, Range, freeze, within
 from squat_deploy.network.layers.machine import Machine
+from squat_deploy.network.layers.neuron_layer import NeuronLayer
 from squat_deploy.network.limits import MAX_NEURONS, MAX_STATES
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron(BaseLayer):
-    """State-quantized neurons as finite-state machines on the integer synaptic sum S.
+class Neuron(NeuronLayer):
+    """State-quantized neurons as finite-state machines on the integer synaptic sum S, by a table of thresholds.
 
     With `k = table[n]`: level = number of `thresholds[k, state]` that are <= S (they ascend);
     spike = level >= `fire_level[k]`; next state = `successor[k, state, level]`.
@@ -37,8 +38,6 @@ class Neuron(BaseLayer):
     table: IntArray
     initial_state: int
     membranes: NDArray[np.float32]
-    remembers: ClassVar[bool] = True
-    late: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -50,18 +49,6 @@ class Neuron(BaseLayer):
         return cls(name, **tables, initial_state=arrays["initial_state"].item(), membranes=membranes)
 
     @property
-    def neurons(self) -> int:
-        return int(self.table.size)
-
-    @property
-    def outputs(self) -> int:
-        return self.neurons
-
-    @property
-    def input_sizes(self) -> tuple[int, ...]:
-        return (self.neurons,)
-
-    @property
     def states(self) -> int:
         return int(self.thresholds.shape[1])
 
@@ -70,21 +57,19 @@ class Neuron(BaseLayer):
         return int(self.thresholds.shape[2]) + 1
 
     @property
-    def state_bits(self) -> int:
-        return max(1, (self.states - 1).bit_length())
-
-    @property
     def carries_level(self) -> bool:
         """Whether the next state is simply the level (reset_delay=True)."""
         return bool((self.successor == np.arange(self.level_count)).all())
 
-    def range(self, *taken: Range) -> Range:
-        """Spikes."""
-        return constant_range(self.neurons, 0, 1)
-
     def stage(self, *taken: Range) -> Machine:
         ((lows, highs),) = taken
         return Machine(self, int(lows.min()), int(highs.max()))
+
+    def following(self, table: int, state: int, low: int, high: int) -> Iterator[tuple[int, Ends]]:
+        edges = [low, *self.thresholds[table, state].clip(low, high + 1).tolist(), high + 1]
+        for level, after in enumerate(self.successor[table, state].tolist()):
+            if edges[level] < edges[level + 1]:
+                yield after, (edges[level], edges[level + 1] - 1)
 
     def arrays(self) -> dict[str, IntArray]:
         return {

@@ -52,6 +52,7 @@ def chain(graph: Graph) -> tuple[Stage, ...]:
 
     Raises: LoweringError naming every node and edge that is no part of that.
     """
+    graph = _regrouped(graph)
     refuse_all(list(_edge_faults(graph, "")))
     nodes, edges = _inlined(graph)
     edges = _without_ports(nodes, edges)
@@ -71,6 +72,21 @@ def chain(graph: Graph) -> tuple[Stage, ...]:
     if len(stages) == 2:
         refuse_all([fault(start, nodes[start], "a network has layers", "none", "export it again")])
     return tuple(stages)
+
+
+def _regrouped(graph: Graph) -> Graph:
+    """Subgraphs of older files, whose nodes lie beside the others as "name.input", "name.lif" and "name.output"."""
+    ends = {end for edge in graph.edges for end in edge} - set(graph.nodes)
+    for name in sorted(ends):
+        own = {key.removeprefix(f"{name}."): node for key, node in graph.nodes.items() if key.startswith(f"{name}.")}
+        if not (isinstance(own.get("input"), nir.Input) and isinstance(own.get("output"), nir.Output)):
+            continue
+        inner = [edge for edge in graph.edges if all(end.startswith(f"{name}.") for end in edge)]
+        pairs = tuple((a.removeprefix(f"{name}."), b.removeprefix(f"{name}.")) for a, b in inner)
+        nodes = {key: node for key, node in graph.nodes.items() if not key.startswith(f"{name}.")}
+        rest = tuple(edge for edge in graph.edges if edge not in inner)
+        graph = Graph({**nodes, name: Graph(own, pairs)}, rest)
+    return graph
 
 
 def refuse_all(faults: list[Fault]) -> None:

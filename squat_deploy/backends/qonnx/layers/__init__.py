@@ -13,14 +13,29 @@ from squat_deploy.backends.qonnx.layers.joins import AddPlan, ConcatPlan
 from squat_deploy.backends.qonnx.layers.neuron import NeuronPlan
 from squat_deploy.backends.qonnx.layers.pool import PoolPlan
 from squat_deploy.backends.qonnx.layers.synapses import SynapsePlan
+from squat_deploy.backends.qonnx.layers.transposed import TransposedPlan
+from squat_deploy.backends.qonnx.layers.two_state import TwoStatePlan
 from squat_deploy.names import plain, unique_name
 from squat_deploy.network import Network
-from squat_deploy.network.layers import Add, Concat, Conv2d, Delay, Dense, Layer, Neuron, Pool2d, Range
+from squat_deploy.network.layers import (
+    Add,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Delay,
+    Dense,
+    Layer,
+    Neuron,
+    Pool2d,
+    Range,
+    TwoStateNeuron,
+)
 
-__all__ = ["LayerPlan", "NeuronPlan", "Plan", "plan_layers"]
+__all__ = ["AnyNeuronPlan", "LayerPlan", "Plan", "plan_layers"]
 
 _Joins = Annotated[PoolPlan | AddPlan | ConcatPlan, Field(discriminator="operation")]
-Plan = SynapsePlan | NeuronPlan | _Joins | DelayPlan
+AnyNeuronPlan = NeuronPlan | TwoStatePlan
+Plan = SynapsePlan | TransposedPlan | AnyNeuronPlan | _Joins | DelayPlan
 LayerPlan = Annotated[Plan, Field(discriminator="kind")]
 
 
@@ -37,8 +52,12 @@ def _plan_of(head: Head, layer: Layer, taken: Sequence[Range]) -> Plan:
     match layer:
         case Dense() | Conv2d():
             return SynapsePlan.of(head, layer, taken)
+        case ConvTranspose2d():
+            return TransposedPlan.of(head, layer, taken)
         case Neuron():
             return NeuronPlan.of(head, layer, taken)
+        case TwoStateNeuron():
+            return TwoStatePlan.of(head, layer, taken)
         case Pool2d():
             return PoolPlan.of(head, layer, taken)
         case Add():

@@ -16,7 +16,7 @@ from squat_deploy.network.layers import Layer, Range
 from squat_deploy.network.window import Window
 
 Arrays = dict[str, IntArray]
-Role = Literal["value", "sum", "state", "spikes", "past"]  # what is carried is ordered by these
+Role = Literal["value", "sum", "state", "spikes", "past", "membrane"]  # what is carried is ordered by these
 ROLES: tuple[Role, ...] = get_args(Role)
 Made = Mapping[Role, Tensor]
 INT32_MAX = 2**31 - 1

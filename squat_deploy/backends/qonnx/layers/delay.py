@@ -13,7 +13,7 @@ from squat_deploy.backends.qonnx.builder import Bounds, GraphBuilder, Tensor
 from squat_deploy.backends.qonnx.layers.base import Arrays, BasePlan, Carry, Containers, Head, Made, flat
 from squat_deploy.network import IntArray
 from squat_deploy.network.layers import Delay, Range
-from squat_deploy.network.limits import MAX_DELAY
+from squat_deploy.network.layers.delay import MAX_DELAY
 
 
 @dataclass(frozen=True)

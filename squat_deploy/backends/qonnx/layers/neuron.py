@@ -97,6 +97,11 @@ class NeuronPlan(BasePlan):
         return 0, self.states - 1
 
     @property
+    def membrane_range(self) -> Bounds:
+        """Of the states that readouts look at."""
+        return self.state_range
+
+    @property
     def input_sizes(self) -> tuple[int, ...]:
         return (self.neurons,)
 
@@ -124,7 +129,7 @@ class NeuronPlan(BasePlan):
     def nodes(self, b: GraphBuilder, taken: Sequence[Tensor], before: Made, types: Containers) -> Made:
         total, state = flat(b, taken[0]), before["state"]
         total, following, spikes = (self._in_floats if types.floats else self._in_integers)(b, total, state)
-        return {"value": spikes, "sum": total, "state": following, "spikes": spikes}
+        return {"value": spikes, "sum": total, "state": following, "spikes": spikes, "membrane": following}
 
     def _in_integers(self, b: GraphBuilder, total: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(sums as they are compared, next states, spikes), (N, neurons) each."""
@@ -151,9 +156,9 @@ class NeuronPlan(BasePlan):
         alone = b.node("Squeeze", [state, axis], f"{self.name}.state_flat", shape=(self.neurons,))
         row = self._table_row(b, b.cast(alone, f"{self.name}.state_index", INT64))
         chosen = self._thresholds(b, row, FLOAT)
-        level = _multi_threshold(b, total, chosen, self._level, (0, self.levels - 1))
+        level = multi_threshold(b, total, chosen, self._level, (0, self.levels - 1))
         fire = b.parameter(f"{self.name}.fire_level", FLOAT, (self.fire_levels, 1), self._fire_range)
-        spikes = _multi_threshold(b, level, fire, f"{self.name}.spikes", SPIKES)
+        spikes = multi_threshold(b, level, fire, f"{self.name}.spikes", SPIKES)
         if self.carries_level:
             return total, level, spikes
         places = [self._successor_row(b, row), b.cast(level, f"{self.name}.level_index", INT64)]
@@ -221,5 +226,6 @@ class NeuronPlan(BasePlan):
         )
 
 
-def _multi_threshold(b: GraphBuilder, x: Tensor, thresholds: Tensor, name: str, bounds: Bounds) -> Tensor:
+def multi_threshold(b: GraphBuilder, x: Tensor, thresholds: Tensor, name: str, bounds: Bounds) -> Tensor:
+    """How many thresholds of its row each value reaches."""
     return b.node("MultiThreshold", [x, thresholds], name, bounds=bounds, out_dtype=datatype(bounds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from squat_deploy.backends.qonnx.layers.base import (
 )
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import IntArray
-from squat_deploy.network.layers import Conv2d, Dense, Range
+from squat_deploy.network.layers import Conv2d, Dense, Range, Synapses
 from squat_deploy.network.limits import MAX_PATCH_VALUES
 
 Operator = Literal["MatMulInteger", "ConvInteger", "MatMul", "Conv"]
@@ -79,14 +79,13 @@ class ConvPlan:
 
 
 @dataclass(frozen=True)
-class SynapsePlan(BasePlan):
-    """One synapse layer.
+class WeightedPlan(BasePlan):
+    """What plans of synapses share.
 
     Attributes:
         input_low, input_high, weight_low, weight_high, sum_low, sum_high: ranges, inclusive.
         partial_low, partial_high: range of every partial sum in any order, the bias included.
         bias: range of the bias, or None without one.
-        conv: the sizes of a convolution, or None for fully connected synapses.
     """
 
     inputs: int
@@ -100,25 +99,22 @@ class SynapsePlan(BasePlan):
     partial_low: int
     partial_high: int
     bias: tuple[int, int] | None
-    conv: ConvPlan | None
-    kind: Literal["synapses"] = "synapses"
 
     @staticmethod
-    def of(head: Head, layer: Dense | Conv2d, taken: Sequence[Range]) -> SynapsePlan:
-        """By the range of its inputs."""
+    def ranges(head: Head, layer: Synapses, taken: Sequence[Range]) -> dict[str, Any]:
+        """These fields, by the range of its inputs."""
         partial_low, partial_high = layer.partial_range(taken[0])
-        return SynapsePlan(
+        return {
             **vars(head),
-            inputs=layer.inputs,
-            outputs=layer.outputs,
+            "inputs": layer.inputs,
+            "outputs": layer.outputs,
             **ends(taken[0], "input_"),
             **ends((layer.weight, layer.weight), "weight_"),
             **ends(layer.range(taken[0]), "sum_"),
-            partial_low=partial_low,
-            partial_high=partial_high,
-            bias=(int(layer.bias.min()), int(layer.bias.max())) if layer.bias.any() else None,
-            conv=ConvPlan.of(layer) if isinstance(layer, Conv2d) else None,
-        )
+            "partial_low": partial_low,
+            "partial_high": partial_high,
+            "bias": (int(layer.bias.min()), int(layer.bias.max())) if layer.bias.any() else None,
+        }
 
     @property
     def given(self) -> Bounds:
@@ -140,6 +136,57 @@ class SynapsePlan(BasePlan):
     def largest_sum(self) -> int:
         return max(-self.partial_low, self.partial_high, *(abs(end) for end in self.bias or (0,)))
 
+    def product(self, types: Containers) -> Product:
+        """MatMulInteger where every CPU computes it exactly, else MatMul on int32 or int64.
+
+        x86 CPUs without VNNI add two 8-bit products in a saturating 16-bit register, after moving signed inputs by
+        128; so both have to fit together.
+        """
+        if types.floats:
+            return Product("MatMul", FLOAT, FLOAT, FLOAT)
+        weight, total = max(-self.weight_low, self.weight_high), max(-self.partial_low, self.partial_high)
+        narrow = self.weight_low >= -128 and self.weight_high <= 127
+        signed = self.input_low < 0
+        fits = (self.input_low >= -128 and self.input_high <= 127) if signed else self.input_high <= 255
+        largest, sums = 255 if signed else self.input_high, types.whole(total)
+        if not (narrow and fits and 2 * largest * weight <= INT16_MAX and total < INT32_MAX):
+            return Product("MatMul", sums, sums, sums)
+        return Product("MatMulInteger", container((self.input_low, self.input_high)), INT8, sums)
+
+    def _biased(self, b: GraphBuilder, total: Tensor, shape: Shape, name: str) -> Tensor:
+        """Sums and the bias, if there is one."""
+        if self.bias is None:
+            return total
+        bias = b.parameter(f"{self.name}.bias", total.element, shape, self.bias)
+        return b.node("Add", [total, bias], name, bounds=self.given)
+
+    def with_bias(self, weight: IntArray, saved: Arrays) -> Arrays:
+        """Its tensors, the weights as they are held."""
+        found = {f"{self.name}.weight": weight}
+        return found if self.bias is None else found | {f"{self.name}.bias": saved["bias"]}
+
+    def bias_of(self, tensors: Arrays, channels: int) -> IntArray:
+        """(channels,) the bias of its layer."""
+        return tensors.get(f"{self.name}.bias", np.zeros(channels, dtype=np.int64)).reshape(-1)
+
+
+@dataclass(frozen=True)
+class SynapsePlan(WeightedPlan):
+    """Fully connected synapses, or a convolution.
+
+    Attributes:
+        conv: the sizes of a convolution, or None for fully connected synapses.
+    """
+
+    conv: ConvPlan | None
+    kind: Literal["synapses"] = "synapses"
+
+    @classmethod
+    def of(cls, head: Head, layer: Dense | Conv2d, taken: Sequence[Range]) -> Self:
+        """By the range of its inputs."""
+        conv = ConvPlan.of(layer) if isinstance(layer, Conv2d) else None
+        return cls(**cls.ranges(head, layer, taken), conv=conv)
+
     @property
     def window_values(self) -> int:
         if self.conv is None:
@@ -152,22 +199,10 @@ class SynapsePlan(BasePlan):
         return max(layer.patch_values, layer.padded_values)
 
     def product(self, types: Containers) -> Product:
-        """MatMulInteger or ConvInteger where every CPU computes it exactly, else MatMul on int32 or int64.
-
-        x86 CPUs without VNNI add two 8-bit products in a saturating 16-bit register, after moving signed inputs by
-        128; so both have to fit together.
-        """
-        if types.floats:
-            return Product("MatMul" if self.conv is None else "Conv", FLOAT, FLOAT, FLOAT)
-        weight, total = max(-self.weight_low, self.weight_high), max(-self.partial_low, self.partial_high)
-        narrow = self.weight_low >= -128 and self.weight_high <= 127
-        signed = self.input_low < 0
-        fits = (self.input_low >= -128 and self.input_high <= 127) if signed else self.input_high <= 255
-        largest, sums = 255 if signed else self.input_high, types.whole(total)
-        if not (narrow and fits and 2 * largest * weight <= INT16_MAX and total < INT32_MAX):
-            return Product("MatMul", sums, sums, sums)
-        operand = container((self.input_low, self.input_high))
-        return Product("MatMulInteger" if self.conv is None else "ConvInteger", operand, INT8, sums)
+        """Of a convolution, Conv in float32 and ConvInteger of 8 bits."""
+        found = super().product(types)
+        moving: dict[str, Operator] = {"MatMul": "Conv" if types.floats else "MatMul", "MatMulInteger": "ConvInteger"}
+        return found if self.conv is None else replace(found, operator=moving[found.operator])
 
     def nodes(self, b: GraphBuilder, taken: Sequence[Tensor], before: Made, types: Containers) -> Made:
         x, product = taken[0], self.product(types)
@@ -181,13 +216,6 @@ class SynapsePlan(BasePlan):
         name, bounds = (result, self.given) if self.bias is None else (f"{self.name}.product", self.partial_range)
         total = b.node(product.operator, [x, weight], name, element=product.total, shape=shape, bounds=bounds)
         return {"value": self._biased(b, total, (self.outputs,), result)}
-
-    def _biased(self, b: GraphBuilder, total: Tensor, shape: Shape, name: str) -> Tensor:
-        """Sums and the bias, if there is one."""
-        if self.bias is None:
-            return total
-        bias = b.parameter(f"{self.name}.bias", total.element, shape, self.bias)
-        return b.node("Add", [total, bias], name, bounds=self.given)
 
     def _convolved(self, b: GraphBuilder, x: Tensor, conv: ConvPlan, product: Product) -> Tensor:
         """(N, O, H', W') without the bias; MatMul is for wide integers, which ConvInteger does not take."""
@@ -208,13 +236,11 @@ class SynapsePlan(BasePlan):
         return b.node("Reshape", [total, target], f"{name}.product", shape=shape)
 
     def tensors(self, saved: Arrays) -> Arrays:
-        found = {f"{self.name}.weight": saved["weight"].T if self.conv is None else saved["weight"]}
-        return found if self.bias is None else found | {f"{self.name}.bias": saved["bias"]}
+        return self.with_bias(saved["weight"].T if self.conv is None else saved["weight"], saved)
 
     def made_of(self, tensors: Arrays) -> Dense | Conv2d:
         weight, conv = tensors[f"{self.name}.weight"], self.conv
-        channels = self.outputs if conv is None else conv.weight_shape[0]
-        bias = tensors.get(f"{self.name}.bias", np.zeros(channels, dtype=np.int64)).reshape(-1)
+        bias = self.bias_of(tensors, self.outputs if conv is None else conv.weight_shape[0])
         if conv is None:
             return Dense(self.layer, np.ascontiguousarray(weight.T), bias)
         return replace(conv.empty(), name=self.layer, weight=weight.reshape(conv.weight_shape), bias=bias)

@@ -1,0 +1,140 @@
+"""The user's inputs out of whatever container they are in, as an array that a network or a model takes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.containers import Contained, Recordings, read_container
+from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.network import Encoding, InputSpec, IntArray
+
+_MAX_COUNTS = 2**28
+_MOST = 255  # events in one place and step, where no grid says it
+_MICROSECONDS = 1e6
+
+
+def inputs_for(
+    spec: InputSpec, steps: int, path: Path, window: int | None, *, real: bool
+) -> tuple[NDArray[Any], list[str]]:
+    """What a file or a folder holds, for a network whose inputs are known, and what was done to it.
+
+    Args: window: of events, ticks that one time step takes; real: pixels are k / 255, not k.
+
+    Raises: FileFormatError; ConfigError where events are not counted yet.
+    """
+    found = read_container(path)
+    if isinstance(found.values, Recordings):
+        if spec.encoding != "sequence":
+            raise ConfigError(f"{path}: events come one frame a step; this network takes one frame for all steps")
+        if real:
+            raise ConfigError(f"{path}: events are counted, and counts are integers; leave out --real")
+        return counted(path, found.values, spec.shape, steps, window, spec.high)
+    values, told = _shaped(found, spec.shape, spec.encoding)
+    if found.pixels and real:
+        return _unit_pixels(values), [*told, _UNIT]
+    return values, told
+
+
+def data_for(
+    shape: tuple[int, ...] | None, steps: int, path: Path, window: int | None
+) -> tuple[NDArray[Any], list[str]]:
+    """Calibration data, in the model's units: pixels are k / 255; events are counted. Raises: as `inputs_for`."""
+    found = read_container(path)
+    if isinstance(found.values, Recordings):
+        if shape is None:
+            raise ConfigError(f"{path}: events do not say the shape of a frame; give --shape")
+        counts, told = counted(path, found.values, shape, steps, window, _MOST)
+        return counts.astype(np.float32), told
+    if not found.pixels:
+        return found.values, []
+    values, told = _shaped(found, shape or found.values.shape[1:], "direct")
+    return _unit_pixels(values), [*told, _UNIT]
+
+
+_UNIT = "inputs: 8-bit pixels, taken as k / 255"
+
+
+def _unit_pixels(values: NDArray[Any]) -> NDArray[np.float32]:
+    return values.astype(np.float32) / np.float32(255)
+
+
+def labels_of(path: Path) -> NDArray[Any]:
+    """One class a sequence. Raises: FileFormatError."""
+    found = read_container(path)
+    if isinstance(found.values, Recordings):
+        raise FileFormatError(f"{path}: events, where classes (B,) are expected")
+    return found.values
+
+
+def _shaped(found: Contained, shape: tuple[int, ...], encoding: Encoding) -> tuple[NDArray[Any], list[str]]:
+    """Pictures as rows or with an axis of channels, if that is all the difference."""
+    values = found.values
+    assert not isinstance(values, Recordings)
+    own = values.shape[1:]
+    if not found.pixels or encoding != "direct" or own == shape or math.prod(own) != math.prod(shape):
+        return values, []
+    told = f"inputs: pictures of {'x'.join(map(str, own))}, row by row, as {'x'.join(map(str, shape))}"
+    return values.reshape(len(values), *shape), [told]
+
+
+def counted(
+    path: Path, events: Recordings, shape: tuple[int, ...], steps: int, window: int | None, high: int
+) -> tuple[IntArray, list[str]]:
+    """Events counted in windows of `window` ticks from time 0 of each recording, (T, N, *shape).
+
+    Times in floats are seconds, and ticks microseconds then. What is left out or cut is told.
+    """
+    times = events.times
+    if times.dtype.kind == "f":
+        times = np.rint(times * _MICROSECONDS)
+    times = times.astype(np.int64)
+    if window is None:
+        longest = int(times.max(initial=0)) + 1
+        hint = f"the last comes at {longest - 1}, so --window {-(-longest // steps)} takes all of them in {steps} steps"
+        raise ConfigError(f"{path}: events are counted in windows: give --window, the ticks of one time step; {hint}")
+    if window < 1 or (times < 0).any():
+        raise ConfigError(
+            f"{path}: windows have 1 tick or more, and times start at 0; got {window}, {times.min(initial=0)}"
+        )
+    recordings, size = len(events.offsets) - 1, math.prod(shape)
+    if steps * recordings * size > _MAX_COUNTS:
+        raise ConfigError(
+            f"{path}: {recordings} recordings of {steps} frames of {shape} are more than {_MAX_COUNTS} counts"
+        )
+    step, place = times // window, _addresses(path, events, shape)
+    owner = np.repeat(np.arange(recordings), np.diff(events.offsets))
+    kept = step < steps
+    cells = (step[kept] * recordings + owner[kept]) * size + place[kept]
+    counts = np.bincount(cells, minlength=steps * recordings * size)
+    late, cut = int((~kept).sum()), int((counts > high).sum())
+    told = f"inputs: {kept.sum():,} events in {steps} windows of {window} ticks; {late:,} later ones left out, "
+    told += f"{cut:,} counts above {high} cut to it"
+    if len(events.columns) == 3 and not (len(shape) == 3 and shape[0] > 1):
+        told += "; both polarities together"
+    if not kept.any() and len(kept):
+        raise ConfigError(
+            f"{path}: no event lies in the {steps} windows of {window} ticks; the first is at {times.min()}"
+        )
+    return np.minimum(counts, high).reshape(steps, recordings, *shape), [told]
+
+
+def _addresses(path: Path, events: Recordings, shape: tuple[int, ...]) -> IntArray:
+    """Row-major places in a frame: (channels,), (height, width), or (polarities, height, width)."""
+    columns, sizes = events.columns, shape
+    axes: tuple[IntArray, ...] = columns
+    if len(columns) > 1:
+        x, y, *polarity = columns
+        signed = bool(polarity) and len(shape) == 3 and shape[0] > 1
+        axes = (polarity[0] if signed else np.zeros_like(x), y, x)[-len(shape) :]
+    if len(axes) != len(sizes):
+        raise ConfigError(f"{path}: events with {len(columns)} numbers of a place do not fit frames of {shape}")
+    for axis, bound in zip(axes, sizes, strict=True):
+        if len(axis) and (axis.min() < 0 or axis.max() >= bound):
+            got = f"{axis.min()}..{axis.max()} where a frame of {shape} has 0..{bound - 1}"
+            raise ConfigError(f"{path}: events outside the frame: {got}")
+    return np.ravel_multi_index(axes, sizes) if len(axes[0]) else np.zeros(0, dtype=np.int64)

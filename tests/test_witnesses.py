@@ -1,0 +1,132 @@
+"""Witnesses: inputs that reach combinations at risk, run on the model and on the integers."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from brevitas.nn import QuantConv2d, QuantLinear
+from torch import nn
+
+import squat_deploy as sd
+from squat_deploy.errors import FileFormatError
+from squat_deploy.lowering import witnesses
+from squat_deploy.network.certificate import Certificate, Witness
+from squat_deploy.network.storage import load
+from squat_deploy.snn.quantizers import StateQuantizer, state_quant
+from tests.test_cli import document, invoke, work
+from tests.test_lowering import leaky
+
+__all__ = ["work"]  # a fixture
+
+
+def carried(model: nn.Module, spec: sd.InputSpec, steps: int) -> sd.Network:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sd.lower(model.eval(), spec, steps, allow_unproven=True)
+
+
+def on_the_edge(outputs: int = 4) -> nn.Sequential:
+    """A sum of 70 lies on the boundary between two levels, so that the order of its terms decides."""
+    torch.manual_seed(0)
+    quantizer = StateQuantizer(np.array([0.0, 1.5], dtype=np.float32))
+    layer = QuantLinear(100, outputs, bias=False, weight_bit_width=8)
+    with torch.no_grad():
+        integers = torch.randint(-127, 128, (outputs, 100)).float()
+        integers[0, 0] = 127
+        layer.weight.copy_(integers * float(quantizer.boundaries[0]) / 70)
+    return nn.Sequential(layer, leaky(state_quant=quantizer, beta=0.5))
+
+
+def reaches(network: sd.Network, witness: Witness) -> bool:
+    """Whether the integers are in its state and meet its sum at its step."""
+    inputs = witness.sequence(network.input, network.steps)
+    assert inputs is not None and witness.step is not None
+    place = [neuron.name for neuron in network.neurons].index(witness.layer)
+    trace = sd.simulate(network, inputs, trace=True).trace
+    assert trace is not None
+    before, now = [network.neurons[place].initial_state, *trace[place].states[:, 0, witness.neuron]], witness.step
+    return bool(trace[place].sums[now, 0, witness.neuron] == witness.synaptic_sum and before[now] == witness.state)
+
+
+@pytest.mark.parametrize("encoding", ["direct", "sequence"])
+def test_inputs_on_which_the_trained_model_differs(encoding: str) -> None:
+    model, spec = on_the_edge(), sd.InputSpec((100,), encoding=encoding)  # type: ignore[arg-type]
+    network = carried(model, spec, 6)
+    found = network.certificate.witnesses
+    assert len(found) == witnesses.LOOKED_FOR and all(one.differs and reaches(network, one) for one in found)
+    assert found[0].told.endswith("reached at step 0, found in 8 tries; the trained model differs there")
+    assert network.certificate.looked_for.endswith("inputs reach 3, and the trained model differs on 3 of them")
+    own = [found[0].sequence(spec, 6)] * 64
+    batch = np.concatenate(own, axis=0 if encoding == "direct" else 1)  # type: ignore[arg-type]
+    alone = sd.verify(network, model, found[0].sequence(spec, 6), executors=["torch"])  # type: ignore[arg-type]
+    assert not (alone.agrees and sd.verify(network, model, batch, executors=["torch"]).agrees)
+
+
+def test_witnesses_of_later_layers_and_states() -> None:
+    """Convolutions, states that are not rest, and layers whose inputs are spikes."""
+    torch.manual_seed(1)
+    first = QuantConv2d(1, 3, 3, weight_bit_width=6)
+    second = QuantLinear(48, 6, bias=False, weight_bit_width=3)
+    quantizer = StateQuantizer(np.array([0.0, 1.5], dtype=np.float32))
+    with torch.no_grad():
+        second.weight.copy_(torch.randint(-3, 4, (6, 48)) * float(quantizer.boundaries[0]) / 9)
+    fine = state_quant(8, uniform=False)
+    model = nn.Sequential(first, leaky(state_quant=fine), nn.Flatten(), second, leaky(state_quant=quantizer))
+    network = carried(model, sd.InputSpec((1, 6, 6), 0, 255, 1 / 255, "sequence"), 5)
+    found = [one for one in network.certificate.witnesses if one.step is not None]
+    assert {one.layer for one in found} == {"1", "4"} and all(reaches(network, one) for one in found)
+    assert any(one.state != network.neurons[0].initial_state for one in found)
+    assert max(one.tries for one in found) > 8
+
+
+def test_what_cannot_be_reached_and_what_was_not_found() -> None:
+    """The same sum at every step never leads a neuron into most of its states; sums of few inputs are few."""
+    from tests.test_lowering import unlucky
+
+    model = nn.Sequential(unlucky(), leaky(state_quant=state_quant(8, uniform=False), beta=0.5))
+    network = carried(model, sd.InputSpec((6,)), 5)
+    told = [one.told for one in network.certificate.witnesses]
+    assert told and all("it cannot be reached: this layer sees the same sum at every step" in text for text in told)
+    example = network.certificate.layers[0].examples[0]
+    every = np.stack(np.meshgrid(*[[0, 1]] * 6, indexing="ij"), axis=-1).reshape(-1, 6)
+    (trace,) = sd.simulate(network, every, trace=True).trace or ()
+    before = np.concatenate([np.full((1, 64, 4), network.neurons[0].initial_state), trace.states[:-1]])
+    assert not ((trace.sums == example.synaptic_sum) & (before == example.state))[..., example.neuron].any()
+    network = carried(model, sd.InputSpec((6,), encoding="sequence"), 5)
+    assert any("no witness in" in one.told for one in network.certificate.witnesses)
+    assert all(one.differs is None and one.sequence(network.input, 5) is None for one in network.certificate.witnesses)
+
+
+def test_witnesses_are_kept_in_files(tmp_path: Path) -> None:
+    model = on_the_edge(3)
+    network = carried(model, sd.InputSpec((100,)), 4)
+    sd.save(network, tmp_path / "n.safetensors")
+    sd.emit_qonnx(network, tmp_path / "n.onnx")
+    for loaded in (load(tmp_path / "n.safetensors"), sd.load(tmp_path / "n.onnx")):
+        assert loaded.certificate == network.certificate and loaded.digest == network.digest
+    bare = replace(network, certificate=replace(network.certificate, witnesses=()))
+    assert bare.digest == network.digest and "witnesses" not in bare.certificate.to_dict()
+    assert Certificate.from_dict(bare.certificate.to_dict()) == bare.certificate  # as files of before
+    broken = network.certificate.to_dict()
+    broken["witnesses"][0]["tries"] = "many"
+    with pytest.raises(FileFormatError, match="certificate: not of this form"):
+        Certificate.from_dict(broken)
+    sd.emit_hls(network, tmp_path / "hls")
+    readme = (tmp_path / "hls" / "README.md").read_text()
+    assert "NOT PROVEN in every layer, see manifest.json; of 3 combinations at risk that were looked for" in readme
+    assert '"witnesses"' in (tmp_path / "hls" / "manifest.json").read_text()
+
+
+def test_witnesses_on_the_command_line(work: Path) -> None:
+    invoke("lower", "model.py:seeded", "--steps", 3, "--allow-unproven")
+    told = invoke("certify", "network.safetensors", code=1)
+    assert "tries" in told or "cannot be reached" in told
+    lowered = document("lower", "model.py:seeded", "--steps", 3, "--allow-unproven")
+    assert len(lowered["witnesses"]) >= 1  # type: ignore[arg-type]
+    exact = document("lower", "model.py:seeded", "--steps", 3, "--exact")
+    assert "witnesses" not in exact
