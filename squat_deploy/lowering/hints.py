@@ -31,6 +31,15 @@ HINTS = {
     "AssociativeLeaky": "use snn.Leaky: it takes no state_quant",
 }
 
+_FACTOR = "put a factor into the weights of the layer before or behind it; a product of two values has no integer form"
+_MINUS = "give that branch the negative weights, and add it"
+_BEND = "leave it out: neurons are the only non-linearity"
+FUNCTION_HINTS = {
+    **dict.fromkeys(("mul", "rmul", "div", "truediv", "true_divide", "multiply"), _FACTOR),
+    **dict.fromkeys(("sub", "rsub", "neg", "subtract"), _MINUS),
+    **dict.fromkeys(("relu", "clamp", "clip", "tanh", "sigmoid", "abs", "where", "gelu", "leaky_relu", "sign"), _BEND),
+}
+
 RANDOM = frozenset(["bernoulli", "poisson", "rand_like", "randn_like", "randint_like", "normal", "multinomial"])
 
 
@@ -41,7 +50,7 @@ def function_hint(name: str) -> str:
             "encode before the model: squat_deploy.network.encoders has rate and latency coding, or give it the spikes "
             'of all steps, InputSpec(encoding="sequence")'
         )
-    return "use modules and functions of the support matrix, or move it behind the output"
+    return FUNCTION_HINTS.get(name, "use modules and functions of the support matrix, or move it behind the output")
 
 
 def unproven_hint(odd_step: float | None) -> str:

@@ -25,7 +25,7 @@ from squat_deploy.lowering.effects import Contents, equal_bits
 from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.guard import Guard, modes_of_others, settings
 from squat_deploy.lowering.hints import HINTS
-from squat_deploy.lowering.options import SAME_VALUES, bound, plain_function
+from squat_deploy.lowering.options import BY_ONE, SAME_VALUES, bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
 from squat_deploy.snn.batch_first import BatchFirst
@@ -357,7 +357,8 @@ class Recorder:
         numbers = [arg for arg in args[1:] if isinstance(arg, int | float) and not isinstance(arg, bool)]
         if base == "add" and numbers == [0] and not given and not _is_in_place(name):  # `sum` begins with 0
             return marked(result, inputs[0])
-        if base in SAME_VALUES and isinstance(args[0], Traced) and equal_bits(result, plain(args[0])):
+        same = base in SAME_VALUES or (base in BY_ONE and numbers == [1] and not given and not _is_in_place(name))
+        if same and isinstance(args[0], Traced) and equal_bits(result, plain(args[0])):
             return marked(result, args[0].event)
         function = f"{base} with a number" if base == "add" and numbers else base
         label = f"{base} at {users_line()}"

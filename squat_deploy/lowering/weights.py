@@ -216,7 +216,7 @@ def _value_faults(module: Trained, weight: IntQuantTensor) -> list[tuple[str, st
 
 
 @torch.no_grad()
-def _integers(module: Quantized) -> tuple[IntArray, Floats]:
+def integer_weights(module: Quantized) -> tuple[IntArray, Floats]:
     """Integer weights, outputs first, and their scale (out,)."""
     if isinstance(module, FixedLinear | FixedConv2d):
         return module.integers.numpy(), module.scale.double().numpy()
@@ -230,6 +230,13 @@ def _integers(module: Quantized) -> tuple[IntArray, Floats]:
 
 
 @torch.no_grad()
+def acting_bias(module: Quantized, zeros: Tensor, outputs: int) -> Floats:
+    """What a layer gives for a silent input (1, ...), one value an output."""
+    bias: Floats = module(zeros)[0].reshape(outputs, -1)[:, 0].double().numpy()
+    return bias
+
+
+@torch.no_grad()
 def _synapses(
     draft: Draft, name: str, module: Quantized, zeros: Tensor, value: Integers, make: Maker, shape: tuple[int, ...]
 ) -> Currents | None:
@@ -239,8 +246,8 @@ def _synapses(
         if known is None:
             return None
         value = known
-    weight, scale = _integers(module)
-    bias = module(zeros)[0].reshape(len(weight), -1)[:, 0].double().numpy()
+    weight, scale = integer_weights(module)
+    bias = acting_bias(module, zeros, len(weight))
     build = _int_then_scale if isinstance(module, IntThenScale) else _scaled
     layer, current = build(draft, value, make, weight, scale, bias)
     if isinstance(module, IntThenScale) and module.scale_bits is not None:
