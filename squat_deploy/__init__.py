@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from squat_deploy.network.storage import save
     from squat_deploy.readers.brevitas.model import import_qonnx
     from squat_deploy.readers.nir.model import read_nir
+    from squat_deploy.readers.nir.writing import write_nir
     from squat_deploy.snn.ptq import quantize, search_bits
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "search_bits",
     "simulate",
     "verify",
+    "write_nir",
 ]
 
 
@@ -63,6 +65,7 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "search_bits": "squat_deploy.snn.ptq",
     "simulate": "squat_deploy.network.simulator",
     "verify": "squat_deploy.agreement",
+    "write_nir": "squat_deploy.readers.nir.writing",
 }
 moved.install()
 

@@ -13,6 +13,7 @@ from squat_deploy.cli.commands.certify import certify
 from squat_deploy.cli.commands.check import check
 from squat_deploy.cli.commands.demo import demo
 from squat_deploy.cli.commands.doctor import doctor
+from squat_deploy.cli.commands.export_nir import export_nir
 from squat_deploy.cli.commands.hls import hls
 from squat_deploy.cli.commands.lower import lower
 from squat_deploy.cli.commands.nir import nir
@@ -27,7 +28,7 @@ from squat_deploy.cli.guarding import guarded
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
-for command in (train, lower, quantize, nir, check, certify, simulate, hls, qonnx, verify, doctor, demo):
+for command in (train, lower, quantize, nir, check, certify, simulate, hls, qonnx, export_nir, verify, doctor, demo):
     app.command()(guarded(command))
 
 studies = typer.Typer(no_args_is_help=True, help="Grids of trainings and quantizations, and what came out.")

@@ -100,6 +100,13 @@ def ask(file: Path, opened: Opened, stated: NirStated, typed: dict[str, Any]) ->
     )
 
 
+def refuse_options(file: Path, typed: dict[str, Any]) -> None:
+    """Raises: ConfigError for anything that is said of a file which says all itself."""
+    if typed:
+        names = ", ".join(f"--{key.replace('_', '-')}" for key in typed)
+        raise ConfigError(f"{file}: squat_deploy wrote it, and it says all that is open; leave out {names}")
+
+
 def _open_here(opened: Opened, stated: NirStated) -> list[Question]:
     """What no NIR file says."""
     from squat_deploy.readers.nir.asking import Question

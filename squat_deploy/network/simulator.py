@@ -151,7 +151,7 @@ def _steps(
             if trace and index in machines:
                 record[index] = taken[0], machines[index].states.astype(kinds[index]), values[index]
         told = last.membrane_states(machines[output].states) if network.readout in OF_MEMBRANES else None
-        scores = updated(network.readout, scores, values[output], told)
+        scores = updated(network.readout, scores, values[output], told, network.worth)
         yield record, scores
 
 

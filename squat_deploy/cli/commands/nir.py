@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,14 +16,17 @@ from squat_deploy.cli.documents import emit, gathered, summary
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.guarding import check_paths
 from squat_deploy.cli.inputs import seen_in
-from squat_deploy.cli.nir import NirInputs, NirStated, ask, behind_grid, inputs_of
+from squat_deploy.cli.nir import NirInputs, NirStated, ask, behind_grid, inputs_of, refuse_options
 from squat_deploy.cli.options import Json, NetworkOut, Overwrite, Unproven
 from squat_deploy.cli.tables import certificate_table, network_table
+from squat_deploy.errors import SquatWarning
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.network.storage import save
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from squat_deploy.readers.nir.stated import Whole
 
 
 @with_fields(NirStated, spellings={"reset_at_once": Spelling(names=("--reset-at-once",))})
@@ -48,6 +52,14 @@ def nir(
     options = stated.nir_options()
     with gathered() as texts:
         found = opened(file, options)
+        if found.whole is not None:
+            refuse_options(file, fields)
+            network = _again(file, found.whole, source, allow_unproven=allow_unproven)
+            save(network, out)
+            document = {"network": str(out), "model": str(file), "gaps": (), "notes": (), "warnings": texts}
+            compare = f"compare: squat-deploy verify {out} --model {file}"
+            emit({**document, **summary(network)}, as_json, *_tables(network, ()), f"saved {out}", compare)
+            return
         ask(file, found, stated, fields)
         read, given = read_nir(file, options), inputs_of(found, stated)
         made, spec = _quantized(read.model, given, stated)
@@ -63,6 +75,22 @@ def nir(
     saved = f"saved {out}, and the quantized torch model as {beside}"
     compare = f"compare: squat-deploy verify {out} --model {file} --checkpoint {beside}"
     emit({**document, **summary(network)}, as_json, *_tables(network, told), saved, compare)
+
+
+def _again(file: Path, whole: Whole, source: str, *, allow_unproven: bool) -> Network:
+    """The network that a file was written from; another, and a warning, where it was changed since."""
+    from squat_deploy.lowering import lower
+    from squat_deploy.readers.nir.model import read_nir
+
+    read = read_nir(file)
+    options: dict[str, Any] = {"readout": whole.readout, "allow_unproven": allow_unproven, "name": file.stem}
+    made = lower(read.model, whole.spec(read.shape), whole.steps, **options)
+    if made.digest != whole.digest:
+        text = (
+            f"{file} was changed since it was written: its network is {made.digest[:12]}, it says {whole.digest[:12]}"
+        )
+        warnings.warn(text, SquatWarning, stacklevel=2)
+    return replace(made, origin=replace(made.origin, source=source))
 
 
 def _quantized(model: nn.Module, given: NirInputs, stated: NirStated) -> tuple[nn.Module, InputSpec]:

@@ -14,6 +14,7 @@ from squat_deploy.readers.nir.graph import Stage, chain
 from squat_deploy.readers.nir.model import first_shape, guessed_step, time_step
 from squat_deploy.readers.nir.scales import READOUTS
 from squat_deploy.readers.nir.site import NirOptions
+from squat_deploy.readers.nir.stated import Whole
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,24 @@ class Question:
 
 @dataclass(frozen=True)
 class Opened:
-    """A file before it is read as a model: what it asks, the shape of one sample, and whether membranes are read."""
+    """A file before it is read as a model: what it asks, the shape of one sample, and whether membranes are read.
+
+    Attributes:
+        whole: of a file that `write_nir` wrote, all of it said; it asks nothing.
+    """
 
     questions: tuple[Question, ...]
     shape: tuple[int, ...]
     of_membranes: bool
+    whole: Whole | None = None
 
 
 def opened(path: str | Path, options: NirOptions) -> Opened:
     """Raises: FileFormatError, LoweringError, as `read_nir` for what is no question of options."""
-    stages = chain(read_graph(Path(path)))
+    graph = read_graph(Path(path))
+    stages = chain(graph)
+    if graph.stated is not None:
+        return Opened((), first_shape(stages, options), isinstance(stages[-2].node, READOUTS), graph.stated)
     asked = [question for question in (_step(stages, options), _reset(stages, options)) if question is not None]
     try:
         shape = first_shape(stages, options)

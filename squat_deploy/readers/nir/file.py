@@ -12,10 +12,12 @@ import numpy as np
 
 from squat_deploy.errors import FileFormatError
 from squat_deploy.hdf5_file import MAX_ITEMS, checked_file
+from squat_deploy.readers.nir.stated import KEY, Whole, parsed
 
 MAX_TEXT = 2**24  # bytes of names
 
-# What is read of every node; `metadata` is not. A field that is not here is refused, so that none is dropped.
+# What is read of every node; of `metadata` only what this package wrote. Any other field is
+# refused, so that none is dropped.
 FIELDS: dict[type, tuple[str, ...]] = {
     nir.Input: ("shape",),
     nir.Output: ("shape",),
@@ -43,10 +45,15 @@ _TEXTS = ("type", "padding")
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes of nir by name, subgraphs among them, and the edges as the file gives them: nothing is inferred."""
+    """Nodes of nir by name, subgraphs among them, and the edges as the file gives them: nothing is inferred.
+
+    Attributes:
+        stated: what this package wrote of the network as a whole.
+    """
 
     nodes: dict[str, Any]
     edges: tuple[tuple[str, str], ...]
+    stated: Whole | None = None
 
 
 def read_graph(path: Path) -> Graph:
@@ -81,11 +88,21 @@ def _made(group: Any, path: Path) -> Any:
     if unknown := sorted(set(group) - {"type", "metadata", *known}):
         raise ValueError(f"fields of {kind} that are not known: {', '.join(unknown)}")
     if kind == "NIRGraph":
-        return Graph({key: _node(child, path, key) for key, child in group["nodes"].items()}, _edges(group["edges"]))
+        nodes = {key: _node(child, path, key) for key, child in group["nodes"].items()}
+        return Graph(nodes, _edges(group["edges"]), _stated(group, kind))
     fields = {key: _values(group[key], key) for key in known if key in group}
     if kind in ("Input", "Output"):
         return _TYPES[kind]({kind.lower(): np.atleast_1d(fields["shape"])})
-    return nir.dict2NIRNode({"type": kind, **fields})
+    made = nir.dict2NIRNode({"type": kind, **fields})
+    made.metadata = {KEY: _stated(group, kind)}
+    return made
+
+
+def _stated(group: Any, kind: str) -> Any:
+    """What this package wrote into the metadata of a node, and of nobody else."""
+    if "metadata" not in group or KEY not in group["metadata"]:
+        return None
+    return parsed(_text(group["metadata"][KEY]), kind)
 
 
 def _values(item: Any, key: str) -> Any:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from squat_deploy.network.layers.delay import MAX_DELAY
+from squat_deploy.readers.nir.restoring import in_integers
 from squat_deploy.readers.nir.scales import for_outputs, of_inputs
 from squat_deploy.readers.nir.site import Array, Built, Site, shape_after
 from squat_deploy.snn.delay import Delay
@@ -35,7 +36,7 @@ def linear(site: Site) -> Built:
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=hasattr(site.node, "bias"), device="meta")
     shape = shape_after(site, layer, 1)
     _fill(site, layer, of_inputs(site, weight), shape)
-    return layer, shape
+    return in_integers(site, layer), shape
 
 
 def conv(site: Site) -> Built:
@@ -58,7 +59,7 @@ def conv(site: Site) -> Built:
     layer = made(weight.shape[1] * groups, weight.shape[0], kernel, **sizes, device="meta")
     shape = shape_after(site, layer, axes + 1)
     _fill(site, layer, of_inputs(site, weight, groups), shape)
-    return layer, shape
+    return in_integers(site, layer), shape
 
 
 def _padding(site: Site, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:

@@ -23,38 +23,57 @@ from squat_deploy.readers.nir import layers, neurons
 from squat_deploy.readers.nir.file import read_graph
 from squat_deploy.readers.nir.graph import Stage, chain, fault, refuse_all, shown
 from squat_deploy.readers.nir.scales import SYNAPSES, check_taken, handed_on, scale_of
-from squat_deploy.readers.nir.site import Built, NirOptions, Reset, Site, check_ports, sizes
+from squat_deploy.readers.nir.site import Built, NirOptions, Site, check_ports, sizes
+from squat_deploy.readers.nir.stated import Reset, Whole
+from squat_deploy.snn.ptq import behind_quantizer
+from squat_deploy.snn.quantizers import InputQuantizer
 
 __all__ = ["NirModel", "NirOptions", "read_nir"]
 
 
 @dataclass(frozen=True, eq=False)
 class NirModel:
-    """A float model, the shape of one sample of its inputs, and what the file left open."""
+    """A float model, the shape of one sample of its inputs, and what the file left open.
 
-    model: nn.Sequential
+    Attributes:
+        whole: of a file that `write_nir` wrote, with what its network was lowered; the model is quantized then.
+    """
+
+    model: nn.Module
     shape: tuple[int, ...]
     gaps: tuple[str, ...]
+    whole: Whole | None = None
 
 
 def read_nir(path: str | Path, options: NirOptions | None = None) -> NirModel:
     """The model of a `.nir` file: a chain of synapses, pooling, LIF, CubaLIF, IF and Threshold, some recurrent.
 
     Neurons follow Euler's rule with step dt: `v' = (1 - dt / tau) v + (r dt / tau) I`. The factor of the current
-    becomes the unit of the membrane: the threshold is divided by it, and no weight is touched. `metadata` of nodes is
-    not read.
+    becomes the unit of the membrane: the threshold is divided by it. A Scale, a leak to a potential and the factor of a
+    readout (LI, I) are taken in by the weights and biases beside them. Of `metadata` only that of `write_nir` is read:
+    it makes the quantized model again, and says all that other files leave open.
 
     Raises: FileFormatError for a file that is damaged or no NIR; LoweringError, naming the node, for what has no
         counterpart here, and for a time step that is needed and not stated; ConfigError for options out of range.
     """
     stated = _checked(options or NirOptions())
-    stages = chain(read_graph(Path(path)))
+    graph = read_graph(Path(path))
+    stages, whole = chain(graph), graph.stated
+    if whole is not None:
+        if stated != NirOptions():
+            raise ConfigError(f"{path}: squat_deploy wrote it, and it says dt and resets itself; leave NirOptions out")
+        stated = NirOptions(dt=whole.dt)
     dt = time_step(stages, stated)
     called = _module_names([stage.name for stage in stages[1:-1] if not isinstance(stage.node, nir.Scale)])
     first = first_shape(stages, stated)
     model, end = _modules(stages, Site(stages[0], first, dt, stated), called)
-    gaps = (*_gaps(stages, stated, dt), *_notes(stages, end, called))
-    return NirModel(model.eval().requires_grad_(False), first, gaps)
+    notes = tuple(_notes(stages, end, called))
+    if whole is None:
+        return NirModel(model.eval().requires_grad_(False), first, (*_gaps(stages, stated, dt), *notes))
+    made: nn.Module = model
+    if whole.quantizer:
+        made = behind_quantizer(InputQuantizer(whole.step, whole.low, whole.high), model)
+    return NirModel(made.eval().requires_grad_(False), first, notes, whole)
 
 
 def first_shape(stages: Sequence[Stage], options: NirOptions) -> tuple[int, ...]:

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from squat_deploy.readers.nir.kinetics import kinetics
 from squat_deploy.readers.nir.layers import linear
+from squat_deploy.readers.nir.restoring import stated_of, with_states
 from squat_deploy.readers.nir.scales import BESIDE, of_neurons
-from squat_deploy.readers.nir.site import Array, Built, Reset, Site
+from squat_deploy.readers.nir.site import Array, Built, Site
+from squat_deploy.readers.nir.stated import Reset, States
 from squat_deploy.snn.ptq import NEVER
 
 
@@ -40,13 +42,13 @@ def neurons(site: Site) -> Built:
     options |= {key: site.float32(key, site.one_each(key, decay)) for key, decay in decays.items()}
     options["threshold"] = _rounded_down(site, site.one_each("v_threshold", threshold))
     if back is None:
-        return kind(**options, init_hidden=True), site.shape
+        return with_states(site, kind(**options, init_hidden=True)), site.shape
     synapses, shape = linear(replace(site, stage=back, gain=None, behind=()))
     if shape != site.shape:
         site.refuse("spikes come back to the same neurons", f"{shape} for {site.shape}", "export it again")
     made = kind(**options, init_hidden=True, linear_features=shape[0])
     made.recurrent = synapses
-    return made, shape
+    return with_states(site, made), shape
 
 
 def readout(site: Site) -> Built:
@@ -62,7 +64,8 @@ def readout(site: Site) -> Built:
         site.refuse("a readout stands behind synapses", "none before it", BESIDE)
     (decay,) = kinetics(site)[0].values()
     beta = site.float32("tau", site.one_each("tau", decay))
-    return snn.Leaky(beta, threshold=NEVER, reset_mechanism="none", init_hidden=True, output=True), site.shape
+    made = snn.Leaky(beta, threshold=NEVER, reset_mechanism="none", init_hidden=True, output=True)
+    return with_states(site, made), site.shape
 
 
 def _check_rest(site: Site) -> None:
@@ -90,6 +93,8 @@ _RESETS: dict[type, tuple[tuple[Reset, bool], ...]] = {
 
 
 def _reset_options(site: Site, kind: type, threshold: Array) -> dict[str, Any]:
+    if (stated := stated_of(site, States)) is not None:  # snnTorch's own, whatever it does
+        return {"reset_mechanism": stated.reset, "reset_delay": stated.reset_delay}
     reset, delay = site.options.reset or "subtract", site.options.reset_delay
     if reset == "none":
         return {"reset_mechanism": reset, "reset_delay": True}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import nir
 import numpy as np
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import LoweringError
 from squat_deploy.readers.nir.graph import Stage, fault
+from squat_deploy.readers.nir.stated import Reset
 
 MAX_VALUES = 2**26  # of a layer, in one time step
-Reset = Literal["subtract", "zero", "none"]
 Array = NDArray[np.float64]
 Built = tuple[nn.Module, tuple[int, ...]]
 
