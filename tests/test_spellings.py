@@ -323,8 +323,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str, str]] 
               "place of norms.1 (BatchNorm1d)", "move what differs out of forward"),
     "product of spikes": (lambda: Residual("and"), PLANES, STEPS, f"mul at {_line(Residual.forward, '*= first')}",
                           "got mul"),
-    "fixed batch": (FixedBatch, PLANES, STEPS, f"{_line(FixedBatch.forward, 'view(128')}: nothing depends on the size of"
-                    " the batch; got a forward that takes batches of 128 alone", "x.view(x.size(0), -1), or x.flatten(1)"),
+    "fixed batch": (FixedBatch, PLANES, STEPS, f"{_line(FixedBatch.forward, 'view(128')}: nothing depends on the size"
+                    " of the batch; got a forward that takes batches of 128 alone", "x.view(x.size(0), -1), or x."),
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from squat_deploy.lowering.asking import USUAL, Asked
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import SAME_CALLS, Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
+from squat_deploy.lowering.progress import report
 from squat_deploy.lowering.recorder import (
     Recorder,
     Sizes,
@@ -33,9 +34,10 @@ from squat_deploy.lowering.recorder import (
     users_frame,
     users_line,
 )
-from squat_deploy.lowering.returned import recognised
+from squat_deploy.lowering.returned import membranes_alone, recognised
 from squat_deploy.lowering.trial import ANY_BATCH, BATCH, Reached, calls_go_to, example, find_calling, here, ran
 from squat_deploy.network import InputSpec
+from squat_deploy.network.readout import Readout
 from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import own_instances, reset_neurons
@@ -46,6 +48,7 @@ _BATCHES = (BATCH, 11, 13, 17, 19, 23, 29)  # the first that is no other size in
 _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
+_FOLLOWED = "the model's calls, by sizes of batches"
 _FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
 
@@ -60,6 +63,7 @@ class _Run:
     recorder: Recorder
     gradients: bool = False  # whether torch counts them, as it does outside of torch.no_grad
     returned: tuple[Returned, ...] = ()  # what is recognised of the first call's result
+    asks: tuple[Readout, ...] = ()  # readouts that fit it, where it is membranes alone
 
     @property
     def direct(self) -> bool:
@@ -114,6 +118,7 @@ class _Run:
         if self.recorder.traces is not None:
             names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
             self.returned = recognised(result, names, self.recorder.traces)
+            self.asks = membranes_alone(result)
             self.recorder.traces = None
         return root, result
 
@@ -125,6 +130,7 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state:
         or changes something that is not in its record.
     """
     tried = Reached()
+    report(_FOLLOWED, 0, 3)
     calling = find_calling(model, spec, steps, initial_state, tried)
     batch, few = _batches_of(model, spec, steps)
     run = _prepared(model, spec, steps, calling, batch)
@@ -150,6 +156,7 @@ def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple
     done, lines, tried = {asked.batch}, dict.fromkeys(usual, "model") | asked.others, set(asked.tried)
     while waiting := (lines.keys() | {batch for batch in tried if _is_tried(batch, of_sample)}) - done:
         batch = min(waiting)
+        report(_FOLLOWED, len(done), len(done) + len(waiting))
         if len(lines) > _MAX_BATCHES:
             got = f"comparisons with more than {_MAX_BATCHES} sizes"
             raise fault("model", ANY_BATCH, got, "compare it with nothing in forward")
@@ -179,7 +186,7 @@ def _settled(run: _Run) -> Program:
     """The program of a sequence that leaves the model as the next one finds it. Raises: LoweringError for others."""
     before, drawn = kept_by(run.model, is_leaf), random_states()
     program = run.sequence()
-    program = replace(program, returned=run.returned, draws=random_states() != drawn)
+    program = replace(program, returned=run.returned, asks=run.asks, draws=random_states() != drawn)
     program = replace(program, looped=run.looped, start=run.calling.start)
     after = kept_by(run.model, is_leaf)
     if after == before:
