@@ -18,6 +18,7 @@ import torch
 from brevitas.nn import QuantIdentity
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
 from squat_deploy.lowering.drafting import program_of
@@ -161,7 +162,7 @@ def infer_input(
     """
     modules = [module for _, module in leaves(model)] if is_plain(model) else list(model.modules())
     own = own_grid(model)
-    layer = next((module for module in modules if isinstance(module, nn.Linear | nn.Conv2d)), None)
+    layer = next((module for module in modules if isinstance(module, nn.Linear | _ConvNd)), None)
     first = layer.in_features if isinstance(layer, nn.Linear) else None
     if shape is None and first is None:
         raise ConfigError("inputs: the model does not begin with a linear layer to tell their shape; give --shape")
