@@ -25,6 +25,7 @@ from squat_deploy.lowering.asking import USUAL, Asked
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import SAME_CALLS, Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
+from squat_deploy.lowering.progress import report
 from squat_deploy.lowering.recorder import (
     Recorder,
     Sizes,
@@ -46,7 +47,7 @@ from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import NEURONS, own_instances, reset_neurons
 from squat_deploy.snn.returned import Returned
-from squat_deploy.snn.running import watched
+from squat_deploy.snn.running import ShapeTrace, watched
 from squat_deploy.snn.states import starts_of, tensors_in
 
 _BATCH = 7
@@ -62,6 +63,7 @@ _BATCHES = (
 _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
+_FOLLOWED = "the model's calls, by sizes of batches"
 _RUNS = "the model runs on its declared inputs"
 _ANY_BATCH = "nothing depends on the size of the batch"
 _FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
@@ -145,6 +147,7 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state:
         or changes something that is not in its record.
     """
     tried = _Reached()
+    report(_FOLLOWED, 0, 3)
     calling = _calling(model, spec, steps, initial_state, tried)
     batch, few = _batches_of(model, spec, steps)
     run = _prepared(model, spec, steps, calling, batch)
@@ -170,6 +173,7 @@ def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple
     done, lines, tried = {asked.batch}, dict.fromkeys(usual, "model") | asked.others, set(asked.tried)
     while waiting := (lines.keys() | {batch for batch in tried if _is_tried(batch, of_sample)}) - done:
         batch = min(waiting)
+        report(_FOLLOWED, len(done), len(done) + len(waiting))
         if len(lines) > _MAX_BATCHES:
             got = f"comparisons with more than {_MAX_BATCHES} sizes"
             raise fault("model", _ANY_BATCH, got, "compare it with nothing in forward")
@@ -242,8 +246,10 @@ def _prepared(model: nn.Module, spec: InputSpec, steps: int, calling: Calling, b
 
 def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
     lead = (batch,) if spec.encoding == "direct" else (steps, batch)
-    values = np.random.default_rng(0).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
-    return torch.from_numpy((values * spec.step).astype(np.float32))
+    real, rng = np.empty((*lead, *spec.shape), dtype=np.float32), np.random.default_rng(0)
+    for part in real:  # no more than one in integers and in float64
+        part[...] = rng.integers(spec.low, spec.high + 1, part.shape) * spec.step
+    return torch.from_numpy(real)
 
 
 def _calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, tried: _Reached) -> Calling:
@@ -327,7 +333,7 @@ def _runs_on(model: nn.Module, inputs: Tensor, steps: int, state: Any, *, batch_
     try:
         starts, _ = starts_of(copied, state)
         first = starts[0].first(inputs.shape[batch_axis]) if starts else ()
-        with torch.no_grad(), watched(copied) as traces:
+        with torch.no_grad(), watched(copied, traced=lambda *_: ShapeTrace()) as traces:
             copied(inputs, *first)
     except Exception:  # noqa: BLE001 (whatever the user's code raises)
         return False
