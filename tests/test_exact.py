@@ -276,8 +276,9 @@ def test_an_exact_form_is_another_model() -> None:
 def test_units_belong_to_their_inputs() -> None:
     model = nn.Sequential(linear(weight_quant=Int8WeightPerTensorFloat), leaky())
     made = sd.exact(model, sd.InputSpec((6,), **PIXELS), 3)
-    with pytest.raises(LoweringError, match="its input_unit is what one integer of its input is worth"):
+    with pytest.raises(LoweringError, match="its input_unit is what one integer of its input is worth") as caught:
         sd.lower(made, sd.InputSpec((6,), 0, 255, 1 / 100), 3)
+    assert "make it anew for these inputs: sd.exact(model, spec, steps)" in str(caught.value)
     spec = sd.InputSpec((6,), 0, 255, 1 / 100)
     assert sd.lower(sd.exact(model, spec, 3), spec, 3).certificate.proven  # as the hint says
 
