@@ -11,7 +11,6 @@ HINTS = {
     "Linear": "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     "Conv1d": "use brevitas.nn.QuantConv1d or sd.quantize(model, data, steps=...), so that the weights are integers",
     "Conv2d": "use brevitas.nn.QuantConv2d or sd.quantize(model, data, steps=...), so that the weights are integers",
-    "QuantIdentity": "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
     "ConvTranspose1d": "use brevitas.nn.QuantConvTranspose1d, so that the weights are integers",
     "ConvTranspose2d": "use brevitas.nn.QuantConvTranspose2d, so that the weights are integers",
     "GroupNorm": "its result depends on the whole sample; use BatchNorm2d after a QuantConv2d",

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, ClassVar
 
 import torch
+from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
@@ -33,6 +34,7 @@ from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
 from squat_deploy.snn.running import ModelTrace
+from squat_deploy.snn.unregistered import where_kept
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])
@@ -119,6 +121,8 @@ def plain(value: Any) -> Any:
     """The same without a record."""
     if isinstance(value, Traced):
         return value.as_subclass(torch.Tensor)
+    if isinstance(value, QuantTensor):
+        return value.set(value=plain(value.value))
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
     if type(value) in (tuple, list):
@@ -183,11 +187,12 @@ def layers_of(model: nn.Module) -> Iterator[nn.Module]:
 def check_registered(names: Mapping[int, str], module: nn.Module) -> None:
     """Raises: LoweringError for a layer with contents that is no module of the model: nobody copies or saves it."""
     if id(module) not in names and (isinstance(module, NEURONS) or module.state_dict()):
-        got = f"a {type(module).__name__} that is not among model.modules()"
-        hint = (
-            "make it an attribute of the model or put it into an nn.ModuleList, and reach it by self in forward "
-            "(not by a plain list, a global, a copy, or a lambda or closure that keeps the model it was made in)"
+        where, hint = where_kept(module, users_frame()) or (
+            "",
+            "make it an attribute of the model or put it into an nn.ModuleList, and reach it by self in forward (not "
+            "by a copy, or a lambda or closure that keeps the model it was made in)",
         )
+        got = f"a {type(module).__name__} that is not among model.modules(){where and ', but '}{where}"
         raise fault(users_line(), "layers are modules of the model", got, hint)
 
 
@@ -425,8 +430,10 @@ class Recorder:
         )
         if type(result) is tuple:
             return tuple(marked(part, event) if isinstance(part, Tensor) else part for part in result)
+        if isinstance(result, QuantTensor):
+            return result.set(value=marked(result.value, event))
         if not isinstance(result, Tensor):
-            hint = HINTS.get(type(module).__name__, "set return_quant_tensor=False")
+            hint = HINTS.get(type(module).__name__, "let it return tensors")
             raise fault(label, "layers return plain tensors", type(result).__name__, hint)
         _check_type(label, result)
         return marked(result, event)
@@ -502,6 +509,7 @@ class Recorder:
         names = list(inspect.signature(type(module).forward).parameters)[1:]
         values = dict(zip(names, args, strict=False)) | given
         current = values.get(names[0])
+        current = current.value if isinstance(current, QuantTensor) else current
         if not isinstance(current, Tensor):
             raise fault(users_line(), "neurons take a current", type(current).__name__, "call them with a tensor")
         place = self.places.get(id(module), 0)
@@ -622,7 +630,8 @@ def _state_names(module: nn.Module) -> list[str]:
 
 
 def _tensors(args: tuple[Any, ...], given: Mapping[str, Any]) -> list[Tensor]:
-    parts = [part for arg in (*args, *given.values()) for part in (arg if isinstance(arg, tuple | list) else [arg])]
+    given_all = [arg.value if isinstance(arg, QuantTensor) else arg for arg in (*args, *given.values())]
+    parts = [part for arg in given_all for part in (arg if isinstance(arg, tuple | list) else [arg])]
     return [part for part in parts if isinstance(part, Tensor)]
 
 
