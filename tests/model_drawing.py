@@ -57,7 +57,7 @@ def dense(rng: random.Random, fan_in: int, fan_out: int, exact: bool = False) ->
 
 def conv(rng: random.Random, shape: Shape, channels: int, same: bool = False) -> nn.Module:
     """A convolution of planes or of lines, now and then a transposed one; `same` keeps their size."""
-    aside = random.Random(rng.getstate()[1][0])  # what else is drawn does not depend on it
+    aside = random.Random(hash(rng.getstate()))  # what else is drawn does not depend on it
     if aside.random() < 0.2:
         return _transposed(aside, shape, channels, same)
     kind = QuantConv2d if len(shape) == 3 else QuantConv1d

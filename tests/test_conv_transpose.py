@@ -12,6 +12,7 @@ import torch
 from brevitas.nn import QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint, Int8WeightPerTensorFixedPoint
 from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
+from snntorch import utils
 from torch import nn
 
 import squat_deploy as sd
@@ -19,6 +20,7 @@ from squat_deploy.errors import ConfigError, FileFormatError, LoweringError
 from squat_deploy.hardware.design import design_of
 from squat_deploy.lowering.draft import Draft
 from squat_deploy.lowering.handlers import handle
+from squat_deploy.lowering.loading import infer_input
 from squat_deploy.lowering.program import Call
 from squat_deploy.network import InputSpec
 from squat_deploy.network.layers import Conv2d, ConvTranspose2d, constant_range
@@ -292,3 +294,41 @@ def test_a_quantized_decoder(compiler: None) -> None:
     network = sd.lower(made, input_spec(made, data, "direct"), 3)
     assert network.certificate.proven and network.layers[len(network.layers) - 2].output_shape == (1, 8, 8)
     assert sd.verify(network, made, data[:4].numpy().astype(np.int64)).agrees
+
+
+class Autoencoder(nn.Module):
+    """All steps encoded, then all decoded, as the tutorial's forward does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        options = {"padding": 1, "stride": 2}
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 4, 3, **options), nn.BatchNorm2d(4), Decoder.leaky(),
+            nn.Flatten(start_dim=1, end_dim=3), nn.Linear(4 * 4 * 4, 6), Decoder.leaky(output=True),
+        )  # fmt: skip
+        self.decoder = Decoder()
+        self.decoder[-1].output = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        utils.reset(self.encoder)
+        utils.reset(self.decoder)
+        encoded = torch.stack([self.encoder(x)[0] for _ in range(3)], dim=2)
+        decoded = [self.decoder(encoded[..., step])[1] for step in range(3)]
+        return torch.stack(decoded, dim=4)[:, :, :, :, -1]
+
+
+@pytest.mark.filterwarnings("ignore:.*none of its neurons fires")
+def test_a_whole_autoencoder() -> None:
+    torch.manual_seed(0)
+    model, data = Autoencoder().eval(), torch.rand(12, 1, 8, 8)
+    model.decoder[5].running_var.fill_(0.05)
+    made = sd.quantize(model, data, steps=3)
+    spec = input_spec(made, data, "direct")
+    network = sd.lower(made, spec, 3, allow_unproven=True)
+    assert sd.verify(network, made, spec.quantize(data[:4].numpy()), executors=["torch", "numpy", "onnxruntime"]).agrees
+
+
+def test_shapes_of_planes_are_asked_for() -> None:
+    model = nn.Sequential(up(2, 3, 2), leaky(), nn.Flatten(), QuantLinear(75, 2, **OPTIONS), leaky())
+    with pytest.raises(ConfigError, match="give --shape"):
+        infer_input(model, None, 0, 1, None, "direct")

@@ -110,3 +110,32 @@ def test_a_hint_works(name: str) -> None:
     network = sd.lower(model, SPEC, STEPS)
     inputs = np.random.default_rng(0).integers(0, 2, (STEPS, 5, 10))
     assert network.certificate.proven and sd.verify(network, model, inputs, executors=("torch", "numpy")).agrees
+
+
+# The same of hints that change a layer: what is refused, what is said, and the form and change that the hint asks for.
+CHANGES: dict[str, tuple[str, str, str, str, Callable[[Net], Any]]] = {
+    "a factor": ("spk = spk * 0.5", "put a factor into the weights", "spk = spk", "spk",
+                 lambda net: net.fc2.weight.mul_(0.5)),
+    "a factor of a current": ("x = 2 * net.fc1(x)", "put a factor into the weights", CURRENT, "x",
+                              lambda net: net.fc1.weight.mul_(2)),
+    "a difference": ("spk = net.extra(net.other(spk) - net.part2(spk))", "give that branch the negative weights",
+                     "spk = net.extra(net.other(spk) + net.part2(spk))", "spk", lambda net: net.part2.weight.neg_()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_hint_that_changes_a_layer_gives_the_same(name: str) -> None:
+    text, message, mended, value, change = CHANGES[name]
+    before, after = _net(text, value), _net(mended, value)
+    for net in (before, after):
+        torch.manual_seed(1)
+        net.part2 = linear(6, 6)
+    with torch.no_grad():
+        change(after)
+    with pytest.raises(LoweringError, match=message):
+        sd.lower(before.eval(), SPEC, STEPS)
+    network = sd.lower(after.eval(), SPEC, STEPS)
+    inputs = np.random.default_rng(0).integers(0, 2, (STEPS, 5, 10))
+    with torch.no_grad():
+        counts = before(torch.from_numpy(inputs.astype(np.float32))).sum(0).numpy()
+    assert (counts == sd.simulate(network, inputs).scores).all()

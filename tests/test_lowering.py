@@ -217,7 +217,7 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "bias that needs an input scale": (
         lambda: [linear(bias=True, bias_quant=Int16Bias), leaky()],
-        "0 (QuantLinear): must run on a plain tensor of spikes; got Input scale required; "
+        "0 (QuantLinear): must run on what enters it; got Input scale required; "
         "use bias_quant=Int8BiasPerTensorFixedPointInternalScaling, which needs no input scale",
     ),
     "wrong size": (
@@ -253,12 +253,12 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "flatten of the batch": (
         lambda: [nn.Flatten(0), linear(), leaky()],
-        "0 (Flatten): Flatten keeps the batch axis and no other; got (0, -1); use nn.Flatten()",
+        "0 (Flatten): the batch axis stays; got Flatten(0, -1); use nn.Flatten()",
     ),
     "activation quantizer": (
         lambda: [QuantIdentity(), linear(), leaky()],
-        "0 (QuantIdentity): this type cannot be lowered; got QuantIdentity; "
-        "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
+        "0 (QuantIdentity): a quantizer of values changes none of them; got 1, which becomes 0.9921875; "
+        "use its own grid: InputSpec(low=-128, high=127, step=0.0078125)",
     ),
     "shared neurons": (
         lambda: (lambda neuron: [linear(6, 6), neuron, linear(6, 6), neuron])(leaky()),
@@ -319,7 +319,8 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     ),
     "quant tensors": (
         lambda: [linear(return_quant_tensor=True), leaky()],
-        "0 (QuantLinear): returns a plain tensor; got return_quant_tensor=True; set return_quant_tensor=False",
+        "0 (QuantLinear): must run on what enters it; got QuantLayer is not correctly configured; "
+        "set return_quant_tensor=False, or put a QuantIdentity(return_quant_tensor=True) before it",
     ),
     "float8 weights": (
         lambda: [linear(weight_quant=Fp8e4m3OCPWeightPerTensorFloat, weight_bit_width=8), leaky()],

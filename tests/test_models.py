@@ -519,7 +519,7 @@ REFUSALS: dict[str, tuple[type[nn.Module], str, str]] = {
         Scaling,
         "mul(0.3)",
         "mul at {}: this function cannot be lowered; got mul; "
-        "use modules and functions of the support matrix, or move it behind the output",
+        "put a factor into the weights of the layer before or behind it; a product of two values has no integer form",
     ),
     "membranes as signals": (
         Membranes,

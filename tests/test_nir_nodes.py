@@ -108,6 +108,9 @@ def test_readouts_have_the_membranes_of_the_file(kind: str, scaled: bool, tmp_pa
     spec = sd.InputSpec((4,), 0, 3, encoding="sequence")
     network = sd.lower(made, spec, 8, readout="highest-membrane", allow_unproven=True)
     assert_agrees(sd.verify(network, made, data.numpy().astype(int), executors=("torch", "numpy")))
+    assert network.values is not None and network.values.step == float(
+        np.diff(made[-1].state_quant.levels.numpy()).min()
+    )
     found = sd.simulate(network, data.numpy().astype(int), trace=True).trace
     assert found is not None and len(np.unique(found[-1].states)) > 5 and not found[-1].spikes.any()
 

@@ -284,16 +284,16 @@ def test_quantized_tensors(option: str) -> None:
         layer = QuantLinear(
             10, 6, bias=False, weight_quant=Int8WeightPerTensorFixedPoint, **{option: Int8ActPerTensorFloat}
         )
-    with pytest.raises(LoweringError, match=option):
-        sd.lower(nn.Sequential(layer, leaky()).eval(), STILL, STEPS)
+    spec = sd.InputSpec(STILL.shape, 0, 1, 0.3)
+    with pytest.raises(LoweringError, match="a quantizer of values changes" if option == "input_quant" else option):
+        sd.lower(nn.Sequential(layer, leaky()).eval(), spec, STEPS)
 
 
 @pytest.mark.parametrize(
     ("module", "hint"),
-    [(QuantIdentity, "use squat_deploy.snn.quantizers.InputQuantizer at the front"), (QuantReLU, "remove it: neurons")],
+    [(QuantIdentity, "remove it: the state_quant of the neurons"), (QuantReLU, "remove it: neurons are")],
 )
 def test_activations_that_return_quantized_tensors(module: type[nn.Module], hint: str) -> None:
-    """The hint is that for the module, whose other form could not be lowered either."""
 
     class Net(Called):
         def __init__(self) -> None:
@@ -305,8 +305,21 @@ def test_activations_that_return_quantized_tensors(module: type[nn.Module], hint
 
     with pytest.raises(LoweringError) as caught:
         sd.lower(Net().eval(), STILL, STEPS)
-    fault = caught.value.faults[0]
-    assert fault.rule == "layers return plain tensors" and fault.hint.startswith(hint)
+    assert caught.value.faults[0].hint.startswith(hint)
+
+
+def test_layers_that_return_something_else() -> None:
+    class Net(Called):
+        def __init__(self) -> None:
+            super().__init__()
+            self.softmax = nn.AdaptiveLogSoftmaxWithLoss(6, 6, [3])
+
+        def effect(self, step, x, current):
+            self.softmax(current, torch.zeros(len(current), dtype=torch.long))
+            return current
+
+    with pytest.raises(LoweringError, match="layers return plain tensors; got _ASMoutput; let it return tensors"):
+        sd.lower(Net().eval(), STILL, STEPS)
 
 
 def test_hooks_of_all_modules() -> None:

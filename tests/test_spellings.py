@@ -93,6 +93,7 @@ class Tutorial(nn.Module):
             mem1, mem2 = self.states(mem1, mem2)
             before, mem1 = self.lif1(self.current(frame, before), mem1)
             scaled = before * 1.0 if self.kind == "times" else before
+            scaled = scaled * 2.0 if self.kind == "times two" else scaled
             spk, mem2 = self.lif2(self.fc2(scaled), mem2)
             spikes.append(spk)
             membranes.append(mem2)
@@ -244,7 +245,7 @@ class FixedBatch(nn.Module):
 
 TAKEN = [
     "", "reset_mem", "utils.reset", "iadd", "add", "sum", "dropout", "detach", "clones", "data", "moved", "typed",
-    "dict", "mean", "softmax", "concatenated",
+    "times", "dict", "mean", "softmax", "concatenated",
 ]  # fmt: skip
 OF_FRAMES = ["enumerate", "sizes", "unbind"]
 OTHERS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec]] = {
@@ -298,8 +299,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str, str]] 
               " its own inputs, x[step]; got all steps at once", "take x[step] first"),
     "alpha": (lambda: Tutorial("alpha"), STILL, STEPS, f"add at {_line(Tutorial.current, 'alpha=2')}: the terms of",
               "put alpha into the weights of that branch"),
-    "times": (lambda: Tutorial("times"), STILL, STEPS, f"mul at {_line(Tutorial.forward, '* 1.0')}: this function",
-              "got mul"),
+    "times": (lambda: Tutorial("times two"), STILL, STEPS, f"mul at {_line(Tutorial.forward, '* 2.0')}: this function",
+              "put a factor into the weights of the layer before or behind it"),
     "clamp": (lambda: Tutorial("clamp"), STILL, STEPS, "got another value as a state (clamp at "
               f"{_line(Tutorial.states, 'torch.clamp')})", "pass on what the same neurons returned one step before"),
     "double": (lambda: Tutorial("double"), STILL, STEPS, "got another value as a state (float at "

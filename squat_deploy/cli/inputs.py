@@ -63,7 +63,7 @@ class InputOptions(BaseModel):
     def _calibrated(
         self, model: nn.Module, steps: int, calibration: Path, initial_state: Any
     ) -> tuple[InputSpec, Origin]:
-        from squat_deploy.lowering.loading import check_own_grid, infer_input
+        from squat_deploy.lowering.loading import check_own_grid, infer_input, own_grid
 
         if (self.low, self.high, self.step) != (None, None, None):
             raise ConfigError("inputs: --calibration says the grid; leave out --low, --high and --step")
@@ -71,19 +71,11 @@ class InputOptions(BaseModel):
         for text in told:
             warnings.warn(text, SquatWarning, stacklevel=2)
         sample = parsed_shape(self.shape) or data.shape[1 if self.encoding == "direct" else 2 :] or None
-        low, high, step = _own_grid(model) or grid_of(data)
+        low, high, step = own_grid(model) or grid_of(data)
         origin = Origin(**seen_in(data, InputSpec((1,), low, high, step)))
         spec = infer_input(model, sample, low, high, step, self.encoding, self.batch_first)
         check_own_grid(model, spec, steps, initial_state)
         return spec, origin
-
-
-def _own_grid(model: nn.Module) -> tuple[int, int, float] | None:
-    """Lowest and highest integer, and its value, of a model's InputQuantizer."""
-    from squat_deploy.snn.quantizers import InputQuantizer
-
-    own = next((module for module in model.modules() if isinstance(module, InputQuantizer)), None)
-    return None if own is None else (own.low, own.high, own.step)
 
 
 def seen_in(data: NDArray[Any], spec: InputSpec) -> dict[str, Any]:

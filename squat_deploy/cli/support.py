@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantLinear
-from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
+from brevitas.nn import QuantConv1d, QuantConv2d, QuantIdentity, QuantLinear
+from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint, Uint8ActPerTensorFixedPoint
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
@@ -84,7 +84,7 @@ def _readouts() -> Iterator[tuple[str, ...]]:
 
 def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[str]:
     """What each back end says to a model: "yes", or the reason."""
-    direct, first = isinstance(model[0], InputQuantizer), model[0]
+    direct, first = isinstance(model[0], InputQuantizer | QuantIdentity), model[0]
     shape = (2, 6, 6)[: first.weight.ndim - 1] if isinstance(first, _ConvNd) else (6,)
     network = lower(model.eval(), InputSpec(shape, 0, 3 if direct else 1), 2, readout=readout)
     calls: dict[str, Callable[[], Any]] = {
@@ -146,6 +146,9 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         return nn.Sequential(dense, kind(**decays, **own, **states))
     if kind is InputQuantizer:
         return nn.Sequential(InputQuantizer(1.0, 0, 3), dense, leaky)
+    if kind is QuantIdentity:
+        grid = QuantIdentity(act_quant=Uint8ActPerTensorFixedPoint, scaling_impl_type="const", scaling_init=256.0)
+        return nn.Sequential(grid, dense, leaky)
     first: dict[type[nn.Module], nn.Module] = {
         IntThenScaleLinear: IntThenScaleLinear(6, 4, **weights),
         FixedLinear: fixed,

@@ -73,6 +73,7 @@ def read_trace(network: Network, path: Path) -> tuple[tuple[Seen, ...], NDArray[
     """
     neuron = np.dtype([("state", "<u2"), ("spike", "u1")])
     step = [(f"layer{index}", neuron, (layer.neurons,)) for index, layer in enumerate(network.neurons)]
-    whole = np.memmap(path, [("steps", step, (network.steps,)), ("scores", "<u4", (network.outputs,))], mode="r")
+    kind = "<u8" if network.worth else "<u4"
+    whole = np.memmap(path, [("steps", step, (network.steps,)), ("scores", kind, (network.outputs,))], mode="r")
     layers = (whole["steps"][name].swapaxes(0, 1) for name, *_ in step)
     return tuple(Seen({"state": layer["state"], "spike": layer["spike"]}) for layer in layers), whole["scores"]

@@ -25,6 +25,7 @@ from squat_deploy.network.simulator import Result
 
 Arrays = dict[str, NDArray[Any]]
 Runner = Callable[[Mapping[str, NDArray[Any]]], Arrays]
+VALUES: Place = (-2, "value")  # of the readout, the last output
 _TRACED: tuple[Role, ...] = ("sum", "state", "spikes")
 _BATCH_BYTES = 2**27  # of the largest intermediate tensor
 
@@ -86,22 +87,39 @@ def run_model(
     samples = inputs.shape[0 if network.input.encoding == "direct" else 1]
     if form == "sequence":
         scores, classes, *traces = runner({name: inputs.astype(kind) for name, kind in entry}).values()
+        values = None if network.values is None else traces.pop(0) * network.values.step
         rows = zip(traces[::3], traces[1::3], traces[2::3], strict=True)
-        return Observed(0, samples, tuple(_seen(*row) for row in rows), scores, classes)
-    steps = list(_steps(network, plans, entry, runner, inputs))
+        return Observed(0, samples, tuple(_seen(*row) for row in rows), scores, classes, values=values)
+    steps = list(_steps(network, plans, entry, runner, inputs, valued=network.values is not None and form == "step"))
     layers = tuple(_seen(*(np.stack([step[index, role] for step in steps]) for role in _TRACED)) for index in traced)
     last = layers[-1].values
     membranes = network.neurons[-1].membrane_states(last["state"].astype(np.int64))
-    scores = scores_of(network.readout, last["spike"].astype(bool), membranes)
-    return Observed(0, samples, layers, scores, Result(scores).classes)
+    scores = scores_of(network.readout, last["spike"].astype(bool), membranes, network.worth)
+    values = _read_values(network, [step[VALUES] for step in steps if VALUES in step])
+    return Observed(0, samples, layers, scores, Result(scores).classes, values=values)
+
+
+def _read_values(network: Network, steps: list[NDArray[Any]]) -> NDArray[np.float64] | None:
+    """The values of a readout, from those of all steps, if a graph gives them."""
+    if network.values is None or not steps:
+        return None
+    integers = np.stack(steps).astype(np.int64)
+    read = {"highest-membrane": integers.max(axis=0), "last-membrane": integers[-1]}
+    return read.get(network.readout, integers.sum(axis=0)) * network.values.step
 
 
 def _steps(
-    network: Network, plans: Sequence[Plan], entry: list[tuple[str, Any]], runner: Runner, inputs: IntArray
+    network: Network,
+    plans: Sequence[Plan],
+    entry: list[tuple[str, Any]],
+    runner: Runner,
+    inputs: IntArray,
+    *,
+    valued: bool,
 ) -> Iterator[dict[Place, NDArray[Any]]]:
     """Outputs by layer and role, step by step; what is carried goes round."""
     direct, carries = network.input.encoding == "direct", carried(plans, INTEGERS)
-    samples, names = inputs.shape[0 if direct else 1], step_outputs(plans, trace=True)
+    samples, names = inputs.shape[0 if direct else 1], step_outputs(plans, trace=True) + [VALUES] * valued
     before = [np.full((samples, carry.width), carry.start) for carry in carries.values()]
     for t in range(network.steps):
         values = [inputs if direct else inputs[t], *before]

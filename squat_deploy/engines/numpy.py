@@ -22,8 +22,12 @@ class NumpyEngine(Engine):
     def run(self, case: Case) -> Generator[Observed, None, None]:
         result, seconds = case.simulated
         layers = result.trace or ()
+        worth = case.network.values
+        values = None if worth is None else worth.integers(result.scores) * worth.step
         verdict = Verdict(sum(layer.states.size + layer.spikes.size for layer in layers))
-        yield Observed(0, case.samples, seen_of(layers), result.scores, result.classes, (), seconds, verdict)
+        yield Observed(
+            0, case.samples, seen_of(layers), result.scores, result.classes, (), seconds, verdict, values=values
+        )
 
 
 def seen_of(layers: Sequence[LayerTrace]) -> tuple[Seen, ...]:

@@ -79,9 +79,11 @@ def _batches(case: Case, model: nn.Module, real: Tensor, called: _Called) -> Gen
     for start in range(0, case.samples, size):
         values = real.narrow(case.axis, start, min(size, case.samples - start))
         run, seconds = _timed_run(model, values, network, called.calling)
-        classes = read_out(network.readout, traces_of(network, run.traces)[-1])
+        last = traces_of(network, run.traces)[-1]
+        classes = read_out(network.readout, last)
+        told = None if network.values is None else _of_membranes(network.readout, _stacked(last.membranes)).numpy()
         observed = observed_of(network, run, called.returned, values.shape[case.axis], start)
-        yield replace(observed, classes=classes, seconds=seconds)
+        yield replace(observed, classes=classes, seconds=seconds, values=told)
 
 
 def _timed_run(model: nn.Module, values: Tensor, network: Network, calling: Calling) -> tuple[OwnRun, float]:
@@ -102,7 +104,7 @@ def read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
     """(B,) class by torch's own sums, maxima and ties, on the spikes and membranes of the trained output layer."""
     import torch
 
-    spikes, membranes = (torch.stack(values).flatten(2) for values in (trace.spikes, trace.membranes))
+    spikes, membranes = (_stacked(values) for values in (trace.spikes, trace.membranes))
     steps = len(spikes)
     if readout == "count":
         classes = spikes.sum(dim=0).argmax(dim=1)
@@ -110,8 +112,21 @@ def read_out(readout: Readout, trace: ModelTrace) -> NDArray[np.int64]:
         fired = torch.where(spikes > 0, torch.arange(steps).reshape(-1, 1, 1), steps)
         classes = fired.amin(dim=0).argmin(dim=1)
     else:
-        classes = (membranes.amax(dim=0) if readout == "highest-membrane" else membranes[-1]).argmax(dim=1)
+        classes = _of_membranes(readout, membranes).argmax(dim=1)
     return classes.numpy()
+
+
+def _stacked(values: Sequence[Tensor]) -> Tensor:
+    """(T, B, N)."""
+    import torch
+
+    return torch.stack(list(values)).flatten(2)
+
+
+def _of_membranes(readout: Readout, membranes: Tensor) -> Tensor:
+    """(B, N) of membranes (T, B, N), float64, in which a sum is exact."""
+    wide = membranes.double()
+    return {"highest-membrane": wide.amax(dim=0), "last-membrane": wide[-1]}.get(readout, wide.sum(dim=0))
 
 
 def _called(network: Network, model: nn.Module, real: Tensor, initial_state: Any) -> _Called:

@@ -24,7 +24,7 @@ from squat_deploy.network.certificate import Certificate, LayerProof
 from squat_deploy.network.layers.conv2d import Convolution
 from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
-from squat_deploy.network.readout import Readout
+from squat_deploy.network.readout import OF_MEMBRANES, Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
 from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.calling import Calling
@@ -60,7 +60,8 @@ def lower(
         spec: the integers that enter; those of the model's InputQuantizer if it has one.
         steps: time steps of one sequence.
         readout: how the last neurons become a class: "count" (most spikes), "first" (first to fire),
-            "highest-membrane" or "last-membrane"; ties go to the lowest class, as torch's argmax.
+            "highest-membrane", "last-membrane" or "mean-membrane"; ties go to the lowest class, as torch's argmax.
+            What membranes are worth, `Network.values` says.
         allow_unproven: carry layers that float32 rounding might decide otherwise, marked in the certificate, which also
             says whether inputs that reach the first of these combinations were found, and what the model does on them.
         initial_state: of a `forward(x, state)` that returns `(out, state)`: what the first call of a sequence is given,
@@ -84,6 +85,7 @@ def lower(
             raise LoweringError(tuple(draft.faults))
         if not allow_unproven and (unproven := unproven_faults(draft, found)):
             raise NotProvenError(unproven)
+        refuse_readout(program, readout)
         network = built(draft, found, steps, readout, name)
         origin = Origin(model=digest_of_frozen(pristine))
         certificate = granted(network, pristine, environment, states_passed=program.start is not None)
@@ -144,6 +146,14 @@ def extracted(draft: Draft) -> dict[int, tuple[AnyNeuron, LayerProof]]:
     return found
 
 
+def refuse_readout(program: Program, readout: Readout) -> None:
+    """Raises: LoweringError where a model returns membranes alone, and the readout is of spikes."""
+    if program.asks and readout not in OF_MEMBRANES:
+        fits = " or ".join(f'"{name}"' for name in program.asks)
+        got, hint = f"membranes and no spikes, with readout={readout!r}", f"say which: readout={fits}"
+        raise LoweringError((Fault("readout", "the readout is of what the model returns", got, hint),))
+
+
 def built(
     draft: Draft,
     found: dict[int, tuple[AnyNeuron, LayerProof]],
@@ -155,8 +165,10 @@ def built(
     certificate = Certificate(tuple(proof for _, proof in found.values()))
     layers = tuple(found[i][0] if isinstance(x, PendingNeuron) else x for i, x in enumerate(draft.layers))
     network = Network(draft.spec, layers, steps, certificate, name, tuple(draft.wires), readout)
-    if (rule := broken_readout(readout, network.neurons[-1])) is not None:
+    if (rule := broken_readout(readout, network.neurons[-1], steps)) is not None:
         hint = 'use reset_delay=True and neurons with one state, or readout="count"'
+        if "a mean of membranes" in rule:
+            hint = 'use levels that are multiples of 2**-8 or so, or readout="last-membrane"'
         raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))
     if (rule := broken_rule(network)) is not None:
         raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError, SquatWarning
-from squat_deploy.lowering.api import built, drafted, extracted
+from squat_deploy.lowering.api import built, drafted, extracted, refuse_readout
 from squat_deploy.lowering.draft import Draft, plain_name
 from squat_deploy.lowering.drafting import finished
 from squat_deploy.lowering.hints import unproven_hint
@@ -65,6 +65,7 @@ def check(
         if draft.faults:
             return (*rows, *_refused(draft.faults, {row.layer for row in rows}))
         try:
+            refuse_readout(program, readout)
             network = built(done, found, steps, readout)
             self_test(network, pristine, program)
         except LoweringError as error:

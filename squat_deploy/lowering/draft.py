@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
@@ -26,12 +26,14 @@ class Integers:
     Attributes:
         source: position of the layer in `Draft.layers`, -1 for the input.
         error: by how much the model's own float32 values can be off, in model units; 0 where they are exact.
+        quantized: what Brevitas hands on with them (scale, bits), where they are a QuantTensor.
     """
 
     source: int
     shape: Shape
     unit: float
     error: float = 0.0
+    quantized: Any = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,13 +15,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
+from brevitas.nn import (
+    QuantConv1d,
+    QuantConv2d,
+    QuantConvTranspose1d,
+    QuantConvTranspose2d,
+    QuantIdentity,
+    QuantLinear,
+)
 from snntorch._neurons.rleaky import RecurrentOneToOne
 from snntorch._neurons.rsynaptic import RecurrentOneToOne as SynapticOneToOne
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.lowering.activations import quant_identity
 from squat_deploy.lowering.branches import add_branches, as_currents
 from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import Branches, Currents, Draft, Integers, PendingNeuron, Value, plain_name
@@ -141,6 +149,7 @@ def _flatten(draft: Draft, name: str, module: nn.Module, value: Value | None) ->
     given = module.start_dim, module.end_dim
     if given[0] == 0:
         draft.fault(name, "the batch axis stays", f"Flatten{given}", "use nn.Flatten()")
+        return None
     if value is None:
         return None
     first, last = (axis % (len(value.shape) + 1) for axis in given)
@@ -432,6 +441,10 @@ _STEPS: Options = {
 
 HANDLERS: dict[type[nn.Module], Handled] = {
     **dict(zip(DELAYS, (Handled(_delay, read("delay")), Handled(_delay, _STEPS)), strict=False)),
+    QuantIdentity: Handled(
+        quant_identity,
+        {**read("act_quant", "return_quant_tensor"), "kwargs": idle("they shape the quantizer, which is run")},
+    ),
     InputQuantizer: Handled(_input_quantizer, read("step", "low", "high")),
     nn.Flatten: Handled(_flatten, read("start_dim", "end_dim")),
     nn.Unflatten: Handled(_unflatten, read("dim", "unflattened_size")),

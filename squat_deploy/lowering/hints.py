@@ -11,7 +11,6 @@ HINTS = {
     "Linear": "use brevitas.nn.QuantLinear or sd.quantize(model, data, steps=...), so that the weights are integers",
     "Conv1d": "use brevitas.nn.QuantConv1d or sd.quantize(model, data, steps=...), so that the weights are integers",
     "Conv2d": "use brevitas.nn.QuantConv2d or sd.quantize(model, data, steps=...), so that the weights are integers",
-    "QuantIdentity": "use squat_deploy.snn.quantizers.InputQuantizer at the front, or declare the grid in InputSpec",
     "ConvTranspose1d": "use brevitas.nn.QuantConvTranspose1d, so that the weights are integers",
     "ConvTranspose2d": "use brevitas.nn.QuantConvTranspose2d, so that the weights are integers",
     "GroupNorm": "its result depends on the whole sample; use BatchNorm2d after a QuantConv2d",
@@ -31,6 +30,15 @@ HINTS = {
     "AssociativeLeaky": "use snn.Leaky: it takes no state_quant",
 }
 
+_FACTOR = "put a factor into the weights of the layer before or behind it; a product of two values has no integer form"
+_MINUS = "give that branch the negative weights, and add it"
+_BEND = "leave it out: neurons are the only non-linearity"
+FUNCTION_HINTS = {
+    **dict.fromkeys(("mul", "rmul", "div", "truediv", "true_divide", "multiply"), _FACTOR),
+    **dict.fromkeys(("sub", "rsub", "neg", "subtract"), _MINUS),
+    **dict.fromkeys(("relu", "clamp", "clip", "tanh", "sigmoid", "abs", "where", "gelu", "leaky_relu", "sign"), _BEND),
+}
+
 RANDOM = frozenset(["bernoulli", "poisson", "rand_like", "randn_like", "randint_like", "normal", "multinomial"])
 
 
@@ -41,7 +49,7 @@ def function_hint(name: str) -> str:
             "encode before the model: squat_deploy.network.encoders has rate and latency coding, or give it the spikes "
             'of all steps, InputSpec(encoding="sequence")'
         )
-    return "use modules and functions of the support matrix, or move it behind the output"
+    return FUNCTION_HINTS.get(name, "use modules and functions of the support matrix, or move it behind the output")
 
 
 def unproven_hint(odd_step: float | None) -> str:

@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from brevitas.nn import QuantIdentity
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
 from squat_deploy.lowering.drafting import program_of
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.network.grid import STATE_IT
+from squat_deploy.snn.activations import grid_of_quantizer
 from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.checkpoint import load_weights, model_metadata
 from squat_deploy.snn.copying import frozen_copy
@@ -158,8 +161,8 @@ def infer_input(
     Raises: ConfigError where nobody says what the shape is, or the grid: none is ever assumed.
     """
     modules = [module for _, module in leaves(model)] if is_plain(model) else list(model.modules())
-    own = next((module for module in modules if isinstance(module, InputQuantizer)), None)
-    layer = next((module for module in modules if isinstance(module, nn.Linear | nn.Conv2d)), None)
+    own = own_grid(model)
+    layer = next((module for module in modules if isinstance(module, nn.Linear | _ConvNd)), None)
     first = layer.in_features if isinstance(layer, nn.Linear) else None
     if shape is None and first is None:
         raise ConfigError("inputs: the model does not begin with a linear layer to tell their shape; give --shape")
@@ -170,23 +173,36 @@ def infer_input(
         raise ConfigError(f"{rule}; {STATE_IT}")
     return InputSpec(
         shape=shape or (int(first or 0),),
-        low=low if low is not None else own.low if own else 0,
-        high=high if high is not None else own.high if own else 1,
-        step=step if step is not None else own.step if own else 1.0,
+        low=low if low is not None else own[0] if own else 0,
+        high=high if high is not None else own[1] if own else 1,
+        step=step if step is not None else own[2] if own else 1.0,
         encoding=encoding,
         time_first=not batch_first,
     )
 
 
+def own_grid(model: nn.Module) -> tuple[int, int, float] | None:
+    """Lowest and highest integer, and its value, of an InputQuantizer, or of a QuantIdentity before all weights."""
+    module: Any
+    for module in model.modules():
+        if isinstance(module, InputQuantizer):
+            return module.low, module.high, module.step
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv1d):
+            break
+        if type(module) is QuantIdentity:
+            return grid_of_quantizer(module.act_quant.eval())
+    return next(((x.low, x.high, x.step) for x in model.modules() if isinstance(x, InputQuantizer)), None)
+
+
 def check_own_grid(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None) -> None:
     """Raises: ConfigError where a model has an InputQuantizer, which was taken for the grid, and never calls it."""
-    if is_plain(model) or not any(isinstance(module, InputQuantizer) for module in model.modules()):
+    if is_plain(model) or own_grid(model) is None:
         return
     try:
         first = made_state(initial_state)
         calls = program_of(time_first(frozen_copy(model), spec), spec, steps, first).calls()
     except SquatError:  # told when it is lowered
         return
-    if not any(isinstance(call.module, InputQuantizer) for call in calls):
+    if not any(isinstance(call.module, InputQuantizer | QuantIdentity) for call in calls):
         rule = "the model has an InputQuantizer, but never calls it on the way to its output; a grid is never assumed"
         raise ConfigError(f"inputs: {rule}; {STATE_IT}")

@@ -143,6 +143,7 @@ AFTER_TRAINING = {"p": _RESTS, "inplace": _RESTS}
 
 # Of a tensor of the same type: the values stay, wherever they lie. What else such calls do is refused by their name.
 SAME_VALUES = frozenset(["to", "cpu", "float", "type_as"])
+BY_ONE = frozenset(["mul", "rmul", "div", "truediv"])  # the same where the number is 1
 
 
 def plain_function(name: str) -> str:

@@ -208,7 +208,8 @@ def _pooled(draft: Draft, name: str, layer: Pool2d, value: Value, windows: _Wind
         if layer.kind == "sum":
             count = math.prod(layer.kernel)
             error = average_error(count, divisor, largest, value.unit, value.error, windows.divisions)
-        return Integers(source, layer.output_shape, value.unit / divisor, error)
+        handed = value.quantized if layer.kind == "max" else None
+        return Integers(source, layer.output_shape, value.unit / divisor, error, handed)
     current = value.current.select(layer.first_inputs())
     if layer.kind == "sum":
         inside = layer.apply(np.ones((1, layer.input_sizes[0]), dtype=np.int64))[0]

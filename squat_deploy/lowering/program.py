@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from squat_deploy.network.readout import Readout
 from squat_deploy.snn.neurons import NEURONS
 from squat_deploy.snn.returned import Returned
 from squat_deploy.snn.running import leaves
@@ -47,6 +48,7 @@ class Program:
         neurons: every neuron call, in the order in which they run.
         result: the value that leaves the model.
         returned: what is recognised of what the model returns, where it was run to find out.
+        asks: the readouts that fit what it returns, where that is membranes and no spikes.
         looped: whether one call of the model runs all time steps.
         start: what forward takes beside the inputs at the first step, where it takes and returns its states.
         draws: whether random numbers were drawn meanwhile.
@@ -55,6 +57,7 @@ class Program:
     neurons: tuple[Call, ...]
     result: Call
     returned: tuple[Returned, ...] = ()
+    asks: tuple[Readout, ...] = ()
     looped: bool = False
     start: Start | None = None
     draws: bool = False

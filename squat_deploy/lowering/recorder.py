@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, ClassVar
 
 import torch
+from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
@@ -25,7 +26,7 @@ from squat_deploy.lowering.effects import Contents, equal_bits
 from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.guard import Guard, modes_of_others, settings
 from squat_deploy.lowering.hints import HINTS
-from squat_deploy.lowering.options import SAME_VALUES, bound, plain_function
+from squat_deploy.lowering.options import BY_ONE, SAME_VALUES, bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
 from squat_deploy.snn.batch_first import BatchFirst
@@ -119,6 +120,8 @@ def plain(value: Any) -> Any:
     """The same without a record."""
     if isinstance(value, Traced):
         return value.as_subclass(torch.Tensor)
+    if isinstance(value, QuantTensor):
+        return value.set(value=plain(value.value))
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
     if type(value) in (tuple, list):
@@ -357,7 +360,8 @@ class Recorder:
         numbers = [arg for arg in args[1:] if isinstance(arg, int | float) and not isinstance(arg, bool)]
         if base == "add" and numbers == [0] and not given and not _is_in_place(name):  # `sum` begins with 0
             return marked(result, inputs[0])
-        if base in SAME_VALUES and isinstance(args[0], Traced) and equal_bits(result, plain(args[0])):
+        same = base in SAME_VALUES or (base in BY_ONE and numbers == [1] and not given and not _is_in_place(name))
+        if same and isinstance(args[0], Traced) and equal_bits(result, plain(args[0])):
             return marked(result, args[0].event)
         function = f"{base} with a number" if base == "add" and numbers else base
         label = f"{base} at {users_line()}"
@@ -424,8 +428,10 @@ class Recorder:
         )
         if type(result) is tuple:
             return tuple(marked(part, event) if isinstance(part, Tensor) else part for part in result)
+        if isinstance(result, QuantTensor):
+            return result.set(value=marked(result.value, event))
         if not isinstance(result, Tensor):
-            hint = HINTS.get(type(module).__name__, "set return_quant_tensor=False")
+            hint = HINTS.get(type(module).__name__, "let it return tensors")
             raise fault(label, "layers return plain tensors", type(result).__name__, hint)
         _check_type(label, result)
         return marked(result, event)
@@ -501,6 +507,7 @@ class Recorder:
         names = list(inspect.signature(type(module).forward).parameters)[1:]
         values = dict(zip(names, args, strict=False)) | given
         current = values.get(names[0])
+        current = current.value if isinstance(current, QuantTensor) else current
         if not isinstance(current, Tensor):
             raise fault(users_line(), "neurons take a current", type(current).__name__, "call them with a tensor")
         place = self.places.get(id(module), 0)
@@ -621,7 +628,8 @@ def _state_names(module: nn.Module) -> list[str]:
 
 
 def _tensors(args: tuple[Any, ...], given: Mapping[str, Any]) -> list[Tensor]:
-    parts = [part for arg in (*args, *given.values()) for part in (arg if isinstance(arg, tuple | list) else [arg])]
+    given_all = [arg.value if isinstance(arg, QuantTensor) else arg for arg in (*args, *given.values())]
+    parts = [part for arg in given_all for part in (arg if isinstance(arg, tuple | list) else [arg])]
     return [part for part in parts if isinstance(part, Tensor)]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import InputSpec
+from squat_deploy.network.readout import OF_MEMBRANES, Readout
 from squat_deploy.snn.neurons import NEURONS, kind_of
 from squat_deploy.snn.returned import Form, Part, Returned, of_sequential
 from squat_deploy.snn.running import ModelTrace, OwnRun, is_plain
@@ -59,6 +60,40 @@ def recognised(result: Any, names: Mapping[int, str], traces: Mapping[str, Model
         ]
         found += fitting if len(fitting) == 1 else []
     return tuple(found)
+
+
+def membranes_alone(result: Any) -> tuple[Readout, ...]:
+    """The readouts that fit a recorded result made of membranes and of no spikes; empty for any other."""
+    events = [event for _, tensor in _tensors(result) if (event := getattr(tensor, "event", None)) is not None]
+    seen, functions, places = set[str](), set[str](), set[int]()
+    for event in events:
+        _gather(event, seen, functions, places)
+    if seen != {"membranes"}:
+        return ()
+    if len(places) == 1 and min(places):  # of one step, and not of a model that is called for each
+        return ("last-membrane",)
+    if functions & {"mean", "sum", "add", "div"}:
+        return ("mean-membrane",)
+    if functions & {"max", "amax"}:
+        return ("highest-membrane",)
+    return OF_MEMBRANES
+
+
+def _gather(event: Event, seen: set[str], functions: set[str], places: set[int]) -> None:
+    """Notes of what an event is made, by which functions, and of which time steps, as far as layers."""
+    open_ends, known = [event], {id(event)}
+    while open_ends:
+        part = open_ends.pop()
+        if isinstance(part.module, NEURONS) and part.function in ("module", "state"):
+            seen.add("spikes" if part.function == "module" else "membranes")
+            places.add(part.place)
+        elif part.module is not None or part.function == "input":
+            seen.add("others")
+        elif part.function != "zeros":
+            functions.add(part.function.strip("_"))
+            inner = [taken for taken in part.inputs if id(taken) not in known]
+            known |= {id(taken) for taken in inner}
+            open_ends += inner
 
 
 def _plain(tensor: Tensor) -> Tensor:

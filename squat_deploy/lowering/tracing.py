@@ -38,8 +38,9 @@ from squat_deploy.lowering.recorder import (
     users_frame,
     users_line,
 )
-from squat_deploy.lowering.returned import recognised
+from squat_deploy.lowering.returned import membranes_alone, recognised
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.network.readout import Readout
 from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
@@ -77,6 +78,7 @@ class _Run:
     recorder: Recorder
     gradients: bool = False  # whether torch counts them, as it does outside of torch.no_grad
     returned: tuple[Returned, ...] = ()  # what is recognised of the first call's result
+    asks: tuple[Readout, ...] = ()  # readouts that fit it, where it is membranes alone
 
     @property
     def direct(self) -> bool:
@@ -131,6 +133,7 @@ class _Run:
         if self.recorder.traces is not None:
             names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
             self.returned = recognised(result, names, self.recorder.traces)
+            self.asks = membranes_alone(result)
             self.recorder.traces = None
         return root, result
 
@@ -196,7 +199,7 @@ def _settled(run: _Run) -> Program:
     """The program of a sequence that leaves the model as the next one finds it. Raises: LoweringError for others."""
     before, drawn = kept_by(run.model, is_leaf), random_states()
     program = run.sequence()
-    program = replace(program, returned=run.returned, draws=random_states() != drawn)
+    program = replace(program, returned=run.returned, asks=run.asks, draws=random_states() != drawn)
     program = replace(program, looped=run.looped, start=run.calling.start)
     after = kept_by(run.model, is_leaf)
     if after == before:

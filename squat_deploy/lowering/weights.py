@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.lowering.activations import numbers, silent_like, unchanged
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.draft import Currents, Draft, Integers, Value, plain_name
 from squat_deploy.lowering.rounding import (
@@ -104,7 +105,13 @@ def _quantized(
         else:
             hint = "put snn.Leaky between them, or merge them"
             draft.fault(name, "synapses feed neurons", "two linear layers in a row", hint)
-    zeros = None if value is None else torch.zeros(1, *value.shape)
+    if (
+        isinstance(value, Integers)
+        and not isinstance(module, FixedLinear | FixedConv2d)
+        and module.input_quant.is_quant_enabled
+    ):
+        value = unchanged(draft, name, module.input_quant, value, hands_on=False)
+    zeros = None if value is None else silent_like(value)
     faults = [] if isinstance(module, FixedLinear | FixedConv2d) else _weight_faults(module, zeros)
     if math.prod(shape) > MAX_VALUES:
         hint = "use a larger stride or fewer channels"
@@ -146,12 +153,13 @@ def _padded_same(planes: IntArray, dilation: tuple[int, int]) -> tuple[IntArray,
     return odd, ((reach[0] + missing[0]) // 2, (reach[1] + missing[1]) // 2)
 
 
-def _weight_faults(module: Trained, zeros: Tensor | None) -> list[tuple[str, str, str]]:
+def _weight_faults(module: Trained, zeros: Any) -> list[tuple[str, str, str]]:
     """(rule, got, hint) of everything that keeps the weights from being small integers; `zeros` is a silent input."""
     outputs, inputs = (weights := outputs_first(module, module.weight)).shape[0], weights[0].numel()
     faults = []
-    if module.input_quant.is_quant_enabled or module.output_quant.is_quant_enabled:
-        faults.append(("its input and output are not quantized again", "input_quant or output_quant", "remove them"))
+    if module.output_quant.is_quant_enabled:
+        hint = "remove it: the state_quant of the neurons rounds their membranes"
+        faults.append(("synaptic sums are not rounded before neurons", "output_quant", hint))
     if not module.weight_quant.is_quant_enabled:
         faults.append(
             ("weights must be quantized", "weight_quant=None", "use weight_quant=Int8WeightPerTensorFixedPoint")
@@ -161,8 +169,6 @@ def _weight_faults(module: Trained, zeros: Tensor | None) -> list[tuple[str, str
         faults.append((f"at most {MAX_NEURONS} neurons a layer", f"{inputs} to {outputs}", "split it"))
     if module.weight.dtype != torch.float32:
         return [("weights are trained in float32", str(module.weight.dtype), "call model.float() before training")]
-    if module.return_quant_tensor:
-        return [("returns a plain tensor", "return_quant_tensor=True", "set return_quant_tensor=False")]
     try:
         weight = module.quant_weight()
     except Exception as error:  # noqa: BLE001 (Brevitas raises many types)
@@ -188,7 +194,9 @@ def _weight_faults(module: Trained, zeros: Tensor | None) -> list[tuple[str, str
                 module(zeros)
     except RuntimeError as error:
         hint = "use bias_quant=Int8BiasPerTensorFixedPointInternalScaling, which needs no input scale"
-        faults.append(("must run on a plain tensor of spikes", str(error).split("\n")[0], hint))
+        if module.return_quant_tensor:
+            hint = "set return_quant_tensor=False, or put a QuantIdentity(return_quant_tensor=True) before it"
+        faults.append(("must run on what enters it", str(error).split("\n")[0], hint))
     return faults
 
 
@@ -230,15 +238,15 @@ def integer_weights(module: Quantized) -> tuple[IntArray, Floats]:
 
 
 @torch.no_grad()
-def acting_bias(module: Quantized, zeros: Tensor, outputs: int) -> Floats:
+def acting_bias(module: Quantized, zeros: Any, outputs: int) -> Floats:
     """What a layer gives for a silent input (1, ...), one value an output."""
-    bias: Floats = module(zeros)[0].reshape(outputs, -1)[:, 0].double().numpy()
+    bias: Floats = numbers(module(zeros))[0].reshape(outputs, -1)[:, 0].double().numpy()
     return bias
 
 
 @torch.no_grad()
 def _synapses(
-    draft: Draft, name: str, module: Quantized, zeros: Tensor, value: Integers, make: Maker, shape: tuple[int, ...]
+    draft: Draft, name: str, module: Quantized, zeros: Any, value: Integers, make: Maker, shape: tuple[int, ...]
 ) -> Currents | None:
     """The integers of a quantized layer, and its bias as it acts, whatever quantizer made it."""
     if isinstance(module, IntThenScale) and module.input_unit is not None:

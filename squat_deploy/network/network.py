@@ -18,7 +18,8 @@ from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.inputs import InputSpec
 from squat_deploy.network.layers import AnyNeuron, Layer, NeuronLayer, Range, constant_range
 from squat_deploy.network.origin import Origin
-from squat_deploy.network.readout import Readout
+from squat_deploy.network.readout import OF_MEMBRANES, Readout
+from squat_deploy.network.values import Values, values_of
 
 SCHEMA_VERSION = 2
 INPUT = -1  # in `Network.wires`: what enters
@@ -107,6 +108,21 @@ class Network:
         return {}
 
     @cached_property
+    def values(self) -> Values | None:
+        """What the scores of a readout of membranes are worth; None where they are no integers of one step."""
+        if self.readout not in OF_MEMBRANES:
+            return None
+        output = self.neurons[-1]
+        table = int(output.table[0])
+        used = np.unique(output.successor[np.unique(output.table)])
+        return values_of(self.readout, output.membranes[table], used, self.steps)
+
+    @property
+    def worth(self) -> tuple[int, ...]:
+        """What every state adds to a score, with the readout "mean-membrane"."""
+        return () if self.values is None else self.values.worth
+
+    @cached_property
     def still(self) -> tuple[bool, ...]:
         """Which layers see nothing but what enters: the same at every step where that is."""
         return still_layers(self.wires, [layer.remembers for layer in self.layers])
@@ -127,6 +143,8 @@ class Network:
         ]
         if self.readout != "count":
             head.append(self.readout)
+        if self.readout == "mean-membrane" and self.values is not None:  # no other readout decides by membranes
+            head += [self.values.step.hex(), self.values.offset, *self.values.worth]
         hasher.update(json.dumps(head).encode())
         for index, (layer, wire) in enumerate(zip(self.layers, self.wires, strict=True)):
             if wire != (index - 1,):

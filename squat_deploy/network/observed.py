@@ -63,6 +63,7 @@ class Observed:
         samples: how many there should be.
         layers: of every neuron layer of the network.
         scores: (samples, classes); `classes`: (samples,); None where an engine does not give them.
+        values: (samples, classes) of membranes, float64; of a mean, the sum over all steps.
         seconds: that it took.
         notes: what a reader should know although nothing differs.
     """
@@ -76,6 +77,7 @@ class Observed:
     seconds: float = 0.0
     verdict: Verdict | None = None
     notes: tuple[str, ...] = ()
+    values: NDArray[Any] | None = None
 
 
 def compare(tally: Tally, network: Network, reference: Result, observed: Observed) -> None:
@@ -93,6 +95,9 @@ def compare(tally: Tally, network: Network, reference: Result, observed: Observe
         tally.compare(part.what, part.of(layer.spikes, _membranes(neuron, layer)), part.values, neuron.name, start)
     if observed.scores is not None:
         tally.compare("score", reference.scores[window], observed.scores, start=start)
+    if observed.values is not None and network.values is not None:
+        expected = network.values.integers(reference.scores[window]) * network.values.step
+        tally.compare("value", expected, observed.values, start=start)
     if observed.classes is not None:
         tally.compare("class", reference.classes[window], observed.classes, start=start)
 

@@ -8,6 +8,7 @@ from squat_deploy.network.layers import NeuronLayer
 from squat_deploy.network.limits import MAX_INPUTS, MAX_NAME, MAX_STEPS
 from squat_deploy.network.network import INPUT, Network
 from squat_deploy.network.readout import OF_MEMBRANES, READOUTS, order_rule
+from squat_deploy.network.values import values_of
 
 
 def broken_rule(network: Network) -> str | None:
@@ -30,7 +31,7 @@ def broken_rule(network: Network) -> str | None:
     for index, layer in enumerate(network.layers):  # in order: ranges of later layers are made of earlier ones
         for rule in _rules(network, index):
             return f"{layer.name}: {rule}"
-    return broken_readout(network.readout, network.neurons[-1])
+    return broken_readout(network.readout, network.neurons[-1], network.steps)
 
 
 def _broken_name(network: Network) -> str | None:
@@ -43,13 +44,22 @@ def _broken_name(network: Network) -> str | None:
     return None
 
 
-def broken_readout(readout: str, output: NeuronLayer) -> str | None:
+def broken_readout(readout: str, output: NeuronLayer, steps: int) -> str | None:
     """Why these output neurons cannot be read out so, or None."""
     if readout not in READOUTS:
         return f"readout must be one of {', '.join(READOUTS)}; got {readout!r}"
     used = np.unique(output.table)
     rule = order_rule(output.membranes[used], output.successor[used]) if readout in OF_MEMBRANES else None
+    if rule is None and readout == "mean-membrane":
+        rule = _broken_mean(output, steps)
     return rule and f"{output.name}: {rule}"
+
+
+def _broken_mean(output: NeuronLayer, steps: int) -> str | None:
+    used = np.unique(output.successor[np.unique(output.table)])
+    if values_of("mean-membrane", output.membranes[output.table[0]], used, steps) is None:
+        return "a mean of membranes needs levels below 2**47 of the step that they share, and sums below 2**52"
+    return None
 
 
 def _broken_wire(network: Network) -> str | None:

@@ -130,7 +130,7 @@ def _run(network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace:
                 states = machines[index].states.astype(kinds[index])
                 records[index].append((taken[0], states, values[index]))
         told = last.membrane_states(machines[output].states) if network.readout in OF_MEMBRANES else None
-        scores = updated(network.readout, scores, values[output], told)
+        scores = updated(network.readout, scores, values[output], told, network.worth)
     if not trace:
         return Result(scores)
     return Result(scores, tuple(_layer_trace(network.layers[index].name, record) for index, record in records.items()))

@@ -342,7 +342,8 @@ def _put_to_rest(neuron: nn.Module, current: Tensor) -> None:
 
 
 def _spikes(result: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    return result[0] if isinstance(result, tuple) else result
+    """What the next layer takes of what a layer returned; Brevitas' own tensors are named tuples."""
+    return result[0] if type(result) is tuple else result  # type: ignore[return-value]
 
 
 def _quantizes_others(module: QuantLinear | QuantConv2d) -> bool:

@@ -122,7 +122,7 @@ def _told(options: dict[str, Any]) -> str:
 
 def convolution(draw: Draw, shape: Shape, gain: float = 2.0, channels: int | None = None) -> nn.Module:
     """Of planes or lines; with `channels` given it keeps the sizes."""
-    if random.Random(draw.rng.getstate()[1][0]).random() < 0.2:  # what else is drawn does not depend on it
+    if random.Random(hash(draw.rng.getstate())).random() < 0.2:  # what else is drawn does not depend on it
         return transposed(draw, shape, gain, channels)
     kind = QuantConv2d if len(shape) == 3 else QuantConv1d
     kernel = 3 if channels else draw.rng.randint(1, min(3, *shape[1:]))

@@ -87,7 +87,7 @@ ODD_STEP = (
     "if step % 2: {0} = {0} + {0}",
     "self.count = step",
     "self.kept.append({0})",
-    "if {0}.max() > 1e9: break",
+    "if {0}.max() > 1e9: raise ValueError",
     "{0}[:, :1] = 0",
     "{0} = {0} if step else {0} * 1",
     "x = x * 1",

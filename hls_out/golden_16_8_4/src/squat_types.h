@@ -6,7 +6,7 @@
 
 // Four ways to compile the same sources:
 //   Vitis HLS                 ap_int, hls::stream, ap_axiu, and all pragmas
-//   PandA-Bambu               standard integers, hls::stream of ap_uint, interface pragmas
+//   PandA-Bambu               standard integers, its hls::stream, interface pragmas
 //   g++ -DSQUAT_USE_AP        ap_int from AMD's open headers, the stream of squat_stream.h
 //   g++                       standard integers, the stream of squat_stream.h
 #if defined(__BAMBU__) && !defined(SQUAT_BAMBU)
@@ -18,7 +18,8 @@
 #endif
 #endif
 
-#if defined(SQUAT_VITIS) || defined(SQUAT_BAMBU) || defined(SQUAT_USE_AP)
+// Bambu compares stream elements byte by byte, and an ap_uint<32> of its own has more bytes than it sets.
+#if defined(SQUAT_VITIS) || defined(SQUAT_USE_AP)
 #include <ap_int.h>
 typedef ap_uint<32> word_t;
 inline unsigned bits_of(const word_t& word) { return static_cast<unsigned>(word.to_uint()); }

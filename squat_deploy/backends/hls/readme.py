@@ -13,6 +13,7 @@ from squat_deploy.hardware.graph import ENTRY, Process
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule
 from squat_deploy.hardware.units import Unit
+from squat_deploy.network import Network
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.readout import SCORES
 
@@ -74,12 +75,22 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
         expected=_expected(design, sequences),
         in_stream=described(design.entry),
         out_stream=f"{network.outputs} scores a call ({SCORES[network.readout]}), TLAST on the last; "
-        "the class is the index of the highest, the lowest on ties",
+        f"the class is the index of the highest, the lowest on ties{_values(network)}",
         mean=microseconds(schedule.mean_cycles, config),
         worst=microseconds(schedule.worst_cycles, config),
         clock_ns=config.clock_ns,
         resources=_resources(budget),
     )
+
+
+def _values(network: Network) -> str:
+    """What scores of membranes are worth."""
+    values = network.values
+    if values is None:
+        return ""
+    table = f": {', '.join(map(str, values.table))}" if values.table else ""
+    words = "; each is sent in two words, the low one first" if values.worth else ""
+    return f"{words}; {values.described}{table}"
 
 
 def _certificate(certificate: Certificate) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.backends.hls.reader import Reader, reader_of
@@ -63,13 +65,15 @@ class TopProcess:
 
 @dataclass(frozen=True)
 class TopReadout:
-    """The function `read_out`; `template` updates the scores."""
+    """The function `read_out`; `template` updates the scores, with the table `worth` of states if it has one."""
 
     name: str
     scores: str
     template: str
     parameters: str
     arguments: str
+    worth: str
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -189,4 +193,6 @@ def _readout(design: Design) -> TopReadout:
         template=f"top/score_{readout.replace('-', '_')}.cpp.jinja",
         parameters=", ".join([*["const std::uint16_t last_states[OUTPUTS]"] * states, *parameters]),
         arguments=", ".join([*["last_states"] * states, spikes.passed]),
+        worth=cpp.initializer(np.array(design.network.worth, dtype=np.int64)),
+        wide=bool(design.network.worth),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.reader import described
 from squat_deploy.backends.hls.top import traces_of
@@ -57,6 +59,7 @@ class TopHeader:
     Attributes:
         traced: the first of `traces`.
         frame_at_restart, frame_of_the_call_before: said where a sequence has one input frame.
+        values: what scores of membranes are worth, in words, and `value_of_score` as a table, where it is one.
     """
 
     header: str
@@ -67,6 +70,8 @@ class TopHeader:
     scores: str
     traced: str
     traces: tuple[str, ...]
+    values: str
+    value_of_score: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +93,7 @@ class Testbench:
     spec: InputSpec
     outputs: int
     readout: str
+    worth: str
     once: bool
     encoder: AnyEncoder | None
     lanes: int
@@ -114,15 +120,18 @@ def top_header_of(design: Design, header: str) -> TopHeader:
     """The interface of a design."""
     network, traces = design.network, traces_of(design.neurons)
     once = design.entry.once
+    table = () if network.values is None else network.values.table
     return TopHeader(
         header=header,
         frame_at_restart=", one input frame is read" if once else "",
         frame_of_the_call_before=", with the same input frame" if once else "",
         in_stream=described(design.entry),
         outputs=network.outputs,
-        scores=SCORES[network.readout],
+        scores=SCORES[network.readout] + ("; each in two, the low one first" if network.worth else ""),
         traced=traces[0],
         traces=traces,
+        values="" if network.values is None else network.values.described,
+        value_of_score=cpp.initializer(np.array(table, dtype=np.int64)) if table else "",
     )
 
 
@@ -136,6 +145,7 @@ def testbench_of(design: Design, header: str) -> Testbench:
         spec=network.input,
         outputs=network.outputs,
         readout=network.readout,
+        worth=cpp.initializer(np.array(network.worth, dtype=np.int64)),
         once=entry.once,
         encoder=entry.encoder,
         lanes=entry.fields.per_word,

@@ -16,6 +16,7 @@ from squat_deploy.network.certificate import Assumptions, Environment, LayerProo
 from squat_deploy.network.limits import MAX_PATCH_VALUES, MAX_VALUES
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
+from squat_deploy.network.values import Values
 
 KEY = "squat_deploy.network"
 Form = Literal["step", "sequence", "finn"]
@@ -34,7 +35,8 @@ class Document:
         layers: sizes, ranges, level tables of every layer, and what it takes.
         certificate: what has been proven of it, a neuron layer a row.
         environment, assumptions: what that takes for granted; files of before have neither.
-        witnesses: what was found of combinations at risk; not in the text where there are none.
+        witnesses: what was found of combinations at risk; values: what scores of membranes are worth. Not in the text
+            where there are none.
         origin: where it comes from, as it says itself.
     """
 
@@ -52,6 +54,7 @@ class Document:
     environment: Environment = field(default_factory=dict)
     assumptions: Assumptions = ()
     witnesses: Witnesses = ()
+    values: Values | None = None
     origin: Origin = field(default_factory=Origin)
 
     @property
@@ -63,8 +66,9 @@ class Document:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
         try:
             fields = {**asdict(self), "input": self.input.to_dict()}
-            if not self.witnesses:
-                del fields["witnesses"]
+            for name in ("witnesses", "values"):
+                if not fields[name]:
+                    del fields[name]
             text = json.dumps(fields, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ExportError(f"qonnx: the network has numbers that no file holds: {error}") from error

@@ -100,5 +100,6 @@ def _document(network: Network, form: Form, batch: int | None, trace: bool) -> D
         environment=network.certificate.environment,
         assumptions=network.certificate.assumptions,
         witnesses=network.certificate.witnesses,
+        values=network.values,
         origin=network.origin,
     )

@@ -60,6 +60,8 @@ def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
     network = Network(document.input, layers, document.steps, certificate, *stated)
     if (rule := broken_rule(network)) is not None:
         raise FileFormatError(rule)
+    if document.values not in (None, network.values):  # files of before have none
+        raise FileFormatError("metadata: values: contradict the membranes of the output neurons")
     for said, layer, real in zip(document.layers, layers, plan_layers(network), strict=True):
         if said != real:
             names = (name for name, value in vars(said).items() if value != getattr(real, name, None))

@@ -24,8 +24,9 @@ def sequence(document: Document) -> GraphBuilder:
     """All time steps.
 
     Inputs: `input`, (N, *shape) shown at every step, or (T, N, *shape) for sequence inputs.
-    Outputs: `scores` (N, classes) and `class` (N,), the lowest on ties; with `trace` also `<neurons>.synaptic_sums`,
-    `<neurons>.states` and `<neurons>.spike_train`, (T, N, neurons), of every neuron layer.
+    Outputs: `scores` (N, classes) and `class` (N,), the lowest on ties; with a readout of membranes also `values`
+    (N, classes), their integers, whose step is in the metadata (`Network.values`); with `trace` also
+    `<neurons>.synaptic_sums`, `<neurons>.states` and `<neurons>.spike_train`, (T, N, neurons), of every neuron layer.
 
     With direct inputs, whatever depends on nothing else is made once, before the Scan, and carried through it.
     """
@@ -38,7 +39,7 @@ def sequence(document: Document) -> GraphBuilder:
     held = {source: made[source, "value"] for source in _held(plans, once)} if direct else {}
     carries = carried(plans, INTEGERS).values()
     starts = [(f"{carry.prefix}.{carry.role}", carry.start, carry.width, carry.element) for carry in carries]
-    starts.append(("scores", 0, plans[-1].outputs, INT32))
+    starts.append(("scores", 0, plans[-1].outputs, _element(document)))
     initial = [_start_value(b, x, len(lead) - 1, f"{name}_initial", *start) for name, *start in starts]
     scanned = b.constant("time", np.arange(steps, dtype=np.int32)) if direct else x
     body, finals, traces = _body(document, held, set(range(len(plans))) - once)
@@ -46,9 +47,27 @@ def sequence(document: Document) -> GraphBuilder:
     scores = b.tensors["scores"]
     shape, bounds = scores.shape[:1], (0, plans[-1].outputs - 1)
     best = b.node("ArgMax", [scores], "class", element=INT64, shape=shape, bounds=bounds, axis=1, keepdims=0)
-    for tensor in (scores, best, *traces):
+    for tensor in (scores, best, *_values(b, document, scores), *traces):
         b.output(tensor)
     return b
+
+
+def _values(b: GraphBuilder, document: Document, scores: Tensor) -> list[Tensor]:
+    """What the scores are worth, as `Values.integers` defines it."""
+    values = document.values
+    if values is None:
+        return []
+    if not values.table:
+        offset = b.constant("values_offset", np.array(values.offset, dtype=np.int64))
+        bounds = scores.bounds[0] + values.offset, scores.bounds[1] + values.offset
+        return [b.node("Add", [scores, offset], "values", bounds=bounds)]
+    table = b.constant("values_of_scores", np.array(values.table, dtype=np.int64))
+    return [b.node("Gather", [table, scores], "values", shape=scores.shape, axis=0)]
+
+
+def _element(document: Document) -> int:
+    """The type of scores: sums of membranes are wide."""
+    return INT64 if document.readout == "mean-membrane" else INT32
 
 
 def _once(plans: Sequence[Plan]) -> set[int]:
@@ -93,7 +112,9 @@ def _body(
     output = plans[last]
     assert isinstance(output, AnyNeuronPlan)
     bounds = output.membrane_range if document.readout in OF_MEMBRANES else (0, document.steps)
-    scores = Tensor("scores", INT32, (batch, plans[-1].outputs), bounds)
+    worth = () if document.values is None else document.values.worth
+    bounds = (0, max(worth) * document.steps) if worth else bounds
+    scores = Tensor("scores", _element(document), (batch, plans[-1].outputs), bounds)
     taken = carried_inputs(b, document, INTEGERS)
     before = b.input(scores.named("scores_before"))
     known = {source: b.input(tensor.named(f"{tensor.name}_held")) for source, tensor in held.items()}
@@ -102,7 +123,7 @@ def _body(
     else:
         known[INPUT] = network_input(b, document.input, (batch,), "input_step", INTEGERS)
     found = write_layers(b, plans, INTEGERS, known, taken, run)
-    updated = _score(b, document.readout, before, found[last, "spikes"], found[last, "membrane"])
+    updated = _score(b, document.readout, before, found[last, "spikes"], found[last, "membrane"], worth)
     for tensor in (*(found[place] for place in carries), updated):
         b.output(tensor)
     for source, tensor in held.items():
@@ -115,8 +136,14 @@ def _body(
     return b, finals, _record(b, document, found) if document.trace else []
 
 
-def _score(b: GraphBuilder, readout: Readout, scores: Tensor, spikes: Tensor, states: Tensor) -> Tensor:
+def _score(
+    b: GraphBuilder, readout: Readout, scores: Tensor, spikes: Tensor, states: Tensor, worth: Sequence[int]
+) -> Tensor:
     """`scores_next`, as `readout.updated` defines it."""
+    if readout == "mean-membrane":
+        table = b.constant("worth", np.array(worth, dtype=np.int64))
+        gained = b.node("Gather", [table, states], "membrane_gained", shape=states.shape, axis=0)
+        return b.node("Add", [scores, gained], "scores_next")
     if readout == "last-membrane":
         return b.node("Identity", [states], "scores_next", bounds=scores.bounds)
     if readout == "highest-membrane":

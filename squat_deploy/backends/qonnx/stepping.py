@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
 from squat_deploy.backends.qonnx.builder import GraphBuilder, Tensor
 from squat_deploy.backends.qonnx.document import Document
 from squat_deploy.backends.qonnx.layers import Plan
@@ -27,13 +29,14 @@ def step(document: Document) -> GraphBuilder:
     Inputs: `input` (N, *shape), `<neurons>.state` (N, neurons) of every neuron layer, `<neurons>.spikes_before` of
     those whose spikes of the step before are taken, `<delay>.past` of what delays keep (zeros in the first step).
     Outputs: `<last neurons>.spikes`, `<neurons>.state_next` of every neuron layer, spikes that are taken late,
-    `<delay>.past_next`; with `trace` also the synaptic sums and spikes of every neuron layer.
+    `<delay>.past_next`; with `trace` also the synaptic sums and spikes of every neuron layer; with a readout of
+    membranes at the end `values`, the integers of the last layer's (`Network.values` knows their step).
     """
     return _step(document, INTEGERS)
 
 
 def finn_step(document: Document) -> GraphBuilder:
-    """One time step of one sample; inputs and outputs as in the form `step`, all float32 with batch 1.
+    """One time step of one sample, as in the form `step`, all float32 with batch 1, and without `values`.
 
     Raises: ExportError where float32 cannot hold a layer's integers.
     """
@@ -56,6 +59,10 @@ def _step(document: Document, types: Containers) -> GraphBuilder:
         if tensor.name not in b.inner:  # an input of the graph, or an output already
             tensor = b.node("Identity", [tensor], f"{plans[index].name}.{role}_taken")
         b.output(tensor)
+    if document.values is not None and types is INTEGERS:
+        table = b.constant("values_of_states", np.array(document.values.levels, dtype=np.int64))
+        states = found[len(plans) - 1, "membrane"]
+        b.output(b.node("Gather", [table, states], "values", shape=states.shape, axis=0))
     return b
 
 

@@ -18,6 +18,7 @@ from squat_deploy.cli.reading import labels_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.files import write_file
 from squat_deploy.loading import load
+from squat_deploy.network import Network
 from squat_deploy.network.activity import counted, warnings_of, warnings_on
 from squat_deploy.network.grid import doubts
 from squat_deploy.network.simulator import Result
@@ -32,7 +33,7 @@ def simulate(
     window: Window = None,
     samples: Samples = 8,
     labels: LabelsFile = None,
-    out: Annotated[Path | None, typer.Option(help="Save scores, and the trace, as .npz.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Save scores, values of membranes, and the trace, as .npz.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Keep sums, states and spikes of every step.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -46,13 +47,20 @@ def simulate(
     document: dict[str, Any] = {"classes": result.classes.tolist(), "scores": result.scores.tolist()}
     document |= {"inputs": described, "notes": notes, "warnings": texts, **grid(loaded.input)}
     lines = []
+    if loaded.values is not None:
+        law = {"described": loaded.values.described, "step": loaded.values.step, "divisor": loaded.values.divisor}
+        integers = loaded.values.integers(result.scores)
+        document |= {
+            "values": {**law, "integers": integers.tolist(), "real": loaded.values.real(result.scores).tolist()}
+        }
+        lines = [loaded.values.described]
     if labels is not None:
         classes = labels_of(labels)
         check_labels(classes, len(result.classes))
         document["accuracy"] = float((result.classes == classes).mean())
-        lines = [f"accuracy {document['accuracy']:.2%}"]
+        lines.append(f"accuracy {document['accuracy']:.2%}")
     if out is not None:
-        _save(out, result)
+        _save(out, loaded, result)
     emit(document, as_json, *notes, _table(result, described, inputs_line(loaded)), *lines)
 
 
@@ -63,8 +71,10 @@ def _table(result: Result, title: str, caption: str) -> Table:
     return table
 
 
-def _save(path: Path, result: Result) -> None:
+def _save(path: Path, network: Network, result: Result) -> None:
     arrays: dict[str, Any] = {"scores": result.scores}
+    if network.values is not None:
+        arrays["values"] = network.values.real(result.scores)
     for index, layer in enumerate(result.trace or (), start=1):
         arrays |= {f"layer{index}_{key}": getattr(layer, key) for key in ("sums", "states", "spikes")}
     buffer = io.BytesIO()

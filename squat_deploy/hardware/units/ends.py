@@ -11,7 +11,7 @@ import numpy as np
 from squat_deploy.hardware.memories import Memory
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Flow, Kept, Unit, one_array, one_list
 from squat_deploy.hardware.words import Fields, signed
-from squat_deploy.network import InputSpec, IntArray
+from squat_deploy.network import InputSpec, IntArray, int_bits
 from squat_deploy.network.encoders import (
     END_OF_EVENTS,
     AnyEncoder,
@@ -131,9 +131,10 @@ class ReadInput(Unit):
 
 @dataclass(frozen=True, eq=False)
 class ReadOut(Unit):
-    """A score a class."""
+    """A score a class; `worth` is what every state adds to a sum of membranes."""
 
     readout: Readout
+    worth: tuple[int, ...] = ()
     kind: ClassVar[str] = "readout"
 
     @property
@@ -150,7 +151,7 @@ class ReadOut(Unit):
         spikes = one_list(taken[0]).dense(self.size)[None] != 0
         states = one_array(taken[1])[None] if self.reads_states else None
         before = kept.get("scores", np.zeros((1, self.size), dtype=np.int64))
-        kept["scores"] = updated(self.readout, before, spikes, states)
+        kept["scores"] = updated(self.readout, before, spikes, states, self.worth)
         return np.asarray(kept["scores"][0])
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
@@ -158,8 +159,11 @@ class ReadOut(Unit):
         listed = 0 if self.reads_states else spikes + LOOP_OVERHEAD_CYCLES
         ends = np.zeros(spikes.shape[1])
         ends[0] += walked  # cleared
-        ends[-1] += walked  # sent
+        ends[-1] += walked + (self.size if self.worth else 0)  # sent, sums in two words
         return listed + (0 if self.readout == "count" else walked) + ends + np.zeros_like(spikes)
 
     def _memories(self) -> Sequence[Memory]:
-        return (Memory("scores", self.size, (32,)),)
+        if not self.worth:
+            return (Memory("scores", self.size, (32,)),)
+        worth = Memory("worth", len(self.worth), (int_bits(0, max(self.worth)),), np.array(self.worth))
+        return Memory("scores", self.size, (64,)), worth
