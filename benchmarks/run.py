@@ -23,7 +23,7 @@ from torch import nn
 import squat_deploy as sd
 from squat_deploy.engines.graphs import onnxruntime_runner
 from squat_deploy.lab.loop import train_step
-from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.lab.models import conv_lif_net, dense_lif_net
 from squat_deploy.snn.quantizers import state_quant
 from squat_deploy.snn.running import leaves, reset_neurons, run_model
 
@@ -171,16 +171,93 @@ def graph_table() -> Table:
     return table
 
 
+def lowered_models() -> dict[str, tuple[nn.Sequential, sd.InputSpec]]:
+    """What `lower` is timed on: one table a layer, a table a neuron (norms), and events of 128 x 128 pixels."""
+    torch.manual_seed(0)
+    pixels, events = sd.InputSpec((784,), 0, 15, 2.0**-4), sd.InputSpec((2, 128, 128), 0, 3, 1.0, "sequence")
+    conv = conv_lif_net((2, 4, 8, 11), 8 * 29 * 29, state_bits=4)
+    small = dense_lif_net((12, 40, 27), state_bits=8, norms=True)
+    return {
+        "12-40-27, 8 bits, norms": (small.eval(), sd.InputSpec((12,), 0, 15, 2.0**-4)),
+        **{
+            f"784-256-10, {bits} bits": (dense_lif_net((784, 256, 10), state_bits=bits).eval(), pixels)
+            for bits in (2, 8)
+        },
+        "784-256-10, 8 bits, norms": (dense_lif_net((784, 256, 10), state_bits=8, norms=True).eval(), pixels),
+        "2x128x128 events, convolutions, 4 bits": (conv.eval(), events),
+    }
+
+
+def with_spread(model: nn.Sequential) -> nn.Sequential:
+    """Norms as after training: no two channels alike."""
+    for _, module in leaves(model):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.5)
+            module.running_var.uniform_(0.3, 3)
+    return model
+
+
+def lower_table() -> Table:
+    """`lower`, all of it, in training steps of the same model: what it costs to lower after an epoch."""
+    table = Table("model", "tables", "lower", "torch, a batch of 32", "training step of 32", "lower / torch")
+    table.title = f"lower, {STEPS} steps"
+    table.add_column("lower / training step")
+    table.add_column("peak memory of lower")
+    for name, (model, spec) in lowered_models().items():
+        with_spread(model)
+        sequence = (STEPS,) if spec.encoding == "sequence" else ()
+        inputs = torch.randint(spec.low, spec.high + 1, (*sequence, 32, *spec.shape)) * spec.step
+        network = sd.lower(model, spec, STEPS, allow_unproven=True)
+        tables = sum(len(neuron.thresholds) for neuron in network.neurons)
+        whole = least(lambda m=model, s=spec: sd.lower(m, s, STEPS, allow_unproven=True))
+        with torch.no_grad():
+            forward = least(lambda m=model, i=inputs, s=sequence: run_model(m, i, STEPS, direct=not s))
+        classes = torch.randint(0, network.outputs, (32,))
+        optimizer = torch.optim.Adam(model.train().parameters(), lr=1e-6)
+        how = {"direct": not sequence}
+        step = least(lambda m=model, o=optimizer, i=inputs, c=classes, h=how: train_step(m, o, i, c, STEPS, **h))
+        times = [f"{seconds * 1e3:,.0f} ms" for seconds in (whole, forward, step)]
+        table.add_row(name, str(tables), *times, f"{whole / forward:.1f}", f"{whole / step:.1f}", f"{peak_of(name)} MB")
+    return table
+
+
+def peak_of(name: str) -> int:
+    """Growth of the peak memory by `lower`, in a process of its own."""
+    arguments = [sys.executable, "-m", "benchmarks.run", "--peak-of-lower", name]
+    return round(float(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout))
+
+
+def measure_peak_of_lower(name: str) -> None:
+    """Body of that process."""
+    model, spec = lowered_models()[name]
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _high_water_kb()
+    sd.lower(with_spread(model), spec, STEPS, allow_unproven=True)
+    print((_high_water_kb() - before) / 1024)
+
+
+TABLES = {
+    "quantizer": quantizer_table,
+    "training": training_table,
+    "executors": executor_table,
+    "graphs": graph_table,
+    "lower": lower_table,
+}
+
+
 def main() -> None:
-    """Prints all tables."""
+    """Prints all tables, or those that are named."""
     torch.set_num_threads(1)
+    if "--peak-of-lower" in sys.argv:
+        measure_peak_of_lower(sys.argv[-1])
+        return
     if "--peak" in sys.argv:
         measure_peak(sys.argv[-2], int(sys.argv[-1]))
         return
     torch.manual_seed(0)
     console = Console(width=140)
-    for table in (quantizer_table, training_table, executor_table, graph_table):
-        console.print(table())
+    for name in sys.argv[1:] or TABLES:
+        console.print(TABLES[name]())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from squat_deploy.errors import Fault, InternalError, LoweringError
 from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.neuron import NeuronMachine
 from squat_deploy.lowering.probe import BATCH, NeuronProbe
+from squat_deploy.lowering.progress import report
 from squat_deploy.network import IntArray, Neuron
 from squat_deploy.snn.neurons import own_surrogate
 
@@ -64,10 +65,11 @@ def enumerate_layer(layer: PendingNeuron, probe: NeuronProbe, neuron: Neuron, ro
     work = sum((row.high - row.low + 1) * len(row.machine.states) for row in rows)
     whole = work <= ENUMERATION_LIMIT
     count = 0
-    for row in rows:
+    for number, row in enumerate(rows):
         table = int(neuron.table[row.neuron])
         alone = own_surrogate(layer.module)  # what the user computes may depend on what it is computed with
         for batch in _all(row, alone) if whole else _samples(row, neuron.thresholds[table], alone):
+            report(f"{layer.name}: proof", number, len(rows))
             _compare(layer, probe, neuron, row, batch)
             count += _distinct(batch)
     return count, whole

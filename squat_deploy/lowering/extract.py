@@ -17,6 +17,7 @@ from squat_deploy.lowering.enumeration import Row, enumerate_layer
 from squat_deploy.lowering.neuron import NeuronMachine, extract_machines, first_sums
 from squat_deploy.lowering.order import order_risks, order_slack
 from squat_deploy.lowering.probe import NeuronProbe
+from squat_deploy.lowering.progress import report
 from squat_deploy.lowering.rounding import Floats
 from squat_deploy.lowering.two_state import two_state_layer
 from squat_deploy.network import AnyNeuron, IntArray, Neuron, int_bits
@@ -79,6 +80,7 @@ def _by_tables(layer: PendingNeuron, groups: list[IntArray], limit: float) -> tu
     chosen = {int(group): number for number, members in enumerate(sets) for group in members}
     tables = []
     for group, members in enumerate(groups):
+        report(f"{layer.name}: tables", group, len(groups))
         low, high, machine = int(lows[members].min()), int(highs[members].max()), machines[chosen[group]]
         exact = layer.branches is None or layer.branches.exact
         slack = 0.0 if exact else order_slack(layer, int(members[0]), machine.states)

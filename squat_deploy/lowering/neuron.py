@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.bisecting import boundaries_of
 from squat_deploy.lowering.probe import BATCH, NeuronProbe
+from squat_deploy.lowering.progress import report
 from squat_deploy.network import IntArray
 from squat_deploy.network.limits import MAX_STATES
 from squat_deploy.snn.levels import FloatArray
@@ -96,6 +97,7 @@ def extract_machines(probe: NeuronProbe, limit: float) -> Iterator[NeuronMachine
     closures = [_Closure.at_rest(probe, chosen, fire) for chosen, fire in enumerate(probe.fire_levels().tolist())]
     while growing := [closure for closure in closures if closure.done < len(closure.states)]:
         for together in _batches(growing, probe.levels.size):
+            report(f"{probe.name}: states", sum(closure.done for closure in closures), _known(closures))
             _leave(probe, together, np.float32(limit))
         if max(len(closure.states) for closure in growing) > MAX_STATES:
             rule = f"an offset for each state that decides as the trained neuron, or at most {MAX_STATES} joint states"
@@ -106,6 +108,11 @@ def extract_machines(probe: NeuronProbe, limit: float) -> Iterator[NeuronMachine
             )
             raise LoweringError((Fault(probe.name, rule, got, hint),))
     return (closure.machine(probe) for closure in closures)
+
+
+def _known(closures: list[_Closure]) -> int:
+    """States that have been reached."""
+    return sum(len(closure.states) for closure in closures)
 
 
 def _batches(closures: list[_Closure], levels: int) -> Iterator[list[_Closure]]:

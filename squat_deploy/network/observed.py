@@ -85,11 +85,9 @@ def compare(tally: Tally, network: Network, reference: Result, observed: Observe
     start, window = observed.start, slice(observed.start, observed.start + observed.samples)
     layers = [layer.part(window) for layer in reference.trace or ()]
     for neuron, layer, seen in zip(network.neurons, layers, observed.layers, strict=True):
-        for what, got in seen.values.items():
-            tally.compare(what, _expected(what, neuron, layer, seen), got, neuron.name, start)
-        currents = seen.values.get("synaptic current")
-        if isinstance(neuron, Neuron) and currents is not None and currents.shape == layer.states.shape:
-            _compare_pairs(tally, neuron, layer, currents, start)
+        pairs = Pairs(neuron)
+        compare_layer(tally, neuron, layer, seen, pairs, start=start)
+        pairs.compare(tally, start)
     for part in observed.derived:
         neuron, layer = network.neurons[part.layer], layers[part.layer]
         tally.compare(part.what, part.of(layer.spikes, _membranes(neuron, layer)), part.values, neuron.name, start)
@@ -102,7 +100,48 @@ def compare(tally: Tally, network: Network, reference: Result, observed: Observe
         tally.compare("class", reference.classes[window], observed.classes, start=start)
 
 
-def _expected(what: What, neuron: AnyNeuron, layer: LayerTrace, seen: Seen) -> NDArray[Any]:
+class Pairs:
+    """The synaptic currents of two-state neurons; a table of pairs does not name them: one state comes with one.
+
+    States of a table stand for pairs of a current and a membrane: two with the same membrane never have one current.
+    """
+
+    def __init__(self, neuron: AnyNeuron) -> None:
+        self.neuron = neuron
+        self._known: NDArray[Any] = np.zeros(0)
+
+    def expected(self, layer: LayerTrace, currents: NDArray[Any]) -> NDArray[Any]:
+        """What the network says, or what came with these states before; what comes with a new one is remembered."""
+        if isinstance(self.neuron, TwoStateNeuron):
+            return self.neuron.currents_of(layer.states)
+        if currents.shape != layer.states.shape:
+            return layer.states
+        if not self._known.size:
+            self._known = np.full(self.neuron.membranes.size, np.nan)
+        keys = self.neuron.table * self.neuron.states + layer.states
+        new = np.isnan(self._known[keys])
+        self._known[keys[new]] = currents[new]
+        return self._known[keys]
+
+    def compare(self, tally: Tally, start: int = 0) -> None:
+        """Whether as many pairs as states were seen."""
+        found = np.flatnonzero(~np.isnan(self._known))
+        if isinstance(self.neuron, Neuron) and found.size:
+            pairs = np.stack([self.neuron.membranes.reshape(-1)[found], self._known[found] + 0.0], axis=1)
+            table = np.column_stack([found // self.neuron.states, pairs])
+            distinct = np.full(1, len(found)), np.full(1, len(np.unique(table, axis=0)))
+            tally.compare("number of states", *distinct, self.neuron.name, start)
+
+
+def compare_layer(
+    tally: Tally, neuron: AnyNeuron, layer: LayerTrace, seen: Seen, pairs: Pairs, *, start: int = 0, step: int = 0
+) -> None:
+    """What was seen of one layer, in all steps or from one step on, with the trace of the same steps."""
+    for what, got in seen.values.items():
+        tally.compare(what, _expected(what, neuron, layer, seen, pairs), got, neuron.name, start, step)
+
+
+def _expected(what: What, neuron: AnyNeuron, layer: LayerTrace, seen: Seen, pairs: Pairs) -> NDArray[Any]:
     match what:
         case "synaptic sum":
             return layer.sums
@@ -113,35 +152,10 @@ def _expected(what: What, neuron: AnyNeuron, layer: LayerTrace, seen: Seen) -> N
         case "membrane":
             return _membranes(neuron, layer)
         case "synaptic current":
-            return _currents(neuron, layer, seen.values[what])
+            return pairs.expected(layer, seen.values[what])
         case _:
             assert_never(what)
 
 
 def _membranes(neuron: AnyNeuron, layer: LayerTrace) -> NDArray[np.float32]:
     return neuron.membranes_of(layer.states)
-
-
-def _currents(neuron: AnyNeuron, layer: LayerTrace, currents: NDArray[Any]) -> NDArray[Any]:
-    """The synaptic currents of two-state neurons; a table of pairs does not name them: one state comes with one."""
-    if isinstance(neuron, TwoStateNeuron):
-        return neuron.currents_of(layer.states)
-    if currents.shape != layer.states.shape:
-        return layer.states
-    _, first, place = np.unique(_keys(neuron, layer), return_index=True, return_inverse=True)
-    expected: NDArray[Any] = currents.reshape(-1)[first][place].reshape(currents.shape)
-    return expected
-
-
-def _compare_pairs(tally: Tally, neuron: Neuron, layer: LayerTrace, currents: NDArray[Any], start: int) -> None:
-    """States stand for pairs of a current and a membrane: two with the same membrane never come with one current."""
-    found, first = np.unique(_keys(neuron, layer), return_index=True)
-    table, state = np.divmod(found, neuron.states)
-    pairs = np.stack([table, neuron.membranes[table, state], currents.reshape(-1)[first] + 0.0], axis=1)
-    distinct = np.full(1, len(found)), np.full(1, len(np.unique(pairs, axis=0)))
-    tally.compare("number of states", *distinct, neuron.name, start)
-
-
-def _keys(neuron: Neuron, layer: LayerTrace) -> NDArray[np.int64]:
-    keys: NDArray[np.int64] = neuron.table * neuron.states + layer.states
-    return keys

@@ -6,7 +6,7 @@ float32, 2**53 in float64); how each layer runs is its own affair (`BaseLayer.st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from squat_deploy.network.layers.machine import MachineStep
 from squat_deploy.network.network import INPUT, Network
 from squat_deploy.network.readout import OF_MEMBRANES, updated
 
+_Record = dict[int, tuple[NDArray[Any], ...]]  # sums, states and spikes of one step, by layer
 _BATCH_BYTES = 2**27  # of intermediate arrays a batch
 
 
@@ -108,32 +109,50 @@ def _batch_size(network: Network, trace: bool) -> int:
     return max(1, _BATCH_BYTES // (8 * widest * steps))
 
 
+def stepwise(network: Network, inputs: NDArray[Any]) -> Iterator[tuple[LayerTrace, ...]]:
+    """The trace of every neuron layer a step at a time, (1, B, N) each, of inputs that fit: memory of one step."""
+    direct = network.input.encoding == "direct"
+    stages = [layer.stage(*network.taken(index)) for index, layer in enumerate(network.layers)]
+    values = inputs.reshape(*inputs.shape[: 1 if direct else 2], network.input.size)
+    for record, _ in _steps(network, stages, values, True):
+        yield tuple(_layer_trace(network.layers[index].name, [step]) for index, step in record.items())
+
+
 def _run(network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace: bool) -> Result:
-    """One batch: layer after layer would need whole traces, so all layers advance together, step by step."""
+    """One batch."""
+    done = list(_steps(network, stages, inputs, trace))
+    records, scores = [record for record, _ in done], done[-1][1]
+    if not trace:
+        return Result(scores)
+    names = {index: network.layers[index].name for index in records[0]}
+    return Result(scores, tuple(_layer_trace(name, [step[index] for step in records]) for index, name in names.items()))
+
+
+def _steps(
+    network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace: bool
+) -> Iterator[tuple[_Record, IntArray]]:
+    """Layer after layer would need whole traces, so all layers advance together: each step's record, scores so far."""
     direct = network.input.encoding == "direct"
     samples = inputs.shape[0 if direct else 1]
     calls = [stage.start(samples) for stage in stages]
     machines = {index: call for index, call in enumerate(calls) if isinstance(call, MachineStep)}
     values = {index: np.zeros((samples, network.layers[index].outputs), dtype=bool) for index in machines}
-    records: dict[int, list[tuple[NDArray[Any], ...]]] = {index: [] for index in machines}
     scores, output, last = np.zeros((samples, network.outputs), dtype=np.int64), len(calls) - 1, network.neurons[-1]
     neurons = {index: layer for index, layer in enumerate(network.layers) if isinstance(layer, NeuronLayer)}
     kinds = {index: np.min_scalar_type(max(layer.states - 1, 256)) for index, layer in neurons.items()}
     for step in range(network.steps):
         values[INPUT] = inputs if direct else inputs[step]
+        record: _Record = {}
         for index, (call, wire) in enumerate(zip(calls, network.wires, strict=True)):
             if step and direct and network.still[index]:
                 continue
             taken = [values[source] for source in wire]
             values[index] = call(*taken)
             if trace and index in machines:
-                states = machines[index].states.astype(kinds[index])
-                records[index].append((taken[0], states, values[index]))
+                record[index] = taken[0], machines[index].states.astype(kinds[index]), values[index]
         told = last.membrane_states(machines[output].states) if network.readout in OF_MEMBRANES else None
         scores = updated(network.readout, scores, values[output], told, network.worth)
-    if not trace:
-        return Result(scores)
-    return Result(scores, tuple(_layer_trace(network.layers[index].name, record) for index, record in records.items()))
+        yield record, scores
 
 
 def _layer_trace(name: str, record: list[tuple[NDArray[Any], ...]]) -> LayerTrace:

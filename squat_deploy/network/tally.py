@@ -25,8 +25,10 @@ class Tally:
     first: str | None = None
     layer: str = ""
 
-    def compare(self, what: str, want: NDArray[Any], got: NDArray[Any], layer: str = "", start: int = 0) -> None:
-        """Compares (T, B, N) values of a layer, (B, classes) or (B,) of a network; `start` is that of the batch."""
+    def compare(
+        self, what: str, want: NDArray[Any], got: NDArray[Any], layer: str = "", start: int = 0, step: int = 0
+    ) -> None:
+        """Compares (T, B, N) values of a layer, (B, classes) or (B,) of a network; their first sequence and step."""
         self.values += want.size
         if want.shape != got.shape:
             self._note(want.size, f"{layer or 'output'}: {what} of shape {got.shape}, expected {want.shape}", layer)
@@ -35,7 +37,7 @@ class Tally:
         if differs.any():
             index = tuple(int(v) for v in np.argwhere(differs)[0])
             values = f"{what} {got[index].item()}, expected {want[index].item()}"
-            self._note(int(differs.sum()), f"{_place(index, layer, start)}: {values}", layer)
+            self._note(int(differs.sum()), f"{_place(index, layer, start, step)}: {values}", layer)
 
     def _note(self, count: int, where: str, layer: str) -> None:
         self.mismatches += count
@@ -43,8 +45,8 @@ class Tally:
             self.first, self.layer = where, layer
 
 
-def _place(index: tuple[int, ...], layer: str, start: int) -> str:
+def _place(index: tuple[int, ...], layer: str, start: int, step: int) -> str:
     if len(index) == 3:
-        return f"sequence {start + index[1]} step {index[0]} {layer} neuron {index[2]}"
+        return f"sequence {start + index[1]} step {step + index[0]} {layer} neuron {index[2]}"
     place = "".join(f" {layer or 'output'} {'neuron' if layer else 'class'} {part}" for part in index[1:])
     return f"sequence {start + index[0]}{place}"

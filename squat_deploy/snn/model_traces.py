@@ -34,13 +34,17 @@ def observed_of(network: Network, run: OwnRun, returned: Iterable[Returned], sam
     """
     names = names_of(network, run.traces) if run.traces else [neuron.name for neuron in network.neurons]
     layers = tuple(seen_of(run.traces[name]) if run.traces else Seen() for name in names)
+    return Observed(start, samples, layers, derived=derived_of(names, run, returned))
+
+
+def derived_of(names: Sequence[str], run: OwnRun, returned: Iterable[Returned]) -> tuple[Derived, ...]:
+    """What a run returned, where it is recognised as of one of these layers."""
     known = [said for said in returned if said.layer in names]
-    derived = tuple(
+    return tuple(
         _derived(said, names.index(said.layer), call, result)
         for said in known
         for call, result in enumerate(run.returned)
     )
-    return Observed(start, samples, layers, derived=derived)
 
 
 def seen_of(trace: ModelTrace) -> Seen:

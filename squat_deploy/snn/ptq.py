@@ -32,6 +32,7 @@ from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
 from squat_deploy.snn.states import made_state
+from squat_deploy.snn.unregistered import kept_outside
 from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 Bits = int | Mapping[str, int]
@@ -122,7 +123,9 @@ def _made(
     weights = {name: module for name, module in named.items() if type(module) in _LAYERS}
     neurons = {name: x for name, x in named.items() if isinstance(x, NEURONS) and not x.state_quant}
     if not weights and not neurons:
-        raise ConfigError("quantize: no float nn.Linear, convolution or neuron without state_quant in it")
+        found = kept_outside(copied)
+        told = "" if found is None else f" that torch knows of, but layers {found[0]}; {found[1]}"
+        raise ConfigError(f"quantize: no float nn.Linear, convolution or neuron without state_quant in it{told}")
     weight_widths, state_widths = (
         _widths(weight_bits, weights, "weight_bits"),
         _widths(state_bits, neurons, "state_bits"),

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from squat_deploy.errors import ConfigError
 from squat_deploy.snn.levels import MAX_BITS, Kind, check_levels, decision_boundaries, level_table
 
-_COUNTED_LEVELS = 16  # up to here vectorised comparisons beat a binary search an element
+_COUNTED_LEVELS = 16  # up to here compiled comparisons beat a search, and sums a level beat sums by index
+_COUNTED_BOUNDARIES = 48  # below that counting them in bytes beats a binary search an element
 _LEAST_GAP = 2.0**-10  # of the threshold, between learned levels
 
 
@@ -24,13 +25,18 @@ def level_index(values: Tensor, boundaries: Tensor) -> Tensor:
     Three ways to one number: binary search or counting, whichever is faster, and for the compiler a search without
     branches, which it turns into vector instructions.
     """
+    if not torch.compiler.is_compiling():
+        if boundaries.numel() < _COUNTED_BOUNDARIES:
+            count = (values > boundaries[0]).view(torch.uint8)
+            for boundary in boundaries[1:]:
+                count += (values > boundary).view(torch.uint8)
+            return count.to(torch.int32)
+        return torch.bucketize(torch.nan_to_num(values, nan=-math.inf, posinf=math.inf, neginf=-math.inf), boundaries)
     if boundaries.numel() < _COUNTED_LEVELS:
         index = (values > boundaries[0]).to(torch.int32)
         for boundary in boundaries[1:]:
             index = index + (values > boundary)
         return index
-    if not torch.compiler.is_compiling():
-        return torch.bucketize(torch.nan_to_num(values, nan=-math.inf, posinf=math.inf, neginf=-math.inf), boundaries)
     width = boundaries.numel().bit_length()
     padded = torch.cat([boundaries, boundaries.new_full((2**width - 1 - boundaries.numel(),), math.inf)])
     index = torch.zeros(values.shape, dtype=torch.int32, device=values.device)

@@ -48,6 +48,13 @@ class ModelTrace:
         self.currents += [other.detach().clone() for other in others]
 
 
+class ShapeTrace(ModelTrace):
+    """How often a layer ran, and on what shapes: tensors without data."""
+
+    def add(self, module: nn.Module, result: Any) -> None:
+        self.spikes.append(torch.empty_like(_spikes(result), device="meta"))
+
+
 @dataclass(frozen=True, eq=False)
 class OwnRun:
     """A trained model, called as its user calls it.
@@ -112,6 +119,7 @@ def own_run(
     watch: bool = True,
     at_rest: bool = True,
     start: Start | None = None,
+    traced: Callable[[str, float], ModelTrace] | None = None,
 ) -> OwnRun:
     """One sequence of the trained model, called plainly: `model(inputs)`, or `model(inputs[step])` a step.
 
@@ -119,18 +127,19 @@ def own_run(
         looped, start: as `calling_of` says; with a start, `model(inputs, state)`.
         watch: keep the traces, by forward hooks.
         at_rest: put the neurons to rest before; else they go on from where they are.
+        traced: what takes the trace of a layer, of its name and the worth of a spike.
     """
     if at_rest:
         reset_neurons(model)
-    given = inputs.clone()  # a model may change its inputs in place
+    given = inputs.clone() if looped or direct else inputs  # a model may change its inputs in place
     states = () if start is None else start.first(given.shape[0 if direct else 1])
-    with torch.backends.nnpack.flags(enabled=False), watched(model, watch=watch) as traces:
+    with torch.backends.nnpack.flags(enabled=False), watched(model, watch=watch, traced=traced) as traces:
         if looped:
             return OwnRun(traces, [copied(model(given, *states))])
         one_step = partial(_in_order, model) if is_plain(model) else model
         returned = []
         for step in range(steps):
-            result = one_step(given if direct else given[step], *states)
+            result = one_step(given if direct else given[step].clone(), *states)
             returned.append(copied(result))
             states = () if start is None else start.left(result)[1]
         return OwnRun(traces, returned)
@@ -154,13 +163,18 @@ def copied(result: Any) -> Any:
 
 
 @contextmanager
-def watched(model: nn.Module, *, watch: bool = True) -> Iterator[dict[str, ModelTrace]]:
+def watched(
+    model: nn.Module, *, watch: bool = True, traced: Callable[[str, float], ModelTrace] | None = None
+) -> Iterator[dict[str, ModelTrace]]:
     """Keeps copies of what every neuron module of a model does meanwhile; inner loops over time included."""
     traces: dict[str, ModelTrace] = {}
+    made = traced or (lambda _, spike: ModelTrace(spike=spike))
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _: Any, result: Any) -> None:
-            traces.setdefault(name, ModelTrace(spike=spike_value(module))).add(module, result)
+            if name not in traces:
+                traces[name] = made(name, spike_value(module))
+            traces[name].add(module, result)
 
         return hook
 
@@ -227,7 +241,7 @@ class _Tried:
 def _tried(model: nn.Module, values: Tensor, states: tuple[Any, ...]) -> _Tried:
     reset_neurons(model)
     error: Exception | None = None
-    with torch.no_grad(), watched(model) as traces:
+    with torch.no_grad(), watched(model, traced=lambda *_: ShapeTrace()) as traces:
         try:
             model(values.clone(), *states)
         except Exception as raised:  # noqa: BLE001 (the caller raises it, if no form fits)

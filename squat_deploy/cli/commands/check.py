@@ -11,6 +11,7 @@ from squat_deploy.cli.console import answer
 from squat_deploy.cli.documents import console, gathered, grid, warn
 from squat_deploy.cli.inputs import InputOptions
 from squat_deploy.cli.options import Checkpoint, Exact, Json, ReadoutOption, Steps, Unproven, with_input_options
+from squat_deploy.cli.progress import progress
 from squat_deploy.cli.tables import checked_table
 
 
@@ -30,7 +31,7 @@ def check(
     from squat_deploy.lowering import check as check_model
     from squat_deploy.lowering import exact as exact_form
 
-    with gathered() as texts:
+    with gathered() as texts, progress(as_json):
         loaded, state = sources.loaded(model, checkpoint)
         spec, _ = InputOptions(**fields).spec(loaded, steps, state)
         loaded = exact_form(loaded, spec, steps, initial_state=state) if exact else loaded

@@ -26,6 +26,7 @@ from squat_deploy.cli.options import (
     Unproven,
     with_input_options,
 )
+from squat_deploy.cli.progress import progress
 from squat_deploy.cli.tables import certificate_table, network_table
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import InputSpec, Network
@@ -66,7 +67,7 @@ def lower(
     _check_options(model, steps, neurons, checkpoint, stated)
     source = sources.source_of(model)
     targets.check_network(out, source, overwrite=overwrite, ask=not as_json)
-    with gathered() as texts:
+    with gathered() as texts, progress(as_json):
         (loaded, state), spec, count, origin = _loaded(model, steps or 0, neurons, checkpoint, stated)
         options: dict[str, Any] = {"name": sources.name_of(model), "initial_state": state}
         lowered = exact_form(loaded, spec, count, initial_state=state) if exact else loaded
