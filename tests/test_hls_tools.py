@@ -14,8 +14,8 @@ from squat_deploy.backends import hls
 from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.network.readout import READOUTS
 from tests.graph_drawing import draw_graph
-from tests.test_hls import GOLDEN_CONFIG, SHIMS, flip, make
 from tests.test_hardware import sequence_network
+from tests.test_hls import GOLDEN_CONFIG, SHIMS, flip, make
 
 BAMBU = """#!/bin/sh
 # Stands in for PandA-Bambu: compiles design and testbench and keeps the testbench's log where it does.
@@ -72,7 +72,7 @@ STATIC = re.compile(r"^ *static (?!const\b|inline\b|void\b)[\w: ]+ (\w+)((?:\[[^
 
 
 def dirty(project: Path) -> set[str]:
-    """Lets all memories of a project hold ones at first, as when the core was reset amid a step; returns their names."""
+    """Lets all memories of a project hold ones at first, as after a reset amid a step; returns their names."""
     found = set()
     for path in sorted((project / "src").iterdir()):
         text = path.read_text()
