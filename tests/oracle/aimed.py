@@ -19,6 +19,7 @@ from tests.oracle.loop import first_currents
 from tests.oracle.models import Case, neurons_of
 
 Ints = NDArray[np.int64]
+NEURONS = ("Neuron", "TwoStateNeuron")
 _MOST_PATHS = 1024  # two states of many bits have far more
 _TRIES = 12
 _CANDIDATES = 60  # of each kind of input, for the one that float32 rounds most
@@ -103,7 +104,7 @@ def _aimed(case: Case, network: Any, rng: random.Random, count: int) -> list[Int
     choices = [
         (layer, rows)
         for layer, wire in zip(network.layers, network.wires, strict=True)
-        if type(layer).__name__ == "Neuron" and (rows := _rows(case, network, wire[0])) is not None
+        if type(layer).__name__ in NEURONS and (rows := _rows(case, network, wire[0])) is not None
     ]
     if not choices or np.prod(case.shape) > _MAX_SIZE:
         return []
@@ -120,7 +121,7 @@ def _rows(case: Case, network: Any, source: int) -> tuple[Ints, Ints] | None:
         return None
     layer = network.layers[source]
     kind = type(layer).__name__
-    if kind == "Neuron" or any(taken >= source for taken in network.wires[source]):
+    if kind in NEURONS or any(taken >= source for taken in network.wires[source]):
         return None
     taken = [_rows(case, network, each) for each in network.wires[source]]
     if None in taken:
