@@ -89,7 +89,7 @@ def test_units(seed: int) -> None:
 RANGES = [(0, 1), (0, 15), (0, 255), (-300, 700)]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 5, 6, 8, 12, 26, 27])
+@pytest.mark.parametrize("seed", [0, 1, 5, 6, 12, 18, 26, 27])
 def test_every_back_end(seed: int, tmp_path: Path, compiler: None) -> None:
     """Cycles too; ONNX also of wide integers, and with more output padding than ONNX Runtime's own operator takes."""
     layer = transposed(seed)
@@ -102,7 +102,7 @@ def test_every_back_end(seed: int, tmp_path: Path, compiler: None) -> None:
     check_every_form(network, inputs, tmp_path)
 
 
-@pytest.mark.parametrize("seed", [1, 8])
+@pytest.mark.parametrize("seed", [1, 27])
 def test_cost(seed: int) -> None:
     """As ConvTranspose, and gathered: every weight times every value of its channel."""
     layer = transposed(seed)
