@@ -177,6 +177,10 @@ def _notes(stages: Sequence[Stage], end: Site, called: Mapping[str, str]) -> Ite
     for stage in stages:
         if any(np.isinf(getattr(stage.node, key, 0.0)).any() for key in ("tau", "tau_mem", "tau_syn")):
             yield f"{shown(stage.name)}: infinite tau and factor were read as a decay and a factor of 1"
+        if isinstance(stage.node, nir.Scale):
+            yield f"{shown(stage.name)}: is multiplied into the weights, or divides the thresholds, beside it"
+        if np.any(getattr(stage.node, "v_leak", 0.0)):
+            yield f"{shown(stage.name)}: v_leak is part of the bias before it"
         if isinstance(stage.node, nir.AvgPool2d) and np.any(stage.node.padding):
             yield f"{shown(stage.name)}: the zeros around the borders are counted in the average"
     check_ports(end)
