@@ -397,12 +397,12 @@ def test_every_loop_says_what_tools_shall_make_of_it() -> None:
 
 def test_vitis_files_say_what_matters(project: Path) -> None:
     config = (project / "hls_config.cfg").read_text()
-    assert "\nsyn.rtl.reset=state\n" in config and "\nsyn.top=squat_top\n" in config
+    assert "\nsyn.rtl.reset=control\n" in config and "\nsyn.top=squat_top\n" in config
     assert not re.search(r"=.*#", config), "comments only on lines of their own"
     for line in re.findall(r"^(?:syn|tb)\.file=(.*)$", config, re.MULTILINE):
         assert (project / line).is_file()
     script = (project / "scripts" / "run_hls.tcl").read_text()
-    assert "config_rtl -reset state" in script
+    assert "config_rtl -reset control" in script
 
 
 def test_steps_of_tools_that_are_missing_say_so(project: Path) -> None:

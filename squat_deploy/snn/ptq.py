@@ -41,6 +41,7 @@ Limits = Literal["calibrated"] | tuple[float, float]
 _SHOWN = 256  # calibration inputs on which neurons are watched
 _MAX_STEPS = 65_535  # of a network
 NEVER = 2.0**100  # from this threshold on, neurons are readouts of membranes
+_STEP_BITS = 8  # significant bits of the step of a readout: its multiples are exact in float32
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
@@ -251,10 +252,11 @@ def _is_readout(module: nn.Module) -> bool:
 
 
 def _readout_states(module: nn.Module, bits: int, membranes: Tensor | None) -> StateQuantizer:
-    """Equal steps over all membranes seen, zero among them; the threshold comes down to just above them."""
+    """Whole multiples of one step over all membranes seen; the threshold comes down to just above them."""
     assert membranes is not None
     low, high = min(0.0, float(membranes.min())), max(0.0, float(membranes.max()))
-    step = (high - low) / (2**bits - 1) or 1.0
+    mantissa, exponent = math.frexp((high - low) / (2**bits - 1) or 1.0)
+    step = math.ldexp(math.ceil(mantissa * 2**_STEP_BITS), exponent - _STEP_BITS)
     first = math.floor(low / step + 0.5)
     levels = (np.arange(first, first + 2**bits) * step).astype(np.float32)
     module.threshold.fill_(float(levels[-1]) + step)  # type: ignore[union-attr,operator]

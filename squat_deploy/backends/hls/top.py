@@ -154,7 +154,7 @@ def _step(design: Design, part: Unit) -> Step:
         variables=f"top/{_kept(graph, part)}.cpp.jinja",
         call=f"top/{call}{'_held' if part.held else ''}.cpp.jinja",
         function="list" if part.kind == "listing" else part.kind,
-        taken=", ".join([*taken, *["restart"] * part.ports.remembers]),
+        taken=", ".join([*taken, *["restart"] * part.remembers]),
         given=_given(design, part),
         partition=0 if part.lanes is not None and part.lanes.registers else 2,
         index_type=cpp.index_type(part.size),

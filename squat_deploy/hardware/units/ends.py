@@ -113,8 +113,8 @@ class ReadInput(Unit):
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         overhead, size = LOOP_OVERHEAD_CYCLES, self.size
         first = np.arange(given.shape[1]) == 0
-        if isinstance(self.encoder, EventEncoder):  # what was left is dropped; events counted, then listed
-            return first * overhead + 2 * taken[0] + 2 * given + 2 * overhead
+        if isinstance(self.encoder, EventEncoder):  # counts cleared, what was left dropped; events counted, then listed
+            return first * (size + 2 * overhead) + 2 * taken[0] + 2 * given + 2 * overhead
         if takes_intensities(self.encoder):
             return first * (size + overhead) + size + np.zeros_like(given) + overhead
         scan = self.fields.words + given if self.spikes else np.full_like(given, size)
