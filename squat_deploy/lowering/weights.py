@@ -227,7 +227,8 @@ def _value_faults(module: Trained, weight: IntQuantTensor) -> list[tuple[str, st
 def integer_weights(module: Quantized) -> tuple[IntArray, Floats]:
     """Integer weights, outputs first, and their scale (out,)."""
     if isinstance(module, FixedLinear | FixedConv2d):
-        return module.integers.numpy(), module.scale.double().numpy()
+        own = module.output_scale(module.scale) if isinstance(module, IntThenScale) else module.scale
+        return module.integers.numpy(), own.double().numpy()
     quantized = module.quant_weight()
     weight = outputs_first(module, torch.round(quantized.value / quantized.scale)).to(torch.int64).numpy()
     scale = (
