@@ -119,7 +119,7 @@ def test_the_paths_of_the_hls_tools_compile(mode: str, project: Path, ap_headers
 
     headers = Path(da4ml.__file__).parent / "codegen/hls/source/ap_types/include"
     embedded = ["-D__BAMBU__", "-DSQUAT_TB_EMBED", "-DSQUAT_TB_STEPS_PER_CALL=1"]
-    define = {"vitis": [], "synthesis": ["-D__SYNTHESIS__"], "bambu": embedded}[mode]
+    define = {"vitis": [], "synthesis": ["-DSQUAT_EXACT_TABLES"], "bambu": embedded}[mode]
     command = ["g++", "-std=c++14", "-O1", "-w", "-DSQUAT_TRACE", *define, "-isystem", str(headers)]
     command += ["-isystem", str(SHIMS), "-o", "tool", "src/squat_top.cpp", "tb/squat_tb.cpp"]
     toolchain.run(command, project)

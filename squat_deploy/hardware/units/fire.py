@@ -127,7 +127,7 @@ class Fire(Unit):
         return {"shared": (), "channel": (row % self.lanes.groups, lane), "neuron": (row, lane)}[self.tables.spread]
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """A cycle a row; then one a spike and one a word of spikes; the states one after another: what is handed over."""
+        """A cycle a row; one a spike and one a word of spikes, and the states one by one: what is handed over."""
         rows, overhead = self.lanes.rows, LOOP_OVERHEAD_CYCLES
         handed = self.size + overhead if self.hands_over else 0
         listed = self.mask_words + given + overhead if self.lists_spikes else np.zeros_like(given)
