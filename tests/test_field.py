@@ -249,3 +249,68 @@ def test_float_models_are_quantized_and_lowered(name: str) -> None:
     data = torch.rand(16, *shape).round()
     made = sd.quantize(strong(make()), data, steps=STEPS, weight_bits=6)
     assert_exact(made, input_spec(made, data, "direct"))
+
+
+# Time folded into the batch
+
+
+class Folded(nn.Module):
+    """Layers on all steps at once, neurons step by step."""
+
+    def __init__(self, fold: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.fc1, self.lif1, self.fc2, self.lif2, self.fold = (
+            linear(12, 8),
+            leaky(False),
+            linear(8, 4),
+            leaky(False),
+            fold,
+        )
+
+    def stepped(self, neuron: snn.Leaky, currents: torch.Tensor) -> torch.Tensor:
+        """(T, B, ...) currents to spikes."""
+        mem, spikes = neuron.init_leaky(), []
+        for step in range(currents.shape[0]):
+            spk, mem = neuron(currents[step], mem)
+            spikes.append(spk)
+        return torch.stack(spikes)
+
+    def forward(self, x):
+        return self.stepped(self.lif2, self.fold(self.fc2, self.stepped(self.lif1, self.fold(self.fc1, x))))
+
+
+def by_batch(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    steps, batch = x.shape[:2]
+    return layer(x.transpose(0, 1).reshape(batch * steps, -1)).view(batch, steps, -1).transpose(0, 1)
+
+
+FOLDED: dict[str, Callable[[nn.Module, torch.Tensor], torch.Tensor]] = {
+    "view": lambda layer, x: layer(x.flatten(0, 1)).view(x.shape[0], x.shape[1], -1),
+    "reshape": lambda layer, x: layer(x.reshape(len(x) * x.size(1), -1)).reshape(len(x), x.size(1), -1),
+    "unflatten": lambda layer, x: layer(torch.flatten(x, 0, 1)).unflatten(0, (x.size(0), x.size(1))),
+    "batch by batch": by_batch,
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_time_folded_into_the_batch(name: str) -> None:
+    spec = sd.InputSpec((12,), 0, 1, encoding="sequence")
+    model = strong(Folded(FOLDED[name]))
+    network = sd.lower(model, spec, STEPS)
+    inputs = np.random.default_rng(0).integers(0, 2, (STEPS, 5, 12))
+    assert network.certificate.proven and sd.verify(network, model, inputs, executors=["torch", "numpy"]).agrees
+    assert sd.simulate(network, inputs).scores.sum() > 0
+
+
+@pytest.mark.parametrize(
+    "fold",
+    [
+        lambda layer, x: layer(x.flatten(0, 1)).view(x.size(1), x.size(0), -1).transpose(0, 1),  # samples mixed
+        lambda layer, x: layer(x.flatten(0, 1)).view(x.size(0), x.size(1), -1).flip(0),  # time runs backwards
+        lambda layer, x: layer(x.roll(1, 0).flatten(0, 1)).view(x.size(0), x.size(1), -1),  # another step
+        lambda layer, x: layer(x.flatten(0, 1) + x[0].repeat(len(x), 1)).view(x.size(0), x.size(1), -1),
+    ],
+)
+def test_time_folded_otherwise_is_refused(fold: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> None:
+    with pytest.raises(LoweringError):
+        sd.lower(strong(Folded(fold)), sd.InputSpec((12,), 0, 1, encoding="sequence"), STEPS)

@@ -55,6 +55,11 @@ class Firing(Unit):
         return max(1, (self.states - 1).bit_length())
 
     @property
+    def lists_spikes(self) -> bool:
+        """Whether anybody takes them: a readout of membranes does not."""
+        return self.copies > 0 or not self.hands_over
+
+    @property
     def trace_bits(self) -> int:
         """Of one neuron in a trace word: state index * 2 + spike."""
         return self.state_bits + 1
@@ -89,10 +94,11 @@ class Firing(Unit):
         return {"shared": (), "channel": (row % self.lanes.groups, lane), "neuron": (row, lane)}[self.spread]
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """A cycle a row; then one a spike and one a word of spikes; the states one after another, if handed over."""
+        """A cycle a row; one a spike and one a word of spikes, and the states one by one: what is handed over."""
         rows, overhead = self.lanes.rows, LOOP_OVERHEAD_CYCLES
         handed = self.size + overhead if self.hands_over else 0
-        return rows + self.mask_words + given + 2 * overhead + handed
+        listed = self.mask_words + given + overhead if self.lists_spikes else np.zeros_like(given)
+        return rows + overhead + listed + handed
 
     def _kept(self, bits: int) -> tuple[Memory, Memory]:
         """States, and the spikes of a step."""
