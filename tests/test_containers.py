@@ -330,6 +330,8 @@ def test_quantize_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "verify", "network.safetensors", "--model", "net.py:factory", "--checkpoint", "network.model.safetensors", *real
     )
     assert checked["agrees"] and checked["executors"][0]["executor"] == "torch"  # type: ignore[index]
+    told = invoke("verify", "network.safetensors", "--model", "network.model.safetensors", code=1)
+    assert "holds weights that quantize saved, and no layers; give --model net.py:factory --checkpoint" in told
 
 
 def test_bytes_that_are_anything(tmp_path: Path) -> None:

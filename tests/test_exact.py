@@ -20,7 +20,7 @@ from torch.nn import functional
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
 from squat_deploy.snn.identity import model_digest
-from squat_deploy.snn.layers import IntThenScaleConv2d, IntThenScaleLinear, ScaleThenShift2d
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScaleConv2d, IntThenScaleLinear, ScaleThenShift2d
 from squat_deploy.snn.quantizers import state_quant
 from tests.test_cli import document, invoke, work
 from tests.test_lowering import leaky, linear, unlucky
@@ -223,7 +223,7 @@ def test_what_is_exact_already_stays_as_it_is() -> None:
 
 def test_the_hint_of_what_is_not_proven_works() -> None:
     model = nn.Sequential(unlucky(), leaky(state_quant=state_quant(8, uniform=False), beta=0.5))
-    with pytest.raises(NotProvenError, match=r"lower sd\.exact\(model\) \(--exact\)"):
+    with pytest.raises(NotProvenError, match=r"lower sd\.exact\(model, spec, steps\) \(--exact\), or use"):
         sd.lower(model, sd.InputSpec((6,)), 5)
     assert sd.lower(sd.exact(model), sd.InputSpec((6,)), 5).certificate.proven
     pixels = nn.Sequential(linear(), leaky(state_quant=state_quant(8, uniform=False)))
@@ -276,8 +276,9 @@ def test_an_exact_form_is_another_model() -> None:
 def test_units_belong_to_their_inputs() -> None:
     model = nn.Sequential(linear(weight_quant=Int8WeightPerTensorFloat), leaky())
     made = sd.exact(model, sd.InputSpec((6,), **PIXELS), 3)
-    with pytest.raises(LoweringError, match="its input_unit is what one integer of its input is worth"):
+    with pytest.raises(LoweringError, match="its input_unit is what one integer of its input is worth") as caught:
         sd.lower(made, sd.InputSpec((6,), 0, 255, 1 / 100), 3)
+    assert "make it anew for these inputs: sd.exact(model, spec, steps)" in str(caught.value)
     spec = sd.InputSpec((6,), 0, 255, 1 / 100)
     assert sd.lower(sd.exact(model, spec, 3), spec, 3).certificate.proven  # as the hint says
 
@@ -305,3 +306,23 @@ def test_exact_on_the_command_line(work: Path) -> None:
     assert checked["agrees"] and not checked["warnings"]
     assert "--exact is of the torch model" in invoke("verify", "network.safetensors", "--exact", code=1)
     assert "--inputs and --real are of --exact" in invoke("lower", "model.py:seeded", "--steps", 3, "--real", code=1)
+
+
+def test_weights_of_other_tools() -> None:
+    """Stored integers times a float32 scale, as imported exports have them."""
+    torch.manual_seed(0)
+    integers = torch.randint(-7, 8, (3, 1, 3, 3)), torch.randint(-127, 128, (4, 48))
+    conv = FixedConv2d(integers[0], torch.tensor([0.013, 0.02, 0.1]), torch.tensor([0.1, 0.0, -0.3]))
+    dense = FixedLinear(integers[1], torch.full((4,), 0.98 / 22 / 4), None)
+    model = nn.Sequential(conv, leaky(), nn.Flatten(), dense, leaky(state_quant=state_quant(8, uniform=False))).eval()
+    spec = sd.InputSpec((1, 6, 6), **PIXELS)
+    with pytest.raises(NotProvenError, match=r"lower sd\.exact"):
+        sd.lower(model, spec, 4)
+    made = sd.exact(model, spec, 4)
+    network = sd.lower(made, spec, 4)
+    inputs = np.random.default_rng(0).integers(0, 256, (60, 1, 6, 6))
+    assert network.certificate.proven and sd.verify(network, made, inputs, executors=["torch", "numpy"]).agrees
+    assert [type(made[place]).__name__ for place in (0, 3)] == ["IntThenScaleFixedConv2d", "IntThenScaleFixedLinear"]
+    with torch.no_grad():
+        real = torch.from_numpy(inputs / 255).float()
+        assert torch.allclose(made[0](real), model[0](real), rtol=1e-5, atol=1e-5)

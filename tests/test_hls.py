@@ -112,13 +112,14 @@ def test_random_projects_are_clean(seed: int, tmp_path: Path, ap_headers: None) 
         assert make(project, target).startswith("PASS: 0 mismatches")
 
 
-@pytest.mark.parametrize("mode", ["vitis", "bambu"])
+@pytest.mark.parametrize("mode", ["vitis", "synthesis", "bambu"])
 def test_the_paths_of_the_hls_tools_compile(mode: str, project: Path, ap_headers: None) -> None:
     """With small stand-ins for the tools' own headers (hls_stream.h, ap_axi_sdata.h): types, TLAST, embedded data."""
     import da4ml
 
     headers = Path(da4ml.__file__).parent / "codegen/hls/source/ap_types/include"
-    define = {"vitis": [], "bambu": ["-D__BAMBU__", "-DSQUAT_TB_EMBED", "-DSQUAT_TB_STEPS_PER_CALL=1"]}[mode]
+    embedded = ["-D__BAMBU__", "-DSQUAT_TB_EMBED", "-DSQUAT_TB_STEPS_PER_CALL=1"]
+    define = {"vitis": [], "synthesis": ["-DSQUAT_EXACT_TABLES"], "bambu": embedded}[mode]
     command = ["g++", "-std=c++14", "-O1", "-w", "-DSQUAT_TRACE", *define, "-isystem", str(headers)]
     command += ["-isystem", str(SHIMS), "-o", "tool", "src/squat_top.cpp", "tb/squat_tb.cpp"]
     toolchain.run(command, project)
@@ -397,12 +398,12 @@ def test_every_loop_says_what_tools_shall_make_of_it() -> None:
 
 def test_vitis_files_say_what_matters(project: Path) -> None:
     config = (project / "hls_config.cfg").read_text()
-    assert "\nsyn.rtl.reset=state\n" in config and "\nsyn.top=squat_top\n" in config
+    assert "\nsyn.rtl.reset=control\n" in config and "\nsyn.top=squat_top\n" in config
     assert not re.search(r"=.*#", config), "comments only on lines of their own"
     for line in re.findall(r"^(?:syn|tb)\.file=(.*)$", config, re.MULTILINE):
         assert (project / line).is_file()
     script = (project / "scripts" / "run_hls.tcl").read_text()
-    assert "config_rtl -reset state" in script
+    assert "config_rtl -reset control" in script
 
 
 def test_steps_of_tools_that_are_missing_say_so(project: Path) -> None:

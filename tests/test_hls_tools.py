@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 from pathlib import Path
@@ -9,7 +10,12 @@ from pathlib import Path
 import pytest
 
 import squat_deploy as sd
-from tests.test_hls import GOLDEN_CONFIG, SHIMS, flip
+from squat_deploy.backends import hls
+from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.network.readout import READOUTS, Readout
+from tests.graph_drawing import draw_graph
+from tests.test_hardware import dense, network_of, sequence_network
+from tests.test_hls import GOLDEN_CONFIG, SHIMS, flip, make
 
 BAMBU = """#!/bin/sh
 # Stands in for PandA-Bambu: compiles design and testbench and keeps the testbench's log where it does.
@@ -59,3 +65,82 @@ def test_no_verdict_is_a_failure(project: Path, compiler: None) -> None:
     code, said = bambu(project, "echo 'killed' > HLS_output/simulation/testbench.log")
     assert code != 0 and "bambu: no verdict in" in said
     assert bambu(project, "exit 3")[0] != 0
+
+
+ENCODERS: list[AnyEncoder | None] = [None, RateEncoder(bits=4), LatencyEncoder(bits=3), EventEncoder(window=9), None]
+STATIC = re.compile(r"^ *static (?!const\b|inline\b|void\b)[\w: ]+ (\w+)((?:\[[^]]+\])*)( = [^;]+)?;.*\n", re.MULTILINE)
+
+
+def dirty(project: Path) -> set[str]:
+    """Lets all memories of a project hold ones at first, as after a reset amid a step; returns their names."""
+    found = set()
+    for path in sorted((project / "src").iterdir()):
+        text = path.read_text()
+        for kept in reversed(list(STATIC.finditer(text))):
+            name, dimensions, initial = kept.groups()
+            if dimensions:
+                assert initial is None, f"{path.name}: {name}"
+                filled = f"static void* const dirty_{name} = __builtin_memset(&{name}, 1, sizeof {name});"
+                text = f"{text[: kept.end()]}{filled} (void)dirty_{name};\n{text[kept.end() :]}"
+                found.add(name)
+        path.write_text(text)
+    return found
+
+
+def test_scalars_that_last_are_reset_and_memories_are_not() -> None:
+    """`ap_rst` must not need a memory's contents: those would be a register an address."""
+    drawn = [(draw_graph(seed), None) for seed in range(24)]
+    drawn += [(sequence_network((0, 1)), encoder) for encoder in ENCODERS]
+    scalars = set()
+    for network, encoder in drawn:
+        for name, text in hls.render(network, sd.HlsConfig(vectors=1, encoder=encoder)).items():
+            if name.startswith("src/"):
+                kept = {one[1] for one in STATIC.finditer(text) if not one[2]}
+                assert kept == set(re.findall(r"SQUAT_HLS\(reset variable=(\w+)\)", text)), name
+                scalars |= kept
+    assert scalars >= {"next", "ended", "elapsed", "random", "held", "slot", "age"}
+
+
+@pytest.mark.parametrize(("readout", "encoder"), list(zip(READOUTS, ENCODERS, strict=False)))
+def test_a_restart_needs_nothing_of_what_was_before(
+    readout: str, encoder: AnyEncoder | None, tmp_path: Path, compiler: None
+) -> None:
+    """The testbench starts one sequence after another, cuts one off in the middle, and starts the next."""
+    network = dataclasses.replace(sequence_network((0, 1)), readout=readout)
+    project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(encoder=encoder))
+    assert dirty(project) >= {"states", "scores"} | ({"count"} if encoder == EventEncoder(window=9) else set())
+    assert make(project, "csim", "CXXFLAGS=-O0").startswith("PASS: 0 mismatches")
+
+
+def test_a_restart_of_graphs_needs_nothing_of_what_was_before(tmp_path: Path, compiler: None) -> None:
+    memories = set()
+    for seed in (12, 15):
+        project = sd.emit_hls(draw_graph(seed), tmp_path / str(seed), sd.HlsConfig(vectors=4))
+        memories |= dirty(project)
+        assert make(project, "csim", "CXXFLAGS=-O0").startswith("PASS: 0 mismatches"), seed
+    assert memories >= {"seen", "past"}
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_a_channel_has_one_writer_and_one_reader(readout: Readout) -> None:
+    """As a dataflow region wants it; a list that nobody takes is not made."""
+    for seed in (0, 8, 12, 15):
+        network = dataclasses.replace(draw_graph(seed), readout=readout)
+        top = hls.render(network, sd.HlsConfig(vectors=1))["src/squat_top.cpp"]
+        region = top[top.index("SQUAT_HLS(dataflow)") :]
+        channels = re.findall(r"^ {8}[\w:]+ (\w+)(?:\[\w+\])?;$", region, re.MULTILINE)
+        calls = re.findall(r"^ {8}(\w+\([^;]*\));$", region, re.MULTILINE)
+        assert len(calls) >= 3 and len(channels) >= 3
+        for channel in channels:
+            users = [call.split("(")[0] for call in calls if re.search(rf"\b{channel}\b", call)]
+            assert len(users) == 2, (seed, channel, users)
+
+
+@pytest.mark.parametrize("pe", [3, 70])
+def test_membranes_are_read_out_of_layers_whose_spikes_nobody_takes(pe: int, tmp_path: Path, ap_headers: None) -> None:
+    """Neither listed nor handed over; every build is free of warnings."""
+    network = dataclasses.replace(network_of((1,), dense(*[8] * 70)), readout="last-membrane")
+    project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(pe=pe, vectors=2))
+    assert "listed" not in (project / "src" / f"layer{len(network.layers)}.h").read_text()
+    for target in ("csim", "csim-counts", "csim-ap", "sanitize"):
+        assert "PASS: 0 mismatches" in make(project, target, "WARNINGS=-Wall -Wextra -Wconversion -Werror")

@@ -438,7 +438,8 @@ def test_unproven_is_refused_or_carried_with_its_reason() -> None:
         sd.lower(model, SPEC, 5)
     text = str(caught.value)
     assert "not proven: rule 'error bound'" in text and "combinations within it of a decision" in text
-    assert "lower sd.exact(model) (--exact), or use power-of-two weight scales (Int8WeightPerTensorFixedPoint)" in text
+    instead = "use power-of-two weight scales (Int8WeightPerTensorFixedPoint)"
+    assert f"lower sd.exact(model, spec, steps) (--exact), or {instead}" in text
     proof = sd.lower(model, SPEC, 5, allow_unproven=True).certificate.layers[0]
     assert not proof.proven and proof.at_risk > 0 and proof.examples and proof.error_bound > 0
     assert proof.note == "the trained model's float32 sum may round across a decision"

@@ -607,13 +607,11 @@ def test_batches_before_time_are_said(steps: int, rule: str) -> None:
     assert sd.lower(model, spec, steps).certificate.proven
 
 
-def test_time_folded_into_the_batch_is_refused() -> None:
-    with pytest.raises(LoweringError) as caught:
-        sd.lower(Folded().eval(), sd.InputSpec((12,), encoding="sequence"), STEPS)
-    assert [str(fault) for fault in caught.value.faults] == [
-        f"flatten at {line_of(Folded, 'self.fc1(spk_in')}: each step takes its own inputs, x[step]; got all steps at "
-        "once; take x[step] first"
-    ]
+def test_time_folded_into_the_batch() -> None:
+    model, spec = Folded().eval(), sd.InputSpec((12,), encoding="sequence")
+    network = sd.lower(model, spec, STEPS)
+    inputs = np.random.default_rng(0).integers(0, 2, (STEPS, 7, 12))
+    assert network.certificate.proven and sd.verify(network, model, inputs, executors=["torch", "numpy"]).agrees
 
 
 @pytest.mark.parametrize("name", ["tutorial 3", "event frames", "recurrent"])

@@ -10,6 +10,7 @@ import h5py
 import nir
 import numpy as np
 import pytest
+import snntorch as snn
 import torch
 
 import squat_deploy as sd
@@ -75,7 +76,11 @@ def test_scales_and_leaks_run_as_the_file_says(form: str, tmp_path: Path) -> Non
     """On grids of powers of two, so that float32 and float64 give the same spikes: not one differs."""
     graph = FORMS[form]()
     read = read_back(tmp_path, graph, OPTIONS)
-    assert not any(isinstance(module, nir.Scale) for module in read.model)
+    said = [
+        gap for gap in read.gaps if "is multiplied into the weights" in gap or "is part of the bias before it" in gap
+    ]
+    scales = [node for node in graph.nodes.values() if isinstance(node, nir.Scale)]
+    assert len(said) == len(scales) + ("leak" in form) and len(read.model) == len(graph.nodes) - 2 - len(scales)
     assert assert_same(read, graph, OPTIONS, draw_frames(read.shape, STEPS, 3)) > 20
 
 
@@ -104,25 +109,36 @@ def test_readouts_have_the_membranes_of_the_file(kind: str, scaled: bool, tmp_pa
     spec = sd.InputSpec((4,), 0, 3, encoding="sequence")
     network = sd.lower(made, spec, 8, readout="highest-membrane", allow_unproven=True)
     assert_agrees(sd.verify(network, made, data.numpy().astype(int), executors=("torch", "numpy")))
+    assert network.values is not None and network.values.step == float(
+        np.diff(made[-1].state_quant.levels.numpy()).min()
+    )
     found = sd.simulate(network, data.numpy().astype(int), trace=True).trace
     assert found is not None and len(np.unique(found[-1].states)) > 5 and not found[-1].spikes.any()
 
 
-def test_the_hint_for_a_readout_between_is_right(tmp_path: Path) -> None:
-    """A leaky node and the neurons behind it are one CubaLIF, which runs as they do."""
-    tau, r = np.full(3, 2 * DT), np.array([2.0, 4.0, 1.0])
-    between = chain(fc(), nir.LI(tau, r, np.zeros(3)), cell())
-    with pytest.raises(
-        LoweringError, match="write one CubaLIF for it and the LIF behind it: its tau and r are tau_syn"
-    ):
-        read_back(tmp_path, between, OPTIONS)
-    own = cell()
-    rest = {"v_leak": own.v_leak, "v_threshold": own.v_threshold, "v_reset": own.v_reset}
-    both = chain(fc(), nir.CubaLIF(tau_syn=tau, w_in=r, tau_mem=own.tau, r=own.r, **rest))
-    euler = Euler(between, OPTIONS).run(draw_frames((4,), STEPS, 3))
-    assert assert_same(read_back(tmp_path, both, OPTIONS), both, OPTIONS, draw_frames((4,), STEPS, 3)) > 20
-    (one,), (other,) = Euler(both, OPTIONS).run(draw_frames((4,), STEPS, 3)).values(), euler.values()
-    assert (one == other).all()
+def test_a_leaky_node_before_neurons_is_their_synaptic_current(tmp_path: Path) -> None:
+    """Spike by spike, with one value for all of it too; what is no such current is refused, and the hint is right."""
+    tau, r, frames = np.full(3, 2 * DT), np.array([2.0, 4.0, 1.0]), draw_frames((4,), STEPS, 3)
+    for filters in (nir.LI(tau, r, np.zeros(3)), nir.LI(*(np.full(1, x) for x in (2 * DT, 2.0, 0.0)))):
+        graph = chain(fc(), filters, cell(), square(), cell())
+        read = read_back(tmp_path, graph, OPTIONS)
+        assert "n1, n2: are read as one CubaLIF" in read.gaps and isinstance(read.model[1], snn.Synaptic)  # type: ignore[index]
+        assert assert_same(read, graph, OPTIONS, frames) > 20
+
+    def looped(v_leak: float, *edges: tuple[str, str]) -> nir.NIRGraph:
+        made = chain(fc(), nir.LI(tau, r, np.full(3, v_leak)), cell())
+        return nir.NIRGraph(
+            {**made.nodes, "w": square()} if edges else made.nodes, [*made.edges, *edges], type_check=False
+        )
+
+    for bad in (looped(0.5), looped(0.0, ("n2", "w"), ("w", "n2"))):
+        with pytest.raises(LoweringError, match="leave v_leak and the recurrence out, and a LIF may follow"):
+            read_back(tmp_path, bad, OPTIONS)
+    mended = looped(0.0)
+    assert assert_same(read_back(tmp_path, mended, OPTIONS), mended, OPTIONS, frames) > 10
+    odd = chain(fc(), nir.LI(*(np.ones(2) for _ in range(3))), cell())
+    with pytest.raises(LoweringError, match="parameters are one for all neurons, or one for each"):
+        read_back(tmp_path, odd, OPTIONS)
 
 
 @pytest.mark.parametrize("before", ["neurons", "recurrent", "threshold"])

@@ -323,8 +323,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str, str]] 
               "place of norms.1 (BatchNorm1d)", "move what differs out of forward"),
     "product of spikes": (lambda: Residual("and"), PLANES, STEPS, f"mul at {_line(Residual.forward, '*= first')}",
                           "got mul"),
-    "fixed batch": (FixedBatch, PLANES, STEPS, f"{_line(FixedBatch.forward, 'view(128')}: the model runs on its",
-                    "in batches of any size"),
+    "fixed batch": (FixedBatch, PLANES, STEPS, f"{_line(FixedBatch.forward, 'view(128')}: nothing depends on the size"
+                    " of the batch; got a forward that takes batches of 128 alone", "x.view(x.size(0), -1), or x."),
 }  # fmt: skip
 
 
@@ -336,7 +336,13 @@ def test_what_is_refused(name: str) -> None:
     assert message in str(caught.value) and hint in str(caught.value)
 
 
-def test_hints_of_steps_work() -> None:
+def test_hints_of_steps_and_batches_work() -> None:
+    class AnyBatch(FixedBatch):
+        def forward(self, x):
+            spikes = self.lif1(self.conv(x))
+            return self.lif2(self.fc(spikes.view(spikes.size(0), -1)))
+
+    assert sd.lower(AnyBatch().eval(), PLANES, STEPS).certificate.proven
     _agrees(Tutorial(steps=25), STILL, 25)
     _agrees(Anew(), STILL, 1)
 

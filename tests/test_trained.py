@@ -36,6 +36,15 @@ def lowered(name: str) -> tuple[sd.Network, object, TrainConfig]:
     return sd.lower(model, spec, config.steps, name=name), model, config
 
 
+@pytest.mark.parametrize("name", SHAPES)
+def test_one_command_lowers_each_of_them(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the README says it."""
+    monkeypatch.chdir(tmp_path)
+    found = document("lower", FOLDER / f"{name}.safetensors")
+    assert found["proven"] and found["input"]["shape"] == list(SHAPES[name])  # type: ignore[index]
+    assert sd.load("network.safetensors").digest == found["digest"]
+
+
 def test_one_command_lowers_a_file_of_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file says weights, steps and inputs itself; the same network as in Python."""
     monkeypatch.chdir(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from squat_deploy.errors import ConfigError, FileFormatError
+from squat_deploy.errors import ConfigError, FileFormatError, printable
 from squat_deploy.network import InputSpec
 
 if TYPE_CHECKING:
@@ -87,7 +87,11 @@ def weights_line(model: str, checkpoint: Path | None) -> str:
 def made_by_training(model: str) -> tuple[nn.Sequential, InputSpec, int]:
     """Model, inputs and time steps of a file that `train` wrote. Raises: FileFormatError."""
     from squat_deploy.lab.loop import trained_model
+    from squat_deploy.snn.checkpoint import model_metadata
 
+    if "quantized" in (said := model_metadata(Path(model))):
+        way = f"--model {printable(str(said.get('source'))[:255])} --checkpoint {model}"
+        raise ConfigError(f"{model}: holds weights that quantize saved, and no layers; give {way}")
     made, config = trained_model(Path(model))
     return made, config.input, config.steps
 

@@ -28,6 +28,8 @@ from squat_deploy.network.simulator import simulate
 from squat_deploy.snn.layers import (
     FixedConv2d,
     FixedLinear,
+    IntThenScaleFixedConv2d,
+    IntThenScaleFixedLinear,
     IntThenScaleLinear,
     ScaleThenShift1d,
     ScaleThenShift2d,
@@ -117,10 +119,7 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
     leaky, dense = snn.Leaky(beta=0.5, **states), QuantLinear(6, 4, **weights)
     planes, line = QuantConv2d(2, 3, 3, **weights), QuantConv1d(2, 3, 3, **weights)
     integers, scale = torch.arange(-4, 5).reshape(1, 1, 3, 3).repeat(3, 2, 1, 1), torch.full((3,), 0.25)
-    fixed_conv, fixed = (
-        FixedConv2d(integers, scale, None),
-        FixedLinear(torch.ones(4, 6).long(), torch.ones(4) / 8, None),
-    )
+    fixed_conv, fixed = (integers, scale, None), (torch.ones(4, 6).long(), torch.ones(4) / 8, None)
     behind_planes: dict[type[nn.Module], nn.Module] = {
         nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2), nn.BatchNorm2d: nn.BatchNorm2d(3),
         nn.Dropout2d: nn.Dropout2d(), nn.Flatten: nn.Flatten(),
@@ -137,7 +136,7 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         return nn.Sequential(planes, behind_planes[kind], leaky)
     if kind in behind_lines:
         return nn.Sequential(line, behind_lines[kind], leaky)
-    if issubclass(kind, _ConvNd) and kind is not FixedConv2d:
+    if issubclass(kind, _ConvNd) and not issubclass(kind, FixedConv2d):
         made: Any = kind
         return nn.Sequential(made(2, 3, 3, **weights), leaky)
     if kind in KINDS:
@@ -151,8 +150,10 @@ def _model(kind: type[nn.Module]) -> nn.Sequential:
         return nn.Sequential(grid, dense, leaky)
     first: dict[type[nn.Module], nn.Module] = {
         IntThenScaleLinear: IntThenScaleLinear(6, 4, **weights),
-        FixedLinear: fixed,
-        FixedConv2d: fixed_conv,
+        FixedLinear: FixedLinear(*fixed),
+        FixedConv2d: FixedConv2d(*fixed_conv),
+        IntThenScaleFixedLinear: IntThenScaleFixedLinear(*fixed),
+        IntThenScaleFixedConv2d: IntThenScaleFixedConv2d(*fixed_conv),
     }
     behind: dict[type[nn.Module], nn.Module] = {nn.BatchNorm1d: nn.BatchNorm1d(4), nn.Dropout: nn.Dropout()}
     behind[ScaleThenShift1d] = ScaleThenShift1d(4)

@@ -28,8 +28,7 @@ class Axis:
     """The taps of a kernel along one axis that one event meets: outputs `(place + pad - tap * dilation) / stride`.
 
     Attributes:
-        period: places after which the taps that are met repeat.
-        first: tap that an event at `(place + pad) % period` meets first; `kernel` where it meets none.
+        first: tap that an event at `(place + pad) % stride` meets first; `kernel` where it meets none.
         step: from one tap to the next that falls on an output.
         move: outputs from one such tap to the next, backwards.
         taps: most taps that an event meets.
@@ -41,10 +40,6 @@ class Axis:
     stride: int
     pad: int
     dilation: int
-
-    @property
-    def period(self) -> int:
-        return self.stride
 
     @property
     def step(self) -> int:
@@ -76,7 +71,7 @@ class Axis:
         return place + self.pad if self.pad else place
 
     def first_tap(self, rest: Number) -> Number:
-        """The first tap that it meets, by `along % period`."""
+        """The first tap that it meets, by `along % stride`."""
         return rest.among(self.first) if hasattr(rest, "among") else np.array(self.first)[rest]
 
     def first_output(self, along: Number, first_tap: Number) -> Number:
@@ -96,30 +91,20 @@ class Axis:
     def visits(self, place: IntArray, visit: IntArray) -> tuple[IntArray, IntArray, Any]:
         """(tap, output, whether both exist) of events at `place`, broadcast with `visit`."""
         along = self.along(place)
-        first_tap = self.first_tap(along % self.period)
+        first_tap = self.first_tap(along % self.stride)
         tap, output = self.tap(first_tap, visit), self.output(self.first_output(along, first_tap), visit)
         return tap, output, (tap < self.kernel) & (output >= 0) & (output < self.outputs)
 
 
 @dataclass(frozen=True)
 class SpreadAxis(Axis):
-    """The same of a transposed convolution: every tap, outputs `place * stride - pad + tap * dilation`."""
+    """The same of a transposed convolution, of stride 1: every tap, outputs `place * apart - pad + tap * dilation`."""
 
-    @property
-    def period(self) -> int:
-        return 1
-
-    @property
-    def step(self) -> int:
-        return 1
-
-    @property
-    def first(self) -> tuple[int, ...]:
-        return (0,)
+    apart: int
 
     def along(self, place: Number) -> Number:
         """Where its first tap lies, before anything is cut off."""
-        return place * self.stride if self.stride > 1 else place
+        return place * self.apart if self.apart > 1 else place
 
     def first_output(self, along: Number, first_tap: Number) -> Number:
         return signed(along) - self.pad if self.pad else signed(along)
@@ -156,10 +141,12 @@ class Plane:
     @classmethod
     def of(cls, window: Window) -> Plane:
         """The walk over the windows of a convolution or a pooling."""
-        pairs = (window.kernel, window.stride, window.padding, window.dilation)
-        axis = SpreadAxis if isinstance(window, Spread) else Axis
-        y, x = (axis(*sizes) for sizes in zip(window.input_shape[1:], window.output_sizes, *pairs, strict=True))
-        return cls(y, x)
+        sizes = window.input_shape[1:], window.output_sizes, window.kernel
+        if isinstance(window, Spread):
+            spread = zip(*sizes, (1, 1), window.padding, window.dilation, window.stride, strict=True)
+            return cls(*(SpreadAxis(*axis) for axis in spread))
+        axes = zip(*sizes, window.stride, window.padding, window.dilation, strict=True)
+        return cls(*(Axis(*axis) for axis in axes))
 
     @property
     def single(self) -> bool:

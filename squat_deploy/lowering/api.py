@@ -222,8 +222,8 @@ def _unproven_fault(proof: LayerProof, odd_step: float | None) -> Fault:
             proof.layer,
             "not proven: the trained neuron adds its input and recurrent currents one after the other",
             f"{proof.at_risk} (state, sum) combinations in which that rounds across a decision, {place}",
-            "lower sd.exact(model) (--exact), use another beta or fewer state bits, or pass allow_unproven=True "
-            "(--allow-unproven)",
+            "lower sd.exact(model, spec, steps) (--exact), use another beta or fewer state bits, or pass "
+            "allow_unproven=True (--allow-unproven)",
         )
     return Fault(
         proof.layer,

@@ -144,7 +144,7 @@ class Asked:
         place = None if frame is None else (frame.f_code, frame.f_lasti)
         if place not in self.seen:
             self.seen.add(place)
-            near = set() if frame is None else set(_numbers_near(frame))
+            near = set() if frame is None else set(numbers_near(frame))
             self.tried |= (USUAL | LARGE | set(sorted(near - {0, 1})[-_NEAR:])) - {self.batch}
 
 
@@ -181,7 +181,7 @@ def _first(outcome: Made, now: Any, same: int, other: int) -> int:
     return other
 
 
-def _numbers_near(frame: FrameType) -> Iterator[int]:
+def numbers_near(frame: FrameType) -> Iterator[int]:
     """Whole numbers in a function, in what it has and in what its modules and globals hold: keys of tables, say."""
     held = list(frame.f_locals.values())
     held += [part for value in held if isinstance(value, nn.Module) for part in vars(value).values()]

@@ -13,8 +13,8 @@ from squat_deploy.snn.quantizers import InputQuantizer
 if TYPE_CHECKING:
     from squat_deploy.lowering.folding import Event
 
-_SAME = frozenset(["clone", "contiguous", "detach"])
-_MOVES = frozenset(["transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis"])
+SAME = frozenset(["clone", "contiguous", "detach"])
+MOVES = frozenset(["transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis"])
 _WHOLE = slice(None)
 
 
@@ -63,31 +63,32 @@ def taken_of(event: Event, root: Event) -> Taken | None:
         index = (*(_WHOLE,) * (dim % len(event.inputs[0].shape)), shown)
     else:
         return None
-    found = _time_of(event.inputs[0], root)
+    found = time_of(event.inputs[0], root)
     return None if found is None else Taken(found[0], len(root.shape), index, shown, found[1])
 
 
-def _time_of(event: Event, root: Event) -> tuple[int, Event | None] | None:
+def time_of(event: Event, root: Event) -> tuple[int, Event | None] | None:
     """The axis of time in a value that is all inputs, and the call of an input quantizer on the way."""
     axis, grid = 0, None
     while event is not root:
         if len(event.inputs) != 1:
             return None
         (source,) = event.inputs
-        if event.function in _MOVES:
-            moved = _order(event, len(source.shape))
+        if event.function in MOVES:
+            moved = order_of(event)
             if moved[2:] != list(range(2, len(moved))):
                 return None
             axis ^= moved[0]  # from the last move to the first: two of them cancel out
         elif isinstance(event.module, InputQuantizer) and grid is None:
             grid = event
-        elif event.function not in _SAME:
+        elif event.function not in SAME:
             return None
         event = source
     return axis, grid
 
 
-def _order(event: Event, axes: int) -> list[int]:
-    """Which axis of its source stands in each place of the result."""
+def order_of(event: Event) -> list[int]:
+    """Which axis of its source stands in each place of what a call of `MOVES` gives."""
+    axes = len(event.inputs[0].shape)
     blank = torch.empty(tuple(range(1, axes + 1)), device="meta")  # sizes that name their axes
     return [size - 1 for size in getattr(torch, event.function)(blank, **event.options).shape]

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
+from squat_deploy.lowering.all_steps import AllSteps
 from squat_deploy.lowering.entries import Taken, alone, taken_of
 from squat_deploy.lowering.hints import RANDOM, function_hint
 from squat_deploy.lowering.options import read_options
@@ -188,6 +189,8 @@ class _Step:
             return step if grid is None else Call("module", grid.label, (step,), grid.module)
         if (part := _taken_out(event)) is not None:
             return self._call(part)
+        if (call := self._all_steps().taken(event)) is not None:
+            return call
         if event is self.root:
             got, hint = "all steps at once", "take x[step] first"
             raise _fault(self.by, "each step takes its own inputs, x[step]", got, hint)
@@ -209,6 +212,9 @@ class _Step:
         options = read_options(event.function, event.options)
         shape = event.shape[1:] if event.shape[:1] == self._batch() else None
         return Call(kind, event.label, inputs, event.module, event.function, options, shape)  # type: ignore[arg-type]
+
+    def _all_steps(self) -> AllSteps:
+        return AllSteps(self.root if self.stepwise else None, self.number, self._batch()[0], self._call)
 
     def _batch(self) -> tuple[int, ...]:
         return self.root.shape[1:2] if self.stepwise else self.root.shape[:1]

@@ -55,7 +55,8 @@ def function_hint(name: str) -> str:
 def unproven_hint(odd_step: float | None) -> str:
     """What makes a layer provable; `odd_step` is that of its inputs, if it is no power of two."""
     if odd_step is None:
-        return "lower sd.exact(model) (--exact), or use power-of-two weight scales (Int8WeightPerTensorFixedPoint)"
+        instead = "use power-of-two weight scales (Int8WeightPerTensorFixedPoint)"
+        return f"lower sd.exact(model, spec, steps) (--exact), or {instead}"
     near = f"2**{round(math.log2(odd_step))}"
     return (
         f"make the step of the inputs a power of two: it is {odd_step:.9g}, so that their sums round, whatever the "

@@ -20,11 +20,15 @@ from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import InputSpec
 from squat_deploy.snn.copying import frozen_copy, undisturbed
 from squat_deploy.snn.layers import (
+    FixedConv2d,
+    FixedLinear,
     IntThenScale,
     IntThenScaleConv1d,
     IntThenScaleConv2d,
     IntThenScaleConvTranspose1d,
     IntThenScaleConvTranspose2d,
+    IntThenScaleFixedConv2d,
+    IntThenScaleFixedLinear,
     IntThenScaleLinear,
     ScaleThenShift1d,
     ScaleThenShift2d,
@@ -40,6 +44,8 @@ _EXACT: dict[type[nn.Module], type[nn.Module]] = {
     QuantConv2d: IntThenScaleConv2d,
     QuantConvTranspose1d: IntThenScaleConvTranspose1d,
     QuantConvTranspose2d: IntThenScaleConvTranspose2d,
+    FixedLinear: IntThenScaleFixedLinear,
+    FixedConv2d: IntThenScaleFixedConv2d,
     nn.BatchNorm1d: ScaleThenShift1d,
     nn.BatchNorm2d: ScaleThenShift2d,
     snn.RLeaky: CurrentsFirstRLeaky,
@@ -94,6 +100,8 @@ def _is_exact(module: nn.Module) -> bool:
         return False
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return module.running_mean is None or module.running_mean.dtype != torch.float32
+    if isinstance(module, FixedLinear | FixedConv2d):
+        return powers_of_two(module.scale.double().numpy()) and _on_grid(module.bias, module.scale)
     assert isinstance(module, QuantWeightBiasInputOutputLayer)
     weight: object = None
     with contextlib.suppress(Exception):  # Brevitas raises many types
@@ -141,9 +149,11 @@ def _take_grids(model: nn.Module, spec: InputSpec, steps: int, initial_state: An
 
 def _take_bits(module: nn.Module) -> bool:
     """Rounds the scale of a layer, if it has one for all of its outputs that is not yet."""
-    if type(module) in _EXACT and isinstance(module, QuantWeightBiasInputOutputLayer):
+    if type(module) in _EXACT:
         _exchange(module)
-    if not isinstance(module, IntThenScale) or module.scale_bits is not None or module.integer_weight()[1].numel() > 1:
+    if not isinstance(module, IntThenScale) or module.scale_bits is not None:
+        return False
+    if torch.unique(module.integer_weight()[1]).numel() > 1:
         return False
     module.scale_bits = SCALE_BITS
     return True

@@ -34,6 +34,7 @@ from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
 from squat_deploy.snn.running import ModelTrace
+from squat_deploy.snn.unregistered import where_kept
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])
@@ -186,11 +187,12 @@ def layers_of(model: nn.Module) -> Iterator[nn.Module]:
 def check_registered(names: Mapping[int, str], module: nn.Module) -> None:
     """Raises: LoweringError for a layer with contents that is no module of the model: nobody copies or saves it."""
     if id(module) not in names and (isinstance(module, NEURONS) or module.state_dict()):
-        got = f"a {type(module).__name__} that is not among model.modules()"
-        hint = (
-            "make it an attribute of the model or put it into an nn.ModuleList, and reach it by self in forward "
-            "(not by a plain list, a global, a copy, or a lambda or closure that keeps the model it was made in)"
+        where, hint = where_kept(module, users_frame()) or (
+            "",
+            "make it an attribute of the model or put it into an nn.ModuleList, and reach it by self in forward (not "
+            "by a copy, or a lambda or closure that keeps the model it was made in)",
         )
+        got = f"a {type(module).__name__} that is not among model.modules(){where and ', but '}{where}"
         raise fault(users_line(), "layers are modules of the model", got, hint)
 
 

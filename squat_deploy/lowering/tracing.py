@@ -10,17 +10,14 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from squat_deploy.errors import ConfigError, LoweringError, SquatError
+from squat_deploy.errors import LoweringError
 from squat_deploy.lowering.asking import USUAL, Asked
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import SAME_CALLS, Event, Recorded, fold, same_call, steps_of
@@ -30,42 +27,28 @@ from squat_deploy.lowering.recorder import (
     Recorder,
     Sizes,
     Traced,
-    check_registered,
     fault,
     is_leaf,
-    is_library,
     layers_of,
     marked,
     users_frame,
     users_line,
 )
 from squat_deploy.lowering.returned import membranes_alone, recognised
-from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.lowering.trial import ANY_BATCH, BATCH, Reached, calls_go_to, example, find_calling, here, ran
+from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import Readout
-from squat_deploy.snn.batch_first import without_time
-from squat_deploy.snn.calling import Calling, calling_of
+from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy
-from squat_deploy.snn.neurons import NEURONS, own_instances, reset_neurons
+from squat_deploy.snn.neurons import own_instances, reset_neurons
 from squat_deploy.snn.returned import Returned
-from squat_deploy.snn.running import ShapeTrace, watched
-from squat_deploy.snn.states import starts_of, tensors_in
+from squat_deploy.snn.states import tensors_in
 
-_BATCH = 7
-_BATCHES = (
-    _BATCH,
-    11,
-    13,
-    17,
-    19,
-    23,
-    29,
-)  # the first that is no other size in the model, so that none is taken for it
+_BATCHES = (BATCH, 11, 13, 17, 19, 23, 29)  # the first that is no other size in the model, so that none is taken for it
 _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
 _FOLLOWED = "the model's calls, by sizes of batches"
-_RUNS = "the model runs on its declared inputs"
-_ANY_BATCH = "nothing depends on the size of the batch"
 _FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
 
@@ -93,7 +76,7 @@ class _Run:
     def sequence(self) -> Program:
         """Records one sequence from rest."""
         batch = self.recorder.asked.batch
-        inputs = _example(self.spec, self.steps, batch)
+        inputs = example(self.spec, self.steps, batch)
         reset_neurons(self.model)
         self.recorder.start()
         with torch.set_grad_enabled(self.gradients), own_instances(self.model), _recording(self.recorder):
@@ -146,9 +129,9 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state:
     Raises: LoweringError where it cannot be run, decides by its data or the size of its batch, does not repeat itself,
         or changes something that is not in its record.
     """
-    tried = _Reached()
+    tried = Reached()
     report(_FOLLOWED, 0, 3)
-    calling = _calling(model, spec, steps, initial_state, tried)
+    calling = find_calling(model, spec, steps, initial_state, tried)
     batch, few = _batches_of(model, spec, steps)
     run = _prepared(model, spec, steps, calling, batch)
     try:
@@ -176,10 +159,10 @@ def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple
         report(_FOLLOWED, len(done), len(done) + len(waiting))
         if len(lines) > _MAX_BATCHES:
             got = f"comparisons with more than {_MAX_BATCHES} sizes"
-            raise fault("model", _ANY_BATCH, got, "compare it with nothing in forward")
+            raise fault("model", ANY_BATCH, got, "compare it with nothing in forward")
         if batch in lines and batch not in USUAL and batch * of_sample > _BYTES_ASKED:
             got = f"forward decides by a batch of more than {batch - 1}, which is too large to be recorded"
-            raise fault(lines[batch], _ANY_BATCH, got, "compare it with nothing in forward")
+            raise fault(lines[batch], ANY_BATCH, got, "compare it with nothing in forward")
         run = _prepared(model, first.spec, steps, first.calling, batch)
         run.recorder.asked.often, run.gradients = asked.often, batch in usual
         other = " with gradients" if run.gradients else ""
@@ -244,174 +227,6 @@ def _prepared(model: nn.Module, spec: InputSpec, steps: int, calling: Calling, b
     return _Run(copied, spec, steps, calling, recorder)
 
 
-def _example(spec: InputSpec, steps: int, batch: int) -> Tensor:
-    lead = (batch,) if spec.encoding == "direct" else (steps, batch)
-    real, rng = np.empty((*lead, *spec.shape), dtype=np.float32), np.random.default_rng(0)
-    for part in real:  # no more than one in integers and in float64
-        part[...] = rng.integers(spec.low, spec.high + 1, part.shape) * spec.step
-    return torch.from_numpy(real)
-
-
-def _calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, tried: _Reached) -> Calling:
-    """How the model is called, tried on copies: what a first call changes is seen in the recording.
-
-    Args: state: the initial one, where one is stated; tried: sees what is called.
-    Raises: as `calling_of`, or LoweringError for layers out of reach.
-    """
-    direct = spec.encoding == "direct"
-    inputs = _example(spec, steps, _apart(steps))
-    try:
-        with _calls_go_to(tried.call):
-            calling: Calling = ran(lambda: calling_of(model, inputs, steps, direct=direct, initial_state=state))
-    except SquatError as error:
-        told = tried.shared(model) if isinstance(error, ConfigError) else _of_no_state(error, model, state)
-        raise told or _of_encoding(error, model, spec, steps, state) from error
-    if calling.looped and direct and not _runs_on(model, inputs, steps, state, batch_axis=0):
-        hint = "return spikes (batch, neurons) of every step"
-        found = fault("model", "every value has a batch axis", "neurons that have none", hint)
-        if (told := _of_encoding(found, model, spec, steps, state)) is not found:
-            raise told
-    return calling
-
-
-def _of_no_state(error: SquatError, model: nn.Module, state: Any) -> SquatError | None:
-    """That a forward which takes its state does not take None at first, if that is what went wrong."""
-    if not isinstance(error, LoweringError):
-        return None
-    if state is not None and error.faults[0].rule == _RUNS:
-        got = f"{type(state).__name__} as initial_state, where it says: {error.faults[0].got}"
-        hint = "make model(inputs, initial_state) work for inputs of the declared shape, in batches of any size"
-        return fault(error.faults[0].layer, "a forward that takes its state is given the first one", got, hint)
-    if state is not None or "None" not in error.faults[0].got:
-        return None
-    if not starts_of(model, None)[0]:
-        return None
-    got = f"None at first, where it says: {error.faults[0].got}"
-    hint = (
-        "say where a sequence starts: initial_state=..., what the model's own function for it returns, or that "
-        "function itself (on the command line the factory returns a pair, the model and its initial state)"
-    )
-    return fault(error.faults[0].layer, "a forward that takes its state is given the first one", got, hint)
-
-
-def _apart(steps: int) -> int:
-    """A batch that is never as many as steps, so that none is taken for the other."""
-    return _BATCH + (steps == _BATCH)
-
-
-def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: int, state: Any) -> SquatError:
-    """The same error, or that the model takes inputs of the other encoding, where it runs on those."""
-    other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
-    shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
-    inputs = _example(replace(spec, encoding=other, time_first=True), steps, _apart(steps))
-    if not _runs_on(without_time(model), inputs, steps, state, batch_axis=int(other == "sequence")):
-        return _of_batch_first(error, model, spec, steps, state)
-    got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
-    hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
-    return fault("model", "inputs are of the encoding that the model takes", got, hint)
-
-
-def _of_batch_first(error: SquatError, model: nn.Module, spec: InputSpec, steps: int, state: Any) -> SquatError:
-    """The same error, or that the model takes the batch before time, where it runs on that."""
-    if spec.encoding == "direct":
-        return error
-    inputs = _example(spec, steps, _apart(steps)).transpose(0, 1)
-    if not _runs_on(model, inputs, steps, state, batch_axis=0):
-        return error
-    takes, other = "(steps, batch, ...)", "(batch, steps, ...)"
-    hint = "InputSpec(time_first=False), --batch-first"
-    if not spec.time_first:
-        takes, other, hint = other, takes, "InputSpec(time_first=True), no --batch-first"
-    got = f"{takes}, where it says: {_first_line(error)}"
-    return fault("model", "time is where the model takes it", got, f"it runs on {other}: {hint}")
-
-
-def _runs_on(model: nn.Module, inputs: Tensor, steps: int, state: Any, *, batch_axis: int) -> bool:
-    """Whether one call of a copy takes whole inputs: as many steps as there are, and spikes of one sample each."""
-    copied = deep_copy(model)
-    reset_neurons(copied)
-    try:
-        starts, _ = starts_of(copied, state)
-        first = starts[0].first(inputs.shape[batch_axis]) if starts else ()
-        with torch.no_grad(), watched(copied, traced=lambda *_: ShapeTrace()) as traces:
-            copied(inputs, *first)
-    except Exception:  # noqa: BLE001 (whatever the user's code raises)
-        return False
-    samples = inputs.shape[batch_axis]
-    shown = [(len(trace.spikes), *{spikes.shape[:1] for spikes in trace.spikes}) for trace in traces.values()]
-    return bool(shown) and all(entry == (steps, (samples,)) for entry in shown)
-
-
-def _first_line(error: SquatError) -> str:
-    return error.faults[0].got if isinstance(error, LoweringError) else str(error).splitlines()[0]
-
-
-class _Reached:
-    """Which modules one call of a model reaches: its own, and each neuron layer with one size."""
-
-    def __init__(self) -> None:
-        self.names: dict[int, str] = {}  # of the modules of the model that is running, by id
-        self.shapes: dict[int, tuple[int, ...]] = {}
-        self.calls: list[tuple[str, str]] = []  # of libraries' modules by their names, with the user's line
-
-    def call(self, original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
-        outermost = not self.names
-        if outermost:
-            self.names = {id(part): name for name, part in module.named_modules()}
-            self.shapes, self.calls = {}, []
-        try:
-            if is_leaf(module):
-                check_registered(self.names, module)
-                self.calls.append((self.names.get(id(module), ""), users_line()))
-            if type(module) in NEURONS and args and isinstance(args[0], Tensor):
-                self._check_size(module, tuple(args[0].shape[1:]))
-            return original(module, *args, **given)
-        finally:
-            if outermost:
-                self.names = {}
-
-    def shared(self, model: nn.Module) -> LoweringError | None:
-        """That the model which ran last calls one neuron layer behind several others, each of them less often."""
-        modules = dict(model.named_modules())
-        counts = Counter(name for name, _ in self.calls)
-        layers = [
-            name for name in counts if name in modules and modules[name]._parameters and not _fires(modules[name])
-        ]
-        most = max((counts[name] for name in layers), default=0)
-        for name, line in self.calls:
-            if name in modules and _fires(modules[name]) and counts[name] > most and len(layers) > 1:
-                got = f"one module behind {', '.join(layers)}, called {counts[name]} times, at {line}"
-                where = f"{name} ({type(modules[name]).__name__})"
-                return fault(where, "neurons keep their own membranes", got, "make one for each layer")
-        return None
-
-    def _check_size(self, module: nn.Module, size: tuple[int, ...]) -> None:
-        if self.shapes.setdefault(id(module), size) != size:
-            got = f"one module for layers of {self.shapes[id(module)]} and {size} neurons, at {users_line()}"
-            where = f"{self.names[id(module)]} ({type(module).__name__})"
-            raise fault(where, "neurons keep their own membranes", got, "make a second one for the other layer")
-
-
-def _fires(module: nn.Module) -> bool:
-    return isinstance(module, NEURONS)
-
-
-def _here(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
-    """`ours` in this thread, `theirs` in every other: what is recorded is no business of theirs."""
-    this = threading.get_ident()
-    return lambda *args, **given: (ours if threading.get_ident() == this else theirs)(*args, **given)
-
-
-@contextlib.contextmanager
-def _calls_go_to(call: Callable[..., Any]) -> Iterator[None]:
-    original = nn.Module.__call__
-    try:
-        nn.Module.__call__ = _here(lambda *args, **given: call(original, *args, **given), original)  # type: ignore[method-assign]
-        yield
-    finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]
-
-
 @contextlib.contextmanager
 def _recording(recorder: Recorder) -> Iterator[None]:
     """Calls, and where attributes are set; `inference_mode` would keep torch from counting changes in place."""
@@ -425,11 +240,11 @@ def _recording(recorder: Recorder) -> Iterator[None]:
 
     try:
         Recorder.active = recorder
-        threading.Thread.start = _here(_no_thread, starting)  # type: ignore[method-assign]
-        nn.Module.__setattr__ = _here(noting, setter)  # type: ignore[method-assign]
-        mode.__enter__ = _here(lambda _: None, entered)  # type: ignore[method-assign]
-        mode.__exit__ = _here(lambda *_: None, left)  # type: ignore[method-assign]
-        with _calls_go_to(recorder.call):
+        threading.Thread.start = here(_no_thread, starting)  # type: ignore[method-assign]
+        nn.Module.__setattr__ = here(noting, setter)  # type: ignore[method-assign]
+        mode.__enter__ = here(lambda _: None, entered)  # type: ignore[method-assign]
+        mode.__exit__ = here(lambda *_: None, left)  # type: ignore[method-assign]
+        with calls_go_to(recorder.call):
             yield
     finally:
         Recorder.active = before
@@ -441,29 +256,6 @@ def _recording(recorder: Recorder) -> Iterator[None]:
 def _no_thread(self: threading.Thread) -> None:
     """Operations of other threads are not seen."""
     raise fault(users_line(), "forward runs in one thread", "a thread that it starts", "call what it does in forward")
-
-
-def ran(call: Callable[[], Any]) -> Any:
-    """Whatever the user's code raises becomes a fault with its line."""
-    try:
-        return call()
-    except Exception as error:
-        where = _raised_at(error)
-        if isinstance(error, SquatError) and (where == "model" or isinstance(error, LoweringError)):
-            raise
-        got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        hint = "make model(inputs) work for inputs of the declared shape, in batches of any size"
-        raise fault(where, _RUNS, got, hint) from error
-
-
-def _raised_at(error: Exception) -> str:
-    """The innermost line of the user's, or "model"."""
-    frame, where = error.__traceback__, "model"
-    while frame is not None:
-        if not is_library(frame.tb_frame.f_globals.get("__name__", "")):
-            where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
-        frame = frame.tb_next
-    return where
 
 
 def _traced_parts(result: Any) -> list[Event]:

@@ -28,7 +28,7 @@ from squat_deploy.lowering.rounding import (
     sums_exactly,
     synaptic_error,
 )
-from squat_deploy.network import MAX_NEURONS
+from squat_deploy.network import INPUT, MAX_NEURONS
 from squat_deploy.network.layers import Conv2d, ConvTranspose2d, Dense, IntArray, Synapses, Weighted
 from squat_deploy.network.limits import MAX_VALUES
 from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScale, output_scales, outputs_first
@@ -54,6 +54,8 @@ def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) 
     sizes = "(channels, height, width)" if axes == 2 else "(channels, length)"
     if value is not None and (len(value.shape) != 1 + axes or value.shape[0] != module.in_channels):
         hint = f"declare inputs of shape {sizes}, and put no nn.Flatten before it"
+        if len(value.shape) == 1 and value.source != INPUT and not value.shape[0] % module.in_channels:
+            hint = f"put nn.Unflatten(1, {sizes.replace('channels', str(module.in_channels))}) before it"
         rule = f"takes {sizes.replace('channels', str(module.in_channels))} values"
         draft.fault(name, rule, value.shape, hint)
         value = None
@@ -227,7 +229,8 @@ def _value_faults(module: Trained, weight: IntQuantTensor) -> list[tuple[str, st
 def integer_weights(module: Quantized) -> tuple[IntArray, Floats]:
     """Integer weights, outputs first, and their scale (out,)."""
     if isinstance(module, FixedLinear | FixedConv2d):
-        return module.integers.numpy(), module.scale.double().numpy()
+        own = module.output_scale(module.scale) if isinstance(module, IntThenScale) else module.scale
+        return module.integers.numpy(), own.double().numpy()
     quantized = module.quant_weight()
     weight = outputs_first(module, torch.round(quantized.value / quantized.scale)).to(torch.int64).numpy()
     scale = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from squat_deploy.snn.quantizers import InputQuantizer
 
 
-class IntThenScale(QuantWeightBiasInputOutputLayer):
+class IntThenScale:
     """What layers share that sum integer weights first and multiply by the scale once after.
 
     Stock Brevitas multiplies the scale into the weights, so that with a scale that is no power of two the float32 sum
@@ -34,19 +34,13 @@ class IntThenScale(QuantWeightBiasInputOutputLayer):
     scale_bits: int | None = None
     stands_for: str = ""
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, in, ...) to (B, out, ...), float32."""
-        result: Tensor = self.forward_impl(input)
-        return result
-
-    def inner_forward_impl(self, x: Tensor, quant_weight: Any, quant_bias: Any) -> Tensor:
-        """Called by Brevitas with whatever its quantizers made of input, weight and bias."""
-        integers, scale = _integers_of(quant_weight)
-        return self.scaled(_plain(x), integers, scale, None if quant_bias is None else _plain(quant_bias))
-
     def integer_weight(self) -> tuple[Tensor, Tensor]:
         """Integers as float32, with the gradient of the weight in steps of the scale, and the scale."""
-        return _integers_of(self.quant_weight())
+        raise NotImplementedError
+
+    def summed(self, input: Tensor, integers: Tensor) -> Tensor:
+        """The layer with these weights and no bias."""
+        raise NotImplementedError
 
     def output_scale(self, scale: Tensor) -> Tensor:
         """What the integer sums are multiplied by, one value or one an output, float32."""
@@ -64,30 +58,54 @@ class IntThenScale(QuantWeightBiasInputOutputLayer):
         whole = input if self.input_unit is None else _rounded(input / self.input_unit)
         across = (-1, *[1] * (integers.ndim - 2))  # channels first, then places
         worth = self.output_scale(scale)
-        result = super().inner_forward_impl(whole, integers, None) * worth.reshape(across)
+        result = self.summed(whole, integers) * worth.reshape(across)
         if bias is not None and self.scale_bits is not None:
             bias = torch.round(bias / (grid := self._grid(worth))) * grid
         return result if bias is None else result + bias.reshape(across)
 
     def extra_repr(self) -> str:
-        shown: str = super().extra_repr()
+        shown: str = super().extra_repr()  # type: ignore[misc]
         shown += "" if self.input_unit is None else f", input_unit={self.input_unit:.9g}"
         return shown if self.scale_bits is None else f"{shown}, scale_bits={self.scale_bits}"
 
 
-class IntThenScaleLinear(IntThenScale, QuantLinear):
+class IntThenScaleQuant(IntThenScale, QuantWeightBiasInputOutputLayer):
+    """Those of Brevitas."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, in, ...) to (B, out, ...), float32."""
+        own: Any = self  # Brevitas has no types
+        result: Tensor = own.forward_impl(input)
+        return result
+
+    def inner_forward_impl(self, x: Tensor, quant_weight: Any, quant_bias: Any) -> Tensor:
+        """Called by Brevitas with whatever its quantizers made of input, weight and bias."""
+        integers, scale = _integers_of(quant_weight)
+        return self.scaled(_plain(x), integers, scale, None if quant_bias is None else _plain(quant_bias))
+
+    def integer_weight(self) -> tuple[Tensor, Tensor]:
+        """From the quantizer of the weights."""
+        own: Any = self
+        return _integers_of(own.quant_weight())
+
+    def summed(self, input: Tensor, integers: Tensor) -> Tensor:
+        result: Tensor = super().inner_forward_impl(input, integers, None)  # type: ignore[operator]
+        return result
+
+
+class IntThenScaleLinear(IntThenScaleQuant, QuantLinear):
     """Brevitas `QuantLinear`, integers first."""
 
 
-class IntThenScaleConv1d(IntThenScale, QuantConv1d):
+class IntThenScaleConv1d(IntThenScaleQuant, QuantConv1d):
     """Brevitas `QuantConv1d`, integers first."""
 
 
-class IntThenScaleConv2d(IntThenScale, QuantConv2d):
+class IntThenScaleConv2d(IntThenScaleQuant, QuantConv2d):
     """Brevitas `QuantConv2d`, integers first."""
 
 
-class _IntThenScaleConvTranspose(IntThenScale):
+class _IntThenScaleConvTranspose(IntThenScaleQuant):
     _output_size: Any
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
@@ -219,6 +237,32 @@ class QuantizedInput(nn.Module):
     def forward(self, inputs: Tensor, *states: Any) -> Any:
         """As the model inside."""
         return self.model(self.quantizer(inputs), *states)
+
+
+class IntThenScaleFixedLinear(IntThenScale, FixedLinear):
+    """`FixedLinear`, integers first."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.scaled(input, *self.integer_weight(), self.bias)
+
+    def integer_weight(self) -> tuple[Tensor, Tensor]:
+        return self.integers.to(self.scale.dtype), self.scale
+
+    def summed(self, input: Tensor, integers: Tensor) -> Tensor:
+        return nn.functional.linear(input, integers)
+
+
+class IntThenScaleFixedConv2d(IntThenScale, FixedConv2d):
+    """`FixedConv2d`, integers first."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.scaled(input, *self.integer_weight(), self.bias)
+
+    def integer_weight(self) -> tuple[Tensor, Tensor]:
+        return self.integers.to(self.scale.dtype), self.scale
+
+    def summed(self, input: Tensor, integers: Tensor) -> Tensor:
+        return self._conv_forward(input, integers, None)
 
 
 def _fix(module: FixedLinear | FixedConv2d, integers: Tensor, scale: Tensor, bias: Tensor | None) -> None:

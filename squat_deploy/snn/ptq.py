@@ -32,6 +32,7 @@ from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
 from squat_deploy.snn.states import made_state
+from squat_deploy.snn.unregistered import kept_outside
 from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 Bits = int | Mapping[str, int]
@@ -40,6 +41,7 @@ Limits = Literal["calibrated"] | tuple[float, float]
 _SHOWN = 256  # calibration inputs on which neurons are watched
 _MAX_STEPS = 65_535  # of a network
 NEVER = 2.0**100  # from this threshold on, neurons are readouts of membranes
+_STEP_BITS = 8  # significant bits of the step of a readout: its multiples are exact in float32
 _BIAS_STEPS = 16  # steps of a bias in one step of the weights
 _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: QuantLinear,
@@ -121,7 +123,9 @@ def _made(
     weights = {name: module for name, module in named.items() if type(module) in _LAYERS}
     neurons = {name: x for name, x in named.items() if isinstance(x, NEURONS) and not x.state_quant}
     if not weights and not neurons:
-        raise ConfigError("quantize: no float nn.Linear, convolution or neuron without state_quant in it")
+        found = kept_outside(copied)
+        told = "" if found is None else f" that torch knows of, but layers {found[0]}; {found[1]}"
+        raise ConfigError(f"quantize: no float nn.Linear, convolution or neuron without state_quant in it{told}")
     weight_widths, state_widths = (
         _widths(weight_bits, weights, "weight_bits"),
         _widths(state_bits, neurons, "state_bits"),
@@ -248,10 +252,11 @@ def _is_readout(module: nn.Module) -> bool:
 
 
 def _readout_states(module: nn.Module, bits: int, membranes: Tensor | None) -> StateQuantizer:
-    """Equal steps over all membranes seen, zero among them; the threshold comes down to just above them."""
+    """Whole multiples of one step over all membranes seen; the threshold comes down to just above them."""
     assert membranes is not None
     low, high = min(0.0, float(membranes.min())), max(0.0, float(membranes.max()))
-    step = (high - low) / (2**bits - 1) or 1.0
+    mantissa, exponent = math.frexp((high - low) / (2**bits - 1) or 1.0)
+    step = math.ldexp(math.ceil(mantissa * 2**_STEP_BITS), exponent - _STEP_BITS)
     first = math.floor(low / step + 0.5)
     levels = (np.arange(first, first + 2**bits) * step).astype(np.float32)
     module.threshold.fill_(float(levels[-1]) + step)  # type: ignore[union-attr,operator]

@@ -14,13 +14,13 @@ from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.snn.layers import IntThenScale
+from squat_deploy.snn.layers import IntThenScaleQuant
 from squat_deploy.snn.neurons import NEURONS, kind_of, own_instances, reset_neurons, spike_value
 from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.states import Start
 
 Step = Callable[[Tensor], Tensor]
-_ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScale.forward)  # need their weights once a sequence
+_ONCE = (QuantLinear.forward, QuantConv2d.forward, IntThenScaleQuant.forward)  # need their weights once a sequence
 _RUN = ("__call__", "_wrapped_call_impl", "_call_impl", "__iter__", "__getattr__", "__getattribute__")  # decide it
 _COMPILED_LOOPS = 4096  # kinds of layers, shapes and quantizers that one process may meet
 
@@ -318,7 +318,7 @@ def why_not_compiled(model: nn.Module, inputs: Tensor, steps: int, *, direct: bo
     return None
 
 
-def _integer_weight(module: IntThenScale) -> tuple[Tensor, Tensor]:
+def _integer_weight(module: IntThenScaleQuant) -> tuple[Tensor, Tensor]:
     return module.integer_weight()
 
 
@@ -334,9 +334,10 @@ def _prepared(module: nn.Module, quantize_weights: bool, compiled: bool) -> Step
         return module
     if _quantizes_others(module):
         return module
-    if isinstance(module, IntThenScale) and quantize_weights:
+    if isinstance(module, IntThenScaleQuant) and quantize_weights:
         integers, scale = made(_integer_weight)(module)
-        return lambda values: module.scaled(values, integers, scale, module.bias)
+        bias: Any = module.bias
+        return lambda values: module.scaled(values, integers, scale, bias)
     weight = made(_quantized_weight)(module) if quantize_weights else module.weight
     if isinstance(module, QuantLinear):
         return lambda values: nn.functional.linear(values, weight, module.bias)

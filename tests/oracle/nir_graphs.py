@@ -137,6 +137,15 @@ class Drawing:
         end = self.end
         while self.end == end and not (self.bare and self.rng.random() < 0.2):
             self.synapses()
+        if self.end != end:
+            self.scale()
+
+    def scale(self) -> None:
+        """Behind synapses, of any sign; one factor a channel where positions share their weights."""
+        if self.rng.random() < 0.25:
+            sizes = (self.shape[0], *(1,) * (len(self.shape) - 1)) if self.rng.random() < 0.7 else ()
+            values = self.rng.choice([-1.0, 0.0, 0.5, 1.0, 2.0, 4.0], sizes)
+            self.put(nir.Scale(np.broadcast_to(values, self.shape).copy()), self.shape)
 
     def recurrent(self) -> None:
         """Neurons that feed themselves, by edges of this graph or in a subgraph of their own."""

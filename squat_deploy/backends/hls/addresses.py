@@ -56,7 +56,7 @@ def _axis_terms(axis: Axis, letter: str, place: Term, visit: Term) -> AxisTerms:
     along, rest, first, out = (Term(f"{name}_{letter}") for name in ("along", "rest", "first", "out"))
     return AxisTerms(
         along=axis.along(place),
-        rest=along % axis.period if axis.period > 1 else None,
+        rest=along % axis.stride if axis.stride > 1 else None,
         first=axis.first_tap(rest),
         out=axis.first_output(along, first),
         tap=axis.tap(first, visit),

@@ -80,6 +80,8 @@ class Port:
     @property
     def memories(self) -> tuple[Memory, ...]:
         """Of the lists that are given."""
+        if not self.lists:
+            return ()
         capacity, signal = self.signal.capacity, self.signal
         index = Memory("index", capacity, (signal.index_bits,) * self.lists)
         return (index,) if signal.unit else (index, Memory("value", capacity, (signal.bits,) * self.lists))
@@ -87,7 +89,7 @@ class Port:
 
 @dataclass(frozen=True, eq=False)
 class Ports:
-    """What a unit takes, in order, and what it gives; one that remembers is told where a sequence starts."""
+    """What a unit takes, in order, and what it gives; a layer that `remembers` has states of its own."""
 
     name: str
     takes: tuple[Port, ...]
@@ -161,6 +163,11 @@ class Unit(ABC):
     def held(self) -> bool:
         """Whether its sums are made once a sequence, from an input that does not change."""
         return self.signal.constant and not self.signal.events
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it is told where a sequence starts."""
+        return self.ports.remembers
 
     @property
     @abstractmethod
@@ -304,6 +311,11 @@ def one_array(flow: Flow) -> IntArray:
     """A port's array of sums."""
     assert not isinstance(flow, Events)
     return flow
+
+
+def at_start(cycles: float, like: Cycles) -> Cycles:
+    """(T,) cycles of the first step of a sequence alone, for as many steps as `like` (sequences, T) has."""
+    return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
 
 
 def delayed(values: NDArray[Any]) -> NDArray[Any]:

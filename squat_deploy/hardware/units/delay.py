@@ -20,6 +20,7 @@ from squat_deploy.hardware.units.base import (
     Ports,
     Settings,
     Unit,
+    at_start,
     one_list,
 )
 from squat_deploy.network import IntArray
@@ -69,8 +70,9 @@ class DelayEvents(Unit):
         return Events(index, values[index])
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """Two cycles an event that is written, one an element that is read."""
-        return 2 * taken[0] + self.size + 2 * LOOP_OVERHEAD_CYCLES
+        """Two cycles an event that is written, one an element that is read; at first, one that is cleared."""
+        cleared = at_start(self.size + LOOP_OVERHEAD_CYCLES, given)
+        return cleared + 2 * taken[0] + self.size + 2 * LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
         past = Memory("past", self.depth * self.size, (1 if self.signal.unit else self.signal.bits,))

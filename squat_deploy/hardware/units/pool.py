@@ -27,6 +27,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Summer,
     Unit,
+    at_start,
     one_array,
     one_list,
 )
@@ -58,6 +59,11 @@ class _Pool(Unit):
 class PoolEvents(_Pool, Lister):
     """Sum: an event a window that an event lies in. Maximum: a spike a window in which anything spiked."""
 
+    @property
+    def remembers(self) -> bool:
+        """Marks of windows that were seen; they are taken back after every step, and where a sequence starts."""
+        return self.most
+
     def run(self, kept: Kept, *taken: Flow) -> Events:
         events = one_list(taken[0])
         walk = self.plane.walk(events.index)
@@ -77,7 +83,8 @@ class PoolEvents(_Pool, Lister):
         windows, overhead = self.plane.taps, LOOP_OVERHEAD_CYCLES
         entered = overhead if windows > 1 else 0  # loops over the windows of one event
         if self.most:
-            return taken[0] * (2 * windows + entered) + overhead + given + overhead
+            cleared = at_start(self.size + overhead, given)
+            return cleared + taken[0] * (2 * windows + entered) + overhead + given + overhead
         return taken[0] * (windows + entered) + overhead
 
     def _memories(self) -> Sequence[Memory]:

@@ -21,6 +21,7 @@ from squat_deploy.errors import ConfigError, Fault, LoweringError
 from squat_deploy.names import unique_name
 from squat_deploy.readers.nir import layers, neurons
 from squat_deploy.readers.nir.file import read_graph
+from squat_deploy.readers.nir.fusing import fused
 from squat_deploy.readers.nir.graph import Stage, chain, fault, refuse_all, shown
 from squat_deploy.readers.nir.scales import SYNAPSES, check_taken, handed_on, scale_of
 from squat_deploy.readers.nir.site import Built, NirOptions, Site, check_ports, sizes
@@ -58,7 +59,7 @@ def read_nir(path: str | Path, options: NirOptions | None = None) -> NirModel:
     """
     stated = _checked(options or NirOptions())
     graph = read_graph(Path(path))
-    stages, whole = chain(graph), graph.stated
+    (stages, joined), whole = fused(chain(graph)), graph.stated
     if whole is not None:
         if stated != NirOptions():
             raise ConfigError(f"{path}: squat_deploy wrote it, and it says dt and resets itself; leave NirOptions out")
@@ -67,7 +68,7 @@ def read_nir(path: str | Path, options: NirOptions | None = None) -> NirModel:
     called = _module_names([stage.name for stage in stages[1:-1] if not isinstance(stage.node, nir.Scale)])
     first = first_shape(stages, stated)
     model, end = _modules(stages, Site(stages[0], first, dt, stated), called)
-    notes = tuple(_notes(stages, end, called))
+    notes = (*joined, *_notes(stages, end, called))
     if whole is None:
         return NirModel(model.eval().requires_grad_(False), first, (*_gaps(stages, stated, dt), *notes))
     made: nn.Module = model
@@ -177,6 +178,10 @@ def _notes(stages: Sequence[Stage], end: Site, called: Mapping[str, str]) -> Ite
     for stage in stages:
         if any(np.isinf(getattr(stage.node, key, 0.0)).any() for key in ("tau", "tau_mem", "tau_syn")):
             yield f"{shown(stage.name)}: infinite tau and factor were read as a decay and a factor of 1"
+        if isinstance(stage.node, nir.Scale):
+            yield f"{shown(stage.name)}: is multiplied into the weights, or divides the thresholds, beside it"
+        if np.any(getattr(stage.node, "v_leak", 0.0)):
+            yield f"{shown(stage.name)}: v_leak is part of the bias before it"
         if isinstance(stage.node, nir.AvgPool2d) and np.any(stage.node.padding):
             yield f"{shown(stage.name)}: the zeros around the borders are counted in the average"
     check_ports(end)

@@ -54,11 +54,8 @@ def neurons(site: Site) -> Built:
 def readout(site: Site) -> Built:
     """A membrane that is read and never fires; its factor is in the weights before it, so that it is the file's own."""
     if not site.last:
-        hint = "write IF in its place, whose spikes are sent"
-        if isinstance(site.node, nir.LI) and isinstance(site.behind[0].node, nir.LIF):
-            hint = (
-                "write one CubaLIF for it and the LIF behind it: its tau and r are tau_syn and w_in, the LIF's tau_mem"
-            )
+        rest = "leave v_leak and the recurrence out, and a LIF may follow" if isinstance(site.node, nir.LI) else ""
+        hint = rest or "write IF in its place, whose spikes are sent"
         site.refuse("neurons without spikes are the last ones", "others behind it", hint)
     if not site.folded:
         site.refuse("a readout stands behind synapses", "none before it", BESIDE)
