@@ -21,7 +21,7 @@ KNOWN = "use QuantLinear, QuantConv2d, QuantReLU, QuantIdentity, Flatten and Dro
 _HINTS = {
     "BatchNormalization": "merge it into the layer before exporting (brevitas.nn.utils.merge_bn)",
     "Add": "only the bias of the layer just before is added; remove residual and other additions",
-    "ConvTranspose": "use QuantConv2d",
+    "ConvTranspose": "lower the torch model itself, or use QuantConv2d",
     "FloatQuant": "use an integer quantizer",
     "Trunc": "use a QuantIdentity in place of the truncation",
     "Pad": ZEROS,
