@@ -269,6 +269,17 @@ def test_splits_that_do_not_fit(split: nn.Unflatten) -> None:
     agree(nn.Sequential(QuantLinear(6, 12, **OPTIONS), nn.Unflatten(1, (3, 4)), leaky()).eval(), InputSpec((6,)))
 
 
+def test_flat_spikes_are_split_into_planes() -> None:
+    front, back = [QuantLinear(6, 12, **OPTIONS), leaky()], [up(3, 2, 2), leaky()]
+    with pytest.raises(LoweringError) as error:
+        sd.lower(nn.Sequential(*front, *back).eval(), InputSpec((6,)), 3)
+    assert [str(fault) for fault in error.value.faults] == [
+        "2 (QuantConvTranspose2d): takes (3, height, width) values; got (12,); "
+        "put nn.Unflatten(1, (3, height, width)) before it"
+    ]
+    agree(nn.Sequential(*front, nn.Unflatten(1, (3, 2, 2)), *back).eval(), InputSpec((6,)))
+
+
 def test_float_layers_name_their_quantized_ones() -> None:
     for kind, shape in ((nn.ConvTranspose2d, (2, 3, 4)), (nn.ConvTranspose1d, (2, 4))):
         with pytest.raises(LoweringError, match=rf"use brevitas.nn.Quant{kind.__name__}, so that"):

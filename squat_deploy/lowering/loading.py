@@ -187,7 +187,7 @@ def own_grid(model: nn.Module) -> tuple[int, int, float] | None:
     for module in model.modules():
         if isinstance(module, InputQuantizer):
             return module.low, module.high, module.step
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv1d):
+        if isinstance(module, nn.Linear | _ConvNd):
             break
         if type(module) is QuantIdentity:
             return grid_of_quantizer(module.act_quant.eval())

@@ -28,7 +28,7 @@ from squat_deploy.lowering.rounding import (
     sums_exactly,
     synaptic_error,
 )
-from squat_deploy.network import MAX_NEURONS
+from squat_deploy.network import INPUT, MAX_NEURONS
 from squat_deploy.network.layers import Conv2d, ConvTranspose2d, Dense, IntArray, Synapses, Weighted
 from squat_deploy.network.limits import MAX_VALUES
 from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScale, output_scales, outputs_first
@@ -54,6 +54,8 @@ def quant_conv(draft: Draft, name: str, module: nn.Module, value: Value | None) 
     sizes = "(channels, height, width)" if axes == 2 else "(channels, length)"
     if value is not None and (len(value.shape) != 1 + axes or value.shape[0] != module.in_channels):
         hint = f"declare inputs of shape {sizes}, and put no nn.Flatten before it"
+        if len(value.shape) == 1 and value.source != INPUT and not value.shape[0] % module.in_channels:
+            hint = f"put nn.Unflatten(1, {sizes.replace('channels', str(module.in_channels))}) before it"
         rule = f"takes {sizes.replace('channels', str(module.in_channels))} values"
         draft.fault(name, rule, value.shape, hint)
         value = None
