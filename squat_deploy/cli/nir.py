@@ -144,8 +144,8 @@ def inputs_of(opened: Opened, stated: NirStated) -> NirInputs:
         if stated.encoding not in (None, encoding):
             got = f"{values.shape}, which are {encoding}"
             raise ConfigError(f"nir: --encoding {stated.encoding} with data of another one: shape {got}; leave it out")
-        lead = values.ndim - len(opened.shape)
-        if lead not in (1, 2) or values.shape[lead:] != opened.shape:
+        before = values.ndim - len(opened.shape)
+        if before not in (1, 2) or values.shape[before:] != opened.shape:
             axes = f"one or two axes before {opened.shape}"
             raise ConfigError(f"calibration: samples have the shape of the file, {axes}; got {values.shape}")
         return NirInputs(calibrated(values, None, stated.steps, encoding)[0], encoding, None, tuple(notes))
