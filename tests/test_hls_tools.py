@@ -12,9 +12,9 @@ import pytest
 import squat_deploy as sd
 from squat_deploy.backends import hls
 from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder
-from squat_deploy.network.readout import READOUTS
+from squat_deploy.network.readout import READOUTS, Readout
 from tests.graph_drawing import draw_graph
-from tests.test_hardware import sequence_network
+from tests.test_hardware import dense, network_of, sequence_network
 from tests.test_hls import GOLDEN_CONFIG, SHIMS, flip, make
 
 BAMBU = """#!/bin/sh
@@ -119,3 +119,28 @@ def test_a_restart_of_graphs_needs_nothing_of_what_was_before(tmp_path: Path, co
         memories |= dirty(project)
         assert make(project, "csim", "CXXFLAGS=-O0").startswith("PASS: 0 mismatches"), seed
     assert memories >= {"seen", "past"}
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_a_channel_has_one_writer_and_one_reader(readout: Readout) -> None:
+    """As a dataflow region wants it; a list that nobody takes is not made."""
+    for seed in (0, 8, 12, 15):
+        network = dataclasses.replace(draw_graph(seed), readout=readout)
+        top = hls.render(network, sd.HlsConfig(vectors=1))["src/squat_top.cpp"]
+        region = top[top.index("SQUAT_HLS(dataflow)") :]
+        channels = re.findall(r"^ {8}[\w:]+ (\w+)(?:\[\w+\])?;$", region, re.MULTILINE)
+        calls = re.findall(r"^ {8}(\w+\([^;]*\));$", region, re.MULTILINE)
+        assert len(calls) >= 3 and len(channels) >= 3
+        for channel in channels:
+            users = [call.split("(")[0] for call in calls if re.search(rf"\b{channel}\b", call)]
+            assert len(users) == 2, (seed, channel, users)
+
+
+@pytest.mark.parametrize("pe", [3, 70])
+def test_membranes_are_read_out_of_layers_whose_spikes_nobody_takes(pe: int, tmp_path: Path, ap_headers: None) -> None:
+    """Neither listed nor handed over; every build is free of warnings."""
+    network = dataclasses.replace(network_of((1,), dense(*[8] * 70)), readout="last-membrane")
+    project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(pe=pe, vectors=2))
+    assert "listed" not in (project / "src" / f"layer{len(network.layers)}.h").read_text()
+    for target in ("csim", "csim-counts", "csim-ap", "sanitize"):
+        assert "PASS: 0 mismatches" in make(project, target, "WARNINGS=-Wall -Wextra -Wconversion -Werror")

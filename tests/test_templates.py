@@ -53,6 +53,7 @@ DRAWN: list[tuple[int, AnyEncoder | None, Readout]] = [
     (58, None, "first"),
     (17, None, "last-membrane"),
     (1, None, "highest-membrane"),
+    (6, None, "mean-membrane"),
     (0, RateEncoder(), "count"),
     (0, LatencyEncoder(), "count"),
     (0, EventEncoder(window=9), "count"),

@@ -130,3 +130,19 @@ def test_witnesses_on_the_command_line(work: Path) -> None:
     assert len(lowered["witnesses"]) >= 1  # type: ignore[arg-type]
     exact = document("lower", "model.py:seeded", "--steps", 3, "--exact")
     assert "witnesses" not in exact
+
+
+def test_a_neuron_at_an_edge_stands_for_those_that_see_more() -> None:
+    """An example names the first neuron of a table, here one whose own sums are small."""
+    torch.manual_seed(0)
+    quantizer = StateQuantizer(np.array([0.0, 1.5], dtype=np.float32))
+    layer = QuantConv2d(1, 1, 3, padding=1, bias=False, weight_bit_width=4)
+    with torch.no_grad():
+        layer.weight.fill_(7 * float(quantizer.boundaries[0]) / 490)
+    network = carried(nn.Sequential(layer, leaky(state_quant=quantizer, beta=0.5)), sd.InputSpec((1, 5, 5), 0, 15), 3)
+    assert [one.neuron for one in network.certificate.layers[0].examples] == [0]
+    (found,) = network.certificate.witnesses
+    assert found.synaptic_sum == 490 and found.neuron > 0 and reaches(network, found)
+    search = witnesses._Search(network, 0)
+    text = search._why_not(network.certificate.layers[0].examples[0])
+    assert text == "it cannot be reached: the sums of this neuron are 0..420"

@@ -86,7 +86,8 @@ def _stream(network: Network, config: HlsConfig) -> tuple[Port, ...]:
 def _read_out(network: Network, spikes: Port) -> ReadOut:
     low, high = (np.full(network.outputs, end, dtype=np.int64) for end in (0, 2**32 - 1))
     scores = Port(spikes.number + 1, Signal(False, network.outputs, 1, low, high))
-    return ReadOut(Ports("readout", (spikes,), scores), network.readout, network.worth)
+    taken = () if network.readout in OF_MEMBRANES else (spikes,)  # membranes: states alone
+    return ReadOut(Ports("readout", taken, scores), network.readout, network.steps, network.worth)
 
 
 def _given(graph: Graph, number: int, pe: int) -> Port:

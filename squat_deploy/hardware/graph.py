@@ -20,6 +20,7 @@ from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.units import Blueprint, FormBlueprint, blueprint_of
 from squat_deploy.network import INPUT, Network
 from squat_deploy.network.layers import Range
+from squat_deploy.network.readout import OF_MEMBRANES
 
 ENTRY = 0  # number of what enters, as a source
 
@@ -72,12 +73,14 @@ class Graph:
     Attributes:
         entry: what enters.
         repeats: a direct input is handed over in every step, not only in the first.
+        counts: the readout takes the spikes of the last node, not its states.
     """
 
     entry: Signal
     nodes: tuple[Node, ...]
     processes: tuple[Process, ...]
     repeats: bool
+    counts: bool
 
     def signal(self, number: int) -> Signal:
         """What a node gives; 0 for what enters."""
@@ -89,10 +92,10 @@ class Graph:
         return {node.number: process.number for process in self.processes for node in process.nodes}
 
     def handed_to(self, number: int) -> tuple[int, ...]:
-        """Other processes that take a node's events; the readout comes after the last process."""
+        """Other processes that take a node's events; a readout of spikes comes after the last process."""
         home = self.process_of.get(number)
         found = [p.number for p in self.processes if number in p.takes and p.number != home]
-        return (*found, len(self.processes) + 1) if number == len(self.nodes) else tuple(found)
+        return (*found, len(self.processes) + 1) if self.counts and number == len(self.nodes) else tuple(found)
 
     def kept(self, number: int) -> bool:
         """Whether a node's events are taken in its own process."""
@@ -110,7 +113,7 @@ def graph_of(network: Network) -> Graph:
         for node in nodes
         for source in node.sources
     )
-    return Graph(entry, nodes, _processes(nodes), repeats)
+    return Graph(entry, nodes, _processes(nodes), repeats, network.readout not in OF_MEMBRANES)
 
 
 def _constant_events(entry: Signal, nodes: Sequence[Node], source: int) -> bool:

@@ -35,7 +35,7 @@ def run(design: Design, words: Sequence[IntArray]) -> Iterator[Moment]:
             if not (part.held and step):
                 flows[part.number] = part.run(kept[part.number], *(flows[source] for source in part.sources))
         states = {part.number: part.lanes.elements(kept[part.number]["states"]) for part in design.neurons}
-        told = [flows[source] for source in design.readout.sources]
-        number = design.readout.number
-        flows[number] = design.readout.run(kept[number], *told, states[design.neurons[-1].number])
+        readout, number = design.readout, design.readout.number
+        last = [states[design.neurons[-1].number]] * readout.reads_states
+        flows[number] = readout.run(kept[number], *(flows[source] for source in readout.sources), *last)
         yield Moment(dict(flows), states)

@@ -17,7 +17,7 @@ from torch import nn
 
 from squat_deploy.network import INPUT, AnyNeuron, IntArray, Network
 from squat_deploy.network.certificate import MAX_WITNESS_VALUES, AtRisk, LayerProof, Witness
-from squat_deploy.network.layers import NeuronLayer
+from squat_deploy.network.layers import Conv2d, NeuronLayer
 from squat_deploy.network.limits import MAX_STATES
 from squat_deploy.network.observed import compare
 from squat_deploy.network.simulator import LayerTrace, simulate
@@ -99,16 +99,31 @@ class _Search:
 
     def found(self, row: LayerProof) -> Iterator[Found]:
         """What came of the first combinations that can be reached."""
+        examples = [self._in_reach(example) for example in row.examples]
         if not self._is_first() or self.neuron.states > MAX_STATES:  # too many ways to follow
-            yield from self._met(row.examples, LOOKED_FOR)
+            yield from self._met(examples, LOOKED_FOR)
             return
-        possible = [one for one in row.examples if self._way_to(one) is not None]
+        possible = [one for one in examples if self._way_to(one) is not None]
         for example in possible[:LOOKED_FOR]:
             made = self._solved(example)
             yield (self._told(example, len(made)), made) if made else self._climbed(example, 0)
-        for example in row.examples[:LOOKED_FOR] if not possible else ():
-            note = _UNREACHABLE if self.direct else f"it cannot be reached within {self.steps} steps"
-            yield replace(self._told(example, 0), note=note), ()
+        for example in examples[:LOOKED_FOR] if not possible else ():
+            yield replace(self._told(example, 0), note=self._why_not(example)), ()
+
+    def _in_reach(self, example: AtRisk) -> AtRisk:
+        """The same for the first neuron of its channel that meets such sums: those at an edge see fewer inputs."""
+        layer = self.network.layers[max(self.network.wires[self.index])]
+        size = layer.outputs // len(layer.bias) if isinstance(layer, Conv2d) else 1
+        first = example.neuron // size * size
+        ends = ((place, self._ends(place)) for place in (example.neuron, *range(first, first + size)))
+        found = (place for place, (low, high) in ends if low <= example.synaptic_sum <= high)
+        return replace(example, neuron=next(found, example.neuron))
+
+    def _why_not(self, example: AtRisk) -> str:
+        low, high = self._ends(example.neuron)
+        if not low <= example.synaptic_sum <= high:  # it shares its table with neurons of other weights
+            return f"it cannot be reached: the sums of this neuron are {low}..{high}"
+        return _UNREACHABLE if self.direct else f"it cannot be reached within {self.steps} steps"
 
     def _told(self, example: AtRisk, tries: int) -> Witness:
         name = self.network.certificate.layers[self.place].layer
@@ -170,7 +185,9 @@ class _Search:
 
     def _way_to(self, example: AtRisk) -> Way | None:
         """Ranges of the sums that lead from rest to the state, the sum itself at the end; None where none do."""
-        total = example.synaptic_sum
+        total, (low, high) = example.synaptic_sum, self._ends(example.neuron)
+        if not low <= total <= high:
+            return None
         if not self.direct:
             way = self._ways_of(example.neuron).get(example.state)
             return None if way is None else [*way, (total, total)]

@@ -47,14 +47,18 @@ typedef std::uint8_t state4_t;  // 3 bits
 #endif
 
 // Constant tables: exact widths for synthesis, standard integers on the host, where compilers choke on ap_int tables.
-#if defined(SQUAT_VITIS)
+// What is computed with them is exact wherever ap_int is (csim of Vitis, csim-ap).
+#if defined(__SYNTHESIS__)
+#define SQUAT_EXACT_TABLES
+#endif
+#if defined(SQUAT_VITIS) && defined(SQUAT_EXACT_TABLES)
 typedef key2_t table2_t;
 typedef state2_t code2_t;
 #else
 typedef std::int16_t table2_t;
 typedef std::uint8_t code2_t;
 #endif
-#if defined(SQUAT_VITIS)
+#if defined(SQUAT_VITIS) && defined(SQUAT_EXACT_TABLES)
 typedef key4_t table4_t;
 typedef state4_t code4_t;
 #else

@@ -111,6 +111,10 @@ def traces_of(neurons: Iterable[Unit]) -> tuple[str, ...]:
     return tuple(f"trace{part.number}" for part in neurons)
 
 
+def _listed(part: Unit) -> bool:
+    return not isinstance(part, Fire) or part.lists_spikes
+
+
 def _hands_states(part: Unit) -> bool:
     return isinstance(part, Fire) and part.hands_over
 
@@ -166,7 +170,7 @@ def _kept(graph: Graph, part: Unit) -> str:
     if not part.signal.events:
         return "sums"
     if not graph.kept(part.number):
-        return "count"
+        return "count" if _listed(part) else "no_list"
     if part.fires:
         return "kept_spikes"
     return "kept_events" if part.signal.unit else "kept_values"
@@ -179,20 +183,19 @@ def _given(design: Design, part: Unit) -> str:
     graph, number = design.graph, part.number
     lists = [*[list_of(graph, number)] * graph.kept(number), *handed_lists(graph, number)]
     states = ["read_out"] * _hands_states(part)
-    return ", ".join([*states, *(name for given in lists for name in given.names), f"count{number}"])
+    return ", ".join([*states, *(name for given in lists for name in given.names), *[f"count{number}"] * _listed(part)])
 
 
 def _readout(design: Design) -> TopReadout:
-    readout, last = design.network.readout, len(design.parts)
-    spikes = list_of(design.graph, last, len(design.graph.processes) + 1)
-    parameters = ["const std::uint16_t spike_index[OUTPUTS]", "const unsigned spikes"]
-    states = design.readout.reads_states
+    readout, last, states = design.network.readout, len(design.parts), design.readout.reads_states
+    spikes = list_of(design.graph, last, len(design.graph.processes) + 1).passed
+    read = "last_states[OUTPUTS]" if states else "spike_index[OUTPUTS], const unsigned spikes"
     return TopReadout(
         name=readout,
         scores=SCORES[readout],
         template=f"top/score_{readout.replace('-', '_')}.cpp.jinja",
-        parameters=", ".join([*["const std::uint16_t last_states[OUTPUTS]"] * states, *parameters]),
-        arguments=", ".join([*["last_states"] * states, spikes.passed]),
+        parameters=f"const std::uint16_t {read}",
+        arguments="last_states" if states else spikes,
         worth=cpp.initializer(np.array(design.network.worth, dtype=np.int64)),
         wide=bool(design.network.worth),
     )

@@ -80,6 +80,8 @@ class Port:
     @property
     def memories(self) -> tuple[Memory, ...]:
         """Of the lists that are given."""
+        if not self.lists:
+            return ()
         capacity, signal = self.signal.capacity, self.signal
         index = Memory("index", capacity, (signal.index_bits,) * self.lists)
         return (index,) if signal.unit else (index, Memory("value", capacity, (signal.bits,) * self.lists))

@@ -131,9 +131,10 @@ class ReadInput(Unit):
 
 @dataclass(frozen=True, eq=False)
 class ReadOut(Unit):
-    """A score a class; `worth` is what every state adds to a sum of membranes."""
+    """A score a class, in sequences of so many `steps`; `worth` is what every state adds to a sum of membranes."""
 
     readout: Readout
+    steps: int
     worth: tuple[int, ...] = ()
     kind: ClassVar[str] = "readout"
 
@@ -143,24 +144,24 @@ class ReadOut(Unit):
 
     @property
     def reads_states(self) -> bool:
-        """Whether it takes the states of the output neurons too."""
+        """Whether it takes the states of the output neurons, in place of their spikes."""
         return self.readout in OF_MEMBRANES
 
     def run(self, kept: Kept, *taken: Flow) -> IntArray:
-        """Spikes, and the states (classes,) if it takes them, to scores (classes,); `kept["scores"]` are the last."""
-        spikes = one_list(taken[0]).dense(self.size)[None] != 0
-        states = one_array(taken[1])[None] if self.reads_states else None
+        """Spikes, or the states (classes,) if it takes them, to scores (classes,); `kept["scores"]` are the last."""
+        spikes = None if self.reads_states else one_list(taken[0]).dense(self.size)[None] != 0
+        states = one_array(taken[0])[None] if self.reads_states else None
         before = kept.get("scores", np.zeros((1, self.size), dtype=np.int64))
         kept["scores"] = updated(self.readout, before, spikes, states, self.worth)
         return np.asarray(kept["scores"][0])
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        spikes, walked = taken[0], self.size + LOOP_OVERHEAD_CYCLES
-        listed = 0 if self.reads_states else spikes + LOOP_OVERHEAD_CYCLES
-        ends = np.zeros(spikes.shape[1])
+        walked = self.size + LOOP_OVERHEAD_CYCLES
+        listed = 0 if self.reads_states else taken[0] + LOOP_OVERHEAD_CYCLES
+        ends = np.zeros(self.steps)
         ends[0] += walked  # cleared
         ends[-1] += walked + (self.size if self.worth else 0)  # sent, sums in two words
-        return listed + (0 if self.readout == "count" else walked) + ends + np.zeros_like(spikes)
+        return listed + (0 if self.readout == "count" else walked) + ends
 
     def _memories(self) -> Sequence[Memory]:
         if not self.worth:

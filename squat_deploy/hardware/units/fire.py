@@ -61,6 +61,11 @@ class Fire(Unit):
         return max(1, (self.states - 1).bit_length())
 
     @property
+    def lists_spikes(self) -> bool:
+        """Whether anybody takes them: a readout of membranes does not."""
+        return self.copies > 0 or not self.hands_over
+
+    @property
     def trace_bits(self) -> int:
         """Of one neuron in a trace word: state index * 2 + spike."""
         return self.state_bits + 1
@@ -122,10 +127,11 @@ class Fire(Unit):
         return {"shared": (), "channel": (row % self.lanes.groups, lane), "neuron": (row, lane)}[self.tables.spread]
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """A cycle a row; then one a spike and one a word of spikes; the states one after another, if handed over."""
+        """A cycle a row; one a spike and one a word of spikes, and the states one by one: what is handed over."""
         rows, overhead = self.lanes.rows, LOOP_OVERHEAD_CYCLES
         handed = self.size + overhead if self.hands_over else 0
-        return rows + self.mask_words + given + 2 * overhead + handed
+        listed = self.mask_words + given + overhead if self.lists_spikes else np.zeros_like(given)
+        return rows + overhead + listed + handed
 
     def _memories(self) -> Sequence[Memory]:
         lanes, bits = self.lanes, self.state_bits
