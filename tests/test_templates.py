@@ -11,6 +11,7 @@ import pytest
 from jinja2 import Environment, FileSystemLoader
 
 from squat_deploy.backends import hls
+from squat_deploy.backends.hls import project
 from squat_deploy.backends.hls.project import template_of
 from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
 from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder
@@ -120,6 +121,7 @@ def test_every_template_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         return load(loader, environment, name)
 
     monkeypatch.setattr(FileSystemLoader, "get_source", loaded)
+    project._environment.cache_clear()
     for seed, encoder, readout in DRAWN:
         network = dataclasses.replace(draw_graph(seed), readout=readout)
         hls.render(network, hls.HlsConfig(encoder=encoder, vectors=1))
