@@ -114,7 +114,7 @@ def test_tutorials(name: str) -> None:
     answer = called(model, torch.from_numpy((integers * spec.step).astype(np.float32)), tutorial)
     *spikes, membranes = answer if isinstance(answer, tuple) else (answer,)
     own = network.neurons[-1]
-    known = own.membranes[own.table[None, None], trace[-1].states]
+    known = own.membranes_of(trace[-1].states)
     if tutorial.readout == "count":
         shown = (*spikes, membranes)[0]
         assert np.array_equal(shown.flatten(2).numpy() != 0, trace[-1].spikes)

@@ -176,7 +176,7 @@ def compare(network: Any, record: Record, inputs: NDArray[np.int64]) -> tuple[st
         ours, theirs = layer.spikes, record.spikes[name]
         if ours.shape != theirs.shape or (ours != theirs).any():
             return f"spikes of {name}: {_place(ours, theirs)}", values
-        membranes = neuron.membranes[neuron.table, layer.states]
+        membranes = neuron.membranes_of(layer.states)
         if (membranes != record.membranes[name]).any():
             return f"membranes of {name}: {_place(membranes, record.membranes[name])}", values
         values += ours.size + membranes.size
