@@ -7,6 +7,7 @@ import random
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,22 +93,23 @@ def drawn(spec: sd.InputSpec, steps: int, samples: int) -> np.ndarray:
     return np.random.default_rng(1).integers(spec.low, spec.high + 1, (*lead, *spec.shape))
 
 
-def silent_lower(model: nn.Module, spec: sd.InputSpec, steps: int) -> sd.Network:
+def silent_lower(model: nn.Module, spec: sd.InputSpec, steps: int, **options: Any) -> sd.Network:
     """Lowers, and nothing is warned of."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", SquatWarning)
-        return sd.lower(model, spec, steps)
+        return sd.lower(model, spec, steps, **options)
 
 
 @pytest.mark.parametrize("how", RETURNED)
 def test_what_a_loop_returns_is_compared_where_it_is_recognised(how: str) -> None:
     """Values are counted where they are compared: those of the traces, of the classes, and of what came back."""
-    model = loop(how)
-    network = silent_lower(model, DIRECT, 25)
+    model, of_membranes = loop(how), how in ("membranes", "unknown")
+    network = silent_lower(model, DIRECT, 25, readout="highest-membrane" if of_membranes else "count")
     assert network.certificate.proven
     agreement = sd.verify(network, model, drawn(DIRECT, 25, 9), executors=("torch", "numpy"))
     traces = 2 * 25 * (HIDDEN + CLASSES)
-    assert agreement.agrees and agreement.rows[0].values == 9 * (traces + 1 + RETURNED[how])
+    values = RETURNED[how] + of_membranes * CLASSES  # what the scores are worth
+    assert agreement.agrees and agreement.rows[0].values == 9 * (traces + 1 + values)
 
 
 LENGTHS = [(DIRECT, 1), (FRAMES, 1), (DIRECT, 3), (DIRECT, 100), (FRAMES, 8), (FRAMES, 30), (FRAMES, 260)]
