@@ -15,7 +15,7 @@ import squat_deploy as sd
 from squat_deploy.errors import ConfigError
 from squat_deploy.lab.encoding import SpikeEncoder
 from squat_deploy.lab.models import recurrent_lif_net
-from squat_deploy.network.encoders import LFSR_TAPS, EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.network.encoders import LFSR_TAPS, EventEncoder, LatencyEncoder, RateEncoder, check_encoder
 from tests.law import assert_agrees
 from tests.test_hls import make
 
@@ -103,7 +103,7 @@ def test_events_streamed_to_the_core(
     for target in ("csim-ap", "sanitize"):
         assert make(tmp_path / "hls", target).startswith("PASS: 0 mismatches")
     top = (tmp_path / "hls/src/squat_top.h").read_text()
-    assert "ticks since the start of the sequence << 16 | address" in top
+    assert "ticks since the start of the sequence in the upper half, address in the lower" in top
 
 
 def test_frames_of_events() -> None:
@@ -121,7 +121,7 @@ def test_frames_of_events() -> None:
         (RateEncoder(), sd.InputSpec((12,), 0, 1), "encoder rate: the network must take a sequence of frames"),
         (LatencyEncoder(), sd.InputSpec((12,), 0, 3, 1.0, "sequence"), "encoder latency: gives spikes; the network"),
         (EventEncoder(window=9), sd.InputSpec((12,), -1, 1, 1.0, "sequence"), "encoder events: counts start at 0"),
-        (EventEncoder(window=20_000), sd.InputSpec((12,), 0, 1, 1.0, "sequence"), "a window of at most 10922 ticks"),
+        (EventEncoder(window=20_000), sd.InputSpec((12,), 0, 1, 1.0, "sequence"), "use a window of at most 10922 t"),
     ],
 )  # fmt: skip
 def test_encoders_that_do_not_fit_are_refused(
@@ -131,6 +131,16 @@ def test_encoders_that_do_not_fit_are_refused(
     with pytest.raises(ConfigError, match=message):
         sd.emit_hls(net, tmp_path / "p", sd.HlsConfig(encoder=encoder))
     assert not (tmp_path / "p").exists()
+
+
+def test_steps_that_no_tick_can_count_are_refused() -> None:
+    spec = sd.InputSpec((12,), 0, 1, 1.0, "sequence")
+    with pytest.raises(
+        ConfigError, match="times and addresses have 16 bits; got 65537 steps and 12 addresses; use fewer"
+    ):
+        check_encoder(EventEncoder(window=1), spec, 2**16 + 1)
+    check_encoder(EventEncoder(window=1), spec, 2**16)
+    check_encoder(EventEncoder(window=EventEncoder(window=1).most_ticks(STEPS)), spec, STEPS)
 
 
 @pytest.mark.parametrize("values", [np.array([[256]]), np.array([[-1]]), np.array([[0.5]]), np.array([3])])

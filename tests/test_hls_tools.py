@@ -15,7 +15,7 @@ from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncod
 from squat_deploy.network.readout import READOUTS, Readout
 from tests.graph_drawing import draw_graph
 from tests.test_hardware import dense, network_of, sequence_network
-from tests.test_hls import GOLDEN_CONFIG, SHIMS, flip, make
+from tests.test_hls import GOLDEN_CONFIG, SHIMS, first_difference, flip, make
 
 BAMBU = """#!/bin/sh
 # Stands in for PandA-Bambu: compiles design and testbench and keeps the testbench's log where it does.
@@ -144,3 +144,22 @@ def test_membranes_are_read_out_of_layers_whose_spikes_nobody_takes(pe: int, tmp
     assert "listed" not in (project / "src" / f"layer{len(network.layers)}.h").read_text()
     for target in ("csim", "csim-counts", "csim-ap", "sanitize"):
         assert "PASS: 0 mismatches" in make(project, target, "WARNINGS=-Wall -Wextra -Wconversion -Werror")
+
+
+@pytest.mark.parametrize("encoder", ENCODERS[:4])
+def test_tables_of_the_readme_have_their_columns(encoder: AnyEncoder | None) -> None:
+    readme = hls.render(sequence_network((0, 1)), sd.HlsConfig(vectors=1, encoder=encoder))["README.md"]
+    tables = [block for block in readme.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 2
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1, table
+    told = "the 6 steps of a sequence take ticks 0 to 53, and a window could\nhave 10922 at most" in readme
+    assert told == isinstance(encoder, EventEncoder)
+
+
+def test_a_call_of_no_steps_must_be_answered(project: Path, compiler: None) -> None:
+    """Else a DMA would wait for ever: the testbench reads that answer, and goes on with the sequence."""
+    flip(project / "src" / "squat_top.cpp", "0xffffffffu, true", "0xffffffffu, false")
+    assert first_difference(project).endswith("neuron 0 last: want 1, got 0")
+    flip(project / "src" / "squat_top.cpp", "0xffffffffu, false", "7, true")
+    assert first_difference(project).endswith("neuron 0 refusal: want 4294967295, got 7")

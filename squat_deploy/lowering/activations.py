@@ -65,7 +65,8 @@ def _hint(quantizer: nn.Module, value: Integers) -> str:
     grid = grid_of_quantizer(quantizer)
     if value.source != INPUT or grid is None:
         return "remove it: spikes are integers already"
-    return f"use its own grid: InputSpec(low={grid[0]}, high={grid[1]}, step={grid[2]:.9g})"
+    # all digits of the step, so that `k * step` rounds as the quantizer's own product does
+    return f"use its own grid: InputSpec(low={grid[0]}, high={grid[1]}, step={grid[2]!r})"
 
 
 def silent_like(value: Value) -> Any:

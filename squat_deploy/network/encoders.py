@@ -18,6 +18,7 @@ from squat_deploy.network import InputSpec, IntArray
 
 LFSR_TAPS = 0x80200003  # x^32 + x^22 + x^2 + x + 1, Galois form, shifts right; all 2^32 - 1 states in one cycle
 END_OF_EVENTS = 0xFFFFFFFF
+TICKS = 2**16  # that a time can be
 _MAX_DRAWS = 2**27
 
 
@@ -85,6 +86,10 @@ class EventEncoder(_Encoder):
     kind: Literal["events"] = "events"
     window: int = Field(ge=1, lt=2**16)
 
+    def most_ticks(self, steps: int) -> int:
+        """Of a window, so that the times of so many steps fit the words of the FPGA."""
+        return TICKS // steps
+
     def __call__(
         self, times: NDArray[np.integer], addresses: NDArray[np.integer], spec: InputSpec, steps: int
     ) -> IntArray:
@@ -115,11 +120,13 @@ def check_encoder(encoder: AnyEncoder, spec: InputSpec, steps: int) -> None:
     if isinstance(encoder, EventEncoder):
         if spec.low != 0:
             raise ConfigError(f"encoder events: counts start at 0; the network takes {spec.low}..{spec.high}")
-        if steps * encoder.window > 2**16 or spec.size >= 2**16:
-            raise ConfigError(
-                f"encoder events: {steps} windows of {encoder.window} ticks and {spec.size} addresses; both must fit "
-                f"16 bits: a window of at most {2**16 // steps} ticks"
-            )
+        if steps > TICKS or spec.size >= TICKS:
+            got = f"{steps} steps and {spec.size} addresses"
+            raise ConfigError(f"encoder events: times and addresses have 16 bits; got {got}; use fewer")
+        if encoder.window > (most := encoder.most_ticks(steps)):
+            got = f"{steps} windows of {encoder.window} ticks"
+            hint = f"use a window of at most {most} ticks, and divide the times by as much on the host"
+            raise ConfigError(f"encoder events: times have 16 bits, ticks 0 to {TICKS - 1}; got {got}; {hint}")
     elif (spec.low, spec.high) != (0, 1):
         raise ConfigError(f"encoder {encoder.kind}: gives spikes; the network takes {spec.low}..{spec.high}")
 

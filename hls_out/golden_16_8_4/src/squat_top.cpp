@@ -127,6 +127,11 @@ void squat_top(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
     SQUAT_HLS(interface mode=s_axilite port=restart)
     SQUAT_HLS(interface mode=s_axilite port=return)
 
+    // No steps: refused, and nothing changes. A packet ends nevertheless, so that a DMA does not wait for ever.
+    if (steps == 0) {
+        put(out_stream, 0xffffffffu, true);
+    }
+
     // Processes overlap: while one works on step t, the next works on step t - 1. They hand over lists of events in
     // arrays, which the tool doubles; a list is complete when it is handed over, so no buffer can run full.
     for (unsigned step = 0; step < steps; ++step) {

@@ -7,6 +7,7 @@
 // Runs `steps` time steps. (No port has a name that Verilog, VHDL or a tool keeps for itself.)
 //   restart = true   starts a sequence: all neurons go to rest, one input frame is read.
 //   restart = false  continues the sequence of the call before, with the same input frame.
+//   steps = 0        is refused: nothing changes, and the answer is one word of ones, with TLAST.
 //   in_stream   2 words a sequence, 8 integers of 4 bit a word, lowest bits first, range 0..15
 //   out_stream  4 words a call: scores (spikes since the last restart), TLAST on the last
 //   trace2 ... (with SQUAT_TRACE only) state index and spike of every neuron and step, one stream a neuron layer

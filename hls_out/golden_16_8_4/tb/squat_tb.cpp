@@ -278,6 +278,18 @@ void check_scores(hls::stream<axis_t>& out, const std::size_t sequence, const un
     }
 }
 
+// What a call of no steps is answered.
+void check_refusal(hls::stream<axis_t>& out, const std::size_t sequence, const unsigned step) {
+    const axis_t item = out.read();
+#if defined(SQUAT_BAMBU)
+    const long got = static_cast<long>(bits_of(item));
+#else
+    const long got = static_cast<long>(bits_of(item.data));
+    check("last", sequence, step, LAYERS - 1, 0, 1, item.last ? 1 : 0);
+#endif
+    check("refusal", sequence, step, LAYERS - 1, 0, static_cast<long>(0xffffffffu), got);
+}
+
 // Steps first .. first + steps - 1 of one sequence in one call of the design; `reset` starts the sequence.
 void call(const std::size_t sequence, const unsigned first, const unsigned steps, const bool reset) {
     static hls::stream<axis_t> in;
@@ -303,7 +315,11 @@ void call(const std::size_t sequence, const unsigned first, const unsigned steps
         check_trace(trace4, 1, sequence, step);
     }
 #endif
-    check_scores(out, sequence, first + steps);
+    if (steps == 0) {
+        check_refusal(out, sequence, first);
+    } else {
+        check_scores(out, sequence, first + steps);
+    }
 }
 
 #ifndef SQUAT_TB_STEPS_PER_CALL
@@ -376,8 +392,9 @@ int main(int argc, char** argv) {
     const double timed_seconds = seconds;
     run(0, (STEPS + 1) / 2);  // cut off in mid-sequence ...
     run(sequences - 1, STEPS);  // ... by the reset of the next one
-    if (STEPS > 1 && SQUAT_TB_STEPS_PER_CALL >= STEPS) {  // one sequence in two calls
+    if (STEPS > 1 && SQUAT_TB_STEPS_PER_CALL >= STEPS) {  // one sequence in two calls, one refused between
         call(0, 0, STEPS / 2, true);
+        call(0, STEPS / 2, 0, false);
         call(0, STEPS / 2, STEPS - STEPS / 2, false);
         ++sequences_run;
     }

@@ -120,8 +120,8 @@ def described(entry: ReadInput) -> str:
     spec, encoder = entry.spec, entry.encoder
     if isinstance(encoder, EventEncoder):
         return (
-            f"one word an event, ticks since the start of the sequence << 16 | address, in the order of time; "
-            f"{encoder.window} ticks a time step; 0xffffffff ends the sequence"
+            f"one word an event, ticks since the start of the sequence in the upper half, address in the lower, in the "
+            f"order of time; {encoder.window} ticks a time step; 0xffffffff ends the sequence"
         )
     fields = f"{entry.fields.per_word} integers of {entry.fields.bits} bit a word, lowest bits first"
     often = "a sequence" if entry.once else "a time step"

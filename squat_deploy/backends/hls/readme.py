@@ -15,6 +15,7 @@ from squat_deploy.hardware.schedule import Schedule
 from squat_deploy.hardware.units import Unit
 from squat_deploy.network import Network
 from squat_deploy.network.certificate import Certificate
+from squat_deploy.network.encoders import EventEncoder
 from squat_deploy.network.readout import SCORES
 
 
@@ -35,6 +36,7 @@ class Readme:
 
     Attributes:
         expected: last line of a run of the testbench that finds nothing.
+        ticks: what times of events may be, where events enter.
         mean, worst: time of one inference.
         resources: what is taken of the part, if that is known.
     """
@@ -51,6 +53,7 @@ class Readme:
     expected: str
     in_stream: str
     out_stream: str
+    ticks: str | None
     mean: str
     worst: str
     clock_ns: float
@@ -76,6 +79,7 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
         in_stream=described(design.entry),
         out_stream=f"{network.outputs} scores a call ({SCORES[network.readout]}), TLAST on the last; "
         f"the class is the index of the highest, the lowest on ties{_values(network)}",
+        ticks=_ticks(design),
         mean=microseconds(schedule.mean_cycles, config),
         worst=microseconds(schedule.worst_cycles, config),
         clock_ns=config.clock_ns,
@@ -91,6 +95,18 @@ def _values(network: Network) -> str:
     table = f": {', '.join(map(str, values.table))}" if values.table else ""
     words = "; each is sent in two words, the low one first" if values.worth else ""
     return f"{words}; {values.described}{table}"
+
+
+def _ticks(design: Design) -> str | None:
+    encoder, steps = design.entry.encoder, design.network.steps
+    if not isinstance(encoder, EventEncoder):
+        return None
+    return (
+        f"Times of events are ticks of 16 bits: the {steps} steps of a sequence take ticks 0 to "
+        f"{steps * encoder.window - 1}, and a window could\nhave {encoder.most_ticks(steps)} at most. A host with a "
+        "finer clock divides its times first, and leaves out what comes after the last step.\nA step ends with the "
+        "first event of a later one or with the mark of the end: where nothing comes any more, the host sends the mark."
+    )
 
 
 def _certificate(certificate: Certificate) -> str:
@@ -114,12 +130,12 @@ def _layers(process: Process) -> str:
 
 
 def _expected(design: Design, sequences: int) -> str:
-    """What the testbench compares (constants, states and spikes, scores and TLAST), and the sequences that it runs."""
+    """What the testbench compares (constants, states, spikes, scores, a refusal, TLAST), and the sequences it runs."""
     network, longer = design.network, design.network.steps > 1
     steps_run = (sequences + 1 + longer) * network.steps + (network.steps + 1) // 2
     traced = sum(part.size for part in design.neurons)
     scores = (sequences + 2 + 2 * longer) * network.outputs
-    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + scores)
+    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + scores + longer)
     return f"PASS: 0 mismatches in {values:,} values, {sequences + 2 + longer} sequences"
 
 
