@@ -121,7 +121,8 @@ def test_frames_of_events() -> None:
         (RateEncoder(), sd.InputSpec((12,), 0, 1), "encoder rate: the network must take a sequence of frames"),
         (LatencyEncoder(), sd.InputSpec((12,), 0, 3, 1.0, "sequence"), "encoder latency: gives spikes; the network"),
         (EventEncoder(window=9), sd.InputSpec((12,), -1, 1, 1.0, "sequence"), "encoder events: counts start at 0"),
-        (EventEncoder(window=20_000), sd.InputSpec((12,), 0, 1, 1.0, "sequence"), "use a window of at most 10922 t"),
+        (EventEncoder(window=20_000), sd.InputSpec((12,), 0, 1, 1.0, "sequence"),
+         r"encoder events: times have 16 bits, ticks 0 to 65535; .*use a window of at most 10922 t"),
     ],
 )  # fmt: skip
 def test_encoders_that_do_not_fit_are_refused(
