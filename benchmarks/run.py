@@ -28,6 +28,7 @@ from squat_deploy.snn.quantizers import state_quant
 from squat_deploy.snn.running import leaves, reset_neurons, run_model
 
 STEPS = 10
+BATCH = 16  # of what lowering is compared with
 
 
 def least(call: Callable[[], object], seconds: float = 3.0) -> float:
@@ -199,20 +200,22 @@ def with_spread(model: nn.Sequential) -> nn.Sequential:
 
 def lower_table() -> Table:
     """`lower`, all of it, in training steps of the same model: what it costs to lower after an epoch."""
-    table = Table("model", "tables", "lower", "torch, a batch of 32", "training step of 32", "lower / torch")
+    table = Table(
+        "model", "tables", "lower", f"torch, a batch of {BATCH}", f"training step of {BATCH}", "lower / torch"
+    )
     table.title = f"lower, {STEPS} steps"
     table.add_column("lower / training step")
     table.add_column("peak memory of lower")
     for name, (model, spec) in lowered_models().items():
         with_spread(model)
         sequence = (STEPS,) if spec.encoding == "sequence" else ()
-        inputs = torch.randint(spec.low, spec.high + 1, (*sequence, 32, *spec.shape)) * spec.step
+        inputs = torch.randint(spec.low, spec.high + 1, (*sequence, BATCH, *spec.shape)) * spec.step
         network = sd.lower(model, spec, STEPS, allow_unproven=True)
         tables = sum(len(neuron.thresholds) for neuron in network.neurons)
         whole = least(lambda m=model, s=spec: sd.lower(m, s, STEPS, allow_unproven=True))
         with torch.no_grad():
             forward = least(lambda m=model, i=inputs, s=sequence: run_model(m, i, STEPS, direct=not s))
-        classes = torch.randint(0, network.outputs, (32,))
+        classes = torch.randint(0, network.outputs, (BATCH,))
         optimizer = torch.optim.Adam(model.train().parameters(), lr=1e-6)
         how = {"direct": not sequence}
         step = least(lambda m=model, o=optimizer, i=inputs, c=classes, h=how: train_step(m, o, i, c, STEPS, **h))

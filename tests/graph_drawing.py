@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.network import INPUT, InputSpec, Layer, Network, Neuron
+from squat_deploy.network import INPUT, InputSpec, Layer, Network, Neuron, TwoStateNeuron
 from squat_deploy.network.certificate import Certificate, LayerProof
 from squat_deploy.network.layers import (
     Add,
@@ -34,7 +34,8 @@ def draw_graph(seed: int) -> Network:
         shape = (int(rng.integers(1, 4)), *shape[1:])
     low, high = INPUT_RANGES[rng.integers(len(INPUT_RANGES))]
     spec = InputSpec(shape, low, high, encoding="direct" if rng.random() < 0.6 else "sequence")
-    drawing = _Drawing(rng, spec, classes=int(rng.integers(2, 6)), timing=np.random.default_rng([seed, 1]))
+    timing, pairing = (np.random.default_rng([seed, other]) for other in (1, 2))
+    drawing = _Drawing(rng, spec, classes=int(rng.integers(2, 6)), timing=timing, pairing=pairing)
     x = INPUT
     for _ in range(rng.integers(1, 4)):
         x = drawing.block(x)
@@ -59,6 +60,7 @@ class _Drawing:
     spec: InputSpec
     classes: int
     timing: np.random.Generator  # of delays and transposed convolutions: what else is drawn does not depend on them
+    pairing: np.random.Generator | None = None  # nor on two-state neurons, of which there are none without
     layers: list[Layer] = field(default_factory=list)
     wires: list[tuple[int, ...]] = field(default_factory=list)
     shapes: dict[int, Shape] = field(default_factory=dict)
@@ -255,11 +257,15 @@ class _Drawing:
             initial_state=int(rng.integers(states)),
             membranes=rng.normal(0, 1, (tables, states)).astype(np.float32),
         )
+        made: Neuron | TwoStateNeuron = neuron
+        if self.pairing is not None and self.pairing.random() < 0.25:
+            made = pairs(self.pairing, name, size, low, high)
         index = len(self.layers)
-        self.layers.append(neuron)
+        self.layers.append(made)
         self.wires.append((total,))
         self.shapes[index], self.ranges[index] = self.shapes[total], _spikes(size)
-        self.rows.append(LayerProof(name, True, "drawn", low, high, 48, states, levels, tables, None, 0.0, 0, True))
+        sizes = made.states, made.level_count, made.tables
+        self.rows.append(LayerProof(name, True, "drawn", low, high, 48, *sizes, None, 0.0, 0, True))
         return index
 
     def finish(self, x: int, steps: int, name: str) -> Network:
@@ -275,6 +281,38 @@ class _Drawing:
         last = len(self.layers) - 1
         wires = tuple(tuple(last if source == self.LAST else source for source in wire) for wire in self.wires)
         return Network(self.spec, tuple(self.layers), steps, Certificate(tuple(self.rows)), name, wires)
+
+
+def pairs(rng: np.random.Generator, name: str, size: int, low: int, high: int) -> TwoStateNeuron:
+    """Two-state neurons whose states matter about as much as their sums, with or without resets of either kind."""
+    tables, bits, after = int(rng.choice([1, 1, min(size, 3)])), int(rng.integers(0, 8)), int(rng.integers(0, 5))
+    levels, currents = (int(rng.choice([2, 3, 4, 6, 16])) for _ in range(2))
+    membranes, more = levels + int(rng.integers(0, 3)), currents + int(rng.integers(0, 2))
+    spread = max(high - low, 4) / 4
+
+    def offsets(count: int, bits: int) -> np.ndarray:
+        return np.rint(rng.normal(0, spread, (tables, count)) * 2**bits).astype(np.int64)
+
+    own = rng.random() < 0.4
+    carried = rng.integers(0, membranes, (tables, membranes, levels)) if own else np.arange(levels)[None, None]
+    middle = (low + high) // 2
+    return TwoStateNeuron(
+        name=name,
+        follows=(rng.random((tables, membranes)) < (0.7 if rng.random() < 0.4 else 1)).astype(np.int64),
+        membrane_offset=offsets(membranes, bits),
+        current_offset=offsets(more, bits),
+        boundaries=np.sort(offsets(levels - 1, bits) + (middle << bits), axis=1),
+        fraction_bits=bits,
+        next_offset=offsets(more, after),
+        next_boundaries=np.sort(offsets(currents - 1, after) + (middle << after), axis=1),
+        next_fraction_bits=after,
+        successor=carried,
+        fire_level=rng.integers(1, levels, tables),
+        table=rng.integers(0, tables, size),
+        initial_state=int(rng.integers(membranes * more)),
+        membranes=rng.normal(0, 1, (tables, membranes)).astype(np.float32),
+        currents=rng.normal(0, 1, (tables, more)).astype(np.float32),
+    )
 
 
 def _spikes(size: int) -> Range:

@@ -32,6 +32,7 @@ _LIMITS = (
     "all that enters synapses is worth the same",
     "both branches of a sum are on one grid",
     "averages of currents must be exact",
+    "an offset for each state that decides as the trained neuron",
 )
 
 

@@ -95,7 +95,9 @@ def neurons(rng: random.Random, shape: Shape, hidden: bool = True) -> nn.Module:
         kind = "leaky"
     if kind == "lapicque":
         return snn.Lapicque(R=1, C=rng.choice([2, 3, 5]), state_quant=state_quant(*table), **shared)
-    two = {"alpha": rng.choice([0.5, 0.7]), "beta": beta, "state_quant": state_quant(rng.choice([2, 3]))}
+    bits, aside = rng.choice([2, 3]), random.Random(rng.getstate()[1][0])  # what else is drawn does not depend on it
+    wide = (aside.choice([4, 5, 6, 7, 8]), False) if aside.random() < 0.3 else (bits,)
+    two = {"alpha": rng.choice([0.5, 0.7]), "beta": beta, "state_quant": state_quant(*wide)}
     if kind == "synaptic":
         return snn.Synaptic(reset_delay=delay, **two, **shared)
     own = {"all_to_all": False, "V": rng.choice([-0.75, 0.5, 1.0])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 import squat_deploy as sd
 from squat_deploy.errors import InternalError, LoweringError
 from squat_deploy.lowering import enumeration, extract
-from squat_deploy.lowering.current import alike
+from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.neuron import NeuronMachine, extract_machines
 from squat_deploy.lowering.probe import BATCH, NeuronProbe
 from squat_deploy.snn.levels import from_ordered, to_ordered
@@ -125,6 +126,39 @@ def test_alike_keeps_the_order_and_knows_one_zero() -> None:
     assert [members.tolist() for members in alike(columns)] == [[0, 2], [1, 4], [3]]
 
 
+@pytest.mark.parametrize("kind", ["grid", "scale", "norm", "flipped norm"])
+def test_currents_in_parts_are_those_of_the_whole(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts, risks, and the currents beside boundaries, however few are made at once."""
+    from squat_deploy.lowering import ladder
+
+    rng, one = np.random.default_rng(len(kind)), np.ones(1)
+    current = Current(kind, 0.013 * one, 0.3 * one, (0.0 if kind == "grid" else 0.004) * one)
+    if kind == "scale":
+        current = replace(current, scale=0.77 * one)
+    if "norm" in kind:
+        norm = nn.BatchNorm1d(1).eval()
+        nn.init.constant_(norm.weight, -1.3 if "flipped" in kind else 1.3)
+        norm.running_mean.fill_(0.37)
+        norm.running_var.fill_(2.1)
+        current = current.with_norm(norm, np.zeros(1, dtype=np.int64))
+    boundaries = np.sort(rng.normal(0, 4, (5, 40)).astype(np.float32), axis=1)
+    boundaries[0, 0], boundaries[1, -1] = -np.inf, np.inf
+    found = []
+    for part in (2**18, 1000, 97, 1):
+        monkeypatch.setattr(ladder, "PART", part)
+        whole = ladder.Ladder(current, 0, -700, 900)
+        below = whole.below(boundaries)
+        values, error = whole.beside(below)
+        distance = np.abs(values.astype(float) - boundaries).min(axis=0)
+        found.append([below, values, error, *whole.unsure(boundaries, distance)])
+        assert max(len(values) for values, _ in whole.parts()) == min(part, 1601)
+    assert all(np.array_equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+    currents, errors = ladder.Ladder(current, 0, -700, 900).at(np.arange(-700, 901))
+    assert np.array_equal(found[0][0], (currents < boundaries[..., None]).sum(axis=2))
+    near = (currents - errors < boundaries[..., None]) & (boundaries[..., None] <= currents + errors)
+    assert found[0][-1] == near.sum() and (found[0][-1] > 0) == (kind != "grid")
+
+
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Elements of every step of a neuron."""
@@ -162,7 +196,7 @@ def test_batches_have_a_budget(limit: int, sizes: list[int], monkeypatch: pytest
 @pytest.mark.parametrize("seed", [3, 11])
 @pytest.mark.parametrize("limit", [2**25, 2**10])
 def test_the_size_of_a_batch_changes_nothing(seed: int, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from squat_deploy.lowering import bisecting, neuron
+    from squat_deploy.lowering import bisecting, ladder, neuron
 
     monkeypatch.setattr(enumeration, "ENUMERATION_LIMIT", limit)
     drawn = draw(seed)
@@ -173,6 +207,7 @@ def test_the_size_of_a_batch_changes_nothing(seed: int, limit: int, monkeypatch:
         (bisecting, "_SEARCHES", 600),
         (neuron, "BATCH", 300),
         (neuron, "_TOGETHER", 300),
+        (ladder, "PART", 37),
     ):
         monkeypatch.setattr(module, name, size)
     again = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)

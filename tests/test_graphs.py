@@ -11,8 +11,8 @@ import pytest
 import squat_deploy as sd
 from squat_deploy.backends.qonnx.layers import plan_layers
 from squat_deploy.errors import ExportError, FileFormatError
-from squat_deploy.network import INPUT, Neuron
-from squat_deploy.network.layers import KINDS, Delay, Dense, Pool2d, Synapses
+from squat_deploy.network import INPUT, Neuron, TwoStateNeuron
+from squat_deploy.network.layers import KINDS, Delay, Dense, NeuronLayer, Pool2d, Synapses
 from squat_deploy.network.rules import broken_rule
 from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
@@ -43,9 +43,25 @@ def value_of(layer: object, taken: list[np.ndarray], past: Past) -> np.ndarray:
     return result.reshape(-1)
 
 
+def two_states_of(layer: TwoStateNeuron, states: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(level, next state index) of every neuron, by the formula, neuron by neuron."""
+    levels, following, width = [], [], layer.membranes.shape[1]
+    for kind, state, total in zip(layer.table.tolist(), states.tolist(), sums.tolist(), strict=True):
+        current, membrane = divmod(state, width)
+        key = int(layer.membrane_offset[kind, membrane])
+        if layer.follows[kind, membrane]:
+            key += int(layer.current_offset[kind, current]) + total * 2**layer.fraction_bits
+        level = sum(boundary <= key for boundary in layer.boundaries[kind].tolist())
+        own = int(layer.next_offset[kind, current]) + total * 2**layer.next_fraction_bits
+        after = sum(boundary <= own for boundary in layer.next_boundaries[kind].tolist())
+        levels.append(level)
+        following.append(after * width + int(layer.successor[kind, membrane, level]))
+    return np.array(levels), np.array(following)
+
+
 def plain_trace(network: sd.Network, frames: np.ndarray) -> list[np.ndarray]:
     """(sums, states, spikes) of every neuron layer, (T, 3, N), of one sample (T, inputs)."""
-    neurons = {i: layer for i, layer in enumerate(network.layers) if isinstance(layer, Neuron)}
+    neurons = {i: layer for i, layer in enumerate(network.layers) if isinstance(layer, NeuronLayer)}
     state = {i: np.full(layer.neurons, layer.initial_state) for i, layer in neurons.items()}
     spikes = {i: np.zeros(layer.neurons, dtype=np.int64) for i, layer in neurons.items()}
     rows: dict[int, list[np.ndarray]] = {i: [] for i in neurons}
@@ -55,15 +71,18 @@ def plain_trace(network: sd.Network, frames: np.ndarray) -> list[np.ndarray]:
         values[INPUT] = frame
         for index, (layer, wire) in enumerate(zip(network.layers, network.wires, strict=True)):
             taken = [values[source] for source in wire]
-            if not isinstance(layer, Neuron):
+            if not isinstance(layer, NeuronLayer):
                 values[index] = value_of(layer, taken, past)
                 low, high = network.range_at(index)
                 assert (low <= values[index]).all() and (values[index] <= high).all()
                 continue
             kind, sums = layer.table, taken[0]
-            level = (layer.thresholds[kind, state[index]] <= sums[:, None]).sum(axis=1)
+            if isinstance(layer, Neuron):
+                level = (layer.thresholds[kind, state[index]] <= sums[:, None]).sum(axis=1)
+                state[index] = layer.successor[kind, state[index], level]
+            else:
+                level, state[index] = two_states_of(layer, state[index], sums)
             values[index] = spikes[index] = (level >= layer.fire_level[kind]).astype(np.int64)
-            state[index] = layer.successor[kind, state[index], level]
             rows[index].append(np.stack([sums, state[index], spikes[index]]))
     return [np.stack(row) for row in rows.values()]
 

@@ -22,7 +22,7 @@ from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network import INPUT, InputSpec, Layer, Neuron
 from squat_deploy.network.certificate import Certificate, LayerProof
 from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, LatencyEncoder, RateEncoder
-from squat_deploy.network.layers import Conv2d, Dense, Pool2d
+from squat_deploy.network.layers import Conv2d, Dense, NeuronLayer, Pool2d
 from squat_deploy.network.readout import READOUTS
 from tests.cycles import cycles_compared
 from tests.graph_drawing import draw_graph, draw_inputs
@@ -35,10 +35,10 @@ def by_layer(network: sd.Network, frame: np.ndarray, spikes: Values, past: Past)
     """What enters and what every layer gives in one step, by its name, from spikes that are known."""
     values: dict[int, np.ndarray] = {INPUT: frame}
     for index, layer in enumerate(network.layers):
-        if isinstance(layer, Neuron):
+        if isinstance(layer, NeuronLayer):
             values[index] = spikes[layer.name]
     for index, layer in enumerate(network.layers):
-        if not isinstance(layer, Neuron):
+        if not isinstance(layer, NeuronLayer):
             late = [source for source in network.wires[index] if source >= index]
             taken = [spikes[f"late {network.layers[s].name}"] if s in late else values[s] for s in network.wires[index]]
             values[index] = value_of(layer, taken, past)

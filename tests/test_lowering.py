@@ -129,7 +129,8 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "three states": (
         lambda: [linear(), snn.Alpha(alpha=0.9, beta=0.8, init_hidden=True, state_quant=state_quant(2))],
         "1 (Alpha): this type cannot be lowered; got Alpha; "
-        "use snn.Synaptic: its three quantized states together have too many levels for a table",
+        "use snn.Synaptic: an Alpha's membrane does not see the current of its step, and its "
+        "inhibition falls as the sum rises",
     ),
     "an ignored reset": (
         lambda: [

@@ -56,7 +56,8 @@ from squat_deploy.lab.recordings import _gathered
 from squat_deploy.lab.study.config import Study
 from squat_deploy.lab.study.results import check_result
 from squat_deploy.lab.study.running import read_study
-from squat_deploy.lowering.extract import _table
+from squat_deploy.lowering.current import Current
+from squat_deploy.lowering.ladder import Ladder
 from squat_deploy.lowering.loading import infer_input, load_model
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.lowering.selftest import self_test
@@ -562,7 +563,7 @@ CASES: dict[str, Case] = {
     "falling current": (
         InternalError,
         "neuron 3: the current is not monotone in the synaptic sum",
-        lambda net, path: _table(SimpleNamespace(values=lambda neuron, sums: -sums), None, 3, 0, 0, 4, 0.0),  # type: ignore[arg-type]
+        lambda net, path: Ladder(Current.exact(4, -1.0), 3, 0, 4).below(np.zeros((1, 1), np.float32)),
     ),
     "calibration beyond 16 bits": (
         ConfigError,

@@ -85,6 +85,19 @@ def test_data_say_grid_and_encoding(file: Path) -> None:
     assert "--encoding sequence with data of another one: shape (30, 4), which are direct; leave it out" in told
     told = invoke(*given, "one.npy", "--high", 3, code=1)
     assert "--calibration says the grid; leave out --low, --high and --input-step" in told
+    for bad, message in (
+        (data[..., :3], "samples have the shape of the file, one or two axes before (4,); got (8, 30, 3)"),
+        (data[:5], "calibration: expected 8 time steps; got 5"),
+        (data[None], "one or two axes before (4,); got (1, 8, 30, 4)"),
+        (data[:, :0], "calibration: expected numbers of shape (B, ...); got float32 of (8, 0, 4)"),
+        (np.float32(1), "one or two axes before (4,); got ()"),
+        (np.full((30, 4), np.nan), "quantize: calibration data must be finite"),
+    ):
+        np.save("bad.npy", bad)
+        assert message in invoke(*given, "bad.npy", code=1), message
+    for bits, message in ((9, "weights have 2 to 8 bits; got 9"), (0, "weights have 2 to 8 bits; got 0")):
+        assert message in invoke(*given, "one.npy", "--weight-bits", bits, code=1)
+    assert "quantize: steps must be 1 to 65535; got 0" in invoke(*given, "one.npy", "--steps", 0, code=1)
     assert "open in the file: bit widths: NIR has none" in invoke(*given, "one.npy")
 
 
@@ -96,6 +109,22 @@ def test_a_grid_that_is_stated(file: Path) -> None:
     assert document("verify", "network.safetensors", *model, "--executor", "torch")["agrees"]
     wide = document(*given, "--low", -300, "--high", 300)
     assert wide["input"]["low"] == -300 and wide["input"]["step"] == 1  # type: ignore[index]
+
+
+def test_the_exact_form(file: Path) -> None:
+    """The way out of currents that are added one after the other, which the refusal names: it works as it is said."""
+    rng = np.random.default_rng(3)
+    made = chain(nir.Affine(normal(6, 4), normal(6) * 0.3), lif(6, r=10.0), nir.Linear(normal(3, 6)), lif(3, r=10.0))
+    back = nir.Affine(rng.normal(size=(6, 6)), rng.normal(size=6) * 0.1)
+    edges = [*made.edges, ("n1", "back"), ("back", "n1")]
+    nir.write(file, nir.NIRGraph({**made.nodes, "back": back}, edges, type_check=False))
+    text = invoke("nir", file, "--exact", code=1)
+    command = shlex.split(text.strip().splitlines()[-1])[1:]
+    assert "--exact" in command
+    assert document(*command)["proven"] is True
+    model = ("--model", file, "--checkpoint", "network.model.safetensors", "--exact", "--executor", "torch")
+    checked = document("verify", "network.safetensors", *model)
+    assert checked["agrees"] and not checked["warnings"]
 
 
 def test_a_fault_of_the_file_is_no_question(file: Path) -> None:

@@ -110,7 +110,7 @@ def test_states_that_are_no_membranes_are_refused() -> None:
     """An immediate reset takes membranes down again: index and membrane part."""
     torch.manual_seed(0)
     layers = dense_lif_net((16, 4))
-    layers.lif1 = snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True, state_quant=state_quant(2))
+    layers.lif1 = snn.Synaptic(alpha=0.5, beta=0.9, reset_delay=False, init_hidden=True, state_quant=state_quant(2))
     with pytest.raises(LoweringError) as caught:
         sd.lower(layers, SPEC, 3, readout="highest-membrane")
     assert "readout: " in str(caught.value) and "state indices that ascend with the membrane" in str(caught.value)

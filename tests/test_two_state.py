@@ -16,7 +16,8 @@ from brevitas.quant.scaled_int import Int8WeightPerTensorFloat
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.errors import ExportError, FileFormatError, InternalError, LoweringError, NotProvenError
+from squat_deploy.errors import FileFormatError, InternalError, LoweringError, NotProvenError
+from squat_deploy.hardware.design import design_of
 from squat_deploy.lowering import offsets, two_state
 from squat_deploy.network import Neuron, TwoStateNeuron
 from squat_deploy.network.activity import activity
@@ -24,6 +25,7 @@ from squat_deploy.network.rules import broken_rule
 from squat_deploy.network.two_state_reach import reachable_parts
 from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.quantizers import StateQuantizer
+from tests.cycles import cycles_compared
 from tests.graphs import check_every_form
 from tests.law import assert_agrees
 from tests.test_storage import altered
@@ -270,10 +272,30 @@ def test_both_sides_of_every_threshold_are_run_where_sums_are_many(monkeypatch: 
     assert rows[1].enumerated < rows[0].enumerated and rows[1].proven
 
 
-def test_hls_says_what_it_has_not(tmp_path: Path) -> None:
-    rule = "0: two-state neurons by offsets are not in HLS yet; export them as ONNX graphs"
-    with pytest.raises(ExportError, match=rule.partition(": ")[2]):
-        sd.emit_hls(lowered(), tmp_path / "project")
+@pytest.mark.parametrize(("bits", "reset", "pe"), [(2, "zero", 1), (4, "subtract", 3), (8, "none", 4)])
+def test_hls_does_the_same_in_as_many_cycles_as_are_said(bits: int, reset: str, pe: int, compiler: None) -> None:
+    """Traces of more than 65,536 states have four bytes each."""
+    own = torch.tensor([0.8, 0.9, 0.8, 0.7]) if bits == 4 else 0.8
+    made = model(bits, reset_mechanism=reset, beta=own)
+    network = sd.lower(made, SPEC, 4, readout="count" if bits == 4 else "highest-membrane")
+    assert isinstance(network.neurons[0], TwoStateNeuron) and network.state_bytes == (4 if bits == 8 else 2)
+    config = sd.HlsConfig(pe=pe)
+    with cycles_compared(network, inputs(), config):
+        assert_agrees(sd.verify(network, made, inputs(), executors=["numpy", "c++"], config=config))
+
+
+def test_offsets_take_less_than_a_table_of_pairs() -> None:
+    """Of an FPGA, as of a file."""
+    config, used = sd.HlsConfig(pe=4), []
+    made = model(4, "uniform")
+    by_offsets = sd.lower(made, SPEC, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("squat_deploy.lowering.extract.two_state_layer", lambda *_: None)
+        by_tables = sd.lower(made, SPEC, 4)
+    for network, kind in ((by_tables, Neuron), (by_offsets, TwoStateNeuron)):
+        assert isinstance(network.neurons[0], kind)
+        used.append(design_of(network, config).neurons[0].usage)
+    assert used[1].lut < used[0].lut and used[1].bram18 <= used[0].bram18
 
 
 def test_what_the_start_has_wrong_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:

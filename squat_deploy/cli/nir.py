@@ -133,6 +133,8 @@ def inputs_of(opened: Opened, stated: NirStated) -> NirInputs:
     """The user's data, or random integers over the range that was stated. Raises: ConfigError, FileFormatError."""
     import torch
 
+    from squat_deploy.snn.ptq import calibrated
+
     assert stated.steps is not None
     if stated.calibration is not None:
         if stated.high is not None or stated.input_step is not None or stated.low:
@@ -142,7 +144,11 @@ def inputs_of(opened: Opened, stated: NirStated) -> NirInputs:
         if stated.encoding not in (None, encoding):
             got = f"{values.shape}, which are {encoding}"
             raise ConfigError(f"nir: --encoding {stated.encoding} with data of another one: shape {got}; leave it out")
-        return NirInputs(torch.from_numpy(values.astype(np.float32)), encoding, None, tuple(notes))
+        before = values.ndim - len(opened.shape)
+        if before not in (1, 2) or values.shape[before:] != opened.shape:
+            axes = f"one or two axes before {opened.shape}"
+            raise ConfigError(f"calibration: samples have the shape of the file, {axes}; got {values.shape}")
+        return NirInputs(calibrated(values, None, stated.steps, encoding)[0], encoding, None, tuple(notes))
     assert stated.high is not None and stated.encoding is not None
     step = 1.0 if stated.input_step is None else step_of(stated.input_step)
     spec = InputSpec(opened.shape, stated.low, stated.high, step, stated.encoding)

@@ -71,7 +71,7 @@ def read_trace(network: Network, path: Path) -> tuple[tuple[Seen, ...], NDArray[
 
     Returns: states and spikes (T, B, N) of every layer, and scores (B, classes).
     """
-    neuron = np.dtype([("state", "<u2"), ("spike", "u1")])
+    neuron = np.dtype([("state", f"<u{network.state_bytes}"), ("spike", "u1")])
     step = [(f"layer{index}", neuron, (layer.neurons,)) for index, layer in enumerate(network.neurons)]
     kind = "<u8" if network.worth else "<u4"
     whole = np.memmap(path, [("steps", step, (network.steps,)), ("scores", kind, (network.outputs,))], mode="r")

@@ -12,7 +12,7 @@ from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process, graph_of
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.options import DEFAULT_PE, HlsConfig
 from squat_deploy.hardware.signals import Signal
-from squat_deploy.hardware.units import Fire, Port, Ports, ReadInput, ReadOut, Settings, Unit
+from squat_deploy.hardware.units import Firing, Port, Ports, ReadInput, ReadOut, Settings, Unit
 from squat_deploy.network import Network
 from squat_deploy.network.encoders import EventEncoder, check_encoder
 from squat_deploy.network.readout import OF_MEMBRANES
@@ -37,9 +37,9 @@ class Design:
     readout: ReadOut
 
     @cached_property
-    def neurons(self) -> tuple[Fire, ...]:
+    def neurons(self) -> tuple[Firing, ...]:
         """The neuron layers, first to last: those that are traced."""
-        return tuple(part for part in self.parts if isinstance(part, Fire))
+        return tuple(part for part in self.parts if isinstance(part, Firing))
 
     def parts_of(self, process: Process) -> tuple[Unit, ...]:
         """The units of one process in running order."""

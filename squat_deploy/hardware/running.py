@@ -35,7 +35,7 @@ def run(design: Design, words: Sequence[IntArray]) -> Iterator[Moment]:
             if not (part.held and step):
                 flows[part.number] = part.run(kept[part.number], *(flows[source] for source in part.sources))
         states = {part.number: part.lanes.elements(kept[part.number]["states"]) for part in design.neurons}
-        readout, number = design.readout, design.readout.number
-        last = [states[design.neurons[-1].number]] * readout.reads_states
+        readout, number, output = design.readout, design.readout.number, design.neurons[-1]
+        last = [output.told(states[output.number])] * readout.reads_states
         flows[number] = readout.run(kept[number], *(flows[source] for source in readout.sources), *last)
         yield Moment(dict(flows), states)

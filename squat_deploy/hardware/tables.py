@@ -10,6 +10,7 @@ import numpy as np
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.network import IntArray, Neuron, int_bits
+from squat_deploy.network.layers import NeuronLayer
 from squat_deploy.network.transition import OffsetForm, offset_form
 
 MAX_TABLE_ENTRIES = 2**22
@@ -56,22 +57,17 @@ class NeuronTables:
 def neuron_tables(neuron: Neuron, lanes: Lanes, low: int, high: int, form: str) -> NeuronTables:
     """Tables for synaptic sums in low..high. Raises: ExportError naming the layer and the rule."""
     chosen = _choose_form(neuron, low, high, form)
-    spread = _spread_of(neuron, lanes)
+    spread = spread_of(neuron, lanes)
     key_low, key_high = _key_range(neuron, chosen, low, high)
     searched = neuron.thresholds if chosen is None else chosen.boundaries
     search_bits = (neuron.level_count - 1).bit_length()
     missing = 2**search_bits - 1 - searched.shape[-1]
     padding = [(0, 0)] * (searched.ndim - 1) + [(0, missing)]
     searched = np.pad(searched, padding, constant_values=key_high)  # one more than any key
-    copies = {"shared": 1, "channel": lanes.groups * lanes.pe, "neuron": lanes.rows * lanes.pe}[spread]
-    if (entries := copies * searched[0].size) > MAX_TABLE_ENTRIES:
-        raise ExportError(
-            f"{neuron.name}: its tables have {entries} entries, the limit is {MAX_TABLE_ENTRIES}; "
-            "use fewer state bits, or one scale for the whole layer instead of one a neuron"
-        )
+    check_entries(neuron, lanes, spread, searched[0].size)
 
-    def spread_out(tables: IntArray) -> IntArray:
-        return _spread_out(tables, neuron, lanes, spread)
+    def placed(tables: IntArray) -> IntArray:
+        return spread_out(tables, neuron, lanes, spread)
 
     return NeuronTables(
         spread=spread,
@@ -79,27 +75,38 @@ def neuron_tables(neuron: Neuron, lanes: Lanes, low: int, high: int, form: str) 
         fraction_bits=0 if chosen is None else chosen.fraction_bits,
         key_low=key_low,
         key_high=key_high,
-        keys=None if chosen is None else spread_out(chosen.offset),
-        searched=spread_out(searched),
+        keys=None if chosen is None else placed(chosen.offset),
+        searched=placed(searched),
         search_bits=search_bits,
-        successor=None if neuron.carries_level else spread_out(_padded(neuron.successor, search_bits)),
-        fire_level=spread_out(neuron.fire_level),
+        successor=None if neuron.carries_level else placed(padded_successor(neuron.successor, search_bits)),
+        fire_level=placed(neuron.fire_level),
     )
 
 
-def _padded(successor: IntArray, search_bits: int) -> IntArray:
+def padded_successor(successor: IntArray, search_bits: int) -> IntArray:
     """An entry for whatever a search of that many comparisons could return, so that none is out of bounds."""
     return np.pad(successor, [(0, 0), (0, 0), (0, 2**search_bits - successor.shape[2])], mode="edge")
 
 
-def _spread_of(neuron: Neuron, lanes: Lanes) -> Spread:
-    if len(neuron.thresholds) == 1:
+def check_entries(neuron: NeuronLayer, lanes: Lanes, spread: Spread, size: int) -> None:
+    """Raises: ExportError where tables of this size are too many."""
+    copies = {"shared": 1, "channel": lanes.groups * lanes.pe, "neuron": lanes.rows * lanes.pe}[spread]
+    if (entries := copies * size) > MAX_TABLE_ENTRIES:
+        raise ExportError(
+            f"{neuron.name}: its tables have {entries} entries, the limit is {MAX_TABLE_ENTRIES}; "
+            "use fewer state bits, or one scale for the whole layer instead of one a neuron"
+        )
+
+
+def spread_of(neuron: NeuronLayer, lanes: Lanes) -> Spread:
+    """Whether all neurons, or all of a channel, share a table."""
+    if neuron.tables == 1:
         return "shared"
     by_channel = neuron.table.reshape(lanes.channels, lanes.positions)
     return "channel" if (by_channel == by_channel[:, :1]).all() else "neuron"
 
 
-def _spread_out(tables: IntArray, neuron: Neuron, lanes: Lanes, spread: Spread) -> IntArray:
+def spread_out(tables: IntArray, neuron: NeuronLayer, lanes: Lanes, spread: Spread) -> IntArray:
     """(K, ...) as it stands in hardware."""
     if spread == "shared":
         return tables[0]

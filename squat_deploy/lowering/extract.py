@@ -10,11 +10,12 @@ from itertools import zip_longest
 import numpy as np
 import torch
 
-from squat_deploy.errors import Fault, InternalError, LoweringError
+from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.enumeration import Row, enumerate_layer
-from squat_deploy.lowering.neuron import NeuronMachine, extract_machines, first_sums
+from squat_deploy.lowering.ladder import Ladder
+from squat_deploy.lowering.neuron import NeuronMachine, extract_machines
 from squat_deploy.lowering.order import order_risks, order_slack
 from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.lowering.progress import report
@@ -26,6 +27,7 @@ from squat_deploy.network.transition import reachable_states
 from squat_deploy.snn.levels import FloatArray, safe_magnitude
 
 MAX_SUM_RANGE = 2**25
+_FEW_LEVELS = 2  # of two states, of which a table of all pairs takes less logic than offsets
 _EXAMPLES = 5  # of one table
 _EXAMPLES_OF_A_LAYER = 256  # enough to move every channel at risk clear at once (`settle_norms`)
 
@@ -53,7 +55,7 @@ def extract_layer(layer: PendingNeuron) -> tuple[AnyNeuron, LayerProof] | Fault:
     limit = _current_limit(layer, groups)
     if fault := _range_fault(layer, limit):
         return fault
-    if layer.state_count == 1 or layer.quantizer.levels.numel() <= 16:
+    if layer.state_count == 1 or layer.quantizer.levels.numel() <= _FEW_LEVELS:
         return _by_tables(layer, groups, limit)
     by_offsets = two_state_layer(layer, groups, lambda index: _probe(layer, np.array([index])), limit)
     if by_offsets is not None and by_offsets[1].proven:
@@ -167,21 +169,17 @@ def _table(
     current: Current, machine: NeuronMachine, neuron: int, chosen: int, low: int, high: int, slack: float
 ) -> _Table:
     """Thresholds on the sum, in low..high + 1, and the combinations that rounding could decide otherwise."""
-    sums = np.arange(low, high + 1)
-    values = current.values(neuron, sums)
-    if (np.diff(values) < 0).any():
-        raise InternalError(f"neuron {neuron}: the current is not monotone in the synaptic sum")
-    thresholds = low + first_sums(values, machine.boundaries)
-    error = current.error(neuron, sums) + slack
+    ladder = Ladder(current, neuron, low, high, slack)
+    thresholds = low + ladder.below(machine.boundaries)
     live = _live_rows(machine, thresholds, low, high)
-    boundaries, near = machine.boundaries[live], _beside(thresholds[live] - low, values.size)
-    distance = np.abs(values[near].astype(np.float64) - boundaries)
+    boundaries = machine.boundaries[live]
+    values, error = ladder.beside(thresholds[live] - low)
+    distance = np.abs(values.astype(np.float64) - boundaries)
     finite = np.isfinite(distance)
     margin = float(distance[finite].min()) if finite.any() else None
-    at_risk, examples = _at_risk(values, error, boundaries, distance.min(axis=0)) if error.any() else (0, [])
-    risks = tuple(AtRisk(neuron, int(live[row]), low + first, level) for row, level, first in examples)
-    worst = float(error[near].max()) if near.size else 0.0
-    return _Table(neuron, chosen, machine, live, low, high, thresholds, margin, worst, at_risk, risks)
+    at_risk, examples = _at_risk(ladder, boundaries, distance.min(axis=0), live)
+    worst = float(error.max()) if error.size else 0.0
+    return _Table(neuron, chosen, machine, live, low, high, thresholds, margin, worst, at_risk, examples)
 
 
 def _with_order_risks(layer: PendingNeuron, probe: NeuronProbe, table: _Table) -> _Table:
@@ -198,31 +196,14 @@ def _live_rows(machine: NeuronMachine, thresholds: IntArray, low: int, high: int
     return reachable_states(neuron, 0, low, high)
 
 
-def _beside(first: IntArray, size: int) -> IntArray:
-    """Positions of the currents on both sides of decisions, of which `first` are those above, (2, ...)."""
-    return np.stack([np.maximum(first - 1, 0), np.minimum(first, size - 1)])
-
-
 def _at_risk(
-    values: FloatArray, error: Floats, boundaries: FloatArray, distance: Floats
-) -> tuple[int, list[tuple[int, int, int]]]:
-    """Combinations whose current could fall on either side of a boundary: value - error < boundary <= value + error.
-
-    Args: distance: of every boundary from the nearest current.
-
-    Returns: their number, and those nearest their boundaries: row and level of the boundary, position of the current.
-    """
-    reach = error.max() + 2.0**-40 * (np.abs(values).max() + error.max())  # the sums below are rounded too
-    rows, levels = np.nonzero(distance <= reach)
-    steps = boundaries[rows, levels].astype(np.float64)
-    least = np.minimum.accumulate((values - error)[::-1])[::-1]
-    most = np.maximum.accumulate(values + error)
-    first = np.searchsorted(most, steps, side="left")
-    last = np.searchsorted(least, steps, side="left")
-    found = np.flatnonzero(last > first)
-    found = found[np.argsort(distance[rows[found], levels[found]], kind="stable")][:_EXAMPLES]
-    examples = [(int(rows[place]), int(levels[place]), int(first[place])) for place in found]
-    return int((last - first).sum()), examples
+    ladder: Ladder, boundaries: FloatArray, distance: Floats, live: IntArray
+) -> tuple[int, tuple[AtRisk, ...]]:
+    """Combinations that rounding could decide otherwise: their number, and those nearest their boundaries."""
+    rows, levels, first, count = ladder.unsure(boundaries, distance)
+    nearest = np.argsort(distance[rows, levels], kind="stable")[:_EXAMPLES]
+    found = [(int(live[rows[i]]), ladder.low + int(first[i]), int(levels[i])) for i in nearest]
+    return count, tuple(AtRisk(ladder.neuron, *example) for example in found)
 
 
 def _neuron(layer: PendingNeuron, groups: list[IntArray], tables: list[_Table]) -> Neuron:

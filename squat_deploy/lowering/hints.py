@@ -20,7 +20,8 @@ HINTS = {
     "LayerNorm": "its result depends on the whole layer; use BatchNorm1d after a QuantLinear",
     "ReLU": "remove it: neurons are the only non-linearity",
     "QuantReLU": "remove it: neurons are the only non-linearity",
-    "Alpha": "use snn.Synaptic: its three quantized states together have too many levels for a table",
+    "Alpha": "use snn.Synaptic: an Alpha's membrane does not see the current of its step, and its "
+    "inhibition falls as the sum rises",
     "SLSTM": "use snn.Leaky: its gates are real-valued functions, no table holds them",
     "SConv2dLSTM": "use snn.Leaky: its gates are real-valued functions, no table holds them",
     "StateLeaky": "use snn.Leaky: it quantizes once after all steps, so it has no quantized state",

@@ -78,6 +78,11 @@ class Network:
         return tuple(layer for layer in self.layers if isinstance(layer, NeuronLayer))
 
     @property
+    def state_bytes(self) -> int:
+        """Of a state index in a trace."""
+        return 2 if max(neuron.states for neuron in self.neurons) <= 2**16 else 4
+
+    @property
     def output(self) -> Layer:
         """The last layer."""
         last: Layer = self.layers[len(self.layers) - 1]

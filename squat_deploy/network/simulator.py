@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.network.grid import integers_of
-from squat_deploy.network.layers import IntArray, NeuronLayer
+from squat_deploy.network.layers import IntArray
 from squat_deploy.network.layers.base import Stage
 from squat_deploy.network.layers.machine import MachineStep
 from squat_deploy.network.network import INPUT, Network
@@ -104,18 +104,29 @@ def _joined(parts: tuple[LayerTrace, ...]) -> LayerTrace:
 
 
 def _batch_size(network: Network, trace: bool) -> int:
-    widest = max(network.input.size, *(layer.width for layer in network.layers))
     steps = network.steps if network.input.encoding == "sequence" or trace else 1
+    return _samples_that_fit(network, steps)
+
+
+def _samples_that_fit(network: Network, steps: int) -> int:
+    widest = max(network.input.size, *(layer.width for layer in network.layers))
     return max(1, _BATCH_BYTES // (8 * widest * steps))
 
 
 def stepwise(network: Network, inputs: NDArray[Any]) -> Iterator[tuple[LayerTrace, ...]]:
-    """The trace of every neuron layer a step at a time, (1, B, N) each, of inputs that fit: memory of one step."""
+    """The trace of every neuron layer a step at a time, (1, B, N) each, in the memory of one step.
+
+    Args: inputs: integers that fit, (B, *shape) or (T, B, *shape).
+    """
     direct = network.input.encoding == "direct"
     stages = [layer.stage(*network.taken(index)) for index, layer in enumerate(network.layers)]
     values = inputs.reshape(*inputs.shape[: 1 if direct else 2], network.input.size)
-    for record, _ in _steps(network, stages, values, True):
-        yield tuple(_layer_trace(network.layers[index].name, [step]) for index, step in record.items())
+    size, samples = _samples_that_fit(network, 1), values.shape[0 if direct else 1]
+    windows = [slice(start, start + size) for start in range(0, samples, size)]
+    runs = [_steps(network, stages, values[w] if direct else values[:, w], True) for w in windows]
+    for parts in zip(*runs, strict=True):
+        layers = [[_layer_trace(network.layers[i].name, [step]) for i, step in record.items()] for record, _ in parts]
+        yield tuple(map(_joined, zip(*layers, strict=True)))
 
 
 def _run(network: Network, stages: Sequence[Stage], inputs: NDArray[Any], trace: bool) -> Result:
@@ -138,8 +149,6 @@ def _steps(
     machines = {index: call for index, call in enumerate(calls) if isinstance(call, MachineStep)}
     values = {index: np.zeros((samples, network.layers[index].outputs), dtype=bool) for index in machines}
     scores, output, last = np.zeros((samples, network.outputs), dtype=np.int64), len(calls) - 1, network.neurons[-1]
-    neurons = {index: layer for index, layer in enumerate(network.layers) if isinstance(layer, NeuronLayer)}
-    kinds = {index: np.min_scalar_type(max(layer.states - 1, 256)) for index, layer in neurons.items()}
     for step in range(network.steps):
         values[INPUT] = inputs if direct else inputs[step]
         record: _Record = {}
@@ -149,7 +158,8 @@ def _steps(
             taken = [values[source] for source in wire]
             values[index] = call(*taken)
             if trace and index in machines:
-                record[index] = taken[0], machines[index].states.astype(kinds[index]), values[index]
+                states = machines[index].states.astype(f"u{network.state_bytes}")
+                record[index] = taken[0], states, values[index]
         told = last.membrane_states(machines[output].states) if network.readout in OF_MEMBRANES else None
         scores = updated(network.readout, scores, values[output], told, network.worth)
         yield record, scores

@@ -49,10 +49,10 @@ class ModelTrace:
 
 
 class ShapeTrace(ModelTrace):
-    """How often a layer ran, and on what shapes: tensors without data."""
+    """How often a layer ran, and on what shapes: of each tensor one value, spread."""
 
     def add(self, module: nn.Module, result: Any) -> None:
-        self.spikes.append(torch.empty_like(_spikes(result), device="meta"))
+        self.spikes.append(torch.zeros(()).expand(_spikes(result).shape))
 
 
 @dataclass(frozen=True, eq=False)

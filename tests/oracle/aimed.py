@@ -19,6 +19,8 @@ from tests.oracle.loop import first_currents
 from tests.oracle.models import Case, neurons_of
 
 Ints = NDArray[np.int64]
+NEURONS = ("Neuron", "TwoStateNeuron")
+_MOST_PATHS = 1024  # two states of many bits have far more
 _TRIES = 12
 _CANDIDATES = 60  # of each kind of input, for the one that float32 rounds most
 _MAX_SIZE = 300  # inputs of a sample for which rows of weights are worked out
@@ -102,7 +104,7 @@ def _aimed(case: Case, network: Any, rng: random.Random, count: int) -> list[Int
     choices = [
         (layer, rows)
         for layer, wire in zip(network.layers, network.wires, strict=True)
-        if type(layer).__name__ == "Neuron" and (rows := _rows(case, network, wire[0])) is not None
+        if type(layer).__name__ in NEURONS and (rows := _rows(case, network, wire[0])) is not None
     ]
     if not choices or np.prod(case.shape) > _MAX_SIZE:
         return []
@@ -119,7 +121,7 @@ def _rows(case: Case, network: Any, source: int) -> tuple[Ints, Ints] | None:
         return None
     layer = network.layers[source]
     kind = type(layer).__name__
-    if kind == "Neuron" or any(taken >= source for taken in network.wires[source]):
+    if kind in NEURONS or any(taken >= source for taken in network.wires[source]):
         return None
     taken = [_rows(case, network, each) for each in network.wires[source]]
     if None in taken:
@@ -173,11 +175,10 @@ def _sample(case: Case, neuron: Any, rows: tuple[Ints, Ints], rng: random.Random
     else:
         paths = _paths(neuron, machine, lowest, highest, case.steps - 1)
     state = rng.choice(sorted(paths)) if rng.random() < 0.6 else neuron.initial_state
-    thresholds = neuron.thresholds[machine, state]
-    thresholds = thresholds[(thresholds > lowest) & (thresholds <= highest)]
-    if not thresholds.size:
+    thresholds = [first for _, (first, _) in neuron.following(machine, state, lowest, highest) if first > lowest]
+    if not thresholds:
         return None
-    target = int(rng.choice(thresholds.tolist())) - rng.randint(0, 1)
+    target = rng.choice(thresholds) - rng.randint(0, 1)
     sums = [target] if case.direct else [*paths[state], target]
     frames = [solved(row, each - constant, case.low, case.high, rng) for each in sums]
     if any(frame is None for frame in frames):
@@ -197,12 +198,9 @@ def _paths(neuron: Any, machine: int, lowest: int, highest: int, longest: int) -
         state = open_ends.popleft()
         if len(paths[state]) == longest:
             continue
-        edges = [lowest, *neuron.thresholds[machine, state].tolist(), highest + 1]
-        for level in range(len(edges) - 1):
-            start, stop = max(edges[level], lowest), min(edges[level + 1], highest + 1)
-            following = int(neuron.successor[machine, state, level])
-            if start < stop and following not in paths:
-                paths[following] = [*paths[state], (start + stop - 1) // 2]
+        for following, (first, last) in neuron.following(machine, state, lowest, highest):
+            if following not in paths and len(paths) < _MOST_PATHS:
+                paths[following] = [*paths[state], (first + last) // 2]
                 open_ends.append(following)
     return paths
 

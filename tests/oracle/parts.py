@@ -228,7 +228,11 @@ def neuron(draw: Draw, shape: Shape, hidden: bool, recurrent: bool = True, outpu
     kind = "Leaky" if draw.plain and draw.rng.random() < 0.7 else draw.pick(*kinds)
     two = "Synaptic" in kind
     threshold = draw.pick(0.5, 1.0, 1.0, 1.0, 2.0) if not draw.chance(0.3) else round(draw.rng.uniform(0.2, 3), 4)
-    quantizer, told = table(draw, threshold, draw.pick(1, 2, 2, 3) if two else None)
+    bits = draw.pick(1, 2, 2, 3) if two else None
+    aside = random.Random(draw.rng.getstate()[1][0])  # what else is drawn does not depend on it
+    if two and not draw.plain and aside.random() < 0.3:
+        bits = aside.choice([4, 5, 6, 8])
+    quantizer, told = table(draw, threshold, bits)
     options: dict[str, Any] = {"init_hidden": hidden, "output": output, "state_quant": quantizer}
     options["reset_mechanism"] = draw.pick("subtract", "subtract", "zero", "none")
     options["threshold"] = threshold

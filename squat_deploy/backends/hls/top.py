@@ -12,7 +12,7 @@ from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.backends.hls.reader import Reader, reader_of
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Graph, Process
-from squat_deploy.hardware.units import Fire, Unit
+from squat_deploy.hardware.units import Firing, Unit
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network.readout import SCORES
 
@@ -112,11 +112,11 @@ def traces_of(neurons: Iterable[Unit]) -> tuple[str, ...]:
 
 
 def _listed(part: Unit) -> bool:
-    return not isinstance(part, Fire) or part.lists_spikes
+    return not isinstance(part, Firing) or part.lists_spikes
 
 
 def _hands_states(part: Unit) -> bool:
-    return isinstance(part, Fire) and part.hands_over
+    return isinstance(part, Firing) and part.hands_over
 
 
 def _variables(design: Design) -> str:

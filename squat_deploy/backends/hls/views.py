@@ -11,8 +11,8 @@ from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.reader import described
 from squat_deploy.backends.hls.top import traces_of
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.units import Fire, Unit
-from squat_deploy.network import InputSpec, int_bits
+from squat_deploy.hardware.units import Fire, FirePairs, Firing, Unit
+from squat_deploy.network import InputSpec, TwoStateNeuron, int_bits
 from squat_deploy.network.encoders import END_OF_EVENTS, AnyEncoder
 from squat_deploy.network.readout import SCORES
 
@@ -36,11 +36,10 @@ class Number:
 
 @dataclass(frozen=True)
 class TableTypes:
-    """Standard integers for the tables of one layer of neurons: keys, and carried states."""
+    """Types of the tables of one layer of neurons, an exact name and a standard integer each, by their own names."""
 
     number: int
-    table: str
-    code: str
+    names: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,12 @@ class LayerFile:
 
 @dataclass(frozen=True, eq=False)
 class Testbench:
-    """The file `squat_tb.cpp`; `lanes` fields of `bits` in a word, one frame a sequence (`once`) or one a step."""
+    """The file `squat_tb.cpp`; `lanes` fields of `bits` in a word, one frame a sequence (`once`) or one a step.
+
+    Attributes:
+        state_bytes: of a state index in a written trace.
+        membranes: of the output's states, where its state indices hold another state too, else 0.
+    """
 
     header: str
     design: Design
@@ -99,6 +103,8 @@ class Testbench:
     lanes: int
     bits: int
     end_of_events: int
+    state_bytes: int
+    membranes: int
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ def top_header_of(design: Design, header: str) -> TopHeader:
 
 def testbench_of(design: Design, header: str) -> Testbench:
     """The testbench of a design."""
-    network, entry = design.network, design.entry
+    network, entry, output = design.network, design.entry, design.network.output
     return Testbench(
         header=header,
         design=design,
@@ -151,6 +157,8 @@ def testbench_of(design: Design, header: str) -> Testbench:
         lanes=entry.fields.per_word,
         bits=entry.fields.bits,
         end_of_events=END_OF_EVENTS,
+        state_bytes=network.state_bytes,
+        membranes=output.membrane_state_count if isinstance(output, TwoStateNeuron) else 0,
     )
 
 
@@ -162,6 +170,16 @@ def _numbers(design: Design) -> Iterator[Number]:
             yield Number(f"{name}{unit.number}", *types, int_bits(low, high))
 
 
-def _table_types(part: Fire) -> TableTypes:
-    keys = cpp.native_int(-(2 ** (part.tables.key_bits - 1)), 0)
-    return TableTypes(part.number, keys, cpp.native_int(0, part.states - 1))
+def _table_types(part: Firing) -> TableTypes:
+    """Of keys, and of carried states."""
+    if isinstance(part, FirePairs):
+        keys = (("table", "key", part.tables.reached), ("next_table", "next", part.tables.following))
+        own = ((name, exact, _signed(search.key_bits)) for name, exact, search in keys)
+        return TableTypes(part.number, (*own, ("code", "membrane", cpp.native_int(0, 2**part.membrane_bits - 1))))
+    assert isinstance(part, Fire)
+    code = ("code", "state", cpp.native_int(0, part.states - 1))
+    return TableTypes(part.number, (("table", "key", _signed(part.tables.key_bits)), code))
+
+
+def _signed(bits: int) -> str:
+    return cpp.native_int(-(2 ** (bits - 1)), 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,9 +16,8 @@ from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.guarding import check_paths
 from squat_deploy.cli.inputs import seen_in
 from squat_deploy.cli.nir import NirInputs, NirStated, ask, behind_grid, inputs_of, refuse_options
-from squat_deploy.cli.options import Json, NetworkOut, Overwrite, Unproven
+from squat_deploy.cli.options import Exact, Json, NetworkOut, Overwrite, Unproven
 from squat_deploy.cli.tables import certificate_table, network_table
-from squat_deploy.errors import SquatWarning
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.network.storage import save
 
@@ -34,12 +32,14 @@ def nir(
     file: Annotated[Path, typer.Argument(help="A .nir file.")],
     *,
     fields: dict[str, Any],
+    exact: Exact = False,
     out: NetworkOut = Path("network.safetensors"),
     allow_unproven: Unproven = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Read a NIR file, quantize and lower it; what the file leaves open is asked for, all of it at once."""
+    from squat_deploy.lowering import exact as exact_form
     from squat_deploy.readers.nir.asking import opened
     from squat_deploy.readers.nir.model import read_nir
     from squat_deploy.snn.checkpoint import save_model
@@ -50,20 +50,17 @@ def nir(
     check_paths({"file": file, "calibration": stated.calibration, "out": beside})
     targets.check_both(out, beside, source, overwrite=overwrite, ask=not as_json)
     options = stated.nir_options()
+    typed, found = {**fields, **({"exact": True} if exact else {})}, opened(file, options)
+    if found.whole is not None:
+        refuse_options(file, typed)
+        _read_again(file, found.whole, out, allow_unproven=allow_unproven, as_json=as_json)
+        return
+    ask(file, found, stated, typed)
     with gathered() as texts:
-        found = opened(file, options)
-        if found.whole is not None:
-            refuse_options(file, fields)
-            network = _again(file, found.whole, source, allow_unproven=allow_unproven)
-            save(network, out)
-            document = {"network": str(out), "model": str(file), "gaps": (), "notes": (), "warnings": texts}
-            compare = f"compare: squat-deploy verify {out} --model {file}"
-            emit({**document, **summary(network)}, as_json, *_tables(network, ()), f"saved {out}", compare)
-            return
-        ask(file, found, stated, fields)
         read, given = read_nir(file, options), inputs_of(found, stated)
         made, spec = _quantized(read.model, given, stated)
-        lowered = _lowered(made, spec, stated, sources.name_of(str(file)), allow_unproven=allow_unproven)
+        form = exact_form(made, spec, stated.steps or 0) if exact else made
+        lowered = _lowered(form, spec, stated, sources.name_of(str(file)), allow_unproven=allow_unproven)
     seen = {} if stated.calibration is None else seen_in(given.data.numpy(), spec)
     network = replace(lowered, origin=replace(lowered.origin, source=source, **seen))
     save_model(
@@ -73,24 +70,27 @@ def nir(
     told = (*(f"open in the file: {gap}" for gap in read.gaps), *given.notes)
     document = {"network": str(out), "model": str(beside), "gaps": read.gaps, "notes": given.notes, "warnings": texts}
     saved = f"saved {out}, and the quantized torch model as {beside}"
-    compare = f"compare: squat-deploy verify {out} --model {file} --checkpoint {beside}"
+    compare = f"compare: squat-deploy verify {out} --model {file} --checkpoint {beside}{' --exact' if exact else ''}"
     emit({**document, **summary(network)}, as_json, *_tables(network, told), saved, compare)
 
 
-def _again(file: Path, whole: Whole, source: str, *, allow_unproven: bool) -> Network:
+def _read_again(file: Path, whole: Whole, out: Path, *, allow_unproven: bool, as_json: bool) -> None:
     """The network that a file was written from; another, and a warning, where it was changed since."""
     from squat_deploy.lowering import lower
     from squat_deploy.readers.nir.model import read_nir
 
-    read = read_nir(file)
     options: dict[str, Any] = {"readout": whole.readout, "allow_unproven": allow_unproven, "name": file.stem}
-    made = lower(read.model, whole.spec(read.shape), whole.steps, **options)
+    with gathered() as texts:
+        read = read_nir(file)
+        made = lower(read.model, whole.spec(read.shape), whole.steps, **options)
     if made.digest != whole.digest:
-        text = (
-            f"{file} was changed since it was written: its network is {made.digest[:12]}, it says {whole.digest[:12]}"
-        )
-        warnings.warn(text, SquatWarning, stacklevel=2)
-    return replace(made, origin=replace(made.origin, source=source))
+        got = f"its network is {made.digest[:12]}, it says {whole.digest[:12]}"
+        texts.append(f"{file} was changed since it was written: {got}")
+    network = replace(made, origin=replace(made.origin, source=sources.source_of(str(file))))
+    save(network, out)
+    document = {"network": str(out), "model": str(file), "gaps": read.gaps, "notes": (), "warnings": texts}
+    compare = f"compare: squat-deploy verify {out} --model {file}"
+    emit({**document, **summary(network)}, as_json, *_tables(network, ()), f"saved {out}", compare)
 
 
 def _quantized(model: nn.Module, given: NirInputs, stated: NirStated) -> tuple[nn.Module, InputSpec]:

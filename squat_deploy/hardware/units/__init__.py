@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from squat_deploy.errors import ExportError
 from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Lister, Port, Ports, Settings, Unit
 from squat_deploy.hardware.units.delay import DelayBlueprint
 from squat_deploy.hardware.units.ends import ReadInput, ReadOut
 from squat_deploy.hardware.units.fire import Fire, NeuronBlueprint
+from squat_deploy.hardware.units.fire_pairs import FirePairs, PairBlueprint
+from squat_deploy.hardware.units.firing import Firing
 from squat_deploy.hardware.units.forms import FormBlueprint, ListSums, PlaceEvents
 from squat_deploy.hardware.units.joins import AddBlueprint, ConcatBlueprint
 from squat_deploy.hardware.units.pool import PoolBlueprint
@@ -20,6 +21,8 @@ __all__ = [
     "Blueprint",
     "Events",
     "Fire",
+    "FirePairs",
+    "Firing",
     "Flow",
     "FormBlueprint",
     "Kept",
@@ -44,9 +47,7 @@ def blueprint_of(layer: Layer) -> Blueprint:
         case Neuron():
             return NeuronBlueprint(layer.name, layer)
         case TwoStateNeuron():
-            raise ExportError(
-                f"{layer.name}: two-state neurons by offsets are not in HLS yet; export them as ONNX graphs"
-            )
+            return PairBlueprint(layer.name, layer)
         case Pool2d():
             return PoolBlueprint(layer.name, layer)
         case Add():

@@ -8,82 +8,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.memories import Memory, Style, Usage
+from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.signals import Signal, spikes
-from squat_deploy.hardware.tables import NeuronTables, neuron_tables
-from squat_deploy.hardware.units.base import (
-    LOOP_OVERHEAD_CYCLES,
-    Blueprint,
-    Cycles,
-    Events,
-    Flow,
-    Kept,
-    Ports,
-    Settings,
-    Unit,
-    lane_memory,
-    one_array,
-)
-from squat_deploy.hardware.words import Fields
+from squat_deploy.hardware.tables import NeuronTables, Spread, neuron_tables
+from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Ports, Settings, one_array
+from squat_deploy.hardware.units.firing import Firing
 from squat_deploy.network import IntArray, Neuron
-
-MASK_BITS = 64  # of a word of spikes; wider folding has several a row
-_MASKS_IN_REGISTERS = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Fire(Unit):
-    """One layer of neurons.
-
-    Attributes:
-        states: of a neuron; `rest` is that at the start of a sequence.
-        machines: different tables.
-        hands_over: its states go to the readout after every step.
-    """
+class Fire(Firing):
+    """Neurons by tables of one state."""
 
     tables: NeuronTables
-    states: int
-    rest: int
-    machines: int
-    hands_over: bool
-    kind: ClassVar[str] = "neurons"
-    fires: ClassVar[bool] = True
 
     @property
-    def lanes(self) -> Lanes:
-        """Neurons lie as the sums that they take."""
-        return self.takes_lanes[0]
-
-    @property
-    def state_bits(self) -> int:
-        """Of a state index."""
-        return max(1, (self.states - 1).bit_length())
-
-    @property
-    def lists_spikes(self) -> bool:
-        """Whether anybody takes them: a readout of membranes does not."""
-        return self.copies > 0 or not self.hands_over
-
-    @property
-    def trace_bits(self) -> int:
-        """Of one neuron in a trace word: state index * 2 + spike."""
-        return self.state_bits + 1
-
-    @property
-    def trace(self) -> Fields:
-        """One step of the layer in the words of a trace."""
-        return Fields(self.size, self.trace_bits)
-
-    @property
-    def masks(self) -> Fields:
-        """The spikes of one row, a bit each."""
-        return Fields(self.lanes.pe, 1, MASK_BITS)
-
-    @property
-    def mask_words(self) -> int:
-        """Of a step."""
-        return self.lanes.rows * self.masks.words
+    def spread(self) -> Spread:
+        return self.tables.spread
 
     @property
     def about(self) -> str:
@@ -106,8 +47,7 @@ class Fire(Unit):
         level = self._level(state, one_array(taken[0]))
         successor = self.tables.successor
         kept["states"] = level if successor is None else successor[(*self._table, state, level)]
-        fired = (level >= self.tables.fire_level[self._table]) & self.lanes.active
-        return Events.spikes(self.lanes.element(*np.nonzero(fired)))
+        return self.listed(level >= self.tables.fire_level[self._table])
 
     def _level(self, state: IntArray, sums: IntArray) -> IntArray:
         """The level that every lane reaches, one comparison a bit."""
@@ -120,33 +60,16 @@ class Fire(Unit):
             level = level + 2**bit * (tables.searched[(*at, level + 2**bit - 1)] <= keys)
         return level
 
-    @property
-    def _table(self) -> tuple[IntArray, ...]:
-        """The leading indices of every table, (rows, 1) and (pe,)."""
-        row, lane = np.arange(self.lanes.rows)[:, None], np.arange(self.lanes.pe)
-        return {"shared": (), "channel": (row % self.lanes.groups, lane), "neuron": (row, lane)}[self.tables.spread]
-
-    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """A cycle a row; one a spike and one a word of spikes, and the states one by one: what is handed over."""
-        rows, overhead = self.lanes.rows, LOOP_OVERHEAD_CYCLES
-        handed = self.size + overhead if self.hands_over else 0
-        listed = self.mask_words + given + overhead if self.lists_spikes else np.zeros_like(given)
-        return rows + overhead + listed + handed
-
     def _memories(self) -> Sequence[Memory]:
-        lanes, bits = self.lanes, self.state_bits
-        style: Style = "registers" if lanes.rows <= _MASKS_IN_REGISTERS else "block"
-        fired = Memory("fired", lanes.rows, (lanes.pe,), style=style)
-        return (lane_memory("states", lanes, bits), fired, *(self._rom(*item) for item in self.tables.arrays().items()))
-
-    def _rom(self, name: str, table: IntArray) -> Memory:
-        """One of all lanes, which all read it at once, or one bank a lane."""
-        tables, pe = self.tables, self.lanes.pe
-        width = {"SUCCESSOR": self.state_bits, "FIRE_LEVEL": 16}.get(name, tables.key_bits)
-        if tables.spread != "shared":
-            return Memory(name, table.size // pe, (width,) * pe, table)
-        reads = tables.search_bits if table is tables.searched else 1
-        return Memory(name, table.size, (width,), table, "logic", pe * reads)
+        tables = self.tables
+        widths = {"SUCCESSOR": self.state_bits, "FIRE_LEVEL": 16}
+        roms = (
+            self._rom(
+                name, table, widths.get(name, tables.key_bits), tables.search_bits if table is tables.searched else 1
+            )
+            for name, table in tables.arrays().items()
+        )
+        return *self._kept(self.state_bits), *roms
 
     def _logic(self) -> Usage:
         key = self.lanes.pe * self.tables.key_bits
@@ -170,5 +93,4 @@ class NeuronBlueprint(Blueprint):
         neuron, lanes = self.layer, ports.takes[0].lanes
         assert lanes is not None
         tables = neuron_tables(neuron, lanes, *settings.reach, settings.form)
-        machines = len(neuron.thresholds)
-        return Fire(ports, tables, neuron.states, neuron.initial_state, machines, settings.hands_over)
+        return Fire(ports, neuron.states, neuron.initial_state, neuron.tables, settings.hands_over, tables)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from squat_deploy.network.layers.neuron import Neuron
 
 _LOOKUP_LIMIT = 2**22  # entries of a (table, state, sum) lookup: stays in the cache
+_SMALL, _UPDATES = 2**18, 64  # entries that are soon made, and those that an update a step is worth
 
 
 class MachineStep:
@@ -43,7 +44,8 @@ class Machine:
     def start(self, samples: int) -> MachineStep:
         """A sequence from rest."""
         size = len(self.neuron.thresholds) * self.neuron.states * self.span
-        return _Lookup(self, samples) if size <= _LOOKUP_LIMIT else _Search(self, samples)
+        worth = size <= max(_SMALL, _UPDATES * samples * self.neuron.neurons) or "lookup" in vars(self)
+        return _Lookup(self, samples) if size <= _LOOKUP_LIMIT and worth else _Search(self, samples)
 
     @cached_property
     def lookup(self) -> NDArray[np.int32]:

@@ -157,8 +157,9 @@ class TwoStatePlan(BasePlan):
         wide = b.cast(total, f"{name}.sums_wide", types.whole(self.largest_sum))
         current, membrane = self._parts(b, before["state"], types)
         key = self._key(b, wide, current, membrane)
-        level = self._counted(b, key, "boundaries", self._level, self.levels - 1, types)
-        after = self._next_current(b, wide, current, types)
+        which = self._table(b, membrane, types)
+        level = self._counted(b, key, "boundaries", which, self._level, self.levels - 1, types)
+        after = self._next_current(b, wide, current, which, types)
         spikes = self._spikes(b, level, types)
         following = self._successor(b, membrane, level, types)
         width = b.constant(f"{name}.width", np.array(self.membrane_states, dtype=after.dtype))
@@ -195,11 +196,24 @@ class TwoStatePlan(BasePlan):
         offset = self._gathered(b, "membrane_offset", membrane, total.element, bounds)
         return b.node("Add", [seen, offset], f"{name}.key", bounds=bounds)
 
-    def _next_current(self, b: GraphBuilder, total: Tensor, current: Tensor, types: Containers) -> Tensor:
+    def _next_current(
+        self, b: GraphBuilder, total: Tensor, current: Tensor, which: Tensor, types: Containers
+    ) -> Tensor:
         bounds = min(self.next_low, 0), max(self.next_high, 0)
         key = self._moved(b, total, current, "next_offset", self.next_fraction_bits, bounds)
         name = f"{self.name}.current_next"
-        return self._counted(b, key, "next_boundaries", name, self.current_levels - 1, types)
+        return self._counted(b, key, "next_boundaries", which, name, self.current_levels - 1, types)
+
+    def _table(self, b: GraphBuilder, membrane: Tensor, types: Containers) -> Tensor:
+        """The table of every neuron, from its row: qonnx folds what depends on nothing. One alone is not asked for."""
+        if self.tables == 1:
+            return membrane
+        width = b.constant(f"{self.name}.rows_of_table", np.array(self.membrane_states, dtype=membrane.dtype))
+        found = b.node("Div", [membrane, width], f"{self.name}.table", bounds=(0, self.tables - 1))
+        if not types.floats:
+            return found
+        axis = b.constant(f"{self.name}.batch_axis", np.array([0], dtype=np.int64))
+        return b.node("Squeeze", [found, axis], f"{self.name}.table_flat", shape=(self.neurons,))
 
     def _moved(self, b: GraphBuilder, total: Tensor, row: Tensor, offset: str, bits: int, bounds: Bounds) -> Tensor:
         """The sum with so many bits after the point, and an offset."""
@@ -213,14 +227,14 @@ class TwoStatePlan(BasePlan):
         values = b.parameter(f"{self.name}.{table}", element, (self.tables * states,), bounds)
         return b.node("Gather", [values, row], f"{self.name}.{table}_of_state", shape=row.shape, axis=0)
 
-    def _counted(self, b: GraphBuilder, key: Tensor, table: str, result: str, most: int, types: Containers) -> Tensor:
+    def _counted(
+        self, b: GraphBuilder, key: Tensor, table: str, which: Tensor, result: str, most: int, types: Containers
+    ) -> Tensor:
         """How many boundaries are reached."""
         boundaries = b.parameter(f"{self.name}.{table}", key.element, (self.tables, most), key.bounds)
         if self.tables > 1:
-            own, shape = f"{self.name}.{table}_of_neuron", (self.neurons, most)
-            which = f"{self.name}.table"
-            rows = b.tensors.get(which) or b.parameter(which, INT64, (self.neurons,), (0, self.tables - 1))
-            boundaries = b.node("Gather", [boundaries, rows], own, shape=shape, axis=0)
+            own, shape = f"{self.name}.{table}_of_neuron", (*which.shape, most)
+            boundaries = b.node("Gather", [boundaries, which], own, shape=shape, axis=0)
         if types.floats:
             return multi_threshold(b, key, boundaries, result, (0, most))
         axis = b.constant(f"{self.name}.{table}_axis", np.array([-1], dtype=np.int64))
@@ -263,7 +277,6 @@ class TwoStatePlan(BasePlan):
         found |= {key: saved[key] for key in ("boundaries", "next_boundaries")}
         found["fire_level"] = saved["fire_level"][table[: self.fire_levels]]
         if self.tables > 1:
-            found["table"] = table
             found["current_first"] = table * self.current_states
             found["membrane_first"] = table * self.membrane_states
         if not self.all_follow:
@@ -292,7 +305,7 @@ class TwoStatePlan(BasePlan):
             next_fraction_bits=self.next_fraction_bits,
             successor=successor,
             fire_level=np.array(self.fire_level, dtype=np.int64),
-            table=found.get("table", np.zeros(self.neurons, dtype=np.int64)),
+            table=found.get("current_first", np.zeros(self.neurons, dtype=np.int64)) // self.current_states,
             initial_state=self.initial_state,
             membranes=np.array(self.membranes, dtype=np.float32),
             currents=np.array(self.currents, dtype=np.float32),
