@@ -140,6 +140,9 @@ def test_steps_that_no_tick_can_count_are_refused() -> None:
         ConfigError, match="times and addresses have 16 bits; got 65537 steps and 12 addresses; use fewer"
     ):
         check_encoder(EventEncoder(window=1), spec, 2**16 + 1)
+    text = "encoder events: times have 16 bits, ticks 0 to 65535; got 6 windows of 10923 ticks; use a window of"
+    with pytest.raises(ConfigError, match=text):
+        check_encoder(EventEncoder(window=10923), spec, STEPS)
     check_encoder(EventEncoder(window=1), spec, 2**16)
     check_encoder(EventEncoder(window=EventEncoder(window=1).most_ticks(STEPS)), spec, STEPS)
 
