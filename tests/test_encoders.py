@@ -121,7 +121,8 @@ def test_frames_of_events() -> None:
         (RateEncoder(), sd.InputSpec((12,), 0, 1), "encoder rate: the network must take a sequence of frames"),
         (LatencyEncoder(), sd.InputSpec((12,), 0, 3, 1.0, "sequence"), "encoder latency: gives spikes; the network"),
         (EventEncoder(window=9), sd.InputSpec((12,), -1, 1, 1.0, "sequence"), "encoder events: counts start at 0"),
-        (EventEncoder(window=20_000), sd.InputSpec((12,), 0, 1, 1.0, "sequence"), "use a window of at most 10922 t"),
+        (EventEncoder(window=20_000), sd.InputSpec((12,), 0, 1, 1.0, "sequence"),
+         r"encoder events: times have 16 bits, ticks 0 to 65535; .*use a window of at most 10922 t"),
     ],
 )  # fmt: skip
 def test_encoders_that_do_not_fit_are_refused(
@@ -139,6 +140,9 @@ def test_steps_that_no_tick_can_count_are_refused() -> None:
         ConfigError, match="times and addresses have 16 bits; got 65537 steps and 12 addresses; use fewer"
     ):
         check_encoder(EventEncoder(window=1), spec, 2**16 + 1)
+    text = "encoder events: times have 16 bits, ticks 0 to 65535; got 6 windows of 10923 ticks; use a window of"
+    with pytest.raises(ConfigError, match=text):
+        check_encoder(EventEncoder(window=10923), spec, STEPS)
     check_encoder(EventEncoder(window=1), spec, 2**16)
     check_encoder(EventEncoder(window=EventEncoder(window=1).most_ticks(STEPS)), spec, STEPS)
 

@@ -123,6 +123,19 @@ class Filled(Tutorial):
         return out
 
 
+class FilledAndMembranes(Tutorial):
+    """The same beside the membranes, which are not all that is returned."""
+
+    def forward(self, x):
+        mem1, mem2 = self.start()
+        out, membranes = torch.zeros(self.steps, x.shape[0], 5), []
+        for step in range(self.steps):
+            spk, mem1 = self.lif1(self.fc1(x), mem1)
+            out[step], mem2 = self.lif2(self.fc2(spk), mem2)
+            membranes.append(mem2)
+        return out, torch.stack(membranes)
+
+
 class Anew(Tutorial):
     """One step a call, with states made new in each."""
 
@@ -250,6 +263,7 @@ TAKEN = [
 OF_FRAMES = ["enumerate", "sizes", "unbind"]
 OTHERS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec]] = {
     "filled": (Filled, STILL),
+    "filled, and membranes": (FilledAndMembranes, STILL),
     "25 steps": (lambda: Tutorial(steps=25), STILL),
     "no reset delay": (lambda: Tutorial(reset_mechanism="zero", reset_delay=False), STILL),
     "learned": (lambda: Tutorial(learn_beta=True, learn_threshold=True), STILL),

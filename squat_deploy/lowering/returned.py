@@ -64,7 +64,10 @@ def recognised(result: Any, names: Mapping[int, str], traces: Mapping[str, Model
 
 def membranes_alone(result: Any) -> tuple[Readout, ...]:
     """The readouts that fit a recorded result made of membranes and of no spikes; empty for any other."""
-    events = [event for _, tensor in _tensors(result) if (event := getattr(tensor, "event", None)) is not None]
+    tensors = [tensor for _, tensor in _tensors(result)]
+    if any(tensor.numel() for tensor in tensors if not hasattr(tensor, "event")):  # spikes may be written into it
+        return ()
+    events = [tensor.event for tensor in tensors if hasattr(tensor, "event")]
     seen, functions, places = set[str](), set[str](), set[int]()
     for event in events:
         _gather(event, seen, functions, places)
