@@ -57,7 +57,7 @@ def dense(rng: random.Random, fan_in: int, fan_out: int, exact: bool = False) ->
 
 def conv(rng: random.Random, shape: Shape, channels: int, same: bool = False) -> nn.Module:
     """A convolution of planes or of lines, now and then a transposed one; `same` keeps their size."""
-    aside = random.Random(hash(rng.getstate()))  # what else is drawn does not depend on it
+    aside = random.Random(hash(rng.getstate()[1]))  # what else is drawn does not depend on it
     if aside.random() < 0.2:
         return _transposed(aside, shape, channels, same)
     kind = QuantConv2d if len(shape) == 3 else QuantConv1d
@@ -95,8 +95,8 @@ def neurons(rng: random.Random, shape: Shape, hidden: bool = True) -> nn.Module:
         kind = "leaky"
     if kind == "lapicque":
         return snn.Lapicque(R=1, C=rng.choice([2, 3, 5]), state_quant=state_quant(*table), **shared)
-    bits, aside = rng.choice([2, 3]), random.Random(rng.getstate()[1][0])  # what else is drawn does not depend on it
-    wide = (aside.choice([4, 5, 6, 7, 8]), False) if aside.random() < 0.3 else (bits,)
+    bits, aside = rng.choice([2, 3]), random.Random(hash(rng.getstate()[1]))  # what else is drawn does not depend on it
+    wide = (aside.choice([4, 5, 6]), False) if aside.random() < 0.3 else (bits,)
     two = {"alpha": rng.choice([0.5, 0.7]), "beta": beta, "state_quant": state_quant(*wide)}
     if kind == "synaptic":
         return snn.Synaptic(reset_delay=delay, **two, **shared)
@@ -130,7 +130,7 @@ class Stage(nn.Module):
         self.lif = neurons(rng, shape)
         self.after = rng.choice([None, None, "max", "average"]) if planes and min(shape[1:]) >= 3 else None
         self.shape = tuple(self._pooled(torch.zeros(1, *shape), self.after).shape[1:])
-        aside = random.Random(rng.getstate()[1][0])  # what else is drawn does not depend on it
+        aside = random.Random(hash(rng.getstate()[1]))  # what else is drawn does not depend on it
         self.late = Delay(aside.randint(0, 3)) if aside.random() < 0.3 else nn.Identity()
 
     def _pooled(self, x, kind):

@@ -32,8 +32,8 @@ from tests.law import assert_agrees, assert_law, drawn_for, lowered
 from tests.test_lowering import leaky, linear
 from tests.test_models import awake
 
-UNPROVEN = (4, 17, 25, 35, 38, 46, 48, 52, 58, 60, 61, 65, 66, 76)  # float32 rounding could decide otherwise
-INEXACT = (5, 7, 15, 43, 63, 67)  # branches on several grids, averages that float32 rounds
+UNPROVEN = (4, 17, 25, 29, 31, 38, 46, 48, 52, 58, 59, 60, 65, 66, 76)  # float32 rounding could decide otherwise
+INEXACT = (5, 7, 43, 55, 63, 67)  # branches on several grids, averages that float32 rounds
 PROVEN = sorted({*range(80)} - {*UNPROVEN, *INEXACT})  # `make fuzz` draws any number
 
 
@@ -187,14 +187,14 @@ def test_classes_are_compared_in_every_batch(
     small: sd.Network, small_model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     """A wrong class in any batch but the last one shows too, with its place."""
-    read_out, calls = trained._read_out, []
+    read_out, calls = trained.read_out, []
 
     def wrong_once(*args: object) -> np.ndarray:
         calls.append(args)
         return (read_out(*args) + (len(calls) == 2)) % 4
 
     monkeypatch.setattr(trained, "_BATCH", 5)
-    monkeypatch.setattr(trained, "_read_out", wrong_once)
+    monkeypatch.setattr(trained, "read_out", wrong_once)
     inputs = rng.integers(0, 16, (15, 16))
     row = sd.verify(small, small_model, inputs, executors=("torch",)).rows[0]
     assert len(calls) == 3 and row.mismatches == 5 and row.first is not None

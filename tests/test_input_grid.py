@@ -301,6 +301,17 @@ def test_pixels_that_are_no_integers_of_the_grid(work: Path) -> None:
     assert "of them lie beyond 0..0.9375, all that the grid holds" in str(told)
 
 
+def test_floats_that_may_be_integers_of_the_grid_or_real_values() -> None:
+    """A black and white picture: 1.0 is the code 1, or the value that the code 255 stands for."""
+    spec, picture = sd.InputSpec((2,), 0, 255, 1 / 255), np.array([[0.0, 1.0]])
+    with pytest.raises(
+        ConfigError, match=r"may be integers worth 0.00392156863 each, or real values: give integers of"
+    ):
+        as_integers(spec, picture, real=False)
+    assert as_integers(spec, picture.astype(int), real=False)[0].tolist() == [[0, 1]]
+    assert as_integers(spec, picture, real=True)[0].tolist() == [[0, 255]]
+
+
 def test_floats_that_hold_integers() -> None:
     spec = sd.InputSpec((2,), 0, 15, 2.0**-4)
     made, told, doubtful = as_integers(spec, np.array([[0.0, 15.0]]), real=False)

@@ -708,7 +708,7 @@ CASES: dict[str, Case] = {
         "got 1: a membrane readout needs state indices that ascend with the membrane; "
         'use reset_delay=True and neurons with one state, or readout="count"',
         lambda net, path: sd.lower(
-            nn.Sequential(linear(6, 3), two_state()).eval(), sd.InputSpec((6,)), 3, readout="last-membrane"
+            nn.Sequential(linear(6, 3), leaky(reset_delay=False)), sd.InputSpec((6,)), 3, readout="last-membrane"
         ),
     ),
     "attribute": (

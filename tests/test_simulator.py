@@ -109,9 +109,9 @@ def test_int_bits(low: int, high: int, bits: int) -> None:
     ("inputs", "message"),
     [
         (
-            np.zeros((2, 16)),
-            f"inputs: expected integers; got float64; {GRID}; "
-            "InputSpec.quantize (--real on the command line) makes them of real values",
+            np.full((2, 16), 0.3),
+            f"inputs: expected integers; got float64 with values that are none; {GRID}; "
+            "give --real to round real inputs, in the model's units, to it",
         ),
         (np.zeros((2, 15), int), "inputs: expected shape (batch, 16); got (2, 15)"),
         (

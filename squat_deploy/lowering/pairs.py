@@ -100,8 +100,8 @@ def _successors(
     edges = np.concatenate([np.full((len(found), 1), -wide, dtype=np.float32), found], axis=1).clip(-wide, wide)
     given = np.stack(np.broadcast_arrays(np.float32(0), membranes[:, None]), axis=-1)
     stepped = probe.step(edges, given)
+    carried, reached = stepped.carried[..., -1].tolist(), stepped.levels[..., -1]
     result = np.tile(np.arange(probe.levels.size), (len(found), 1))
     for row, level in np.ndindex(*edges.shape):
-        value = float(stepped.carried[row, level, -1])
-        result[row, int(stepped.levels[row, level, -1])] = states.setdefault(value, len(states))
+        result[row, reached[row, level]] = states.setdefault(carried[row][level], len(states))
     return result

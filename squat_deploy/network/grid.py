@@ -68,10 +68,10 @@ def step_of(text: str) -> float:
 def as_integers(spec: InputSpec, data: NDArray[Any], *, real: bool) -> tuple[NDArray[Any], list[str], list[str]]:
     """The integers of the user's data, what was done to them, and what is doubtful of it.
 
-    Floats are taken as integers only if all of them are, within the grid; as multiples of its step if all of them are
+    Floats are taken as integers if all of them are, within the grid; as multiples of its step if all of them are
     that, within the grid; real ones are rounded if `real` says so.
 
-    Raises: ConfigError for floats that are neither, without `real`.
+    Raises: ConfigError for floats that are neither, or that are both and not the same, without `real`.
     """
     if real:
         return _rounded(spec, data)
@@ -86,8 +86,12 @@ def as_integers(spec: InputSpec, data: NDArray[Any], *, real: bool) -> tuple[NDA
         raise ConfigError(f"inputs: expected integers; got {got}; the grid is {spec.described}; {way}")
     if data.size and (data.min() < spec.low or data.max() > spec.high):
         return spec.check(data.clip(-(2.0**62), 2.0**62).astype(np.int64), 1), [], []  # says what the range is
+    whole, multiples = data.astype(np.int64), _multiples(spec, data)
+    if multiples is not None and not np.array_equal(multiples, whole):
+        got = f"{data.dtype} that may be integers worth {spec.step:.9g} each, or real values"
+        raise ConfigError(f"inputs: {got}: give integers of an integer type, or --real (real=True) for real values")
     told = f"inputs: {data.dtype}, all of them integers: taken as integers of the grid"
-    return data.astype(np.int64), [told], [] if spec.step == 1 else [_ambiguous(spec)]
+    return whole, [told], [] if spec.step == 1 else [_ambiguous(spec)]
 
 
 def _multiples(spec: InputSpec, data: NDArray[Any]) -> IntArray | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -65,6 +66,7 @@ def reachable_states(neuron: Neuron, table: int, low: int, high: int, *, steps: 
     return np.flatnonzero(seen)
 
 
+@lru_cache(maxsize=32)  # a design is made for the project and again for its estimate
 def offset_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
     """The offset/boundary form with the fewest fractional bits for sums in low..high, or None where none exists.
 

@@ -122,7 +122,7 @@ def _told(options: dict[str, Any]) -> str:
 
 def convolution(draw: Draw, shape: Shape, gain: float = 2.0, channels: int | None = None) -> nn.Module:
     """Of planes or lines; with `channels` given it keeps the sizes."""
-    if random.Random(hash(draw.rng.getstate())).random() < 0.2:  # what else is drawn does not depend on it
+    if random.Random(hash(draw.rng.getstate()[1])).random() < 0.2:  # what else is drawn does not depend on it
         return transposed(draw, shape, gain, channels)
     kind = QuantConv2d if len(shape) == 3 else QuantConv1d
     kernel = 3 if channels else draw.rng.randint(1, min(3, *shape[1:]))
@@ -229,9 +229,9 @@ def neuron(draw: Draw, shape: Shape, hidden: bool, recurrent: bool = True, outpu
     two = "Synaptic" in kind
     threshold = draw.pick(0.5, 1.0, 1.0, 1.0, 2.0) if not draw.chance(0.3) else round(draw.rng.uniform(0.2, 3), 4)
     bits = draw.pick(1, 2, 2, 3) if two else None
-    aside = random.Random(draw.rng.getstate()[1][0])  # what else is drawn does not depend on it
+    aside = random.Random(hash(draw.rng.getstate()[1]))  # what else is drawn does not depend on it
     if two and not draw.plain and aside.random() < 0.3:
-        bits = aside.choice([4, 5, 6, 8])
+        bits = aside.choice([4, 5, 6])
     quantizer, told = table(draw, threshold, bits)
     options: dict[str, Any] = {"init_hidden": hidden, "output": output, "state_quant": quantizer}
     options["reset_mechanism"] = draw.pick("subtract", "subtract", "zero", "none")
