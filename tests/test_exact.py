@@ -281,6 +281,9 @@ def test_units_belong_to_their_inputs() -> None:
     assert "make it anew for these inputs: sd.exact(model, spec, steps)" in str(caught.value)
     spec = sd.InputSpec((6,), 0, 255, 1 / 100)
     assert sd.lower(sd.exact(model, spec, 3), spec, 3).certificate.proven  # as the hint says
+    for step in (1 / 100, 1 / 256):  # the exact form is a model as well
+        spec = sd.InputSpec((6,), 0, 255, step)
+        assert sd.lower(sd.exact(made, spec, 3), spec, 3).certificate.proven
 
 
 def test_what_lower_refuses_is_refused_still() -> None:
