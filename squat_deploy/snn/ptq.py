@@ -25,7 +25,7 @@ from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.additions import coarse_levels, coarsen_decays
 from squat_deploy.snn.batch_first import time_first as called_in_time
 from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
-from squat_deploy.snn.copying import frozen_copy
+from squat_deploy.snn.copying import check_model, frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
@@ -124,6 +124,7 @@ def _made(
 ) -> nn.Module:
     """What `quantize` makes."""
     _check_steps(steps)
+    check_model(model)
     if not bool(torch.isfinite(calibration_data).all()):
         raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
     warn_of_wrappers(model)
