@@ -236,7 +236,10 @@ def test_events_that_do_not_fit_say_what_would(tmp_path: Path) -> None:
     refused(r"events with 3 numbers of a place do not fit frames of \(24,\)", shape=(24,))
     flat = Recordings(T, (X, Y), OFFSETS)
     refused(
-        r"events with 2 numbers of a place do not fit frames of \(12,\); .* \(height, width\)", events=flat, shape=(12,)
+        r"events with 2 numbers of a place do not fit frames of \(12,\); they fit frames of \(height, width\) or "
+        r"\(polarities, height, width\), with nn.Flatten in the model",
+        events=flat,
+        shape=(12,),
     )
     assert "0 later ones" in counted(tmp_path, flat, (3, 4), 2, 126, 1)[1][0]
     refused(

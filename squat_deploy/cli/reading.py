@@ -134,7 +134,7 @@ def _addresses(path: Path, events: Recordings, shape: tuple[int, ...]) -> IntArr
     if len(axes) != len(sizes) or len(sizes) == 1 < len(columns):  # rows of pixels: how wide they are is not said
         fits = "(channels,)" if len(columns) == 1 else "(height, width) or (polarities, height, width)"
         got = f"events with {len(columns)} numbers of a place do not fit frames of {shape}"
-        raise ConfigError(f"{path}: {got}; they fit frames of {fits}, and nn.Flatten in the model")
+        raise ConfigError(f"{path}: {got}; they fit frames of {fits}, with nn.Flatten in the model")
     for axis, bound in zip(axes, sizes, strict=True):
         if len(axis) and (axis.min() < 0 or axis.max() >= bound):
             got = f"{axis.min()}..{axis.max()} where a frame of {shape} has 0..{bound - 1}"

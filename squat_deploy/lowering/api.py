@@ -88,9 +88,8 @@ def lower(
             raise NotProvenError(unproven)
         refuse_readout(program, readout)
         network = built(draft, found, steps, readout, name)
-        origin = Origin(model=digest_of_frozen(pristine))
         certificate = granted(network, pristine, environment, states_passed=program.start is not None)
-        network = replace(network, certificate=certificate, origin=origin)
+        network = replace(network, certificate=certificate, origin=Origin(model=digest_of_frozen(pristine)))
         self_test(network, pristine, program)
         if not network.certificate.proven:
             network = with_witnesses(network, pristine, Calling(program.looped, program.start))
