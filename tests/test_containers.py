@@ -228,10 +228,20 @@ def test_events_that_do_not_fit_say_what_would(tmp_path: Path) -> None:
 
     refused("give --window, the ticks of one time step; the last comes at 250, so --window 126 takes all", window=None)
     assert "0 later ones" in counted(tmp_path, events, (2, 3, 4), 2, 126, 1)[1][0]
-    refused("windows have 1 tick or more, and times start at 0; got 0, 0", window=0)
+    for ticks in (0, 2**63):
+        refused(rf"windows have 1 to 2\*\*63 - 1 ticks, and times start at 0; got {ticks}, 0", window=ticks)
     refused(r"2 recordings of 100000000 frames of \(2, 3, 4\) are more than 268435456 counts", steps=10**8)
     refused(r"events outside the frame: 0..3 where a frame of \(2, 3, 3\) has 0..2", shape=(2, 3, 3))
     refused(r"events with 3 numbers of a place do not fit frames of \(1, 2, 3, 4\)", shape=(1, 2, 3, 4))
+    refused(r"events with 3 numbers of a place do not fit frames of \(24,\)", shape=(24,))
+    flat = Recordings(T, (X, Y), OFFSETS)
+    refused(
+        r"events with 2 numbers of a place do not fit frames of \(12,\); they fit frames of \(height, width\) or "
+        r"\(polarities, height, width\), with nn.Flatten in the model",
+        events=flat,
+        shape=(12,),
+    )
+    assert "0 later ones" in counted(tmp_path, flat, (3, 4), 2, 126, 1)[1][0]
     refused(
         "no event lies in the 2 windows of 50 ticks; the first is at 100",
         events=Recordings(T + 100, (X, Y, P), OFFSETS),

@@ -263,6 +263,22 @@ def test_deviation_is_of_two_forms_of_one_model() -> None:
         sd.deviation(model, nn.Sequential(linear(5, 4), leaky()), sd.InputSpec((6,)), 3)
 
 
+def test_what_is_no_model_no_spec_or_no_step_is_said() -> None:
+    model, spec = nn.Sequential(linear(), leaky()), sd.InputSpec((6,))
+    factory: Any = lambda: model  # noqa: E731
+    shape: Any = (6,)
+    for call in (sd.lower, sd.check, sd.exact):
+        with pytest.raises(ConfigError, match=r"a model is an nn.Module; got function; of a function that makes one, "):
+            call(factory, spec, 3)
+        with pytest.raises(ConfigError, match=r"lower: spec is an InputSpec, such as .*; got \(6,\)"):
+            call(model, shape, 3)
+    with pytest.raises(ConfigError, match=r"a model is an nn.Module; got function"):
+        sd.quantize(factory, torch.rand(3, 6), steps=3)
+    with pytest.raises(ConfigError, match="deviation: steps must be 1 or more; got 0"):
+        sd.deviation(model, model, spec, 0)
+    assert sd.lower(factory(), sd.InputSpec(shape), 3).certificate.proven  # as the hints say
+
+
 def test_an_exact_form_is_another_model() -> None:
     model, spec = nn.Sequential(unlucky(), leaky()), sd.InputSpec((6,))
     made = sd.exact(model)
@@ -281,6 +297,9 @@ def test_units_belong_to_their_inputs() -> None:
     assert "make it anew for these inputs: sd.exact(model, spec, steps)" in str(caught.value)
     spec = sd.InputSpec((6,), 0, 255, 1 / 100)
     assert sd.lower(sd.exact(model, spec, 3), spec, 3).certificate.proven  # as the hint says
+    for step in (1 / 100, 1 / 256):  # the exact form is a model as well
+        spec = sd.InputSpec((6,), 0, 255, step)
+        assert sd.lower(sd.exact(made, spec, 3), spec, 3).certificate.proven
 
 
 def test_what_lower_refuses_is_refused_still() -> None:

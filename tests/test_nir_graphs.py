@@ -178,6 +178,11 @@ def test_what_the_hints_say_works(tmp_path: Path) -> None:
     changed = chain(nir.Affine(weight * sign[:, None], bias * sign), cell(r=np.array([2.0, 2.0, 1.0])))
     assert assert_same(read_back(tmp_path, changed, options), turned, options, frames) > 10
 
+    low = chain(nir.Affine(weight, bias), cell(v_threshold=-0.3))
+    refused(tmp_path, low, "neurons that reset are at rest below their threshold")
+    kept = NirOptions(dt=DT, reset="none")
+    assert assert_same(read_back(tmp_path, low, kept), low, kept, frames) > 10
+
     own = chain(nir.Affine(weight, bias), cell())
     looped = nir.NIRGraph(own.nodes, [*own.edges, ("n1", "n1")], type_check=False)
     refused(tmp_path, looped, "put a Linear with the identity between")

@@ -156,6 +156,11 @@ REFUSALS = {
         {"calibration_data": torch.full((3, 12), torch.nan)},
         "calibration data must be finite; got NaN or infinity",
     ),
+    "a list": ({"calibration_data": [[0.0] * 12]}, "calibration data are a tensor, or an array of numbers; got list"),
+    "objects": (
+        {"calibration_data": np.full((3, 12), None)},
+        "calibration data are a tensor, or an array of numbers; got an array of object",
+    ),
     "wide weights": ({"weight_bits": 9}, "fc1: weights have 2 to 8 bits; got 9"),
     "unknown layer": ({"weight_bits": {"fc9": 4}}, "weight_bits names fc9; there are fc1, fc2"),
     "missing layer": ({"state_bits": {"lif1": 4}}, "state_bits has no width for lif2"),
@@ -170,6 +175,14 @@ def test_refusals(case: str) -> None:
     with pytest.raises(ConfigError) as caught:
         sd.quantize(float_net(), options.pop("calibration_data"), steps=STEPS, **options)
     assert str(caught.value) == f"quantize: {message}"
+
+
+def test_arrays_are_calibration_data_too() -> None:
+    data = np.random.default_rng(0).random((20, 12))
+    made, other = (sd.quantize(float_net(), given, steps=STEPS) for given in (data, torch.from_numpy(data).float()))
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in made.state_dict().items())
+    found = sd.search_bits(float_net(), data, lambda _: 1.0, steps=STEPS, budget=0, candidates=(4,))
+    assert len(found.trials) == 1
 
 
 def test_nothing_to_quantize() -> None:

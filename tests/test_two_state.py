@@ -151,6 +151,20 @@ def test_where_there_are_no_offsets_the_hint_helps() -> None:
     assert isinstance(sd.lower(model(4, "rest", **TIES), SPEC, 3).neurons[0], Neuron)
 
 
+def test_tables_of_too_many_boundaries_name_their_layer() -> None:
+    """The membrane keeps nothing, so that joint states are few; their boundaries are not."""
+    kept = {"alpha": 0.5, "beta": 0.0, "reset_delay": False}
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(model(8, "uniform", **kept), SPEC, 3)
+    message = str(caught.value.faults[0])
+    assert message.startswith(
+        "1: an offset for each state that decides as the trained neuron, or at most 255 boundaries of "
+    )
+    assert "joint states; got no such offsets, and 765 boundaries, of syn and mem; use levels without equal" in message
+    assert sd.lower(model(8, "threshold-centred", **kept), SPEC, 3).certificate.proven
+    assert sd.lower(model(4, "uniform", **kept), SPEC, 3).certificate.proven
+
+
 def test_float_scales_are_proven_or_counted() -> None:
     """The error bound is held against every decision of either state."""
     made = model(5, quantizer=Int8WeightPerTensorFloat)

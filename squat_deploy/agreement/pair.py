@@ -83,6 +83,8 @@ def deviation(
 
     Raises: ConfigError for inputs that are not on the grid, or models that do not run on them or have other layers.
     """
+    if not isinstance(steps, int) or steps < 1:
+        raise ConfigError(f"deviation: steps must be 1 or more; got {steps}")
     lead = (samples,) if spec.encoding == "direct" else (steps, samples)
     drawn = inputs is None
     given = np.random.default_rng(0).integers(spec.low, spec.high + 1, (*lead, *spec.shape)) if drawn else inputs

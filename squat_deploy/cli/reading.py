@@ -97,9 +97,9 @@ def counted(
         longest = int(times.max(initial=0)) + 1
         hint = f"the last comes at {longest - 1}, so --window {-(-longest // steps)} takes all of them in {steps} steps"
         raise ConfigError(f"{path}: events are counted in windows: give --window, the ticks of one time step; {hint}")
-    if window < 1 or (times < 0).any():
+    if not 1 <= window < 2**63 or (times < 0).any():
         raise ConfigError(
-            f"{path}: windows have 1 tick or more, and times start at 0; got {window}, {times.min(initial=0)}"
+            f"{path}: windows have 1 to 2**63 - 1 ticks, and times start at 0; got {window}, {times.min(initial=0)}"
         )
     recordings, size = len(events.offsets) - 1, math.prod(shape)
     if steps * recordings * size > _MAX_COUNTS:
@@ -131,8 +131,10 @@ def _addresses(path: Path, events: Recordings, shape: tuple[int, ...]) -> IntArr
         x, y, *polarity = columns
         signed = bool(polarity) and len(shape) == 3 and shape[0] > 1
         axes = (polarity[0] if signed else np.zeros_like(x), y, x)[-len(shape) :]
-    if len(axes) != len(sizes):
-        raise ConfigError(f"{path}: events with {len(columns)} numbers of a place do not fit frames of {shape}")
+    if len(axes) != len(sizes) or len(sizes) == 1 < len(columns):  # rows of pixels: how wide they are is not said
+        fits = "(channels,)" if len(columns) == 1 else "(height, width) or (polarities, height, width)"
+        got = f"events with {len(columns)} numbers of a place do not fit frames of {shape}"
+        raise ConfigError(f"{path}: {got}; they fit frames of {fits}, with nn.Flatten in the model")
     for axis, bound in zip(axes, sizes, strict=True):
         if len(axis) and (axis.min() < 0 or axis.max() >= bound):
             got = f"{axis.min()}..{axis.max()} where a frame of {shape} has 0..{bound - 1}"

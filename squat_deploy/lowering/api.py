@@ -28,7 +28,7 @@ from squat_deploy.network.readout import OF_MEMBRANES, Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
 from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.calling import Calling
-from squat_deploy.snn.copying import deep_copy, frozen_copy, undisturbed
+from squat_deploy.snn.copying import check_model, deep_copy, frozen_copy, undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_changes, refuse_environment
 from squat_deploy.snn.identity import digest_of_frozen
 from squat_deploy.snn.layers import is_exact_form
@@ -75,6 +75,7 @@ def lower(
     Warns: SquatWarning where a second call of a model goes on from the states of the first, and of layers that never
     fire, or at every step, whatever comes in.
     """
+    check_model(model)
     environment = read_environment(model)
     refuse_environment(environment)
     with undisturbed():
@@ -87,9 +88,8 @@ def lower(
             raise NotProvenError(unproven)
         refuse_readout(program, readout)
         network = built(draft, found, steps, readout, name)
-        origin = Origin(model=digest_of_frozen(pristine))
         certificate = granted(network, pristine, environment, states_passed=program.start is not None)
-        network = replace(network, certificate=certificate, origin=origin)
+        network = replace(network, certificate=certificate, origin=Origin(model=digest_of_frozen(pristine)))
         self_test(network, pristine, program)
         if not network.certificate.proven:
             network = with_witnesses(network, pristine, Calling(program.looped, program.start))
@@ -105,6 +105,11 @@ def unproven_faults(draft: Draft, found: dict[int, tuple[AnyNeuron, LayerProof]]
     return tuple(_unproven_fault(proof, draft.odd_step(index)) for index, proof in proofs)
 
 
+def _check_spec(spec: object) -> None:
+    if not isinstance(spec, InputSpec):
+        raise ConfigError(f"lower: spec is an InputSpec, such as InputSpec((784,), 0, 1); got {spec!r:.100}")
+
+
 def drafted(
     model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None
 ) -> tuple[nn.Module, Program, Draft]:
@@ -115,6 +120,8 @@ def drafted(
     """
     if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ConfigError(f"lower: steps must be 1 to {MAX_STEPS}; got {steps}")
+    _check_spec(spec)
+    check_model(model)
     warn_of_wrappers(model)
     refuse_unmade(model)
     stale = stale_tables(model)

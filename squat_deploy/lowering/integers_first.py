@@ -81,6 +81,7 @@ def exact(
             if type(module) in _EXACT and not _is_exact(module):
                 _exchange(module)
         if spec is not None and steps is not None:
+            _forget_units(made)
             first = made_state(initial_state)
             _take_units(made, spec, steps, first)
             _take_grids(made, spec, steps, first)
@@ -115,6 +116,13 @@ def _is_exact(module: nn.Module) -> bool:
 def _on_grid(bias: Tensor | None, scale: Tensor) -> bool:
     """Whether a bias consists of whole steps of its weights, so that it joins their integers."""
     return bias is None or bool((torch.remainder(bias.double(), scale.double()) == 0).all())
+
+
+def _forget_units(model: nn.Module) -> None:
+    """Those of an exact form that is made anew, perhaps for other inputs."""
+    for module in model.modules():
+        if isinstance(module, IntThenScale) and module.stands_for:
+            module.input_unit = None
 
 
 def _take_units(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any) -> None:

@@ -13,7 +13,7 @@ from squat_deploy.lowering.bisecting import boundaries_of
 from squat_deploy.lowering.probe import BATCH, NeuronProbe
 from squat_deploy.lowering.progress import report
 from squat_deploy.network import IntArray
-from squat_deploy.network.limits import MAX_STATES
+from squat_deploy.network.limits import MAX_BOUNDARIES, MAX_STATES
 from squat_deploy.snn.levels import FloatArray
 
 _TOGETHER = 2**19  # boundaries that are looked for at once
@@ -72,6 +72,11 @@ class _Closure:
         self.boundaries.append(boundaries)
         self.reached.append((levels, _numbered(carried, self.states)))
 
+    @property
+    def width(self) -> int:
+        """Boundaries of each state."""
+        return self.boundaries[0].shape[1]
+
     def machine(self, probe: NeuronProbe) -> NeuronMachine:
         boundaries = np.concatenate(self.boundaries)
         alone, count = len(probe.kind.states) == 1, boundaries.shape[1] + 1
@@ -92,7 +97,7 @@ def extract_machines(probe: NeuronProbe, limit: float) -> Iterator[NeuronMachine
     Each closes the set of states from rest (0.0) under all currents in -limit..limit. All sets take a round together:
     the states that the last one reached are left in batches of a bounded size.
 
-    Raises: LoweringError for more than `MAX_STATES` states.
+    Raises: LoweringError for more than `MAX_STATES` states, or more boundaries than a table has.
     """
     closures = [_Closure.at_rest(probe, chosen, fire) for chosen, fire in enumerate(probe.fire_levels().tolist())]
     while growing := [closure for closure in closures if closure.done < len(closure.states)]:
@@ -100,14 +105,21 @@ def extract_machines(probe: NeuronProbe, limit: float) -> Iterator[NeuronMachine
             report(f"{probe.name}: states", sum(closure.done for closure in closures), _known(closures))
             _leave(probe, together, np.float32(limit))
         if max(len(closure.states) for closure in growing) > MAX_STATES:
-            rule = f"an offset for each state that decides as the trained neuron, or at most {MAX_STATES} joint states"
-            got = f"no such offsets, and more states, of {' and '.join(probe.kind.states)}"
-            hint = (
-                "use levels without equal gaps, state_quant(bits, uniform=False), or another alpha or beta: float32 "
-                "rounds sums that meet a decision exactly either way; or up to 4 state bits"
-            )
-            raise LoweringError((Fault(probe.name, rule, got, hint),))
+            raise _beyond(probe, f"{MAX_STATES} joint states", "more states")
+    if (most := max(closure.width for closure in closures)) > MAX_BOUNDARIES and len(probe.kind.states) > 1:
+        raise _beyond(probe, f"{MAX_BOUNDARIES} boundaries of joint states", f"{most} boundaries")
     return (closure.machine(probe) for closure in closures)
+
+
+def _beyond(probe: NeuronProbe, most: str, got: str) -> LoweringError:
+    rule = f"an offset for each state that decides as the trained neuron, or at most {most}"
+    hint = (
+        "use levels without equal gaps, state_quant(bits, uniform=False), or another alpha or beta: float32 "
+        "rounds sums that meet a decision exactly either way; or up to 4 state bits"
+    )
+    return LoweringError(
+        (Fault(probe.name, rule, f"no such offsets, and {got}, of {' and '.join(probe.kind.states)}", hint),)
+    )
 
 
 def _known(closures: list[_Closure]) -> int:

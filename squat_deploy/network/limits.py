@@ -8,6 +8,7 @@ MAX_PATCH_VALUES = 2**25  # what a sample of a convolution takes in memory
 MAX_VALUES = 2**20  # between synapses and neurons
 MAX_SUM = 2**47
 MAX_STATES = 1024
+MAX_BOUNDARIES = 255  # of one state
 MAX_FRACTION_BITS = 28  # of the keys of two-state neurons
 MAX_KEY = 2**44  # of these keys
 MAX_INPUTS = 2**24  # of one sample and step

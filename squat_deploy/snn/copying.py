@@ -21,11 +21,19 @@ from squat_deploy.snn.wrappers import open_wrappers
 _ONE_AT_A_TIME = threading.RLock()
 
 
+def check_model(model: object) -> None:
+    """Raises: ConfigError for what is none, a factory for one."""
+    if not isinstance(model, nn.Module):
+        got, hint = type(model).__name__, "of a function that makes one, give what it returns"
+        raise ConfigError(f"a model is an nn.Module; got {got}; {hint}")
+
+
 def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode on the CPU, without gradients or wrappers; the user's model stays as it is.
 
-    Raises: ConfigError for a model that cannot be copied.
+    Raises: ConfigError for a model that cannot be copied, or is none.
     """
+    check_model(model)
     warm_up(model)
     try:
         memo = _copied_already(model)

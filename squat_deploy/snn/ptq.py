@@ -25,7 +25,7 @@ from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.additions import coarse_levels, coarsen_decays
 from squat_deploy.snn.batch_first import time_first as called_in_time
 from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
-from squat_deploy.snn.copying import frozen_copy
+from squat_deploy.snn.copying import check_model, frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
@@ -54,7 +54,7 @@ _LAYERS: dict[type[nn.Module], type[nn.Module]] = {
 
 def quantize(
     model: nn.Module,
-    calibration_data: Tensor,
+    calibration_data: Tensor | NDArray[Any],
     *,
     steps: int,
     weight_bits: Bits = 4,
@@ -74,8 +74,8 @@ def quantize(
     Layers and neurons that are quantized already, and neurons that forward never calls, keep what they have.
 
     Args:
-        calibration_data: float32 inputs, (B, ...) for "direct", (T, B, ...) for "sequence": it decides the grid of the
-            inputs and, with limits="calibrated", the range of the states.
+        calibration_data: float32 inputs, (B, ...) for "direct", (T, B, ...) for "sequence", a tensor or a NumPy array:
+            it decides the grid of the inputs and, with limits="calibrated", the range of the states.
         steps: time steps of one sequence.
         weight_bits, state_bits: one width, or one for every layer by the name of its module.
         levels: kind of the level tables, or "fitted": those that flip the fewest spikes of the float model on the
@@ -89,13 +89,23 @@ def quantize(
 
     Warns: SquatWarning of neurons that never fire on the calibration data any more, or always.
     """
-    first = made_state(initial_state)
+    first, calibration_data = made_state(initial_state), _tensor(calibration_data)
     options: dict[str, Any] = {"levels": levels, "limits": limits, "input_bits": input_bits, "encoding": encoding}
     options |= {"initial_state": first, "time_first": time_first}
     made = _made(model, calibration_data, steps, weight_bits, state_bits, **options)
     called = _as_called(made, calibration_data, encoding, time_first)
     _warn_of_silence(called, calibration_data.cpu(), steps, direct=encoding == "direct", initial_state=first)
     return made
+
+
+def _tensor(data: object) -> Tensor:
+    """Calibration data as the model takes them; arrays are float32 then, as inputs of float models are."""
+    if isinstance(data, np.ndarray) and data.dtype.kind in "fiub":
+        return torch.from_numpy(data.astype(np.float32))
+    if isinstance(data, Tensor):
+        return data
+    got = f"an array of {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+    raise ConfigError(f"quantize: calibration data are a tensor, or an array of numbers; got {got}")
 
 
 def _made(
@@ -114,6 +124,7 @@ def _made(
 ) -> nn.Module:
     """What `quantize` makes."""
     _check_steps(steps)
+    check_model(model)
     if not bool(torch.isfinite(calibration_data).all()):
         raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
     warn_of_wrappers(model)
@@ -418,7 +429,7 @@ class BitSearch:
 
 def search_bits(
     model: nn.Module,
-    calibration_data: Tensor,
+    calibration_data: Tensor | NDArray[Any],
     score: Callable[[nn.Module], float],
     *,
     steps: int,
@@ -438,7 +449,7 @@ def search_bits(
     Raises: ConfigError as `quantize`, or if the widest candidate is already outside the budget.
     """
     options["initial_state"] = made_state(options.get("initial_state"))
-    model = frozen_copy(model)
+    model, calibration_data = frozen_copy(model), _tensor(calibration_data)
     named = dict(model.named_modules())
     sizes = {name: module.weight.numel() for name, module in named.items() if type(module) in _LAYERS}
     neurons = [name for name, module in named.items() if isinstance(module, NEURONS) and not module.state_quant]

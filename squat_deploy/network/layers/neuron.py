@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from squat_deploy.network.layers.base import Ends, IntArray, Range, freeze, within
 from squat_deploy.network.layers.machine import Machine
 from squat_deploy.network.layers.neuron_layer import NeuronLayer
-from squat_deploy.network.limits import MAX_NEURONS, MAX_STATES
+from squat_deploy.network.limits import MAX_BOUNDARIES, MAX_NEURONS, MAX_STATES
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ class Neuron(NeuronLayer):
             return [f"{self.neurons} neurons; at most {MAX_NEURONS}"]
         if thresholds.ndim != 3 or not len(thresholds):
             return [f"threshold tables of shape {thresholds.shape}"]
-        if not 1 <= thresholds.shape[2] <= 255 or not 2 <= self.states <= MAX_STATES:
+        if not 1 <= thresholds.shape[2] <= MAX_BOUNDARIES or not 2 <= self.states <= MAX_STATES:
             return [f"threshold tables of shape {thresholds.shape}"]
         tables = len(thresholds)
         if self.membranes.shape != (tables, self.states):

@@ -99,9 +99,9 @@ def _reset_options(site: Site, kind: type, threshold: Array) -> dict[str, Any]:
         hint = " or ".join(f"reset='{what}', reset_delay={later}" for what, later in _RESETS[kind])
         rule = f"snnTorch's {kind.__name__} resets as stated"
         site.refuse(rule, f"reset='{reset}', reset_delay={delay}, which it does otherwise", f"use {hint}")
-    if not delay and (threshold < 0).any():
-        hint = "use reset_delay=True" if kind is snn.Leaky else "use reset='subtract', reset_delay=True"
-        site.refuse("a reset at once ends below the threshold", f"v_threshold {threshold.min():g}", hint)
+    if (threshold < 0).any():  # rest lies above it: snnTorch resets in the first step, before any spike
+        rule, hint = "neurons that reset are at rest below their threshold", "use reset='none'"
+        site.refuse(rule, f"v_threshold {threshold.min():g}", hint)
     return {"reset_mechanism": reset, "reset_delay": delay}
 
 
