@@ -48,8 +48,8 @@ _BATCHES = (BATCH, 11, 13, 17, 19, 23, 29)  # the first that is no other size in
 _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
+_FEW_STEPS = 3  # in the other batch that nothing asked for, of a model that runs one step a call
 _FOLLOWED = "the model's calls, by sizes of batches"
-_FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
 
 @dataclass
@@ -151,8 +151,7 @@ def _batches_of(model: nn.Module, spec: InputSpec, steps: int) -> tuple[int, int
 
 def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple[int, ...]) -> None:
     """Records batches of other sizes: usual ones, with gradients, and all that forward's use of the size asks for."""
-    asked, of_sample, steps = first.recorder.asked, _bytes_of_sample(first), first.steps
-    steps = steps if first.looped else min(steps, _FEW_STEPS)
+    asked, of_sample = first.recorder.asked, _bytes_of_sample(first)
     done, lines, tried = {asked.batch}, dict.fromkeys(usual, "model") | asked.others, set(asked.tried)
     while waiting := (lines.keys() | {batch for batch in tried if _is_tried(batch, of_sample)}) - done:
         batch = min(waiting)
@@ -163,8 +162,11 @@ def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple
         if batch in lines and batch not in USUAL and batch * of_sample > _BYTES_ASKED:
             got = f"forward decides by a batch of more than {batch - 1}, which is too large to be recorded"
             raise fault(lines[batch], ANY_BATCH, got, "compare it with nothing in forward")
-        run = _prepared(model, first.spec, steps, first.calling, batch)
-        run.recorder.asked.often, run.gradients = asked.often, batch in usual
+        brief = batch == usual[-1] and lines[batch] == "model" and batch not in tried and not first.looped
+        # all steps: code may count them, in a state for instance, and decide by the batch at a late one
+        run = _prepared(model, first.spec, min(first.steps, _FEW_STEPS) if brief else first.steps, first.calling, batch)
+        long = not brief and not first.looped and batch * of_sample * first.steps > _BYTES_ASKED
+        run.recorder.asked.often, run.gradients = asked.often, batch in usual and not long
         other = " with gradients" if run.gradients else ""
         got = f"a batch of {batch}{other} does something else than one of {asked.batch}"
         _check_same(program, run.sequence(), got)
