@@ -708,3 +708,22 @@ def test_late_spikes_of_layers_that_ran_earlier_want_a_delay() -> None:
             out, state = model(frame, state)
             spikes = spikes + out
     assert spikes.any() and (spikes.numpy() == sd.simulate(network, inputs).scores).all()
+
+
+class Carried(Net):
+    """Its output is a count that the state carries, beside all spikes so far."""
+
+    def forward(self, x, state=None):
+        first, second, count, every = (*self.init(), torch.zeros(x.shape[0], 4), []) if state is None else state
+        spikes, first, second = self.step(x, first, second)
+        return count + spikes, (first, second, count + spikes, [*every, spikes])
+
+
+def test_what_is_spikes_in_the_first_step_only_is_not_taken_for_them() -> None:
+    model, inputs, state, out = Carried().eval(), _inputs(FRAMES), None, None
+    network = sd.lower(model, FRAMES, STEPS)
+    with torch.no_grad():
+        for frame in torch.from_numpy(inputs.astype(np.float32)):
+            out, state = model(frame, state)
+    assert out is not None and out.any() and (out.numpy() == sd.simulate(network, inputs).scores).all()
+    assert sd.verify(network, model, inputs, executors=("torch", "numpy")).agrees

@@ -42,6 +42,7 @@ from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import own_instances, reset_neurons
 from squat_deploy.snn.returned import Returned
+from squat_deploy.snn.running import ModelTrace
 from squat_deploy.snn.states import tensors_in
 
 _BATCHES = (BATCH, 11, 13, 17, 19, 23, 29)  # the first that is no other size in the model, so that none is taken for it
@@ -62,8 +63,8 @@ class _Run:
     calling: Calling
     recorder: Recorder
     gradients: bool = False  # whether torch counts them, as it does outside of torch.no_grad
-    returned: tuple[Returned, ...] = ()  # what is recognised of the first call's result
-    asks: tuple[Readout, ...] = ()  # readouts that fit it, where it is membranes alone
+    returned: tuple[Returned, ...] = ()  # what is recognised of a call's result
+    asks: tuple[Readout, ...] | None = None  # readouts that fit it, where it is membranes alone
 
     @property
     def direct(self) -> bool:
@@ -116,11 +117,21 @@ class _Run:
         root = Event("input", "input", (), {}, tuple(entry.shape))
         result = self._ran(marked(entry.clone(), root), states)
         if self.recorder.traces is not None:
-            names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
-            self.returned = recognised(result, names, self.recorder.traces)
-            self.asks = membranes_alone(result)
-            self.recorder.traces = None
+            self._recognise(result, self.recorder.traces)
         return root, result
+
+    def _recognise(self, result: Any, traces: dict[str, ModelTrace]) -> None:
+        """Of the first call, and of the second where states are passed: a sum that they carry is no spikes any more."""
+        names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
+        found = recognised(result, names, traces)
+        if self.asks is None:
+            self.returned, self.asks = found, membranes_alone(result)
+            passed = self.calling.start is not None and not self.looped
+        else:
+            later = [replace(said, steps=tuple(step - 1 for step in said.steps)) for said in found]
+            self.returned, passed = tuple(said for said in self.returned if said in later), False
+        if not passed:
+            self.recorder.traces = None
 
 
 def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None) -> Program:
@@ -188,7 +199,7 @@ def _settled(run: _Run) -> Program:
     """The program of a sequence that leaves the model as the next one finds it. Raises: LoweringError for others."""
     before, drawn = kept_by(run.model, is_leaf), random_states()
     program = run.sequence()
-    program = replace(program, returned=run.returned, asks=run.asks, draws=random_states() != drawn)
+    program = replace(program, returned=run.returned, asks=run.asks or (), draws=random_states() != drawn)
     program = replace(program, looped=run.looped, start=run.calling.start)
     after = kept_by(run.model, is_leaf)
     if after == before:
