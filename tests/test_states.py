@@ -727,3 +727,19 @@ def test_what_is_spikes_in_the_first_step_only_is_not_taken_for_them() -> None:
             out, state = model(frame, state)
     assert out is not None and out.any() and (out.numpy() == sd.simulate(network, inputs).scores).all()
     assert sd.verify(network, model, inputs, executors=("torch", "numpy")).agrees
+
+
+class Silenced(Feedback):
+    """Takes zeros for the spikes of the step before in a late step."""
+
+    def forward(self, x, state=None):
+        count, inner = (0, (torch.zeros(x.shape[0], 6), *self.init())) if state is None else state
+        if count == 3:
+            inner = (torch.zeros_like(inner[0]), *inner[1:])
+        last, inner = super().forward(x, inner)
+        return last, (count + 1, inner)
+
+
+def test_zeros_stand_for_late_spikes_in_the_first_step_alone() -> None:
+    with pytest.raises(LoweringError, match="step 3 computes something else than step 1: zeros at"):
+        sd.lower(Silenced().eval(), FRAMES, STEPS)
