@@ -369,7 +369,7 @@ TWICE = {
 @pytest.mark.parametrize("name", TWICE)
 def test_weights_that_are_there_twice_are_not_chosen_from(name: str, tmp_path: Path) -> None:
     torch.save(TWICE[name], tmp_path / "w.pt")
-    with pytest.raises(FileFormatError, match=r"twice, 0\.weight|holds 2 state dicts"):
+    with pytest.raises(FileFormatError, match=r"holds weights of this model twice, |holds 2 state dicts"):
         load_weights(net(), tmp_path / "w.pt")
     torch.save({**named("model."), **named("net.")}, tmp_path / "w.pt")  # the same ones are no question
     model = net()
