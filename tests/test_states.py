@@ -18,6 +18,7 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError
+from squat_deploy.snn.delay import Delay
 from squat_deploy.snn.quantizers import state_quant
 from tests.test_cli import document, invoke
 from tests.test_models import leaky, linear
@@ -603,3 +604,142 @@ def test_the_exact_form_takes_the_state_too() -> None:
     made = sd.exact(model, STILL, STEPS, initial_state=model.init)
     assert sd.lower(made, STILL, STEPS, initial_state=model.init).certificate.proven
     assert sd.deviation(model, made, STILL, STEPS, initial_state=model.init).samples == 64
+
+
+class LateBatch(Net):
+    """Decides by the batch in a late step, which its state counts."""
+
+    def forward(self, x, state=None):
+        first, second, step = (*self.init(), 0) if state is None else state
+        spikes, first = self.lif1(self.fc1(x), first)
+        if step == STEPS - 1 and x.shape[0] == 13:
+            spikes = spikes + spikes
+        last, second = self.lif2(self.fc2(spikes), second)
+        return last, (first, second, step + 1)
+
+
+class LateCounter(Net):
+    """The same with a counter in the model, which a sequence leaves at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif, self.step_of = linear(10, 4), leaky(), 0
+
+    def forward(self, x):
+        current = self.fc(x)
+        late = self.step_of == STEPS - 1 and torch.is_grad_enabled()
+        self.step_of = (self.step_of + 1) % STEPS
+        return self.lif(current + current if late else current)
+
+
+@pytest.mark.parametrize("make", [LateBatch, LateCounter])
+def test_batches_and_gradients_are_tried_in_every_step(make: type[nn.Module]) -> None:
+    with pytest.raises(LoweringError, match="every time step makes the same calls"):
+        sd.lower(make().eval(), FRAMES, STEPS)
+
+
+def test_a_state_that_matters_in_a_late_step_only_is_asked_for() -> None:
+    class Counted(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = linear(10, 4), leaky()
+
+        def forward(self, x, step=None):
+            step = torch.tensor(0) if step is None else step
+            current = self.fc(x)
+            return self.lif(current + current if int(step) >= 6 else current), step + 1
+
+    with pytest.raises(LoweringError, match="a model is called in one way"):
+        sd.lower(Counted().eval(), FRAMES, 9)
+
+
+class Earlier(Net):
+    """The second layer takes the first one's spikes of the step before, which the state keeps."""
+
+    def forward(self, x, state=None):
+        first, second, kept = (*self.init(), torch.zeros(x.shape[0], 6)) if state is None else state
+        spikes, first = self.lif1(self.fc1(x), first)
+        last, second = self.lif2(self.fc2(kept), second)
+        return last, (first, second, spikes)
+
+
+class Shifted(Net):
+    """The same in loops, by a stack that begins with zeros."""
+
+    def forward(self, x):
+        first, second = self.init()
+        kept = [torch.zeros(x.shape[1], 6)]
+        for frame in x:
+            spikes, first = self.lif1(self.fc1(frame), first)
+            kept.append(spikes)
+        out, late = [], torch.stack(kept[:-1])
+        for step in range(x.shape[0]):
+            last, second = self.lif2(self.fc2(late[step]), second)
+            out.append(last)
+        return torch.stack(out)
+
+
+class Delayed(Net):
+    """The same as the hint says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delay = Delay(1)
+
+    def forward(self, x):
+        self.delay.reset_delay()
+        first, second = self.init()
+        out = []
+        for frame in x:
+            spikes, first = self.lif1(self.fc1(frame), first)
+            last, second = self.lif2(self.fc2(self.delay(spikes)), second)
+            out.append(last)
+        return torch.stack(out)
+
+
+def test_late_spikes_of_layers_that_ran_earlier_want_a_delay() -> None:
+    for make in (Earlier, Shifted):
+        with pytest.raises(LoweringError, match=r"those of lif1, which has run by then; .*Delay\(1\)"):
+            sd.lower(make().eval(), FRAMES, STEPS)
+    network, inputs, model, state = sd.lower(Delayed().eval(), FRAMES, STEPS), _inputs(FRAMES), Earlier().eval(), None
+    spikes = torch.zeros(())
+    with torch.no_grad():
+        for frame in torch.from_numpy(inputs.astype(np.float32)):
+            out, state = model(frame, state)
+            spikes = spikes + out
+    assert spikes.any() and (spikes.numpy() == sd.simulate(network, inputs).scores).all()
+
+
+class Carried(Net):
+    """Its output is a count that the state carries, beside all spikes so far."""
+
+    def forward(self, x, state=None):
+        first, second, count, every = (*self.init(), torch.zeros(x.shape[0], 4), []) if state is None else state
+        spikes, first, second = self.step(x, first, second)
+        return count + spikes, (first, second, count + spikes, [*every, spikes])
+
+
+def test_what_is_spikes_in_the_first_step_only_is_not_taken_for_them() -> None:
+    model, inputs, state, out = Carried().eval(), _inputs(FRAMES), None, None
+    network = sd.lower(model, FRAMES, STEPS)
+    with torch.no_grad():
+        for frame in torch.from_numpy(inputs.astype(np.float32)):
+            out, state = model(frame, state)
+    assert out is not None and out.any() and (out.numpy() == sd.simulate(network, inputs).scores).all()
+    assert sd.verify(network, model, inputs, executors=("torch", "numpy")).agrees
+
+
+class Silenced(Feedback):
+    """Takes zeros for the spikes of the step before in a late step."""
+
+    def forward(self, x, state=None):
+        count, inner = (0, (torch.zeros(x.shape[0], 6), *self.init())) if state is None else state
+        if count == 3:
+            inner = (torch.zeros_like(inner[0]), *inner[1:])
+        last, inner = super().forward(x, inner)
+        return last, (count + 1, inner)
+
+
+def test_zeros_stand_for_late_spikes_in_the_first_step_alone() -> None:
+    with pytest.raises(LoweringError, match="step 3 computes something else than step 1: zeros at"):
+        sd.lower(Silenced().eval(), FRAMES, STEPS)

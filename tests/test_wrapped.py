@@ -333,3 +333,45 @@ def test_a_factory_of_a_wrapped_model_takes_checkpoints(tmp_path: Path) -> None:
         model = load_model(f"{tmp_path / 'net.py'}:factory", tmp_path / "w.pt")
     assert [str(one.message).split(":")[0] for one in caught] == ["model", "w.pt"]
     assert type(model) is nn.Sequential and torch.equal(model[0].weight, STATE["0.weight"])
+
+
+def _own_forward(model: nn.Module) -> nn.Module:
+    wrapped = nn.DataParallel(model)
+    wrapped.forward = lambda x: wrapped.module(1 - x)  # type: ignore[method-assign]
+    return wrapped
+
+
+def _own_compiled(model: nn.Module) -> nn.Module:
+    wrapped = torch.compile(model, backend="eager")
+    wrapped.forward = lambda x: model(1 - x)  # type: ignore[union-attr]
+    return wrapped  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("wrap", [_own_forward, _own_compiled])
+def test_a_forward_of_the_users_is_no_part_of_what_is_inside(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    with pytest.raises(LoweringError, match="its own forward"):
+        sd.lower(wrap(net()).eval(), SPEC, STEPS)
+    with pytest.raises(LoweringError, match="its own forward"):
+        sd.lower(Inside(wrap).eval(), SPEC, STEPS)
+
+
+OTHER = net(2).state_dict()
+TWICE = {
+    "two known prefixes": {**named("model."), **named("net.", OTHER)},
+    "in the other order": {**named("net.", OTHER), **named("model.")},
+    "with and without a wrapper": {**named("module.", OTHER), "0.weight": STATE["0.weight"]},
+    "two wrappers": {**named("_orig_mod."), **named("module.", OTHER)},
+    "one in the other": {**named("model."), **named("model.module.", OTHER)},
+    "one of an older version": {"state_dict": without("graded", "reset_mechanism"), "ema": named("module.", OTHER)},
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_weights_that_are_there_twice_are_not_chosen_from(name: str, tmp_path: Path) -> None:
+    torch.save(TWICE[name], tmp_path / "w.pt")
+    with pytest.raises(FileFormatError, match=r"holds weights of this model twice, |holds 2 state dicts"):
+        load_weights(net(), tmp_path / "w.pt")
+    torch.save({**named("model."), **named("net.")}, tmp_path / "w.pt")  # the same ones are no question
+    model = net()
+    load_weights(model, tmp_path / "w.pt")
+    assert torch.equal(model[0].weight, STATE["0.weight"])  # type: ignore[arg-type]

@@ -170,6 +170,7 @@ def _finished(draft: Draft, last: int) -> Draft:
     """Late spikes wired to their neurons, layers that nothing takes left out, the output layer `last` at the end."""
     places = {id(neuron.module): index for index, neuron in draft.neurons.items()}
     wires = [tuple(places[id(draft.late[-2 - s])] if s < INPUT else s for s in wire) for wire in draft.wires]
+    _check_late(draft, wires)
     used: set[int] = set()
     open_ends = [last]
     while open_ends:
@@ -184,3 +185,16 @@ def _finished(draft: Draft, last: int) -> Draft:
     moved = {old: new for new, old in enumerate(order)} | {INPUT: INPUT}
     layers = [draft.layers[old] for old in order]
     return replace(draft, layers=layers, wires=[tuple(moved[s] for s in wires[old]) for old in order])
+
+
+def _check_late(draft: Draft, wires: list[tuple[int, ...]]) -> None:
+    """Refuses late spikes of neurons that come earlier: a wire from there stands for those of this step."""
+    for index, (before, after) in enumerate(zip(draft.wires, wires, strict=True)):
+        for source, place in zip(before, after, strict=True):
+            if source < INPUT and place < index:
+                got = f"those of {draft.layers[place].name}, which has run by then"
+                hint = (
+                    "keep none: take squat_deploy.snn.delay.Delay(1), a module of the model, of the spikes of this step"
+                )
+                rule = "spikes of the step before come from layers that run later, or from the layer itself"
+                draft.fault(draft.layers[index].name, rule, got, hint)

@@ -112,12 +112,12 @@ def _check_same(template: list[Call], calls: list[Call], number: int, other: int
     got = f"step {number} computes something else than step {other}"
     known: Compared = {}
     pairs = zip(template, calls, strict=False)
-    pair = next((pair for pair in pairs if not same_call(*pair, known)), None)
+    pair = next((pair for pair in pairs if not same_call(*pair, known, starts=number == 0)), None)
     first = None if pair is None else pair[0]
     if first is None and len(template) != len(calls):
         first = max(template, calls, key=len)[min(len(template), len(calls))]
     if pair is not None:
-        got += f": {_difference(*pair, known)}"
+        got += f": {_difference(*pair, known, starts=number == 0)}"
     if first is not None:
         drawn = next((call for call in Program((first,), first).calls() if call.function in RANDOM), None)
         if drawn is not None:
@@ -125,11 +125,11 @@ def _check_same(template: list[Call], calls: list[Call], number: int, other: int
         raise _fault(first.label, SAME_CALLS, got, "move what differs out of forward")
 
 
-def _difference(ours: Call, theirs: Call, known: Compared) -> str:
+def _difference(ours: Call, theirs: Call, known: Compared, *, starts: bool) -> str:
     """Where two steps that are not the same part, in words."""
     while (ours.kind, ours.label, len(ours.inputs)) == (theirs.kind, theirs.label, len(theirs.inputs)):
         pairs = zip(ours.inputs, theirs.inputs, strict=True)
-        other = next((pair for pair in pairs if not same_call(*pair, known)), None)
+        other = next((pair for pair in pairs if not same_call(*pair, known, starts=starts)), None)
         if other is None:
             return f"{ours.label} with other options"
         ours, theirs = other
@@ -259,20 +259,21 @@ def _is_late(call: Call) -> bool:
 Compared: TypeAlias = dict[tuple[int, int], bool]
 
 
-def same_call(ours: Call, theirs: Call, known: Compared) -> bool:
+def same_call(ours: Call, theirs: Call, known: Compared, *, starts: bool = False) -> bool:
     """Whether two steps compute the same; in the first one zeros stand for spikes of the step before.
 
     Args:
         known: what was found of other calls of these steps: branches meet again.
+        starts: whether `theirs` are those of the first step.
     """
     pair = id(ours), id(theirs)
     if pair not in known:
-        known[pair] = _compared(ours, theirs, known)
+        known[pair] = _compared(ours, theirs, known, starts)
     return known[pair]
 
 
-def _compared(ours: Call, theirs: Call, known: Compared) -> bool:
-    if theirs.function == "zeros" and _is_late(ours):
+def _compared(ours: Call, theirs: Call, known: Compared, starts: bool) -> bool:
+    if starts and theirs.function == "zeros" and _is_late(ours):
         return True
     if (ours.kind, ours.label, ours.function, ours.shape) != (theirs.kind, theirs.label, theirs.function, theirs.shape):
         return False
@@ -280,7 +281,7 @@ def _compared(ours: Call, theirs: Call, known: Compared) -> bool:
         return False
     if len(ours.inputs) != len(theirs.inputs):
         return False
-    return all(same_call(a, b, known) for a, b in zip(ours.inputs, theirs.inputs, strict=True))
+    return all(same_call(a, b, known, starts=starts) for a, b in zip(ours.inputs, theirs.inputs, strict=True))
 
 
 def _same_module(ours: nn.Module | None, theirs: nn.Module | None) -> bool:

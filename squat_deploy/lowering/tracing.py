@@ -42,14 +42,15 @@ from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import own_instances, reset_neurons
 from squat_deploy.snn.returned import Returned
+from squat_deploy.snn.running import ModelTrace
 from squat_deploy.snn.states import tensors_in
 
 _BATCHES = (BATCH, 11, 13, 17, 19, 23, 29)  # the first that is no other size in the model, so that none is taken for it
 _FEW = (4, 3, 5, 6)  # the same of the smaller batch
 _MAX_BATCHES = 24
 _BYTES_TRIED, _BYTES_ASKED = 2**27, 2**30  # of the inputs and neurons of a batch
+_FEW_STEPS = 3  # in the other batch that nothing asked for, of a model that runs one step a call
 _FOLLOWED = "the model's calls, by sizes of batches"
-_FEW_STEPS = 3  # of a model that runs one step a call, in the other batches
 
 
 @dataclass
@@ -62,8 +63,8 @@ class _Run:
     calling: Calling
     recorder: Recorder
     gradients: bool = False  # whether torch counts them, as it does outside of torch.no_grad
-    returned: tuple[Returned, ...] = ()  # what is recognised of the first call's result
-    asks: tuple[Readout, ...] = ()  # readouts that fit it, where it is membranes alone
+    returned: tuple[Returned, ...] = ()  # what is recognised of a call's result
+    asks: tuple[Readout, ...] | None = None  # readouts that fit it, where it is membranes alone
 
     @property
     def direct(self) -> bool:
@@ -116,11 +117,21 @@ class _Run:
         root = Event("input", "input", (), {}, tuple(entry.shape))
         result = self._ran(marked(entry.clone(), root), states)
         if self.recorder.traces is not None:
-            names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
-            self.returned = recognised(result, names, self.recorder.traces)
-            self.asks = membranes_alone(result)
-            self.recorder.traces = None
+            self._recognise(result, self.recorder.traces)
         return root, result
+
+    def _recognise(self, result: Any, traces: dict[str, ModelTrace]) -> None:
+        """Of the first call, and of the second where states are passed: a sum that they carry is no spikes any more."""
+        names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
+        found = recognised(result, names, traces)
+        if self.asks is None:
+            self.returned, self.asks = found, membranes_alone(result)
+            passed = self.calling.start is not None and not self.looped
+        else:
+            later = [replace(said, steps=tuple(step - 1 for step in said.steps)) for said in found]
+            self.returned, passed = tuple(said for said in self.returned if said in later), False
+        if not passed:
+            self.recorder.traces = None
 
 
 def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None) -> Program:
@@ -151,8 +162,7 @@ def _batches_of(model: nn.Module, spec: InputSpec, steps: int) -> tuple[int, int
 
 def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple[int, ...]) -> None:
     """Records batches of other sizes: usual ones, with gradients, and all that forward's use of the size asks for."""
-    asked, of_sample, steps = first.recorder.asked, _bytes_of_sample(first), first.steps
-    steps = steps if first.looped else min(steps, _FEW_STEPS)
+    asked, of_sample = first.recorder.asked, _bytes_of_sample(first)
     done, lines, tried = {asked.batch}, dict.fromkeys(usual, "model") | asked.others, set(asked.tried)
     while waiting := (lines.keys() | {batch for batch in tried if _is_tried(batch, of_sample)}) - done:
         batch = min(waiting)
@@ -163,8 +173,11 @@ def _check_batches(model: nn.Module, first: _Run, program: Program, usual: tuple
         if batch in lines and batch not in USUAL and batch * of_sample > _BYTES_ASKED:
             got = f"forward decides by a batch of more than {batch - 1}, which is too large to be recorded"
             raise fault(lines[batch], ANY_BATCH, got, "compare it with nothing in forward")
-        run = _prepared(model, first.spec, steps, first.calling, batch)
-        run.recorder.asked.often, run.gradients = asked.often, batch in usual
+        brief = batch == usual[-1] and lines[batch] == "model" and batch not in tried and not first.looped
+        # all steps: code may count them, in a state for instance, and decide by the batch at a late one
+        run = _prepared(model, first.spec, min(first.steps, _FEW_STEPS) if brief else first.steps, first.calling, batch)
+        long = not brief and not first.looped and batch * of_sample * first.steps > _BYTES_ASKED
+        run.recorder.asked.often, run.gradients = asked.often, batch in usual and not long
         other = " with gradients" if run.gradients else ""
         got = f"a batch of {batch}{other} does something else than one of {asked.batch}"
         _check_same(program, run.sequence(), got)
@@ -186,7 +199,7 @@ def _settled(run: _Run) -> Program:
     """The program of a sequence that leaves the model as the next one finds it. Raises: LoweringError for others."""
     before, drawn = kept_by(run.model, is_leaf), random_states()
     program = run.sequence()
-    program = replace(program, returned=run.returned, asks=run.asks, draws=random_states() != drawn)
+    program = replace(program, returned=run.returned, asks=run.asks or (), draws=random_states() != drawn)
     program = replace(program, looped=run.looped, start=run.calling.start)
     after = kept_by(run.model, is_leaf)
     if after == before:

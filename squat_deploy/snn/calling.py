@@ -14,8 +14,6 @@ from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.running import OwnRun, is_plain, loops_over_time, own_run
 from squat_deploy.snn.states import Start, starts_of, tensors_in
 
-_FEW = 4  # steps that tell whether a model may be called with its states or without
-
 
 @dataclass(frozen=True)
 class Calling:
@@ -117,9 +115,11 @@ def _either(
         passed = _first(carried)
     except Exception:  # noqa: BLE001 (it takes something else there, or returns no state)
         return alone
-    first, few = inputs if direct else inputs[0], min(steps, _FEW)
-    with torch.no_grad():
-        ours, theirs = (own_run(deep_copy(model), first, few, looped=False, start=one.start) for one in (passed, alone))
+    first = inputs if direct else inputs[0]
+    with torch.no_grad():  # all steps: a state may count them
+        ours, theirs = (
+            own_run(deep_copy(model), first, steps, looped=False, start=one.start) for one in (passed, alone)
+        )
     if _values(ours) == _values(theirs):  # else it returns what it was given
         return passed if _bits(ours.returned) == _bits(theirs.returned) else alone
     if _forgets(theirs):

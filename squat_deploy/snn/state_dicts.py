@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -36,14 +36,16 @@ class Found:
     Attributes:
         key: where it stands in the file; empty where it is the file.
         state: by the model's names; others: names in the file that stand outside of what was taken.
-        matched: how many of the model's names are in it.
+        matched: how many of the model's names are in it: of those that must be, and of all.
+        again: where else in the file a weight of the model stands that is another there.
     """
 
     key: str
     state: State
     others: tuple[str, ...]
     notes: tuple[str, ...]
-    matched: int
+    matched: tuple[int, int]
+    again: str | None = None
 
 
 def found_in(path: object, content: Any, model: nn.Module) -> Found:
@@ -53,13 +55,18 @@ def found_in(path: object, content: Any, model: nn.Module) -> Found:
         _refuse(path, content)
     for state in entries.values():
         _check_tensors(path, state)
-    fitting = [_renamed(key, state, list(model.state_dict())) for key, state in entries.items()]
-    most = max(found.matched for found in fitting)
-    best = [found for found in fitting if found.matched == most]
-    if any(not _equal(best[0].state, other.state) for other in best[1:]):
+    modules, wanted = dict(model.named_modules()), list(model.state_dict())
+    needed = {name for name in wanted if not _may_miss(modules, name)}
+    fitting = [_renamed(key, state, wanted, needed) for key, state in entries.items()]
+    fitting.sort(key=lambda found: found.matched, reverse=True)
+    best = [found for found in fitting if found.matched[0] == fitting[0].matched[0]]
+    if any(_differing(best[0].state, other.state, wanted) for other in best[1:]):
         names = " and ".join(found.key for found in best)
         hint = f"save the one that is meant alone, as torch.save(file[{best[0].key.split('.')[0]!r}], path)"
         raise FileFormatError(f"{path}: holds {len(best)} state dicts of this model, {names}; {hint}")
+    if best[0].again is not None and best[0].matched[0] == len(needed):  # else it is that of another model
+        hint = "save the one that is meant alone, as torch.save(model.state_dict(), path)"
+        raise FileFormatError(f"{path}: holds weights of this model twice, {best[0].again}; {hint}")
     return best[0]
 
 
@@ -99,29 +106,50 @@ def _check_tensors(path: object, state: State) -> None:
             )
 
 
-def _equal(one: State, other: State) -> bool:
-    return one.keys() == other.keys() and all(
-        torch.equal(value, other[key]) if isinstance(value, Tensor) else value == other[key]
-        for key, value in one.items()
-    )
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """The first of these names that stands for another value in each of two."""
+    return next((name for name in names if name in one and name in other and not _same(one[name], other[name])), None)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one is other or torch.equal(one, other)
+    return bool(one == other)
 
 
 # Names
 
 
-def _renamed(key: str, state: State, wanted: list[str]) -> Found:
+def _renamed(key: str, state: State, wanted: list[str], needed: set[str]) -> Found:
     """The renaming under which most of the model's names are found; the least of those that find as many."""
     best: Found | None = None
     notes = (f"took {key!r} of the file",) if key else ()
     for told, rename in _renamings(state, wanted):
         names = {name: rename(name) for name in state}
-        kept = {new: state[old] for old, new in names.items() if new is not None}
-        matched = sum(name in kept for name in wanted)
+        sources = {new: old for old, new in names.items() if new is not None}
+        kept = {new: state[old] for new, old in sources.items()}
+        matched = len(needed & kept.keys()), sum(name in kept for name in wanted)
+        twice = [*_twice(state, names, sources, wanted)]
+        if best is not None and matched[0] == best.matched[0] and (name := _differing(best.state, kept, wanted)):
+            twice.append(f"{name} by two prefixes")
         if best is None or matched > best.matched:
             others = tuple(old for old, new in names.items() if new is None)
-            best = Found(key, kept, others, (*notes, *told), matched)
+            best = Found(key, kept, others, (*notes, *told), matched, next(iter(twice), None))
+        elif twice and matched[0] == best.matched[0]:
+            best = replace(best, again=best.again or twice[-1])
     assert best is not None  # the first renaming changes nothing
     return best
+
+
+def _twice(
+    state: State, names: Mapping[str, str | None], sources: Mapping[str, str], wanted: Iterable[str]
+) -> Iterator[str]:
+    """Weights of the model that are in a file under a name that was taken, and another value under one that was not."""
+    model = set(wanted)
+    for old, new in names.items():
+        meant = new if new is not None else old
+        if meant in model and meant in sources and not _same(state[old], state[sources[meant]]):
+            yield f"{old} and {sources[meant]}"
 
 
 Renaming: TypeAlias = Callable[[str], str | None]

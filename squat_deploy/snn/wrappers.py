@@ -22,8 +22,18 @@ _EAGER = "; what torch.compile makes of it may round otherwise, and is not looke
 
 
 def is_wrapper(module: nn.Module) -> bool:
-    """Whether calling it is calling what is inside; hooks would be no part of that."""
-    return _name(module) in _INSIDE and not (module._forward_hooks or module._forward_pre_hooks)
+    """Whether calling it is calling what is inside; hooks, and a forward of the user's, would be no part of that."""
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    return _name(module) in _INSIDE and not hooks and _is_torchs(module)
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    """Whether its forward is its class's, and that torch's; what is compiled has one of its own, made by torch."""
+    own = vars(module).get("forward")
+    if own is not None and not (_name(module) == _COMPILED and hasattr(own, "_torchdynamo_orig_callable")):
+        return getattr(own, "__func__", None) is getattr(type(module), "_call_lazy_check", module)
+    made = getattr(type(module).forward, "__globals__", {}).get("__name__", "")
+    return bool(made.split(".")[0] == "torch")
 
 
 def _name(module: nn.Module) -> str:
