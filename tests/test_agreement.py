@@ -33,8 +33,9 @@ from tests.test_lowering import leaky, linear
 from tests.test_models import awake
 
 UNPROVEN = (4, 17, 25, 29, 31, 38, 46, 48, 52, 58, 59, 60, 65, 66, 76)  # float32 rounding could decide otherwise
+KEPT = (310031,)  # once differed: a datatype of products that belong nowhere
 INEXACT = (5, 7, 43, 55, 63, 67)  # branches on several grids, averages that float32 rounds
-PROVEN = sorted({*range(80)} - {*UNPROVEN, *INEXACT})  # `make fuzz` draws any number
+PROVEN = sorted({*range(80), *KEPT} - {*UNPROVEN, *INEXACT})  # `make fuzz` draws any number
 
 
 @pytest.mark.parametrize("seed", PROVEN)

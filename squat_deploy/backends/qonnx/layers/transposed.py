@@ -97,7 +97,7 @@ class TransposedPlan(WeightedPlan):
         weight = b.parameter(f"{name}.weight", product.weight, (groups, c, taps), self.weight_range)
         shape = (batch, groups, positions, taps)
         made = b.node(
-            product.operator, [x, weight], f"{name}.products", element=product.total, shape=shape, bounds=bounds
+            product.operator, [x, weight], f"{name}.products", element=product.total, shape=shape, bounds=self._apart(c)
         )
         places = b.constant(f"{name}.places", self.places(layer))
         seen = [padded(b, flat(b, made), name), places]
@@ -105,6 +105,13 @@ class TransposedPlan(WeightedPlan):
         axis = b.constant(f"{name}.met_axis", np.array([-1], dtype=np.int64))
         shape = (batch, *layer.output_shape)
         return b.node("ReduceSum", [met, axis], f"{name}.product", shape=shape, bounds=bounds, keepdims=0)
+
+    def _apart(self, channels: int) -> tuple[int, int]:
+        """Range of the products, those included that belong nowhere in the plane, so that no sum holds them."""
+        ends = [
+            value * weight * channels for value in (self.input_low, self.input_high) for weight in self.weight_range
+        ]
+        return min(*ends, self.partial_range[0]), max(*ends, self.partial_range[1])
 
     def places(self, layer: ConvTranspose2d) -> IntArray:
         """(O, H', W', most that meet) products (groups, positions, O / groups, taps) of each sum, from 1; 0 is none."""
