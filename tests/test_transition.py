@@ -14,6 +14,8 @@ from squat_deploy.errors import InternalError
 from squat_deploy.lowering.neuron import extract_machines, first_sums
 from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.network import Neuron
+from squat_deploy.network.transition import _difference_bounds as difference_bounds
+from squat_deploy.network.transition import _solve as solve
 from squat_deploy.network.transition import check_offset_form, offset_form, reachable_states
 from squat_deploy.snn.quantizers import StateQuantizer
 
@@ -75,8 +77,11 @@ def test_480_configurations(bits: int) -> None:
         for state in rows.tolist():
             level = probe.step(currents, layer.membranes[0, state, None]).levels[..., 0]
             assert np.array_equal(level, np.searchsorted(layer.thresholds[0, state], np.arange(LOW, HIGH + 1), "right"))
-        if offset_form(layer, LOW, HIGH) is None:
+        form = offset_form(layer, LOW, HIGH)
+        if form is None:
             missing.append((uniform, limits, beta, scale))
+        elif form.fraction_bits:  # none has fewer
+            assert solve(*difference_bounds(layer, 0, LOW, HIGH), form.fraction_bits - 1) is None
     assert len(missing) == NO_OFFSET_FORM.get(bits, 0), missing
     for uniform, limits, beta, scale in missing:
         assert uniform and limits == (0, 1) and beta in (0.5, 0.9375) and scale in (2.0**-4, 2.0**-6, 2.0**-8)
