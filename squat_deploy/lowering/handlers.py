@@ -62,19 +62,8 @@ from squat_deploy.network import INPUT, MAX_NEURONS, IntArray
 from squat_deploy.network.layers import Add, Delay, Weighted
 from squat_deploy.network.layers.delay import MAX_DELAY
 from squat_deploy.snn.delay import DELAYS, delays_of
-from squat_deploy.snn.layers import (
-    FixedConv2d,
-    FixedLinear,
-    IntThenScaleConv1d,
-    IntThenScaleConv2d,
-    IntThenScaleConvTranspose1d,
-    IntThenScaleConvTranspose2d,
-    IntThenScaleFixedConv2d,
-    IntThenScaleFixedLinear,
-    IntThenScaleLinear,
-    ScaleThenShift1d,
-    ScaleThenShift2d,
-)
+from squat_deploy.snn.exact_forms import EXACT_FORMS
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear
 from squat_deploy.snn.neurons import kind_of, spike_value
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
@@ -456,17 +445,13 @@ HANDLERS: dict[type[nn.Module], Handled] = {
     **dict.fromkeys((QuantConv1d, QuantConv2d), _QUANT_CONV),
     **dict.fromkeys((QuantConvTranspose1d, QuantConvTranspose2d), _TRANSPOSED),
     QuantLinear: _QUANT_LINEAR,
-    **dict.fromkeys((IntThenScaleConv1d, IntThenScaleConv2d), _QUANT_CONV),
-    **dict.fromkeys((IntThenScaleConvTranspose1d, IntThenScaleConvTranspose2d), _TRANSPOSED),
-    IntThenScaleLinear: _QUANT_LINEAR,
-    **dict.fromkeys((FixedConv2d, IntThenScaleFixedConv2d), Handled(quant_conv, read(*_KERNELS))),
-    **dict.fromkeys((FixedLinear, IntThenScaleFixedLinear), Handled(quant_linear, read("integers", "scale", "bias"))),
-    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, ScaleThenShift1d, ScaleThenShift2d), _NORM),
+    FixedConv2d: Handled(quant_conv, read(*_KERNELS)),
+    FixedLinear: Handled(quant_linear, read("integers", "scale", "bias")),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d), _NORM),
     snn.Leaky: Handled(_neurons, {**NEURON, **GRADED, **RESET}),
     snn.Lapicque: Handled(_neurons, {**NEURON, **read("R", "C", "time_step")}),
     snn.Synaptic: Handled(_neurons, {**NEURON, **SYNAPTIC, **RESET}),
-    **dict.fromkeys((snn.RLeaky, CurrentsFirstRLeaky), Handled(_neurons, {**NEURON, **RECURRENT, **RESET})),
-    **dict.fromkeys(
-        (snn.RSynaptic, CurrentsFirstRSynaptic), Handled(_neurons, {**NEURON, **SYNAPTIC, **RECURRENT, **RESET})
-    ),
+    snn.RLeaky: Handled(_neurons, {**NEURON, **RECURRENT, **RESET}),
+    snn.RSynaptic: Handled(_neurons, {**NEURON, **SYNAPTIC, **RECURRENT, **RESET}),
 }
+HANDLERS |= {exact: HANDLERS[stock] for stock, exact in EXACT_FORMS.items()}

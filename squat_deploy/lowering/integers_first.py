@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import snntorch as snn
 import torch
-from brevitas.nn import QuantConv1d, QuantConv2d, QuantConvTranspose1d, QuantConvTranspose2d, QuantLinear
 from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
@@ -19,38 +18,11 @@ from squat_deploy.lowering.draft import Integers
 from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import InputSpec
 from squat_deploy.snn.copying import frozen_copy, undisturbed
-from squat_deploy.snn.layers import (
-    FixedConv2d,
-    FixedLinear,
-    IntThenScale,
-    IntThenScaleConv1d,
-    IntThenScaleConv2d,
-    IntThenScaleConvTranspose1d,
-    IntThenScaleConvTranspose2d,
-    IntThenScaleFixedConv2d,
-    IntThenScaleFixedLinear,
-    IntThenScaleLinear,
-    ScaleThenShift1d,
-    ScaleThenShift2d,
-    output_scales,
-)
-from squat_deploy.snn.recurrence import CurrentsFirstRLeaky, CurrentsFirstRSynaptic
+from squat_deploy.snn.exact_forms import EXACT_FORMS
+from squat_deploy.snn.layers import FixedConv2d, FixedLinear, IntThenScale, output_scales
 from squat_deploy.snn.states import made_state
 
 SCALE_BITS = 8  # of scales whose sums must be exact
-_EXACT: dict[type[nn.Module], type[nn.Module]] = {
-    QuantLinear: IntThenScaleLinear,
-    QuantConv1d: IntThenScaleConv1d,
-    QuantConv2d: IntThenScaleConv2d,
-    QuantConvTranspose1d: IntThenScaleConvTranspose1d,
-    QuantConvTranspose2d: IntThenScaleConvTranspose2d,
-    FixedLinear: IntThenScaleFixedLinear,
-    FixedConv2d: IntThenScaleFixedConv2d,
-    nn.BatchNorm1d: ScaleThenShift1d,
-    nn.BatchNorm2d: ScaleThenShift2d,
-    snn.RLeaky: CurrentsFirstRLeaky,
-    snn.RSynaptic: CurrentsFirstRSynaptic,
-}
 
 
 def exact(
@@ -78,7 +50,7 @@ def exact(
     with undisturbed():
         made = frozen_copy(model)
         for module in made.modules():
-            if type(module) in _EXACT and not _is_exact(module):
+            if type(module) in EXACT_FORMS and not _is_exact(module):
                 _exchange(module)
         if spec is not None and steps is not None:
             _forget_units(made)
@@ -91,7 +63,7 @@ def exact(
 def _exchange(module: nn.Module) -> None:
     """In place, so that whoever has the module has the exact one, wherever it stands."""
     module.stands_for = type(module).__name__  # type: ignore[assignment]
-    module.__class__ = _EXACT[type(module)]
+    module.__class__ = EXACT_FORMS[type(module)]
 
 
 @torch.no_grad()
@@ -136,7 +108,7 @@ def _take_units(model: nn.Module, spec: InputSpec, steps: int, initial_state: An
         module = modules.get(name)
         if module is None or not any(_rounds(value) for value in values) or len({value.unit for value in values}) > 1:
             continue
-        if type(module) in _EXACT:
+        if type(module) in EXACT_FORMS:
             _exchange(module)
         if isinstance(module, IntThenScale):
             module.input_unit = values[0].unit
@@ -157,7 +129,7 @@ def _take_grids(model: nn.Module, spec: InputSpec, steps: int, initial_state: An
 
 def _take_bits(module: nn.Module) -> bool:
     """Rounds the scale of a layer, if it has one for all of its outputs that is not yet."""
-    if type(module) in _EXACT:
+    if type(module) in EXACT_FORMS:
         _exchange(module)
     if not isinstance(module, IntThenScale) or module.scale_bits is not None:
         return False
