@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Node, Process
-from squat_deploy.hardware.units import Lister
+from squat_deploy.hardware.units import Lister, Scatter
 from squat_deploy.hardware.units.base import Cycles, delayed
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
@@ -44,7 +44,7 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
     """Schedule for the events of golden sequences.
 
     Args:
-        events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
+        events: as `event_counts` makes them.
     """
     costs, worst = step_costs(design, events), step_costs(design, _most(design))
     names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
@@ -59,7 +59,7 @@ def process_name(design: Design, process: Process) -> str:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run."""
+    """Events (sequences, T) of every list in a simulated run; of synapses that walk, their iterations."""
     network = design.network
     flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
     values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
@@ -73,7 +73,12 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
             many[unit.number] = _values(design, unit.number, known) != 0
         elif isinstance(unit, Lister):
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
-    return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
+    walked = {
+        unit.number: (_taken(design.graph.nodes[unit.number - 1], many)[0] @ unit.iterations.astype(np.float64)).T
+        for unit in design.parts
+        if isinstance(unit, Scatter) and unit.walks
+    }
+    return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()} | walked
 
 
 def _most(design: Design) -> dict[int, Cycles]:
@@ -82,6 +87,11 @@ def _most(design: Design) -> dict[int, Cycles]:
     ports = (*design.entry.ports.takes, *(part.ports.gives for part in design.parts if part.signal.events))
     most = {port.number: np.full((1, len(steps)), float(port.signal.capacity)) for port in ports}
     most[ENTRY] = np.where(steps < design.entry.listed_steps, float(design.entry.signal.capacity), 0.0)[None]
+    for unit in design.parts:
+        if isinstance(unit, Scatter) and unit.walks:
+            (port,) = unit.ports.takes
+            full = most[port.number] / port.signal.capacity
+            most[unit.number] = unit.most_iterations * (delayed(full.T).T if port.late else full)
     return most
 
 

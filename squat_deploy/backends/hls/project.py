@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
-from squat_deploy.backends.hls.addresses import at, plane_terms, weight_row
+from squat_deploy.backends.hls import addresses
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
@@ -30,6 +30,18 @@ from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.simulator import Result, simulate
 
+_LAWS = (
+    "at",
+    "at_code",
+    "code_of",
+    "element_of",
+    "first_group",
+    "onward",
+    "recoded",
+    "walk_terms",
+    "weight_row",
+    "window_of",
+)
 _PACKAGE = Path(__file__).resolve().parents[2]
 _TEMPLATE_FOLDERS = (_PACKAGE / "templates" / "hls", _PACKAGE.parent / "templates" / "hls")
 
@@ -140,9 +152,7 @@ def _environment() -> Environment:
         autoescape=False,
     )
     environment.globals.update(
-        at=at,
-        plane_terms=plane_terms,
-        weight_row=weight_row,
+        **{name: getattr(addresses, name) for name in _LAWS},
         plain=cpp.plain,
         native_int=cpp.native_int,
         index_type=cpp.index_type,
