@@ -363,8 +363,8 @@ def test_a_wrong_cycle_estimate_shows(
 
 def test_processes_overlap() -> None:
     """The second layer is the slowest but in the first step: it works all the time, and waits for its first events."""
-    design = design_of(golden_network(), GOLDEN_CONFIG)
-    events = {0: np.eye(1, 6) * 16, 2: np.full((1, 6), 12.0), 4: np.ones((1, 6))}
+    design = design_of(golden_network(), sd.HlsConfig(pe={"lif1": 8, "lif2": 1}))
+    events = {0: np.eye(1, 6) * 16, 2: np.full((1, 6), 8.0), 4: np.ones((1, 6))}
     read, first, second, readout = (cost[0] for cost in step_costs(design, events))
     assert max(read[1:].max(), first[1:].max(), readout.max()) < second.min()
     assert estimate(design, events).mean_cycles == read[0] + first[0] + second.sum() + readout[-1]
