@@ -16,6 +16,7 @@ from squat_deploy.backends.hls import addresses
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
+from squat_deploy.backends.hls.storage import storage
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.files import MANIFEST, write_folder
@@ -153,6 +154,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         **{name: getattr(addresses, name) for name in _LAWS},
+        storage=storage,
         plain=cpp.plain,
         native_int=cpp.native_int,
         index_type=cpp.index_type,

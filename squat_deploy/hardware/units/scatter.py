@@ -11,6 +11,7 @@ import numpy as np
 
 from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.plane import Plane
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
@@ -34,16 +35,21 @@ SPACING = 4  # cycles in which a row of sums is read, added to and written
 
 @dataclass(frozen=True, eq=False)
 class Scatter(Summer):
-    """Fully connected synapses or a convolution.
+    """A kernel that every event scatters.
 
     Attributes:
-        what: which of both, for readers.
+        what: of layer, for readers.
     """
 
     rom: WeightRom
     what: str
     kind: ClassVar[str] = "synapses"
     accumulates: ClassVar[bool] = True
+    walks: ClassVar[bool] = True  # from sum to sum that an event reaches, else over all
+
+    @property
+    def whole_rows(self) -> bool:
+        return True
 
     @property
     def about(self) -> str:
@@ -72,11 +78,6 @@ class Scatter(Summer):
         return sums
 
     @property
-    def walks(self) -> bool:
-        """Whether an event reaches some of the sums, not all."""
-        return not (self.rom.plane.single and self.rom.span == self.rows.groups)
-
-    @property
     def spacing(self) -> int:
         """Iterations from one update of a row of sums to the next at least, and those of an event at least.
 
@@ -102,11 +103,8 @@ class Scatter(Summer):
         return int(each.sum() if taken.single else each.max() * taken.capacity)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """One loop over all events, if it walks; else memories are drained between them."""
-        overhead, walked = LOOP_OVERHEAD_CYCLES, given
-        if not self.walks:
-            walked = taken[0] * (self.rows.groups + (0 if self.rows.registers else overhead))
-        return self.rows.rows + overhead + walked + overhead
+        """One loop over all events; what is `given` are its iterations."""
+        return self.rows.rows + LOOP_OVERHEAD_CYCLES + given + LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
         rom, lanes = self.rom, self.rows
@@ -131,10 +129,43 @@ class Scatter(Summer):
 
 
 @dataclass(frozen=True, eq=False)
+class ScatterRows(Scatter):
+    """Fully connected synapses: a row of weights an event, so many `events` a cycle, one a port of the ROM.
+
+    The first ones are written in place of what the sums were, so that these are not started anew before.
+    """
+
+    events: int
+    accumulates: ClassVar[bool] = False
+    walks: ClassVar[bool] = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts, "events": self.events}
+
+    @property
+    def most_visits(self) -> int:
+        """Iterations where the list is full."""
+        return max(1, -(-self.takes[0].capacity // self.events)) * self.rows.groups
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        rounds = np.maximum(np.ceil(taken[0] / self.events), 1)
+        return rounds * self.rows.groups + LOOP_OVERHEAD_CYCLES
+
+
+@dataclass(frozen=True, eq=False)
 class SynapseBlueprint(Blueprint):
     """Of synapses; fully connected ones are a kernel of one tap on channels of one point."""
 
     layer: Weighted
+
+    @property
+    def most_events(self) -> int:
+        return 2 if self._groups == 1 and Plane.of(self._window).single else 1
+
+    @property
+    def _groups(self) -> int:
+        return 1 if isinstance(self.layer, Dense) else self.layer.groups
 
     @property
     def _window(self) -> Window:
@@ -163,5 +194,7 @@ class SynapseBlueprint(Blueprint):
         layer, lanes = self.layer, ports.gives.lanes
         assert lanes is not None
         weight = layer.weight.reshape(*layer.weight.shape[:2], *self._window.kernel)
-        groups = 1 if isinstance(layer, Dense) else layer.groups
-        return Scatter(ports, weight_rom(weight, layer.bias, groups, self._window, lanes), self._what)
+        rom = weight_rom(weight, layer.bias, self._groups, self._window, lanes)
+        if self.most_events == 2:
+            return ScatterRows(ports, rom, self._what, settings.events)
+        return Scatter(ports, rom, self._what)
