@@ -60,7 +60,7 @@ class AxisTerms:
 
 @dataclass(frozen=True)
 class WalkTerms:
-    """An event with the code `place`, and its visit `down`, `right`."""
+    """An event with the code `place`, and its visit `down`, `right`; `inside`: one more condition, if any."""
 
     channel: Term
     place_y: Term
@@ -76,9 +76,9 @@ def walk_terms(plane: Plane, taken: Signal) -> WalkTerms:
     channel, y, x = (_term(place) for place in plane.grid.of(taken.grid, Term("place", taken.grid.codes)))
     axes = {"y": plane.y, "x": plane.x}
     outputs = (Term(f"at_{letter}", axis.outputs) for letter, axis in axes.items())
-    inside = (f"at_{letter} < {axis.outputs}" for letter, axis in axes.items() if axis.gaps)
+    inside = "".join(f" && at_{letter} < {axis.outputs}" for letter, axis in axes.items() if axis.gaps)
     terms = _axis_terms(plane.y, "y", "down"), _axis_terms(plane.x, "x", "right")
-    return WalkTerms(channel, y, x, *terms, _term(plane.position(*outputs)), " && ".join(inside))
+    return WalkTerms(channel, y, x, *terms, _term(plane.position(*outputs)), inside)
 
 
 def _axis_terms(axis: Axis, letter: str, visit: str) -> AxisTerms:
@@ -103,9 +103,13 @@ def weight_row(rom: WeightRom) -> Term:
     return _term(rom.row(*(Term(*name) for name in (*names, ("group", rom.span)))))
 
 
-def first_group(rom: WeightRom, lanes: Lanes) -> Term:
-    """The group of lanes that a channel reaches first, but for the bound at the last ones."""
-    return Term("channel", rom.plane.grid.channels) // rom.channels_in * rom.channels_out // lanes.pe
+def first_group(rom: WeightRom, lanes: Lanes) -> str:
+    """The group of lanes that a channel reaches first, to be added to; nothing where it is always the first."""
+    last = lanes.groups - rom.span
+    if last == 0:
+        return ""
+    reached = Term("channel", rom.plane.grid.channels) // rom.channels_in * rom.channels_out // lanes.pe
+    return f"({reached} < {last} ? {reached} : {last}) + "
 
 
 def _term(number: Number) -> Term:

@@ -59,7 +59,7 @@ class Reader:
         most_reads: iterations over a frame of spikes: one a word and one a spike.
         decoded: the number that the field `code` stands for.
         code: of the element `input` in a list.
-        onward: from the code `place` to that of the next element; none where codes are the elements' own numbers.
+        onward: from the code `place` to that of the next element.
         capacity: of a list of inputs.
         lists: those that are written, one that is `kept` where a frame is listed again: `copies` (to, from) are made.
     """
@@ -96,7 +96,7 @@ def reader_of(design: Design) -> Reader:
         most_reads=entry.fields.words + spec.size,
         decoded=cpp.decoded("code", spec.bits, signed=spec.low < 0),
         code=str(code_of(entry.signal, "input")),
-        onward="" if entry.signal.grid.plain else onward(entry.signal.grid, "place"),
+        onward=onward(entry.signal.grid, "place"),
         capacity=kept.capacity,
         lists=(kept,) if again else given,
         kept="\n    ".join(f"static {array};" for array in kept.arrays),

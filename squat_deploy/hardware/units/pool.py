@@ -56,26 +56,18 @@ class _Pool(Unit):
 
 @dataclass(frozen=True, eq=False)
 class PoolEvents(_Pool, Lister):
-    """Sum: an event a window that an event lies in. Maximum: a spike a window in which anything spiked."""
-
-    @property
-    def remembers(self) -> bool:
-        """The time step in which each window was last seen."""
-        return self.most
-
-    @property
-    def stamps(self) -> int:
-        """Time steps after which all windows are forgotten."""
-        return 255
+    """An event a window that an event lies in."""
 
     def run(self, kept: Kept, *taken: Flow) -> Events:
         events = one_list(taken[0])
+        windows, event = self._windows(events)
+        return Events(windows, events.value[event])
+
+    def _windows(self, events: Events) -> tuple[IntArray, IntArray]:
+        """(code, number of the event) of every window that an event lies in."""
         walk = self.plane.walk(self.takes[0].grid, events.index)
-        window = self.signal.grid.code(walk.channel, walk.output_y, walk.output_x)[walk.inside]
-        if not self.most:
-            return Events(window, events.value[np.nonzero(walk.inside)[0]])
-        first_seen = np.sort(np.unique(window, return_index=True)[1])
-        return Events.spikes(window[first_seen])
+        window = self.signal.grid.code(walk.channel, walk.output_y, walk.output_x)
+        return window[walk.inside], np.nonzero(walk.inside)[0]
 
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
         found = taken[0]
@@ -84,15 +76,39 @@ class PoolEvents(_Pool, Lister):
         return np.asarray(pooled.reshape(*found.shape[:2], -1))
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        walked = taken[0] * self.plane.taps + LOOP_OVERHEAD_CYCLES
-        if not self.most:
-            return walked
-        cleared = np.arange(given.shape[1]) % self.stamps == 0
-        return walked + cleared * (self.size + LOOP_OVERHEAD_CYCLES)
+        return taken[0] * self.plane.taps + LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
-        seen = (Memory("seen", self.size, (self.stamps.bit_length(),)),) if self.most else ()
-        return *seen, *self.plane.memories
+        return self.plane.memories
+
+
+@dataclass(frozen=True, eq=False)
+class PoolSpikes(PoolEvents):
+    """A spike a window in which anything spiked: each remembers the time step in which it was seen.
+
+    A mark is read and written within `SPACING` cycles; the windows of as many visits are compared themselves.
+    """
+
+    @property
+    def remembers(self) -> bool:
+        return True
+
+    @property
+    def stamps(self) -> int:
+        """Time steps after which all windows are forgotten."""
+        return 255
+
+    def run(self, kept: Kept, *taken: Flow) -> Events:
+        windows, _ = self._windows(one_list(taken[0]))
+        first_seen = np.sort(np.unique(windows, return_index=True)[1])
+        return Events.spikes(windows[first_seen])
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        cleared = np.arange(given.shape[1]) % self.stamps == 0
+        return super()._cycles(taken, given) + cleared * (self.size + LOOP_OVERHEAD_CYCLES)
+
+    def _memories(self) -> Sequence[Memory]:
+        return Memory("seen", self.size, (self.stamps.bit_length(),)), *super()._memories()
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,4 +187,5 @@ class PoolBlueprint(Blueprint):
 
     def unit(self, ports: Ports, settings: Settings) -> PoolEvents | PoolSums:
         maximum = self.layer.kind == "max"
-        return (PoolEvents if ports.gives.signal.events else PoolSums)(ports, self.layer.window, maximum)
+        lists = PoolSpikes if maximum else PoolEvents
+        return (lists if ports.gives.signal.events else PoolSums)(ports, self.layer.window, maximum)

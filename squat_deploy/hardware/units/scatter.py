@@ -78,6 +78,11 @@ class Scatter(Summer):
         return sums
 
     @property
+    def plane(self) -> Plane:
+        """The walk of an event."""
+        return self.rom.plane
+
+    @property
     def spacing(self) -> int:
         """Iterations from one update of a row of sums to the next at least, and those of an event at least.
 
@@ -94,7 +99,7 @@ class Scatter(Summer):
     @property
     def iterations(self) -> IntArray:
         """(inputs,) iterations for an event of each input."""
-        return self.rom.plane.visits * self.rom.span + self.idle
+        return self.plane.visits * self.rom.span + self.idle
 
     @property
     def most_iterations(self) -> int:
@@ -112,7 +117,7 @@ class Scatter(Summer):
         widths = (*(rom.fields.per_word,) * (rom.fields.words - 1), last)
         words = np.ascontiguousarray(rom.words).view(np.int64)
         rows = Memory("WEIGHTS", words.shape[1], tuple(width * rom.bits for width in widths), words)
-        weights = (rows, *rom.plane.memories) if self.walks else (rows,)
+        weights = (rows, *self.plane.memories) if self.walks else (rows,)
         if rom.bias is None:
             return (*super()._memories(), *weights)
         bits = int_bits(min(int(rom.bias.min()), -1), int(rom.bias.max()))
