@@ -26,6 +26,7 @@ from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
+from squat_deploy.snn.adopting import adopted, warn_of_unregistered
 from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import check_model, deep_copy, frozen_copy, undisturbed
@@ -123,6 +124,8 @@ def drafted(
     _check_spec(spec)
     check_model(model)
     warn_of_wrappers(model)
+    warn_of_unregistered(model)
+    model = adopted(model)
     refuse_unmade(model)
     stale = stale_tables(model)
     pristine = time_first(frozen_copy(model), spec)

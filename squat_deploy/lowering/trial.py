@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, LoweringError, SquatError
 from squat_deploy.lowering.asking import numbers_near
-from squat_deploy.lowering.recorder import check_registered, fault, is_leaf, is_library, users_line
+from squat_deploy.lowering.recorder import MADE, check_registered, fault, is_leaf, is_library, users_line
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.calling import Calling, calling_of
@@ -211,12 +211,18 @@ def here(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., 
 @contextlib.contextmanager
 def calls_go_to(call: Callable[..., Any]) -> Iterator[None]:
     """While this holds, calls of modules go to `call(original, module, ...)` in this thread."""
-    original = nn.Module.__call__
+    original, making = nn.Module.__call__, nn.Module.__init__
+
+    def made(module: nn.Module, *args: Any, **given: Any) -> None:
+        making(module, *args, **given)
+        MADE.add(module)
+
     try:
+        nn.Module.__init__ = here(made, making)  # type: ignore[method-assign]
         nn.Module.__call__ = here(lambda *args, **given: call(original, *args, **given), original)  # type: ignore[method-assign]
         yield
     finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]
+        nn.Module.__call__, nn.Module.__init__ = original, making  # type: ignore[method-assign]
 
 
 def ran(call: Callable[[], Any]) -> Any:
