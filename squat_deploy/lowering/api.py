@@ -17,6 +17,7 @@ from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
+from squat_deploy.lowering.trial import apart
 from squat_deploy.lowering.witnesses import with_witnesses
 from squat_deploy.network import AnyNeuron, InputSpec, Network
 from squat_deploy.network.activity import warnings_of
@@ -128,9 +129,9 @@ def drafted(
     model = adopted(model)
     refuse_unmade(model)
     stale = stale_tables(model)
-    pristine = time_first(frozen_copy(model), spec)
-    followed = deep_copy(pristine)
     first = made_state(initial_state)
+    pristine = apart(time_first(frozen_copy(model), spec), spec, steps, first)
+    followed = deep_copy(pristine)
     try:
         program = program_of(followed, spec, steps, first)
     except LoweringError as error:

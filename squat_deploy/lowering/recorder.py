@@ -36,6 +36,7 @@ from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
 from squat_deploy.snn.running import ModelTrace
+from squat_deploy.snn.sharing import Shared
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])
@@ -169,7 +170,8 @@ def users_line() -> str:
 
 def is_leaf(module: nn.Module) -> bool:
     """A module of a library, or of a class made from one: a subclass may override anything."""
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput, BatchFirst, Adopted, Held)
+    ours = (QuantizedInput, BatchFirst, Adopted, Held, Shared)
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, *ours)
     bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
     return any(base not in containers for base in bases)
 

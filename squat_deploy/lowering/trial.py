@@ -24,6 +24,7 @@ from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import NEURONS, reset_neurons
 from squat_deploy.snn.running import ShapeTrace, watched
+from squat_deploy.snn.sharing import taken_apart
 from squat_deploy.snn.states import starts_of
 
 BATCH = 7
@@ -39,6 +40,12 @@ def example(spec: InputSpec, steps: int, batch: int) -> Tensor:
     for part in real:  # no more than one in integers and in float64
         part[...] = rng.integers(spec.low, spec.high + 1, part.shape) * spec.step
     return torch.from_numpy(real)
+
+
+def apart(model: nn.Module, spec: InputSpec, steps: int, state: Any) -> nn.Module:
+    """The model with neurons of its own for each layer, where one module serves several by states that it is given."""
+    inputs = example(spec, steps, _apart(steps))
+    return taken_apart(model, inputs, steps, direct=spec.encoding == "direct", initial_state=state)
 
 
 def find_calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, tried: Reached) -> Calling:

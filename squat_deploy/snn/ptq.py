@@ -33,6 +33,7 @@ from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
+from squat_deploy.snn.sharing import module_of
 from squat_deploy.snn.states import made_state
 from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
@@ -193,7 +194,7 @@ def _warn_of_silence(model: nn.Module, data: Tensor, steps: int, *, direct: bool
     reset_neurons(model)
     for name, trace in traces.items():
         spikes, readout = torch.stack(trace.spikes) != 0, name == [*traces][-1]
-        if readout and getattr(model.get_submodule(name), "reset_mechanism", "") == "none":
+        if readout and getattr(model.get_submodule(module_of(name)), "reset_mechanism", "") == "none":
             continue
         if not spikes.any() or spikes.all():
             what = "all of its neurons fire at every step" if spikes.any() else "none of its neurons fires"
