@@ -141,7 +141,7 @@ class OfOneState(models.FollowedMembrane):
 
 
 def test_neurons_that_serve_two_layers_of_one_state_are_named() -> None:
-    """Regression 1 as published calls the readout's neurons for the hidden layer too, by mistake; here without states."""
+    """Regression 1 as published has one module for two layers; here without states."""
     torch.manual_seed(0)
     data, options = curve(8), {"steps": 8, "encoding": "sequence"}
     with pytest.raises(ConfigError, match=r"li_out: .*once a time step; got 16 calls in 8 steps: make a module for"):
