@@ -158,7 +158,7 @@ def test_the_next_is_under_way_while_the_last_is_unpacked(spikes: Any, monkeypat
 
 
 WRONG = [
-    (lambda good: {"inputs": good.astype(float)}, "expected integers 0..1; got float64; quantize(inputs) makes integers"),
+    (lambda good: {"inputs": good.astype(float)}, "expected integers 0..1; got float64; quantize(inputs) makes int"),
     (lambda good: {"inputs": good[1:]}, "expected shape (6, batch, 12); got (5, 3, 12)"),
     (lambda good: {"inputs": good[:, :0]}, "expected shape (6, batch, 12); got (6, 0, 12)"),
     (lambda good: {"inputs": good[..., :4]}, "expected shape (6, batch, 12); got (6, 3, 4)"),
@@ -239,7 +239,8 @@ def test_the_driver_is_clean(made: Any) -> None:
     settings = ["--no-cache", "--config", str(ROOT / "pyproject.toml")]
     subprocess.run([*ruff, "check", *settings, "--target-version", "py38", "--ignore", "UP", path], check=True)
     subprocess.run([*ruff, "format", *settings, "--check", path], check=True)
-    names = {line.split()[1].split(".")[0] for line in path.read_text().splitlines() if line.startswith(("import", "from"))}
+    lines = [line for line in path.read_text().splitlines() if line.startswith(("import", "from"))]
+    names = {line.split()[1].split(".")[0] for line in lines}
     assert names - sys.stdlib_module_names == {"numpy"}
 
 

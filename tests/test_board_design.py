@@ -1,4 +1,4 @@
-"""The Vivado scripts of a board's project, under tclsh with commands that check their arguments; and its make targets."""
+"""The Vivado scripts of a board's project, under tclsh with commands that check their words; and its make targets."""
 
 from __future__ import annotations
 
