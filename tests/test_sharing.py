@@ -16,7 +16,7 @@ from squat_deploy.errors import LoweringError
 from squat_deploy.lowering import check
 from squat_deploy.snn.identity import model_digest
 from squat_deploy.snn.quantizers import state_quant
-from squat_deploy.snn.sharing import Shared as neurons_apart
+from squat_deploy.snn.sharing import Shared as Apart
 from tests.test_models import leaky, linear
 
 STEPS = 6
@@ -152,7 +152,7 @@ def test_neurons_that_share_what_they_hold_are_refused(name: str) -> None:
 
 
 def test_what_was_given_states_once_is_given_them_always() -> None:
-    model = neurons_apart(leaky(False), (0, 1))
+    model = Apart(leaky(False), (0, 1))
     with pytest.raises(LoweringError, match="are given the states of each; got a call without states; pass the states"):
         model(torch.zeros(1, 3))
     assert len(model(torch.zeros(1, 3), torch.zeros(1, 3))) == 2
