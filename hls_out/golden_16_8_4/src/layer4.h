@@ -84,13 +84,13 @@ static void fire(sum3_t sums[ROWS][PE], const bool restart,
     unsigned listed = 0;
     unsigned row = 0;
     unsigned group = 0;
-    unsigned position = 0;
+    unsigned position = 0;  // as a list names it
     std::uint64_t left = fired[0];
     while (row < ROWS) {
         SQUAT_HLS(pipeline II=1)
         SQUAT_HLS(loop_tripcount min=1 max=5)
         if (left != 0) {
-            to0[listed] = static_cast<std::uint16_t>((group * PE + lowest_set(left)) * POSITIONS + position);
+            to0[listed] = static_cast<std::uint16_t>((group * PE + lowest_set(left)) * 1 + position);
             ++listed;
             left &= left - 1;
         } else {
@@ -98,7 +98,7 @@ static void fire(sum3_t sums[ROWS][PE], const bool restart,
             ++group;
             if (group == GROUPS) {
                 group = 0;
-                ++position;
+                position += 1u;
             }
             left = row < ROWS ? fired[row] : 0;
         }
