@@ -16,6 +16,7 @@ from squat_deploy.backends.hls.addresses import at, plane_terms, weight_row
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
+from squat_deploy.backends.hls.storage import storage
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.backends.printing import environment, header_of
@@ -126,6 +127,7 @@ def _environment() -> Environment:
     found = environment("hls", "testbench")
     found.globals.update(
         at=at,
+        storage=storage,
         plane_terms=plane_terms,
         weight_row=weight_row,
         plain=cpp.plain,
