@@ -28,6 +28,7 @@ _OFFERS = {
     "xc7a35t": Offer("Artix-7 35T", 50, 20_800, 41_600, 90),
     "xc7a100t": Offer("Artix-7 100T", 135, 63_400, 126_800, 240),
     "xczu3eg": Offer("Zynq UltraScale+ ZU3EG", 216, 70_560, 141_120, 360),
+    "xczu7ev": Offer("Zynq UltraScale+ ZU7EV", 312, 230_400, 460_800, 1_728),
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from squat_deploy.hardware.boards import BOARDS, BoardName
 from squat_deploy.network.encoders import Encoder
 
 DEFAULT_PE = 16
@@ -33,3 +34,17 @@ class HlsConfig(BaseModel):
     and makes spikes of them (rate, latency), or takes the address events of a sensor."""
     vectors: int = Field(8, ge=1, le=100_000)
     """Random golden sequences if no inputs are given."""
+    board: BoardName | None = None
+    """Adds a Vivado design for this board, a driver for PYNQ and a notebook; the part is then the board's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_part_of_board(cls, given: Any) -> Any:
+        named = given.get("board") if isinstance(given, dict) else None
+        return {"part": BOARDS[named].part, **given} if named in tuple(BOARDS) else given
+
+    @model_validator(mode="after")
+    def _check_part(self) -> Self:
+        if self.board is not None and self.part != (part := BOARDS[self.board].part):
+            raise ValueError(f"board {self.board} has the part {part}; got part {self.part}: leave the part away")
+        return self

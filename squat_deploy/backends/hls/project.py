@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.addresses import at, plane_terms, weight_row
+from squat_deploy.backends.hls.board import board_data, board_files, when_empty
+from squat_deploy.backends.hls.board.notebook import notebook_of
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
@@ -79,23 +81,25 @@ def render(
     data = golden_data(network, taken, design.entry.once, result, numbers)
     schedule = estimate(design, event_counts(design, checked, result))
     budget = budget_of(design, config.part)
-    templates = _environment()
+    templates, header = _environment(), header_of(network.digest)
     views = [
-        *_sources(design),
-        *_scripts(Build(header_of(design.network.digest), config.part, config.clock_ns, tuple(sorted(data)))),
+        *_sources(design, config, header),
+        *_scripts(Build(header, config.part, config.clock_ns, tuple(sorted(data)), config.board)),
         *_documents(design, config, schedule, budget, len(result.scores)),
+        *board_files(design, config, header),
     ]
     files = {path: templates.get_template(f"{template}.jinja").render(vars(view)) for path, template, view in views}
+    files.update({path: notebook_of(text) for path, text in files.items() if path.endswith(".ipynb")})
+    files.update(board_data(config, result.scores))
     files.update({f"tb/data/{name}": text for name, text in data.items()})
     files[MANIFEST] = manifest_of(design, config, budget, files)
     return files
 
 
-def _sources(design: Design) -> Iterator[tuple[str, str, object]]:
+def _sources(design: Design, config: HlsConfig, header: str) -> Iterator[tuple[str, str, object]]:
     """(path, template, view) of all C++ files."""
-    header = header_of(design.network.digest)
     yield "src/squat_types.h", "squat_types.h", types_of(design, header)
-    yield "src/squat_stream.h", "squat_stream.h", Stream(header)
+    yield "src/squat_stream.h", "squat_stream.h", Stream(header, when_empty(config))
     yield "src/squat_top.h", "squat_top.h", top_header_of(design, header)
     yield "src/squat_top.cpp", "squat_top.cpp", top_of(design, header)
     yield "tb/squat_tb.cpp", "squat_tb.cpp", testbench_of(design, header)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.estimates import microseconds
+from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.budget import Budget
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Process
@@ -38,6 +39,7 @@ class Readme:
         ticks: what times of events may be, where events enter.
         mean, worst: time of one inference.
         resources: what is taken of the part, if that is known.
+        board: for which the project is whole, if there is one.
     """
 
     title: str
@@ -57,6 +59,7 @@ class Readme:
     worst: str
     clock_ns: float
     resources: str | None
+    board: str | None
 
 
 def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int) -> Readme:
@@ -83,6 +86,7 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
         worst=microseconds(schedule.worst_cycles, config),
         clock_ns=config.clock_ns,
         resources=_resources(budget),
+        board=None if config.board is None else BOARDS[config.board].title,
     )
 
 
