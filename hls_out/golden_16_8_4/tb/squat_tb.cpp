@@ -227,7 +227,8 @@ static void check_spike(const size_t sequence, const unsigned step, const unsign
 
 /* The score of the steps up to and with this one. */
 static void check_score(const size_t sequence, const unsigned step, const unsigned neuron, const long long got) {
-    check("score", sequence, step, LAYERS - 1, neuron, scores.values[(sequence * STEPS + step) * OUTPUTS + neuron], got);
+    const size_t at = (sequence * STEPS + step) * OUTPUTS + neuron;
+    check("score", sequence, step, LAYERS - 1, neuron, scores.values[at], got);
 }
 
 static int verdict(void) {
