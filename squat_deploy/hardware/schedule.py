@@ -4,10 +4,12 @@ Nested loops count as one, but for those with `loop_flatten off`; a loop that is
 even if it has nothing to do. The native build of a project can count the same, and tests hold the two together.
 The processes of one time step hand event lists to each other through double buffers, so step t of one process runs
 while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
+So do the stages of one process, which hand over sums.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Node, Process
-from squat_deploy.hardware.units import Lister
+from squat_deploy.hardware.units import Lister, Unit
 from squat_deploy.hardware.units.base import Cycles, delayed
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
@@ -24,7 +26,10 @@ from squat_deploy.network.simulator import Result
 
 @dataclass(frozen=True)
 class ProcessCycles:
-    """Cycles of one process a time step: mean over the golden sequences, and with every input and neuron active."""
+    """Cycles of one process a time step: mean over the golden sequences, and with every input and neuron active.
+
+    Of two stages, those of the slower one.
+    """
 
     name: str
     mean: float
@@ -46,9 +51,12 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
     Args:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
     """
-    costs, worst = step_costs(design, events), step_costs(design, _most(design))
+    costs, worst = stage_costs(design, events), stage_costs(design, _most(design))
     names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
-    rows = [ProcessCycles(n, float(c.mean()), int(w.max())) for n, c, w in zip(names, costs, worst, strict=True)]
+    rows = [
+        ProcessCycles(name, max(float(cost.mean()) for cost in stages), max(int(cost.max()) for cost in most))
+        for name, stages, most in zip(names, costs, worst, strict=True)
+    ]
     return Schedule(tuple(rows), float(_finish(design, costs).mean()), int(_finish(design, worst).max()))
 
 
@@ -104,18 +112,34 @@ def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDAr
 
 def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
     """(sequences, T) cycles of the input, of each process, and of the readout."""
-    groups = [(design.entry,), *map(design.parts_of, design.graph.processes), (design.readout,)]
-    costs = [sum((unit.cycles(events) for unit in group), np.zeros(1)) for group in groups]
-    return [np.broadcast_to(cost, events[ENTRY].shape) for cost in costs]
+    return [np.sum(stages, axis=0) for stages in stage_costs(design, events)]
 
 
-def _finish(design: Design, costs: list[Cycles]) -> Cycles:
+def stage_costs(design: Design, events: dict[int, Cycles]) -> list[list[Cycles]]:
+    """The same of every stage."""
+    groups: list[list[tuple[Unit, ...]]] = [
+        [(design.entry,)],
+        *([design.parts_of(stage) for stage in process.stages] for process in design.graph.processes),
+        [(design.readout,)],
+    ]
+    return [[_cost(units, events) for units in stages] for stages in groups]
+
+
+def _cost(units: Sequence[Unit], events: dict[int, Cycles]) -> Cycles:
+    """(sequences, T) cycles of units that run one after another."""
+    return np.broadcast_to(sum((unit.cycles(events) for unit in units), np.zeros(1)), events[ENTRY].shape)
+
+
+def _finish(design: Design, costs: list[list[Cycles]]) -> Cycles:
     """(sequences,) cycle at which the last process ends the last step."""
-    graph, ends = design.graph, {0: _ends([], costs[0])}
+    graph, ends = design.graph, {0: _ends([], costs[0][0])}
     for process in graph.processes:
         before = {0 if source == ENTRY else graph.process_of[source] for source in process.takes}
-        ends[process.number] = _ends([ends[number] for number in before], costs[process.number])
-    return _ends([ends[len(graph.processes)]], costs[-1])[:, -1]
+        waited = [ends[number] for number in before]
+        for cost in costs[process.number]:
+            waited = [_ends(waited, cost)]
+        (ends[process.number],) = waited
+    return _ends([ends[len(graph.processes)]], costs[-1][0])[:, -1]
 
 
 def _ends(before: list[Cycles], cost: Cycles) -> Cycles:
