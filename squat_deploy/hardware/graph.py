@@ -65,6 +65,11 @@ class Process:
     nodes: tuple[Node, ...]
     takes: tuple[int, ...]
 
+    @property
+    def name(self) -> str:
+        """What it is known by: its last neuron layer, else its last layer."""
+        return next((node.name for node in reversed(self.nodes) if node.blueprint.fires), self.nodes[-1].name)
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:

@@ -8,6 +8,7 @@ while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q be
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.graph import ENTRY, Node, Process
-from squat_deploy.hardware.units import Lister
+from squat_deploy.hardware.graph import ENTRY, Graph, Node
+from squat_deploy.hardware.units import Lister, Unit
 from squat_deploy.hardware.units.base import Cycles, delayed
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
@@ -47,15 +48,9 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
     """
     costs, worst = step_costs(design, events), step_costs(design, _most(design))
-    names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
+    names = ["input", *(process.name for process in design.graph.processes), "readout"]
     rows = [ProcessCycles(n, float(c.mean()), int(w.max())) for n, c, w in zip(names, costs, worst, strict=True)]
-    return Schedule(tuple(rows), float(_finish(design, costs).mean()), int(_finish(design, worst).max()))
-
-
-def process_name(design: Design, process: Process) -> str:
-    """What a process is known by: its last neuron layer, else its last layer."""
-    parts = design.parts_of(process)
-    return next((part.name for part in reversed(parts) if part.fires), parts[-1].name)
+    return Schedule(tuple(rows), float(finish(design.graph, costs).mean()), int(finish(design.graph, worst).max()))
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
@@ -105,13 +100,17 @@ def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDAr
 def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
     """(sequences, T) cycles of the input, of each process, and of the readout."""
     groups = [(design.entry,), *map(design.parts_of, design.graph.processes), (design.readout,)]
-    costs = [sum((unit.cycles(events) for unit in group), np.zeros(1)) for group in groups]
-    return [np.broadcast_to(cost, events[ENTRY].shape) for cost in costs]
+    return [cost_of(group, events) for group in groups]
 
 
-def _finish(design: Design, costs: list[Cycles]) -> Cycles:
-    """(sequences,) cycle at which the last process ends the last step."""
-    graph, ends = design.graph, {0: _ends([], costs[0])}
+def cost_of(units: Iterable[Unit], events: dict[int, Cycles]) -> Cycles:
+    """(sequences, T) cycles of units that run one after another."""
+    return np.broadcast_to(sum((unit.cycles(events) for unit in units), np.zeros(1)), events[ENTRY].shape)
+
+
+def finish(graph: Graph, costs: Sequence[Cycles]) -> Cycles:
+    """(sequences,) cycle at which the last process ends the last step, by the costs of `step_costs`."""
+    ends = {0: _ends([], costs[0])}
     for process in graph.processes:
         before = {0 if source == ENTRY else graph.process_of[source] for source in process.takes}
         ends[process.number] = _ends([ends[number] for number in before], costs[process.number])

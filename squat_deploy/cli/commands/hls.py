@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
+from squat_deploy.files import MANIFEST
 from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
@@ -30,9 +32,8 @@ def _folding(options: list[str]) -> int | dict[str, int]:
 
 
 _PE = Spelling(
-    kind=list[str],
-    default=[str(HlsConfig.model_fields["pe"].default)],
-    text="Neurons in parallel: 8, or lif1=16 (repeatable).",
+    kind=list[str] | None,
+    text="Neurons in parallel: 8, or lif1=16 (repeatable); what is left open is chosen so that no layer waits.",
     read=_folding,
 )
 
@@ -58,6 +59,8 @@ def hls(
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
     project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
+    folding = json.loads((project / MANIFEST).read_text())["folding"]
     texts += doubts(loaded, data) if data is not None else ()
-    document = {"project": str(project), "estimate": estimate, "notes": notes, "warnings": texts, **grid(loaded.input)}
-    emit(document, as_json, *notes, estimate, inputs_line(loaded), f"wrote {project}; next: make -C {project} csim")
+    document = {"project": str(project), "estimate": estimate, "folding": folding, "notes": notes, "warnings": texts}
+    done = f"wrote {project}; next: make -C {project} csim"
+    emit({**document, **grid(loaded.input)}, as_json, *notes, estimate, inputs_line(loaded), done)
