@@ -94,8 +94,8 @@ def test_what_keeps_it_from_being_faster_is_said(small: sd.Network, fashion: sd.
 
 
 def test_what_fits_no_way_is_refused_with_a_part_that_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    weight = np.random.default_rng(0).integers(-128, 128, (200, 784))
-    network = network_of((784,), Dense("fc", weight, np.zeros(200, dtype=np.int64)))
+    weight = np.random.default_rng(0).integers(-128, 128, (400, 784))
+    network = network_of((784,), Dense("fc", weight, np.zeros(400, dtype=np.int64)))
     short = r"takes \d+ BRAM18, of which it has 100; the smallest part here that it fits is (\w+); without a goal"
     for goal in ({"fit": "xc7z007s"}, {"part": "xc7z007s", "target_cycles": 10**8}):
         with pytest.raises(ExportError, match=f"^xc7z007s: with the fewest lanes the design {short}") as told:
