@@ -118,8 +118,7 @@ def _ticks(design: Design) -> str | None:
 def _certificate(certificate: Certificate) -> str:
     if certificate.proven:
         return "proven in every layer"
-    found = f"; {certificate.looked_for}" if certificate.witnesses else ""
-    return f"NOT PROVEN in every layer, see manifest.json{found}"
+    return f"NOT PROVEN in every layer, see manifest.json; {certificate.looked_for}"
 
 
 def _row(part: Unit) -> LayerRow:
