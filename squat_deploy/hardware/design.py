@@ -66,21 +66,22 @@ class Outline:
         return _asked(process, self.config, self.widest(process))
 
     def units(self, process: Process, pe: int) -> tuple[Unit, ...]:
-        """The units of one process, with its sums in so many lanes. Raises: ExportError."""
-        return tuple(self._unit(node, pe) for node in process.nodes)
+        """The units of one process, with its sums in so many lanes. Raises: ExportError, ConfigError."""
+        events = _events(process, self.config)
+        return tuple(self._unit(node, pe, events) for node in process.nodes)
 
     def design(self, units: Mapping[int, Sequence[Unit]]) -> Design:
         """The core with these units, by the number of their process."""
         parts = sorted((unit for of_one in units.values() for unit in of_one), key=lambda unit: unit.number)
         return Design(self.network, self.graph, self.entry, tuple(parts), self.readout)
 
-    def _unit(self, node: Node, pe: int) -> Unit:
+    def _unit(self, node: Node, pe: int, events: int) -> Unit:
         network, last = self.network, len(self.network.layers) - 1
         hands_over = network.readout in OF_MEMBRANES and node.position == last
         ports = _ports(
             network, node, {number: _given(self.graph, number, pe) for number in (node.number, *node.sources)}
         )
-        return node.blueprint.unit(ports, Settings(node.reach, self.config.form, hands_over))
+        return node.blueprint.unit(ports, Settings(node.reach, self.config.form, events, hands_over))
 
 
 def outline_of(network: Network, config: HlsConfig) -> Outline:
@@ -90,8 +91,10 @@ def outline_of(network: Network, config: HlsConfig) -> Outline:
     if config.encoder is not None:
         check_encoder(config.encoder, network.input, network.steps)
     names = {neuron.name for neuron in network.neurons}
-    if isinstance(config.pe, dict) and (unknown := sorted(set(config.pe) - names)):
-        raise ConfigError(f"pe: no layer is called {', '.join(unknown)}; the layers are {', '.join(sorted(names))}")
+    for option, given_by_name in (("pe", config.pe), ("events", config.events)):
+        if isinstance(given_by_name, dict) and (unknown := sorted(set(given_by_name) - names)):
+            known = ", ".join(sorted(names))
+            raise ConfigError(f"{option}: no layer is called {', '.join(unknown)}; the layers are {known}")
     graph = graph_of(network)
     for node in graph.nodes:
         if node.signal.capacity > MAX_EVENTS:
@@ -162,3 +165,18 @@ def _asked(process: Process, config: HlsConfig, most: int) -> int | None:
     if len(set(wanted.values())) > 1:
         raise ConfigError(f"pe: {' and '.join(wanted)} run in one process and share their lanes; give them one PE")
     return next(iter(wanted.values()), None)
+
+
+def _events(process: Process, config: HlsConfig) -> int:
+    """Events a cycle that the fully connected synapses of a process take. Raises: ConfigError."""
+    if isinstance(config.events, int):
+        return config.events
+    most = max(node.blueprint.most_events for node in process.nodes)
+    neurons = [node.name for node in process.nodes if node.blueprint.fires]
+    wanted = {name: config.events[name] for name in neurons if name in config.events}
+    for name, events in wanted.items():
+        if events > most:
+            raise ConfigError(f"events: {name} is not behind fully connected synapses, which take {events}; give it 1")
+    if len(set(wanted.values())) > 1:
+        raise ConfigError(f"events: {' and '.join(wanted)} run in one process; give them one number")
+    return next(iter(wanted.values()), most)
