@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from squat_deploy.backends import hls
 from squat_deploy.backends.hls import project
 from squat_deploy.backends.hls.project import template_of
+from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
 from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.network.readout import Readout
@@ -128,4 +129,6 @@ def test_every_template_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         network = dataclasses.replace(draw_graph(seed), readout=readout)
         hls.render(network, hls.HlsConfig(encoder=encoder, vectors=1))
     hls.render(network_of((1,), dense(*[8] * 70)), hls.HlsConfig(pe=70, vectors=1))
+    for board in BOARDS:
+        hls.render(draw_graph(6), hls.HlsConfig(board=board, vectors=1))
     assert used == set(TEMPLATES)

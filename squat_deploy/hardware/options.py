@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from squat_deploy.hardware.boards import BOARDS, BoardName
 from squat_deploy.network.encoders import Encoder
 
 _PART = r"^[A-Za-z0-9_.-]+$"
@@ -39,20 +40,30 @@ class HlsConfig(BaseModel):
     and makes spikes of them (rate, latency), or takes the address events of a sensor."""
     vectors: int = Field(8, ge=1, le=100_000)
     """Random golden sequences if no inputs are given."""
+    board: BoardName | None = None
+    """Adds a Vivado design for this board, a driver for PYNQ and a notebook; the part is then the board's."""
 
     @model_validator(mode="before")
     @classmethod
-    def _has_one_part(cls, given: Any) -> Any:
-        """The part to fit is the part."""
-        if not isinstance(given, dict) or given.get("fit") is None:
+    def _with_part(cls, given: Any) -> Any:
+        """The part to fit is the part, and so is that of the board."""
+        if not isinstance(given, dict):
             return given
-        part, fit = given.get("part", given["fit"]), given["fit"]
-        if part != fit:
-            raise ValueError(f"fit: is the part to fold for, and part says {part}; leave part out")
-        return {**given, "part": fit}
+        fit, board = given.get("fit"), given.get("board")
+        if fit is not None:
+            if (part := given.get("part", fit)) != fit:
+                raise ValueError(f"fit: is the part to fold for, and part says {part}; leave part out")
+            return {**given, "part": fit}
+        return {"part": BOARDS[board].part, **given} if board in tuple(BOARDS) else given
 
     @model_validator(mode="after")
-    def _has_one_goal(self) -> HlsConfig:
+    def _check_part(self) -> Self:
+        if self.board is not None and self.part != (part := BOARDS[self.board].part):
+            raise ValueError(f"board {self.board} has the part {part}; got part {self.part}: leave the part away")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_goal(self) -> Self:
         goals = [name for name in ("target_cycles", "target_us", "fit") if getattr(self, name) is not None]
         if goals[:2] == ["target_cycles", "target_us"]:
             raise ValueError("target_us: says the same as target_cycles; leave one of them out")

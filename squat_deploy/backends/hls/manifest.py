@@ -29,7 +29,7 @@ def manifest_of(folding: Folding, config: HlsConfig, files: dict[str, str]) -> s
             "readout": network.readout,
             "input": network.input.to_dict(),
         },
-        "config": config.model_dump(),
+        "config": config.model_dump(exclude={"board"} if config.board is None else None),
         "certificate": network.certificate.proofs(),
         "layers": [
             {"name": cpp.plain(part.name), "kind": part.kind, "takes": part.sources, "outputs": part.size, **part.facts}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.estimates import bound_of, folding_table, microseconds
 from squat_deploy.backends.hls.reader import described
+from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.budget import Budget
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.folding import Folding
@@ -40,6 +41,7 @@ class Readme:
         mean, worst: time of one inference.
         folding, bound: the lanes of every process, and what keeps the core from being faster.
         resources: what is taken of the part, if that is known.
+        board: for which the project is whole, if there is one.
     """
 
     title: str
@@ -61,6 +63,7 @@ class Readme:
     folding: str
     bound: str
     resources: str | None
+    board: str | None
 
 
 def readme_of(folding: Folding, config: HlsConfig, sequences: int) -> Readme:
@@ -90,6 +93,7 @@ def readme_of(folding: Folding, config: HlsConfig, sequences: int) -> Readme:
         folding=folding_table(folding),
         bound=bound_of(folding),
         resources=_resources(folding.budget),
+        board=None if config.board is None else BOARDS[config.board].title,
     )
 
 
