@@ -15,7 +15,7 @@ from squat_deploy.hardware.design import Outline
 from squat_deploy.hardware.graph import Process
 from squat_deploy.hardware.lanes import widths
 from squat_deploy.hardware.memories import Usage
-from squat_deploy.hardware.schedule import cost_of, finish
+from squat_deploy.hardware.schedule import cost_of, finish, process_costs, slowest
 from squat_deploy.hardware.units import Unit
 from squat_deploy.hardware.units.base import Cycles
 
@@ -41,7 +41,7 @@ class Option:
 
     pe: int
     units: tuple[Unit, ...]
-    cost: Cycles
+    costs: list[Cycles]
 
     @cached_property
     def usage(self) -> Usage:
@@ -50,8 +50,8 @@ class Option:
 
     @cached_property
     def mean(self) -> float:
-        """Cycles a step."""
-        return float(self.cost.mean())
+        """Cycles a step, of its slowest stage."""
+        return slowest(self.costs)
 
 
 class Balance:
@@ -66,7 +66,7 @@ class Balance:
         self.processes = {process.number: process for process in outline.graph.processes}
         self.offer = offer_of(self.config.part)
         self.asked = {number: outline.asked(process) for number, process in self.processes.items()}
-        self.ends = [cost_of((unit,), events) for unit in (outline.entry, outline.readout)]
+        self.ends = [[cost_of((unit,), events)] for unit in (outline.entry, outline.readout)]
         self.made: dict[tuple[int, int], Option] = {}
 
     def start(self) -> Chosen:
@@ -98,13 +98,14 @@ class Balance:
         """One process as chosen. Raises: ExportError where it cannot be made."""
         key = number, chosen[number]
         if key not in self.made:
-            units = self.outline.units(self.processes[number], key[1])
-            self.made[key] = Option(key[1], units, cost_of(units, self.events))
+            process = self.processes[number]
+            units = self.outline.units(process, key[1])
+            self.made[key] = Option(key[1], units, process_costs(process, units, self.events))
         return self.made[key]
 
     def cycles(self, chosen: Chosen) -> float:
         """Of a mean inference."""
-        costs = [self.option(number, chosen).cost for number in chosen]
+        costs = [self.option(number, chosen).costs for number in chosen]
         return float(finish(self.outline.graph, [self.ends[0], *costs, self.ends[1]]).mean())
 
     def _widths(self, process: Process) -> tuple[int, ...]:
@@ -155,7 +156,7 @@ class Balance:
     def _bound(self, chosen: Chosen) -> Bound:
         """What takes longest, and why it is no faster."""
         names = {0: "input", len(chosen) + 1: "readout"}
-        means = {number: float(cost.mean()) for number, cost in zip(names, self.ends, strict=True)}
+        means = {number: slowest(costs) for number, costs in zip(names, self.ends, strict=True)}
         means |= {number: self.option(number, chosen).mean for number in chosen}
         number = max(means, key=lambda number: means[number])
         told = f"takes longest, {means[number]:.0f} cycles a step"

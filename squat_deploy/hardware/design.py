@@ -42,9 +42,10 @@ class Design:
         """The neuron layers, first to last: those that are traced."""
         return tuple(part for part in self.parts if isinstance(part, Firing))
 
-    def parts_of(self, process: Process) -> tuple[Unit, ...]:
-        """The units of one process in running order."""
-        return tuple(self.parts[node.number - 1] for node in process.nodes)
+    def parts_of(self, process: Process | Sequence[Node]) -> tuple[Unit, ...]:
+        """The units of one process, or of these nodes, in running order."""
+        nodes = process.nodes if isinstance(process, Process) else process
+        return tuple(self.parts[node.number - 1] for node in nodes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +137,7 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
     """What a node gives."""
     signal = graph.signal(number)
     if not signal.events:
-        return Port(number, signal, Lanes(signal.channels, signal.positions, pe))
+        return Port(number, signal, Lanes(signal.channels, signal.positions, pe), handed=graph.hands(number))
     handed = len(graph.handed_to(number))
     kept = int(graph.repeats if number == ENTRY else graph.kept(number))
     return Port(number, signal, copies=handed + kept, lists=2 * handed + kept)
