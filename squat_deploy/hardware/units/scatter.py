@@ -102,14 +102,20 @@ class Scatter(Summer):
         return self.plane.visits * self.rom.span + self.idle
 
     @property
-    def most_iterations(self) -> int:
-        """Of a step."""
-        taken, each = self.takes[0], self.iterations
+    def most_visits(self) -> int:
+        """Outputs that the events of a step reach, where the list is full."""
+        taken, each = self.takes[0], self.plane.visits
         return int(each.sum() if taken.single else each.max() * taken.capacity)
 
+    @property
+    def most_iterations(self) -> int:
+        """Iterations where the list is full."""
+        return self.most_visits * self.rom.span + self.takes[0].capacity * self.idle
+
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """One loop over all events; what is `given` are its iterations."""
-        return self.rows.rows + LOOP_OVERHEAD_CYCLES + given + LOOP_OVERHEAD_CYCLES
+        """One loop over all events; what is `given` are the outputs that they reach."""
+        walked = given * self.rom.span + taken[0] * self.idle
+        return self.rows.rows + LOOP_OVERHEAD_CYCLES + walked + LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
         rom, lanes = self.rom, self.rows
@@ -153,8 +159,7 @@ class ScatterRows(Scatter):
         return {**super().facts, "events": self.events}
 
     @property
-    def most_visits(self) -> int:
-        """Iterations where the list is full."""
+    def most_iterations(self) -> int:
         return max(1, -(-self.takes[0].capacity // self.events)) * self.rows.groups
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
