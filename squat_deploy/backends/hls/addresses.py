@@ -84,8 +84,6 @@ def walk_terms(plane: Plane, taken: Signal) -> WalkTerms:
 def _axis_terms(axis: Axis, letter: str, visit: str) -> AxisTerms:
     table, number = f"MEETS_{letter.upper()}[{letter}]", Term(visit, axis.taps)
     first, output = Term(f"{table}[0]", axis.kernel), Term(f"{table}[1]", axis.outputs + 1)
-    if axis.taps == 1:
-        return AxisTerms(first, output)
     return AxisTerms(axis.tap(first, number), axis.output(output, number))
 
 
