@@ -60,7 +60,7 @@ class Values:
 
 
 def values_of(readout: Readout, membranes: NDArray[np.float32], used: IntArray, steps: int) -> Values | str:
-    """The values of a readout of membranes; why there are none, where they are no integers of one step below the limits.
+    """The values of a readout of membranes; why there are none, where they are no such integers below the limits.
 
     Args:
         membranes: (states,) of an output neuron; used: the states that it is in after a step.
