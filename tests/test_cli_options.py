@@ -42,7 +42,7 @@ def test_importing_commands_needs_no_torch() -> None:
 
 @pytest.mark.parametrize(
     ("command", "model", "spelled"),
-    [("hls", sd.HlsConfig, {"pe"}), ("train", TrainConfig, {"sizes"}), ("lower", InputOptions, set())],
+    [("hls", sd.HlsConfig, {"pe", "events"}), ("train", TrainConfig, {"sizes"}), ("lower", InputOptions, set())],
 )
 def test_options_are_those_of_the_config_model(command: str, model: type[BaseModel], spelled: set[str]) -> None:
     stated = options(command)

@@ -53,8 +53,10 @@ def design_of(network: Network, config: HlsConfig) -> Design:
     if config.encoder is not None:
         check_encoder(config.encoder, network.input, network.steps)
     names = {neuron.name for neuron in network.neurons}
-    if isinstance(config.pe, dict) and (unknown := sorted(set(config.pe) - names)):
-        raise ConfigError(f"pe: no layer is called {', '.join(unknown)}; the layers are {', '.join(sorted(names))}")
+    for option, given_by_name in (("pe", config.pe), ("events", config.events)):
+        if isinstance(given_by_name, dict) and (unknown := sorted(set(given_by_name) - names)):
+            known = ", ".join(sorted(names))
+            raise ConfigError(f"{option}: no layer is called {', '.join(unknown)}; the layers are {known}")
     graph = graph_of(network)
     for node in graph.nodes:
         if node.signal.capacity > MAX_EVENTS:
@@ -67,8 +69,12 @@ def design_of(network: Network, config: HlsConfig) -> Design:
     ports = Ports("input", _stream(network, config), given[ENTRY])
     entry = ReadInput(ports, network.input, config.encoder, network.steps, graph.repeats)
     last = len(network.layers) - 1 if network.readout in OF_MEMBRANES else -1
+    events = {node.number: _events(process, config) for process in graph.processes for node in process.nodes}
     parts = tuple(
-        node.blueprint.unit(_ports(network, node, given), Settings(node.reach, config.form, node.position == last))
+        node.blueprint.unit(
+            _ports(network, node, given),
+            Settings(node.reach, config.form, events[node.number], node.position == last),
+        )
         for node in graph.nodes
     )
     return Design(network, graph, entry, parts, _read_out(network, given[-1]))
@@ -122,3 +128,18 @@ def _folding(process: Process, config: HlsConfig) -> int:
     if len(set(wanted.values())) > 1:
         raise ConfigError(f"pe: {' and '.join(wanted)} run in one process and share their lanes; give them one PE")
     return next(iter(wanted.values()), min(DEFAULT_PE, most))
+
+
+def _events(process: Process, config: HlsConfig) -> int:
+    """Events a cycle that the fully connected synapses of a process take. Raises: ConfigError."""
+    if isinstance(config.events, int):
+        return config.events
+    most = max(node.blueprint.most_events for node in process.nodes)
+    neurons = [node.name for node in process.nodes if node.blueprint.fires]
+    wanted = {name: config.events[name] for name in neurons if name in config.events}
+    for name, events in wanted.items():
+        if events > most:
+            raise ConfigError(f"events: {name} is not behind fully connected synapses, which take {events}; give it 1")
+    if len(set(wanted.values())) > 1:
+        raise ConfigError(f"events: {' and '.join(wanted)} run in one process; give them one number")
+    return next(iter(wanted.values()), most)

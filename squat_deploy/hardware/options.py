@@ -23,6 +23,9 @@ class HlsConfig(BaseModel):
     pe: int | dict[str, int] = DEFAULT_PE
     """Channels updated in parallel (neurons, where there are no channels), for all layers, up to what each has, or by
     the name of a neuron layer."""
+    events: Literal[1, 2] | dict[str, Literal[1, 2]] = 2
+    """Events that synapses take a cycle: two through both ports of their ROM, where they are fully connected, else one;
+    for all layers, or by the name of the neuron layer behind them."""
     form: Literal["auto", "offset", "threshold"] = "auto"
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
     encoder: Encoder | None = None

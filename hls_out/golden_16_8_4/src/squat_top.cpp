@@ -49,7 +49,6 @@ static void process1(std::uint16_t index0[16], value0_t value0[16], const unsign
     unsigned count2 = 0;
 
     if (restart) {  // held: the input does not change
-        layer1::start(sums1);
         layer1::scatter(index0, value0, count0, sums1);
     }
 #ifdef SQUAT_TRACE
@@ -72,7 +71,6 @@ static void process2(std::uint16_t index2[8], const unsigned count2,
     SQUAT_HLS(array_partition variable=sums3 complete dim=0)
     unsigned count4 = 0;
 
-    layer3::start(sums3);
     layer3::scatter(index2, count2, sums3);
 #ifdef SQUAT_TRACE
     layer4::fire(sums3, restart, trace4, index4_to3, count4);

@@ -16,6 +16,7 @@ from squat_deploy.backends.hls.addresses import at, plane_terms, weight_row
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
+from squat_deploy.backends.hls.storage import storage
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.files import MANIFEST, write_folder
@@ -141,6 +142,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         at=at,
+        storage=storage,
         plane_terms=plane_terms,
         weight_row=weight_row,
         plain=cpp.plain,

@@ -10,11 +10,14 @@ import numpy as np
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.backends.hls.reader import Reader, reader_of
+from squat_deploy.backends.hls.storage import storage
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Graph, Process
 from squat_deploy.hardware.units import Firing, Unit
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network.readout import SCORES
+
+_FUNCTIONS = {"listing": "list", "synapses": "scatter"}  # of the namespace of a layer, where not called as its kind
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Step:
         variables, call: templates.
         function: of the layer's namespace.
         taken, given: arguments: what it reads, and what it writes.
-        partition: dimension along which its sums are registers or memories of their own; 0 for all.
+        storage: pragmas of its sums.
         index_type: of the events that it gives.
     """
 
@@ -35,7 +38,7 @@ class Step:
     function: str
     taken: str
     given: str
-    partition: int
+    storage: str
     index_type: str
 
 
@@ -157,10 +160,10 @@ def _step(design: Design, part: Unit) -> Step:
         number=part.number,
         variables=f"top/{_kept(graph, part)}.cpp.jinja",
         call=f"top/{call}{'_held' if part.held else ''}.cpp.jinja",
-        function="list" if part.kind == "listing" else part.kind,
+        function=_FUNCTIONS.get(part.kind, part.kind),
         taken=", ".join([*taken, *["restart"] * part.remembers]),
         given=_given(design, part),
-        partition=0 if part.lanes is not None and part.lanes.registers else 2,
+        storage="" if part.signal.events else storage(part, "sums", f"sums{part.number}"),
         index_type=cpp.index_type(part.size),
     )
 

@@ -19,25 +19,30 @@ from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
 
-def _folding(options: list[str]) -> int | dict[str, int]:
+def _by_layer(name: str, example: int, text: str) -> Spelling:
     """`8` for all layers, or `name=8` for some."""
-    try:
-        if len(options) == 1 and "=" not in options[0]:
-            return int(options[0])
-        return {name: int(value) for name, value in (option.rsplit("=", 1) for option in options)}
-    except ValueError as error:
-        raise ConfigError(f"--pe: expected 8, or NAME=8; got {' '.join(options)}") from error
+
+    def read(options: list[str]) -> int | dict[str, int]:
+        try:
+            if len(options) == 1 and "=" not in options[0]:
+                return int(options[0])
+            return {layer: int(value) for layer, value in (option.rsplit("=", 1) for option in options)}
+        except ValueError as error:
+            raise ConfigError(f"--{name}: expected {example}, or NAME={example}; got {' '.join(options)}") from error
+
+    default = [str(HlsConfig.model_fields[name].default)]
+    return Spelling(
+        kind=list[str], default=default, text=f"{text}: {example}, or lif1={example} (repeatable).", read=read
+    )
 
 
-_PE = Spelling(
-    kind=list[str],
-    default=[str(HlsConfig.model_fields["pe"].default)],
-    text="Neurons in parallel: 8, or lif1=16 (repeatable).",
-    read=_folding,
-)
+_SPELLINGS = {
+    "pe": _by_layer("pe", 8, "Neurons in parallel"),
+    "events": _by_layer("events", 2, "Events a cycle that fully connected synapses take"),
+}
 
 
-@with_fields(HlsConfig, leave_out=("encoder",), spellings={"pe": _PE})  # an encoder is a model of its own
+@with_fields(HlsConfig, leave_out=("encoder",), spellings=_SPELLINGS)  # an encoder is a model of its own
 def hls(
     network: NetworkFile,
     *,

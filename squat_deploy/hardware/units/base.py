@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.memories import Memory, Style, Usage
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
@@ -238,11 +238,13 @@ class Settings:
     Attributes:
         reach: (lowest, highest) whole sum that it takes.
         form: of its tables.
+        events: that fully connected synapses take a cycle.
         hands_over: the readout takes its states.
     """
 
     reach: tuple[int, int]
     form: str
+    events: int
     hands_over: bool
 
 
@@ -252,6 +254,11 @@ class Blueprint(ABC):
 
     name: str
     fires: ClassVar[bool] = False
+
+    @property
+    def most_events(self) -> int:
+        """The most events that it can take a cycle."""
+        return 1
 
     def takes_events(self, taken: Sequence[Signal]) -> bool:
         """Whether it takes lists, by what is there to take; else arrays of sums."""
@@ -288,17 +295,24 @@ class Summer(Unit):
         """Whether all sums that it takes lie in the same lanes as its own."""
         return all(lanes == self.rows for lanes in self.takes_lanes)
 
+    @property
+    def whole_rows(self) -> bool:
+        """Whether all lanes of a row are written together."""
+        return False
+
     def _memories(self) -> Sequence[Memory]:
-        return (lane_memory("sums", self.rows, self.signal.bits),)
+        return (lane_memory("sums", self.rows, self.signal.bits, together=self.whole_rows),)
 
     def _logic(self) -> Usage:
         adders = self.rows.pe * self.signal.bits
         return Usage(lut=adders, ff=2 * adders)
 
 
-def lane_memory(name: str, lanes: Lanes, bits: int) -> Memory:
-    """A number an element, one bank a lane; registers where the rows are few."""
-    return Memory(name, lanes.rows, (bits,) * lanes.pe, style="registers" if lanes.registers else "block")
+def lane_memory(name: str, lanes: Lanes, bits: int, *, together: bool) -> Memory:
+    """A number an element: a word a row, or one bank a lane where lanes are written apart; registers of few rows."""
+    widths = (bits * lanes.pe,) if together and lanes.in_words(bits) else (bits,) * lanes.pe
+    style: Style = "registers" if lanes.registers else "distributed" if lanes.distributed else "block"
+    return Memory(name, lanes.rows, widths, style=style)
 
 
 def one_list(flow: Flow) -> Events:
