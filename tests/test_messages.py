@@ -1022,8 +1022,8 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
     ),
     "two values": (
         lambda: effect(lambda self, step, x, current: nn.Bilinear(6, 6, 6)(current, current)),
-        SPEC, STEPS, "{}: layers are modules of the model; "
-        "got a Bilinear that is not among model.modules(); make it an attribute of the model or put it into ",
+        SPEC, STEPS, "{}: layers stay the same from call to call; "
+        "got a Bilinear that is made anew in every call; make it once, in __init__: self.layer = ...",
     ),
     "several values": (Twin, SPEC, STEPS, "two (Bilinear): a layer takes one value; got 2 values; join them before it"),
     "a number for a current": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -68,6 +68,7 @@ class Port:
         late: it is the list of the step before.
         copies: lists that the giver writes, all alike, one a taker.
         lists: lists that are kept in memory: two for each other process, which double-buffers it.
+        handed: its sums go to neurons that run beside their giver.
     """
 
     number: int
@@ -76,6 +77,7 @@ class Port:
     late: bool = False
     copies: int = 0
     lists: int = 0
+    handed: bool = False
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -260,6 +262,11 @@ class Blueprint(ABC):
         """The most events that it can take a cycle."""
         return 1
 
+    @property
+    def hands(self) -> bool:
+        """Whether its sums can be handed to neurons that run beside it."""
+        return True
+
     def takes_events(self, taken: Sequence[Signal]) -> bool:
         """Whether it takes lists, by what is there to take; else arrays of sums."""
         return all(signal.events for signal in taken)
@@ -300,8 +307,22 @@ class Summer(Unit):
         """Whether all lanes of a row are written together."""
         return False
 
+    @property
+    def handed(self) -> bool:
+        """Whether its sums go to neurons that run beside it: the tool doubles them."""
+        return self.ports.gives.handed
+
+    @property
+    def gathers(self) -> bool:
+        """Whether sums are read back while they are made, so that those which are handed over are a copy."""
+        return False
+
     def _memories(self) -> Sequence[Memory]:
-        return (lane_memory("sums", self.rows, self.signal.bits, together=self.whole_rows),)
+        rows, bits = self.rows, self.signal.bits
+        own = lane_memory("sums", rows, bits, together=self.whole_rows)
+        style: Style = "distributed" if own.style == "registers" else own.style  # else a channel an element
+        handed = replace(own, name="handed", style=style)
+        return (*(own,) * (self.gathers or not self.handed), *(handed, handed) * self.handed)
 
     def _logic(self) -> Usage:
         adders = self.rows.pe * self.signal.bits
