@@ -15,6 +15,8 @@ from squat_deploy.errors import ConfigError, FileFormatError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec, IntArray, Network
 from squat_deploy.network.grid import as_integers
 
+__all__ = ["TimeUnit", "counted", "data_for", "inputs_for", "labels_of", "read_inputs"]
+
 _MAX_COUNTS = 2**28
 _MOST = 255  # events in one place and step, where no grid says it
 _MICROSECONDS: dict[TimeUnit, tuple[int, int]] = {"s": (10**6, 1), "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}

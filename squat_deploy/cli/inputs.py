@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from squat_deploy.containers import TimeUnit
 from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec, Network
 from squat_deploy.network.grid import as_integers, grid_of, step_of
 from squat_deploy.network.origin import Origin
-from squat_deploy.reading import data_for, inputs_for
+from squat_deploy.reading import TimeUnit, data_for, inputs_for
 
 if TYPE_CHECKING:
     from torch import nn

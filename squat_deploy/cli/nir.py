@@ -11,12 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from squat_deploy.cli.inputs import TIME_UNIT, parsed_shape
-from squat_deploy.containers import TimeUnit
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.network.grid import step_of
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
-from squat_deploy.reading import data_for
+from squat_deploy.reading import TimeUnit, data_for
 from squat_deploy.snn.levels import Kind
 
 if TYPE_CHECKING:

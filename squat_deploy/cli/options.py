@@ -9,9 +9,9 @@ import typer
 
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.inputs import TIME_UNIT, InputOptions
-from squat_deploy.containers import TimeUnit
 from squat_deploy.network import Encoding
 from squat_deploy.network.readout import Readout
+from squat_deploy.reading import TimeUnit
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors), or its graph (.onnx).")]

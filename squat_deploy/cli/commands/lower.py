@@ -28,11 +28,11 @@ from squat_deploy.cli.options import (
 )
 from squat_deploy.cli.progress import progress
 from squat_deploy.cli.tables import certificate_table, network_table
-from squat_deploy.containers import TimeUnit
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.storage import save
+from squat_deploy.reading import TimeUnit
 
 if TYPE_CHECKING:
     from torch import nn
