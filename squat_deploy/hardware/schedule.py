@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Node, Process
 from squat_deploy.hardware.units import Lister, Unit
-from squat_deploy.hardware.units.base import Cycles, delayed
+from squat_deploy.hardware.units.base import Cycles, delayed, rounds_of
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
 
@@ -67,7 +67,7 @@ def process_name(design: Design, process: Process) -> str:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run."""
+    """Events (sequences, T) of every list in a simulated run, and the rounds in which some are made (`rounds_of`)."""
     network = design.network
     flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
     values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
@@ -81,7 +81,12 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
             many[unit.number] = _values(design, unit.number, known) != 0
         elif isinstance(unit, Lister):
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
-    return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
+    counts = {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
+    return counts | {
+        rounds_of(unit.number): rounds.T.astype(np.float64)
+        for unit in (design.entry, *design.parts)
+        if unit.number in many and (rounds := unit.rounds(many[unit.number])) is not None
+    }
 
 
 def _most(design: Design) -> dict[int, Cycles]:
@@ -90,6 +95,9 @@ def _most(design: Design) -> dict[int, Cycles]:
     ports = (*design.entry.ports.takes, *(part.ports.gives for part in design.parts if part.signal.events))
     most = {port.number: np.full((1, len(steps)), float(port.signal.capacity)) for port in ports}
     most[ENTRY] = np.where(steps < design.entry.listed_steps, float(design.entry.signal.capacity), 0.0)[None]
+    for unit in (design.entry, *design.parts):
+        if (rounds := unit.rounds(np.ones((1, 1, unit.size), dtype=bool))) is not None:
+            most[rounds_of(unit.number)] = np.full((1, len(steps)), float(rounds[0, 0]))
     return most
 
 

@@ -210,11 +210,21 @@ class Unit(ABC):
             for port in self.ports.takes
             if port.signal.events
         ]
-        found = np.asarray(self._cycles(taken, events.get(self.number, np.zeros((1, 1)))), dtype=np.float64)
+        given = events.get(self.number, np.zeros((1, 1)))
+        found = np.asarray(self._cycles(taken, given), dtype=np.float64)
+        found = found + self._listing(events.get(rounds_of(self.number), given))
         if not self.held:
             return found
         steps = next(iter(events.values())).shape[1]
         return np.where(np.arange(steps) == 0, found, 0.0)
+
+    def rounds(self, listed: NDArray[Any]) -> IntArray | None:
+        """(T, B) iterations in which what it gives (T, B, size) is listed; None where that is no loop of its own."""
+        return None
+
+    def _listing(self, rounds: Cycles) -> Cycles | float:
+        """Cycles of that loop."""
+        return 0.0
 
     @abstractmethod
     def run(self, kept: Kept, *taken: Flow) -> Flow:
@@ -351,6 +361,16 @@ def one_array(flow: Flow) -> IntArray:
 def at_start(cycles: float, like: Cycles) -> Cycles:
     """(T,) cycles of the first step of a sequence alone, for as many steps as `like` (sequences, T) has."""
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
+
+
+def rounds_of(number: int) -> int:
+    """Where the rounds in which a unit lists its events stand among the counts of events, by the number of the unit."""
+    return -2 - number
+
+
+def pairs(counts: NDArray[Any]) -> NDArray[Any]:
+    """Iterations over words with so many spikes: two at a time, and one where there is none."""
+    return np.asarray(np.maximum((counts + 1) // 2, 1))
 
 
 def delayed(values: NDArray[Any]) -> NDArray[Any]:
