@@ -147,11 +147,11 @@ def test_real_inputs_are_rounded_as_the_network_does(small: sd.Network, tmp_path
 
 def test_the_next_is_under_way_while_the_last_is_unpacked(spikes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     done = []
-    unpack, start = spikes._scores_in, spikes.Registers.start
-    monkeypatch.setattr(spikes, "_scores_in", lambda words: (done.append("unpack"), unpack(words))[1])
+    start = spikes.Registers.start
     monkeypatch.setattr(spikes.Registers, "start", lambda self: (done.append("start"), start(self))[1])
     with simulated(spikes) as device:
-        fill = device._fill
+        fill, answer = device._fill, device._answer
+        device._answer = lambda slot: (done.append("unpack"), answer(slot))[1]
         device._fill = lambda *words: (done.append("pack"), fill(*words))[1]
         device.run(drawn(sequence_network((0, 1)), None, 3))
     assert done == ["pack", "start", "pack", "start", "unpack", "pack", "start", "unpack", "unpack"]

@@ -73,6 +73,11 @@ class Process:
         """Nodes that run one after another, beside those of the other stage if there are two."""
         return (self.nodes,) if self.hands is None else (self.nodes[:-1], self.nodes[-1:])
 
+    @property
+    def name(self) -> str:
+        """What it is known by: its last neuron layer, else its last layer."""
+        return next((node.name for node in reversed(self.nodes) if node.blueprint.fires), self.nodes[-1].name)
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:

@@ -9,7 +9,7 @@ So do the stages of one process, which hand over sums.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.graph import ENTRY, Node, Process
+from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
 from squat_deploy.hardware.units import Lister, Unit
-from squat_deploy.hardware.units.base import Cycles, delayed, rounds_of
+from squat_deploy.hardware.units.base import Cycles, delayed, listed_at
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
 
@@ -52,22 +52,16 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
     """
     costs, worst = stage_costs(design, events), stage_costs(design, _most(design))
-    names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
+    names = ["input", *(process.name for process in design.graph.processes), "readout"]
     rows = [
-        ProcessCycles(name, max(float(cost.mean()) for cost in stages), max(int(cost.max()) for cost in most))
+        ProcessCycles(name, slowest(stages), max(int(cost.max()) for cost in most))
         for name, stages, most in zip(names, costs, worst, strict=True)
     ]
-    return Schedule(tuple(rows), float(_finish(design, costs).mean()), int(_finish(design, worst).max()))
-
-
-def process_name(design: Design, process: Process) -> str:
-    """What a process is known by: its last neuron layer, else its last layer."""
-    parts = design.parts_of(process)
-    return next((part.name for part in reversed(parts) if part.fires), parts[-1].name)
+    return Schedule(tuple(rows), float(finish(design.graph, costs).mean()), int(finish(design.graph, worst).max()))
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run, and the rounds in which some are made (`rounds_of`)."""
+    """Events (sequences, T) of every list in a simulated run, and what is listed in rounds (`listed_at`)."""
     network = design.network
     flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
     values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
@@ -82,11 +76,8 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
         elif isinstance(unit, Lister):
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
     counts = {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
-    return counts | {
-        rounds_of(unit.number): rounds.T.astype(np.float64)
-        for unit in (design.entry, *design.parts)
-        if unit.number in many and (rounds := unit.rounds(many[unit.number])) is not None
-    }
+    units = (design.entry, *design.parts)
+    return counts | {listed_at(unit.number): many[unit.number] for unit in units if unit.in_rounds}
 
 
 def _most(design: Design) -> dict[int, Cycles]:
@@ -96,8 +87,8 @@ def _most(design: Design) -> dict[int, Cycles]:
     most = {port.number: np.full((1, len(steps)), float(port.signal.capacity)) for port in ports}
     most[ENTRY] = np.where(steps < design.entry.listed_steps, float(design.entry.signal.capacity), 0.0)[None]
     for unit in (design.entry, *design.parts):
-        if (rounds := unit.rounds(np.ones((1, 1, unit.size), dtype=bool))) is not None:
-            most[rounds_of(unit.number)] = np.full((1, len(steps)), float(rounds[0, 0]))
+        if unit.in_rounds:
+            most[listed_at(unit.number)] = np.ones((len(steps), 1, unit.size))
     return most
 
 
@@ -125,22 +116,29 @@ def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
 
 def stage_costs(design: Design, events: dict[int, Cycles]) -> list[list[Cycles]]:
     """The same of every stage."""
-    groups: list[list[tuple[Unit, ...]]] = [
-        [(design.entry,)],
-        *([design.parts_of(stage) for stage in process.stages] for process in design.graph.processes),
-        [(design.readout,)],
-    ]
-    return [[_cost(units, events) for units in stages] for stages in groups]
+    processes = [process_costs(process, design.parts_of(process), events) for process in design.graph.processes]
+    return [[cost_of((design.entry,), events)], *processes, [cost_of((design.readout,), events)]]
 
 
-def _cost(units: Sequence[Unit], events: dict[int, Cycles]) -> Cycles:
+def process_costs(process: Process, units: Sequence[Unit], events: dict[int, Cycles]) -> list[Cycles]:
+    """(sequences, T) cycles of every stage of a process with these units."""
+    by_number = {unit.number: unit for unit in units}
+    return [cost_of([by_number[node.number] for node in stage], events) for stage in process.stages]
+
+
+def cost_of(units: Iterable[Unit], events: dict[int, Cycles]) -> Cycles:
     """(sequences, T) cycles of units that run one after another."""
     return np.broadcast_to(sum((unit.cycles(events) for unit in units), np.zeros(1)), events[ENTRY].shape)
 
 
-def _finish(design: Design, costs: list[list[Cycles]]) -> Cycles:
-    """(sequences,) cycle at which the last process ends the last step."""
-    graph, ends = design.graph, {0: _ends([], costs[0][0])}
+def slowest(stages: Sequence[Cycles]) -> float:
+    """Mean cycles a step of the stage that takes longest."""
+    return max(float(cost.mean()) for cost in stages)
+
+
+def finish(graph: Graph, costs: Sequence[Sequence[Cycles]]) -> Cycles:
+    """(sequences,) cycle at which the last process ends the last step, by the costs of `stage_costs`."""
+    ends = {0: _ends([], costs[0][0])}
     for process in graph.processes:
         before = {0 if source == ENTRY else graph.process_of[source] for source in process.takes}
         waited = [ends[number] for number in before]

@@ -212,19 +212,26 @@ class Unit(ABC):
         ]
         given = events.get(self.number, np.zeros((1, 1)))
         found = np.asarray(self._cycles(taken, given), dtype=np.float64)
-        found = found + self._listing(events.get(rounds_of(self.number), given))
+        if self.in_rounds:
+            listed = events.get(listed_at(self.number))
+            found = found + self._listing(given if listed is None else self.rounds(listed).T.astype(np.float64))
         if not self.held:
             return found
         steps = next(iter(events.values())).shape[1]
         return np.where(np.arange(steps) == 0, found, 0.0)
 
-    def rounds(self, listed: NDArray[Any]) -> IntArray | None:
-        """(T, B) iterations in which what it gives (T, B, size) is listed; None where that is no loop of its own."""
-        return None
+    @property
+    def in_rounds(self) -> bool:
+        """Whether what it lists, and not only how much, says how long its loop takes."""
+        return False
 
-    def _listing(self, rounds: Cycles) -> Cycles | float:
+    def rounds(self, listed: NDArray[Any]) -> IntArray:
+        """(T, B) iterations of that loop, by what it lists (T, B, size)."""
+        raise NotImplementedError
+
+    def _listing(self, rounds: Cycles) -> Cycles:
         """Cycles of that loop."""
-        return 0.0
+        raise NotImplementedError
 
     @abstractmethod
     def run(self, kept: Kept, *taken: Flow) -> Flow:
@@ -363,8 +370,8 @@ def at_start(cycles: float, like: Cycles) -> Cycles:
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
 
 
-def rounds_of(number: int) -> int:
-    """Where the rounds in which a unit lists its events stand among the counts of events, by the number of the unit."""
+def listed_at(number: int) -> int:
+    """Where what a unit lists in rounds (T, B, size) stands among the counts of events, by the number of the unit."""
     return -2 - number
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.input_words import InputWords
 from squat_deploy.hardware.memories import Memory
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
@@ -56,14 +57,19 @@ class ReadInput(Unit):
         return self.spec.described
 
     @property
+    def words(self) -> InputWords:
+        """What the stream carries."""
+        return InputWords(self.spec, self.encoder)
+
+    @property
     def fields(self) -> Fields:
         """One frame in the words of the stream."""
-        return Fields(self.size, self.encoder.bits if takes_intensities(self.encoder) else self.spec.bits)
+        return self.words.fields
 
     @property
     def once(self) -> bool:
         """Whether one frame is a whole sequence."""
-        return takes_intensities(self.encoder) or self.spec.encoding == "direct"
+        return self.words.once
 
     @property
     def spikes(self) -> bool:
@@ -131,17 +137,17 @@ class ReadInput(Unit):
         scan = 0 if self.spikes else self._fresh(given) * size + overhead
         return np.zeros_like(given) + scan + (given + overhead if self.repeats else 0)
 
-    def rounds(self, listed: NDArray[Any]) -> IntArray | None:
+    @property
+    def in_rounds(self) -> bool:
+        return self.encoder is None and self.spikes
+
+    def rounds(self, listed: NDArray[Any]) -> IntArray:
         """Two spikes at a time of a word of the stream."""
-        if self.encoder is not None or not self.spikes:
-            return None
         missing = self.fields.words * STREAM_BITS - self.size
         bits = np.pad(listed != 0, [(0, 0), (0, 0), (0, missing)])
         return np.asarray(pairs(bits.reshape(*bits.shape[:2], -1, STREAM_BITS).sum(axis=3)).sum(axis=2))
 
-    def _listing(self, rounds: Cycles) -> Cycles | float:
-        if self.encoder is not None or not self.spikes:
-            return 0.0
+    def _listing(self, rounds: Cycles) -> Cycles:
         return self._fresh(rounds) * rounds + LOOP_OVERHEAD_CYCLES
 
     def _fresh(self, like: Cycles) -> NDArray[np.bool_]:

@@ -83,7 +83,7 @@ class Firing(Unit):
     @property
     def most_rounds(self) -> int:
         """Iterations in which all neurons are listed."""
-        return int(self._rounds(np.ones((1, 1, self.size), dtype=bool))[0, 0])
+        return int(self.rounds(np.ones((1, 1, self.size), dtype=bool))[0, 0])
 
     @property
     def mask_numbers(self) -> tuple[tuple[str, int, int], ...]:
@@ -98,14 +98,15 @@ class Firing(Unit):
         """The list of the neurons that spiked, of (rows, pe)."""
         return Events.spikes(self.lanes.element(*np.nonzero(fired & self.lanes.active)))
 
-    def rounds(self, listed: NDArray[Any]) -> IntArray | None:
-        """Two spikes at a time of a word, and no row without any."""
-        return self._rounds(listed) if self.lists_spikes else None
+    @property
+    def in_rounds(self) -> bool:
+        return self.lists_spikes
 
-    def _rounds(self, fired: NDArray[Any]) -> IntArray:
+    def rounds(self, listed: NDArray[Any]) -> IntArray:
+        """Two spikes at a time of a word, and no row without any."""
         masks, lanes = self.masks, self.lanes
-        placed = np.zeros((*fired.shape[:2], lanes.rows, masks.words * masks.per_word), dtype=bool)
-        placed[:, :, *lanes.at(np.arange(self.size))] = fired
+        placed = np.zeros((*listed.shape[:2], lanes.rows, masks.words * masks.per_word), dtype=bool)
+        placed[:, :, *lanes.at(np.arange(self.size))] = listed
         counts = placed.reshape(*placed.shape[:3], masks.words, masks.per_word).sum(axis=4)
         return np.asarray((pairs(counts).sum(axis=3) * counts.any(axis=3)).sum(axis=2))
 
@@ -121,8 +122,8 @@ class Firing(Unit):
         handed = self.size + overhead if self.hands_over else 0
         return rows + overhead + handed + np.zeros_like(given)
 
-    def _listing(self, rounds: Cycles) -> Cycles | float:
-        return rounds + LOOP_OVERHEAD_CYCLES if self.lists_spikes else 0.0
+    def _listing(self, rounds: Cycles) -> Cycles:
+        return rounds + LOOP_OVERHEAD_CYCLES
 
     def _kept(self, bits: int) -> tuple[Memory, ...]:
         """States, and the spikes of a step, by rows that have any."""
