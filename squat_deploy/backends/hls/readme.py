@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.estimates import bound_of, folding_table, microseconds
-from squat_deploy.backends.hls.reader import described
 from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.budget import Budget
 from squat_deploy.hardware.design import Design
@@ -83,7 +82,7 @@ def readme_of(folding: Folding, config: HlsConfig, sequences: int) -> Readme:
         layers=tuple(_row(part) for part in design.parts),
         processes="; ".join(_layers(process) for process in design.graph.processes),
         expected=_expected(design, sequences),
-        in_stream=described(design.entry),
+        in_stream=design.entry.words.described,
         out_stream=f"{network.outputs} scores a call ({SCORES[network.readout]}), TLAST on the last; "
         f"the class is the index of the highest, the lowest on ties{_values(network)}",
         ticks=_ticks(design),
@@ -144,7 +143,8 @@ def _expected(design: Design, sequences: int) -> str:
     steps_run = (sequences + 1 + longer) * network.steps + (network.steps + 1) // 2
     traced = sum(part.size for part in design.neurons)
     scores = (sequences + 2 + 2 * longer) * network.outputs
-    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + scores + longer)
+    scores *= 3 if network.worth else 2  # each with the TLAST of its words
+    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + longer) + scores
     return f"PASS: 0 mismatches in {values:,} values, {sequences + 2 + longer} sequences"
 
 
