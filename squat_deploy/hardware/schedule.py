@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
 from squat_deploy.hardware.units import Lister, Scatter, Unit
-from squat_deploy.hardware.units.base import Cycles, delayed
+from squat_deploy.hardware.units.base import Cycles, delayed, listed_at
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
 
@@ -61,7 +61,10 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run; of synapses that walk, the outputs that these reach."""
+    """Events (sequences, T) of every list in a simulated run; of synapses that walk, the outputs that these reach.
+
+    And what is listed in rounds (`listed_at`).
+    """
     network = design.network
     flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
     values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
@@ -80,7 +83,9 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
         for unit in design.parts
         if isinstance(unit, Scatter) and unit.walks
     }
-    return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()} | walked
+    counts = {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
+    units = (design.entry, *design.parts)
+    return counts | walked | {listed_at(unit.number): many[unit.number] for unit in units if unit.in_rounds}
 
 
 def _most(design: Design) -> dict[int, Cycles]:
@@ -94,6 +99,9 @@ def _most(design: Design) -> dict[int, Cycles]:
             (port,) = unit.ports.takes
             full = most[port.number] / port.signal.capacity
             most[unit.number] = unit.most_visits * (delayed(full.T).T if port.late else full)
+    for unit in (design.entry, *design.parts):
+        if unit.in_rounds:
+            most[listed_at(unit.number)] = np.ones((len(steps), 1, unit.size))
     return most
 
 

@@ -54,7 +54,7 @@ class Reader:
         template: of the whole function.
         words_template: how many words there are to be read in a step.
         remark: on the frame, for readers.
-        most_reads: iterations over a frame of spikes: one a word and one a spike.
+        most_reads: iterations over a frame of spikes at most.
         decoded: the number that the field `code` stands for.
         code: of the element `input` in a list.
         onward: from the code `place` to that of the next element.
@@ -91,7 +91,7 @@ def reader_of(design: Design) -> Reader:
         words_template=f"top/words_{'again' if again else 'once' if entry.once else 'each_step'}.cpp.jinja",
         remark=frame if entry.once else "",
         inputs=spec.size,
-        most_reads=entry.fields.words + spec.size,
+        most_reads=entry.fields.words * STREAM_BITS // 2,
         decoded=cpp.decoded("code", spec.bits, signed=spec.low < 0),
         code=str(code_of(entry.signal, "input")),
         onward=onward(entry.signal.grid, "place"),
