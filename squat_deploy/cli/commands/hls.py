@@ -29,7 +29,7 @@ def _folding(options: list[str]) -> int | dict[str, int]:
         raise ConfigError(f"--pe: expected 8, or NAME=8; got {' '.join(options)}") from error
 
 
-_PE = Spelling(
+PE = Spelling(
     kind=list[str],
     default=[str(HlsConfig.model_fields["pe"].default)],
     text="Neurons in parallel: 8, or lif1=16 (repeatable).",
@@ -37,7 +37,7 @@ _PE = Spelling(
 )
 
 
-@with_fields(HlsConfig, leave_out=("encoder",), spellings={"pe": _PE})  # an encoder is a model of its own
+@with_fields(HlsConfig, leave_out=("encoder",), spellings={"pe": PE})  # an encoder is a model of its own
 def hls(
     network: NetworkFile,
     *,
