@@ -9,7 +9,7 @@ from squat_deploy import moved
 
 if TYPE_CHECKING:
     from squat_deploy.agreement import deviation, verify
-    from squat_deploy.backends.hls import HlsConfig, emit_hls
+    from squat_deploy.backends.hls import HlsConfig, emit_hls, fold
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.backends.rtl import RtlConfig, emit_rtl
     from squat_deploy.loading import load
@@ -36,6 +36,7 @@ __all__ = [
     "emit_qonnx",
     "emit_rtl",
     "exact",
+    "fold",
     "import_qonnx",
     "load",
     "lower",
@@ -61,6 +62,7 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "emit_qonnx": "squat_deploy.backends.qonnx",
     "emit_rtl": "squat_deploy.backends.rtl",
     "exact": "squat_deploy.lowering",
+    "fold": "squat_deploy.backends.hls",
     "import_qonnx": "squat_deploy.readers.brevitas.model",
     "load": "squat_deploy.loading",
     "lower": "squat_deploy.lowering",

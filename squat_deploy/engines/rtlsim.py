@@ -38,7 +38,9 @@ class RtlEngine(Engine):
         network, (reference, _) = case.network, case.simulated
         if case.config.encoder is not None:
             raise ExportError("input: encoders are not in RTL; leave the encoder out, or use the executor c++")
-        config = RtlConfig(pe=case.config.pe, form=case.config.form)
+        config = RtlConfig(form=case.config.form)
+        if case.config.pe is not None:
+            config = config.model_copy(update={"pe": case.config.pe})
         with tempfile.TemporaryDirectory(prefix="squat-") as scratch:
             project, trace = Path(scratch) / "project", Path(scratch) / "trace"
             emit_rtl(network, project, config, stimulus=case.inputs, reference=reference)

@@ -6,15 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from squat_deploy.hardware.options import DEFAULT_PE
-
 
 class RtlConfig(BaseModel):
     """Options of an RTL project; the command line takes its options, their texts and their defaults from here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    pe: int | dict[str, int] = DEFAULT_PE
+    pe: int | dict[str, int] = 16
     """Neurons updated in parallel, for all layers, up to what each has, or by the name of a neuron layer."""
     simd: int = Field(1, ge=1, le=32)
     """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from squat_deploy.backends.rtl import RtlConfig, emit_rtl
-from squat_deploy.cli.commands.hls import PE
+from squat_deploy.cli.commands.hls import by_layer
 from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
@@ -19,7 +19,7 @@ from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
 
-@with_fields(RtlConfig, spellings={"pe": PE})
+@with_fields(RtlConfig, spellings={"pe": by_layer("pe", 16, "Neurons in parallel", RtlConfig().pe)})
 def rtl(
     network: NetworkFile,
     *,

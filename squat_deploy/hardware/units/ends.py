@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.input_words import InputWords
 from squat_deploy.hardware.memories import Memory
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Flow, Kept, Unit, one_array, one_list
 from squat_deploy.hardware.words import Fields, signed
@@ -45,14 +46,19 @@ class ReadInput(Unit):
         return self.spec.described
 
     @property
+    def words(self) -> InputWords:
+        """What the stream carries."""
+        return InputWords(self.spec, self.encoder)
+
+    @property
     def fields(self) -> Fields:
         """One frame in the words of the stream."""
-        return Fields(self.size, self.encoder.bits if takes_intensities(self.encoder) else self.spec.bits)
+        return self.words.fields
 
     @property
     def once(self) -> bool:
         """Whether one frame is a whole sequence."""
-        return takes_intensities(self.encoder) or self.spec.encoding == "direct"
+        return self.words.once
 
     @property
     def spikes(self) -> bool:
