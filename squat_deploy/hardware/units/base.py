@@ -210,11 +210,28 @@ class Unit(ABC):
             for port in self.ports.takes
             if port.signal.events
         ]
-        found = np.asarray(self._cycles(taken, events.get(self.number, np.zeros((1, 1)))), dtype=np.float64)
+        given = events.get(self.number, np.zeros((1, 1)))
+        found = np.asarray(self._cycles(taken, given), dtype=np.float64)
+        if self.in_rounds:
+            listed = events.get(listed_at(self.number))
+            found = found + self._listing(given if listed is None else self.rounds(listed).T.astype(np.float64))
         if not self.held:
             return found
         steps = next(iter(events.values())).shape[1]
         return np.where(np.arange(steps) == 0, found, 0.0)
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether what it lists, and not only how much, says how long its loop takes."""
+        return False
+
+    def rounds(self, listed: NDArray[Any]) -> IntArray:
+        """(T, B) iterations of that loop, by what it lists (T, B, size)."""
+        raise NotImplementedError
+
+    def _listing(self, rounds: Cycles) -> Cycles:
+        """Cycles of that loop."""
+        raise NotImplementedError
 
     @abstractmethod
     def run(self, kept: Kept, *taken: Flow) -> Flow:
@@ -351,6 +368,16 @@ def one_array(flow: Flow) -> IntArray:
 def at_start(cycles: float, like: Cycles) -> Cycles:
     """(T,) cycles of the first step of a sequence alone, for as many steps as `like` (sequences, T) has."""
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
+
+
+def listed_at(number: int) -> int:
+    """Where what a unit lists in rounds (T, B, size) stands among the counts of events, by the number of the unit."""
+    return -2 - number
+
+
+def pairs(counts: NDArray[Any]) -> NDArray[Any]:
+    """Iterations over words with so many spikes: two at a time, and one where there is none."""
+    return np.asarray(np.maximum((counts + 1) // 2, 1))
 
 
 def delayed(values: NDArray[Any]) -> NDArray[Any]:
