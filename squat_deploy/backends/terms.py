@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 
 import numpy as np
 
@@ -65,8 +66,8 @@ class Term:
 def reciprocal(divisor: int, bound: int) -> tuple[int, int]:
     """(factor, shift) such that `number * factor >> shift` is `number // divisor` of every number below `bound`."""
     numbers = np.arange(bound, dtype=np.uint64)
-    for shift in range(divisor.bit_length() - 1, 64 - bound.bit_length()):
+    for shift in count(divisor.bit_length() - 1):  # ends where 2 ** shift is above divisor * bound, or before
         factor = -(-(2**shift) // divisor)
         if np.array_equal(numbers * np.uint64(factor) >> np.uint64(shift), numbers // np.uint64(divisor)):
             return factor, shift
-    raise OverflowError(f"numbers below {bound} by {divisor}")
+    raise AssertionError
