@@ -19,7 +19,7 @@ from squat_deploy.backends.hls.board.notebook import notebook_of
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
-from squat_deploy.backends.hls.storage import storage
+from squat_deploy.backends.hls.storage import lane_parameters, storage, table, table_at, tables_stored
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.backends.printing import environment, header_of
@@ -184,6 +184,10 @@ def _environment() -> Environment:
     found.globals.update(
         **{name: getattr(addresses, name) for name in _LAWS},
         storage=storage,
+        table=table,
+        table_at=table_at,
+        tables_stored=tables_stored,
+        lane_parameters=lane_parameters,
         plain=cpp.plain,
         native_int=cpp.native_int,
         indices=lambda signal: cpp.index_type(signal.grid.codes),
