@@ -12,7 +12,7 @@ from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.inputs import network_inputs
-from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
+from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
@@ -21,7 +21,7 @@ from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
 
-def _by_layer(name: str, example: int, text: str) -> Spelling:
+def by_layer(name: str, example: int, text: str, stated: object = None) -> Spelling:
     """`8` for all layers, or `name=8` for some."""
 
     def read(options: list[str]) -> int | dict[str, int]:
@@ -32,7 +32,6 @@ def _by_layer(name: str, example: int, text: str) -> Spelling:
         except ValueError as error:
             raise ConfigError(f"--{name}: expected {example}, or NAME={example}; got {' '.join(options)}") from error
 
-    stated = HlsConfig.model_fields[name].default
     default = None if stated is None else [str(stated)]
     return Spelling(
         kind=list[str] | None, default=default, text=f"{text}: {example}, or lif1={example} (repeatable).", read=read
@@ -40,8 +39,8 @@ def _by_layer(name: str, example: int, text: str) -> Spelling:
 
 
 _SPELLINGS = {
-    "pe": _by_layer("pe", 8, "Neurons in parallel, by default so that no layer waits"),
-    "events": _by_layer("events", 2, "Events a cycle that fully connected synapses take"),
+    "pe": by_layer("pe", 8, "Neurons in parallel, by default so that no layer waits"),
+    "events": by_layer("events", 2, "Events a cycle that fully connected synapses take", HlsConfig().events),
 }
 
 
@@ -53,6 +52,7 @@ def hls(
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,
+    time_unit: TimeUnitOption = None,
     fields: dict[str, Any],
     as_json: Json = False,
 ) -> None:
@@ -63,7 +63,7 @@ def hls(
     config = HlsConfig(**fields)
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
-        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
+        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)
     project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
     folding = json.loads((project / MANIFEST).read_text())["folding"]
