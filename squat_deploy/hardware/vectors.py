@@ -8,22 +8,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.coverage.reached import Reached
+from squat_deploy.hardware.stimulus.choosing import chosen
+from squat_deploy.hardware.stimulus.feeding import Feeding
 from squat_deploy.network import IntArray, Network
-from squat_deploy.network.encoders import AnyEncoder, takes_intensities
+from squat_deploy.network.encoders import AnyEncoder
 from squat_deploy.network.simulator import Result
 
+_DATA = 2**22  # golden states and spikes, by default
+_LEAST, _MOST = 8, 1024  # sequences, by default
 
-def default_stimulus(network: Network, count: int, encoder: AnyEncoder | None = None) -> IntArray:
-    """Random sequences, the same for the same network; the first is all low, the second all high."""
-    spec, rng = network.input, np.random.default_rng(int(network.digest[:16], 16))
-    low, high, single = spec.low, spec.high, spec.encoding == "direct"
-    if takes_intensities(encoder):
-        low, high, single = 0, 2**encoder.bits - 1, True
-    values = rng.integers(low, high + 1, (*((count,) if single else (network.steps, count)), *spec.shape))
-    axis = 0 if single else 1
-    for position, extreme in enumerate((low, high)[: max(0, count - 1)]):
-        values[(slice(None),) * axis + (position,)] = extreme
-    return values
+
+def default_stimulus(network: Network, count: int | None = None, encoder: AnyEncoder | None = None) -> IntArray:
+    """Sequences chosen for what they reach, the same for the same network; see `golden_inputs`."""
+    return golden_inputs(network, count, encoder)[0]
+
+
+def golden_inputs(
+    network: Network, count: int | None = None, encoder: AnyEncoder | None = None
+) -> tuple[IntArray, Reached]:
+    """What a core is fed, (B, *shape) where one frame is a sequence, else (T, B, *shape), and what that reaches.
+
+    Args: count: sequences, at most; None: as many as golden data of a stated size has room for.
+    """
+    feeding = Feeding(network, encoder)
+    if count is None:
+        count = min(_MOST, max(_LEAST, _DATA // values_compared(network)))
+    block, reached = chosen(feeding, count)
+    return feeding.taken(block), reached
+
+
+def values_compared(network: Network) -> int:
+    """States and spikes of one sequence."""
+    return 2 * network.steps * sum(neuron.neurons for neuron in network.neurons)
 
 
 def golden_data(

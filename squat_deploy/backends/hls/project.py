@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.addresses import at, plane_terms, weight_row
+from squat_deploy.backends.hls.coverage import coverage_of
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
@@ -20,11 +21,12 @@ from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.budget import Budget, budget_of
+from squat_deploy.hardware.coverage.reached import reached_by
 from squat_deploy.hardware.design import Design, design_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule, estimate, event_counts
 from squat_deploy.hardware.units import Unit
-from squat_deploy.hardware.vectors import default_stimulus, golden_data
+from squat_deploy.hardware.vectors import golden_data, golden_inputs
 from squat_deploy.network import Network
 from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
@@ -49,7 +51,7 @@ def emit_hls(
     written are replaced or removed.
 
     Args:
-        stimulus: integer inputs of the golden data, as for `simulate`; random ones of the network's digest if None.
+        stimulus: integer inputs of the golden data, as for `simulate`; if None, ones chosen for what they reach.
         reference: the trace that `simulate` gives for that stimulus, where it is there already.
         real: the stimulus is of real values, in the model's units, to be rounded to the network's own grid; floats that
             lie on it are taken without. Either is told in a SquatWarning.
@@ -73,8 +75,10 @@ def render(
     """All files of the project by relative path; equal arguments give equal bytes."""
     design = design_of(network, config)
     encoder = config.encoder
-    fed = default_stimulus(network, config.vectors, encoder) if stimulus is None else stimulus
+    fed, reached = (stimulus, None) if stimulus is not None else golden_inputs(network, config.vectors, encoder)
     checked = network.input.check(frames_of(encoder, fed, network.steps), network.steps)
+    sequences, given = checked.shape[0 if network.input.encoding == "direct" else 1], stimulus is not None
+    coverage = coverage_of(design, reached or reached_by(network, checked), sequences, given=given)
     result = reference or simulate(network, checked, trace=True)
     taken, numbers = fed if takes_intensities(encoder) else checked, [part.number for part in design.neurons]
     data = golden_data(network, taken, design.entry.once, result, numbers)
@@ -85,10 +89,11 @@ def render(
         *_sources(design),
         *_scripts(Build(_header(design), config.part, config.clock_ns, tuple(sorted(data)))),
         *_documents(design, config, schedule, budget, len(result.scores)),
+        ("reports/coverage.txt", "coverage.txt", coverage),
     ]
     files = {path: environment.get_template(f"{template}.jinja").render(vars(view)) for path, template, view in views}
     files.update({f"tb/data/{name}": text for name, text in data.items()})
-    files[MANIFEST] = manifest_of(design, config, budget, files)
+    files[MANIFEST] = manifest_of(design, config, budget, coverage, files)
     return files
 
 
