@@ -9,7 +9,7 @@ from squat_deploy import moved
 
 if TYPE_CHECKING:
     from squat_deploy.agreement import deviation, verify
-    from squat_deploy.backends.hls import HlsConfig, emit_hls
+    from squat_deploy.backends.hls import HlsConfig, emit_hls, fold
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.loading import load
     from squat_deploy.lowering import check, exact, lower
@@ -33,6 +33,7 @@ __all__ = [
     "emit_hls",
     "emit_qonnx",
     "exact",
+    "fold",
     "import_qonnx",
     "load",
     "lower",
@@ -56,6 +57,7 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "emit_hls": "squat_deploy.backends.hls",
     "emit_qonnx": "squat_deploy.backends.qonnx",
     "exact": "squat_deploy.lowering",
+    "fold": "squat_deploy.backends.hls",
     "import_qonnx": "squat_deploy.readers.brevitas.model",
     "load": "squat_deploy.loading",
     "lower": "squat_deploy.lowering",

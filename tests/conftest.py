@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,6 +60,14 @@ def compiler() -> None:
 @pytest.fixture(scope="session")
 def ap_headers(compiler: None) -> None:
     need(toolchain.has_package("da4ml"), "da4ml (ap_int headers)")
+
+
+@pytest.fixture(scope="session")
+def clang() -> str:
+    """The compiler that Vitis HLS and PandA-Bambu are made of, or one near it."""
+    found = next((name for name in ("clang++-16", "clang++") if shutil.which(name)), "")
+    need(found, "clang-16")
+    return found
 
 
 @pytest.fixture(scope="session")

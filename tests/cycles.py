@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 import squat_deploy as sd
-from squat_deploy.hardware.design import Design, design_of
+from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.schedule import event_counts, step_costs
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES
 from squat_deploy.network.encoders import frames_of
@@ -39,9 +39,10 @@ def cycles_compared(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfi
 
 def assert_cycles(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfig, counted: str) -> None:
     """`counted`: what a counting build wrote."""
-    design = design_of(network, config)
     frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
-    costs = step_costs(design, event_counts(design, frames, sd.simulate(network, frames, trace=True)))
+    result = sd.simulate(network, frames, trace=True)
+    design = sd.fold(network, config, stimulus=inputs, reference=result).design
+    costs = step_costs(design, event_counts(design, frames, result))
     want = np.stack(costs) + _traced(design)[:, None, None]  # (processes, sequences, T)
     got = _counts(design, counted, want[0].size).T.reshape(want.shape)
     wrong = np.argwhere(got != want)

@@ -76,7 +76,9 @@ def draw(seed: int) -> Drawn:
         gain = 2.0
     steps = rng.randint(1, 7)
     config = HlsConfig(
-        pe=rng.randint(1, min(sizes[1:] or [min(features, 64)])), form=rng.choice(["auto", "auto", "threshold"])
+        pe=rng.randint(1, min(sizes[1:] or [min(features, 64)])),
+        form=rng.choice(["auto", "auto", "threshold"]),
+        events=1 if seed % 4 == 0 else 2,
     )
     samples = rng.randint(1, 12)
     lead = (samples,) if spec.encoding == "direct" else (steps, samples)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import squat_deploy as sd
-from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
-from squat_deploy.lowering import check
+from squat_deploy.errors import LoweringError, NotProvenError
 from squat_deploy.snn.ptq import input_spec
 from squat_deploy.snn.quantizers import InputQuantizer
 from tests.test_models import conv, leaky, linear
@@ -38,111 +36,6 @@ def assert_exact(model: nn.Module, spec: sd.InputSpec, steps: int = STEPS) -> sd
     inputs = np.random.default_rng(0).integers(spec.low, spec.high + 1, (5, *spec.shape))
     assert network.certificate.proven and sd.verify(network, model, inputs, executors=["torch", "numpy"]).agrees
     return network
-
-
-# Layers that torch does not know of
-
-
-class Listed(nn.Module):
-    """Layers in containers of some kind; in plain ones torch does not find them."""
-
-    def __init__(self, make: Callable[[list[nn.Module]], Any], layer: Callable[[int, int], nn.Module] = linear) -> None:
-        super().__init__()
-        neuron = leaky if layer is linear else (lambda: snn.Leaky(beta=0.9, init_hidden=True))
-        self.fcs, self.lifs = make([layer(12, 8), layer(8, 4)]), make([neuron(), neuron()])
-
-    def forward(self, x):
-        for fc, lif in zip(self.fcs, self.lifs, strict=True):
-            x = lif(fc(x))
-        return x
-
-
-class Named(Listed):
-    """The same in dictionaries."""
-
-    def forward(self, x):
-        for key in ("a", "b"):
-            x = self.lifs[key](self.fcs[key](x))
-        return x
-
-
-def keyed(parts: list[nn.Module]) -> dict[str, nn.Module]:
-    return dict(zip("ab", parts, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("model", "where", "mended"),
-    [
-        (lambda: Listed(list), "in fcs, a plain list; put what is in it into an nn.ModuleList: self.fcs = nn.ModuleL",
-         lambda: Listed(nn.ModuleList)),
-        (lambda: Listed(tuple), "in fcs, a plain tuple; put what is in it into an nn.ModuleList",
-         lambda: Listed(nn.ModuleList)),
-        (lambda: Named(keyed), "in fcs, a plain dict; put what is in it into an nn.ModuleDict: self.fcs = nn.ModuleD",
-         lambda: Named(lambda parts: nn.ModuleDict(keyed(parts)))),
-    ],
-)  # fmt: skip
-def test_layers_in_plain_containers_are_said_before_lowering(
-    model: Callable[[], nn.Module], where: str, mended: Callable[[], nn.Module]
-) -> None:
-    with pytest.raises(LoweringError) as caught:
-        sd.lower(model(), FLAT, STEPS)
-    assert f"got a QuantLinear that is not among model.modules(), but {where}" in str(caught.value)
-    assert caught.value.faults[0].layer.startswith("test_field.py:")
-    assert check(model(), FLAT, STEPS)[0].verdict == "refused"
-    assert_exact(strong(mended()), FLAT)
-
-
-fc1, lif1 = linear(12, 4), leaky()
-float1, neuron1 = nn.Linear(12, 4), snn.Leaky(beta=0.9, init_hidden=True)
-
-
-class Globals(nn.Module):
-    """Layers of a notebook."""
-
-    def forward(self, x):
-        return lif1(fc1(x))
-
-
-class FloatGlobals(nn.Module):
-    """The same, not quantized."""
-
-    def forward(self, x):
-        return neuron1(float1(x))
-
-
-class Mended(nn.Module):
-    """As the hint says."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1, self.lif1 = fc1, lif1
-
-    def forward(self, x):
-        return self.lif1(self.fc1(x))
-
-
-def test_layers_that_are_globals_are_said_before_lowering() -> None:
-    got = (
-        "got a QuantLinear that is not among model.modules(), but the global fc1; make it an attribute of the model, s"
-    )
-    with pytest.raises(LoweringError) as caught:
-        sd.lower(Globals(), FLAT, STEPS)
-    assert got in str(caught.value)
-    assert_exact(strong(Mended()), FLAT)
-
-
-def test_quantize_says_where_the_layers_are() -> None:
-    data = torch.rand(8, 12).round()
-    with pytest.raises(
-        ConfigError, match="that torch knows of, but layers in fcs, a plain list; put what is in it into"
-    ):
-        sd.quantize(Listed(list, nn.Linear), data, steps=STEPS)
-    with pytest.raises(
-        ConfigError, match="that torch knows of, but layers the global neuron1; make it an attribute of"
-    ):
-        sd.quantize(FloatGlobals(), data, steps=STEPS)
-    made = sd.quantize(strong(Listed(nn.ModuleList, nn.Linear)), data, steps=STEPS)
-    assert_exact(made, FLAT)
 
 
 # Pixels as they come

@@ -28,7 +28,7 @@ from squat_deploy.backends import hls
 from squat_deploy.backends.cpp import plain
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.design import design_of
-from squat_deploy.hardware.schedule import estimate, step_costs
+from squat_deploy.hardware.schedule import estimate, stage_costs
 from squat_deploy.hardware.words import Fields, signed
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import EventEncoder
@@ -110,20 +110,6 @@ def test_random_projects_are_clean(seed: int, tmp_path: Path, ap_headers: None) 
     project = sd.emit_hls(network, tmp_path / "p", drawn.config, stimulus=drawn.inputs)
     for target in ("csim", "csim-ap", "sanitize"):
         assert make(project, target).startswith("PASS: 0 mismatches")
-
-
-@pytest.mark.parametrize("mode", ["vitis", "synthesis", "bambu"])
-def test_the_paths_of_the_hls_tools_compile(mode: str, project: Path, ap_headers: None) -> None:
-    """With small stand-ins for the tools' own headers (hls_stream.h, ap_axi_sdata.h): types, TLAST, embedded data."""
-    import da4ml
-
-    headers = Path(da4ml.__file__).parent / "codegen/hls/source/ap_types/include"
-    embedded = ["-D__BAMBU__", "-DSQUAT_TB_EMBED", "-DSQUAT_TB_STEPS_PER_CALL=1"]
-    define = {"vitis": [], "synthesis": ["-DSQUAT_EXACT_TABLES"], "bambu": embedded}[mode]
-    command = ["g++", "-std=c++14", "-O1", "-w", "-DSQUAT_TRACE", *define, "-isystem", str(headers)]
-    command += ["-isystem", str(SHIMS), "-o", "tool", "src/squat_top.cpp", "tb/squat_tb.cpp"]
-    toolchain.run(command, project)
-    assert toolchain.run(["./tool"], project).startswith("PASS: 0 mismatches")
 
 
 def flip(path: Path, pattern: str, change: str) -> None:
@@ -304,6 +290,7 @@ def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> N
         ({"pe": 0}, "lif1: PE must be 1 to 8; got 0"),
         ({"pe": {"lif2": 5}}, "lif2: PE must be 1 to 4; got 5"),
         ({"pe": {"lif9": 2}}, "pe: no layer is called lif9; the layers are lif1, lif2"),
+        ({"events": {"lif3": 2}}, "events: no layer is called lif3; the layers are lif1, lif2"),
     ],
 )
 def test_bad_folding(config: dict[str, object], message: str, small: sd.Network, tmp_path: Path) -> None:
@@ -375,12 +362,12 @@ def test_a_wrong_cycle_estimate_shows(
 
 
 def test_processes_overlap() -> None:
-    """The second layer is the slowest but in the first step: it works all the time, and waits for its first events."""
-    design = design_of(golden_network(), GOLDEN_CONFIG)
-    events = {0: np.eye(1, 6) * 16, 2: np.full((1, 6), 8.0), 4: np.ones((1, 6))}
-    read, first, second, readout = (cost[0] for cost in step_costs(design, events))
-    assert max(read[1:].max(), first[1:].max(), readout.max()) < second.min()
-    assert estimate(design, events).mean_cycles == read[0] + first[0] + second.sum() + readout[-1]
+    """The second layer's synapses are the slowest but in the first step: they work all the time, then its neurons."""
+    design = design_of(golden_network(), sd.HlsConfig(pe={"lif1": 8, "lif2": 1}))
+    events = {0: np.eye(1, 6) * 16, 2: np.full((1, 6), 16.0), 4: np.ones((1, 6))}
+    read, first, second, fired, readout = (cost[0] for stages in stage_costs(design, events) for cost in stages)
+    assert max(read[1:].max(), first[1:].max(), fired.max(), readout.max()) < second.min()
+    assert estimate(design, events).mean_cycles == read[0] + first[0] + second.sum() + fired[-1] + readout[-1]
 
 
 def test_every_loop_says_what_tools_shall_make_of_it() -> None:

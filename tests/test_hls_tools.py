@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import squat_deploy as sd
+from squat_deploy import toolchain
 from squat_deploy.backends import hls
 from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
@@ -26,6 +27,52 @@ mkdir -p HLS_output/simulation
 ./simulated > HLS_output/simulation/testbench.log || {differs}
 {afterwards}
 """
+
+
+ENCODERS: list[AnyEncoder | None] = [None, RateEncoder(bits=4), LatencyEncoder(bits=3), EventEncoder(window=9), None]
+EMBEDDED = ["-D__BAMBU__", "-DSQUAT_TB_EMBED", "-DSQUAT_TB_STEPS_PER_CALL=1"]
+DEFINES = {"vitis": [], "synthesis": ["-DSQUAT_EXACT_TABLES"], "bambu": EMBEDDED}
+# Constants also tell readers what a layer is; the constructors of ap_int read before they write.
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-const-variable", "-Wno-uninitialized"]
+
+
+def run_as_a_tool_reads_it(compiler: str, project: Path, mode: str) -> str:
+    """Verdict of a build with small stand-ins for the tools' own headers (hls_stream.h, ap_axi_sdata.h)."""
+    import da4ml
+
+    headers = Path(da4ml.__file__).parent / "codegen/hls/source/ap_types/include"
+    command = [
+        compiler,
+        "-std=c++14",
+        "-O1",
+        *WARNINGS,
+        *(["-Wno-maybe-uninitialized"] * (compiler == "g++")),
+        "-DSQUAT_TRACE",
+        *DEFINES[mode],
+        "-isystem",
+        str(headers),
+    ]
+    command += ["-isystem", str(SHIMS), "-o", "tool", "src/squat_top.cpp", "tb/squat_tb.cpp"]
+    toolchain.run(command, project)
+    return toolchain.run(["./tool"], project)
+
+
+@pytest.mark.parametrize("mode", DEFINES)
+def test_the_paths_of_the_hls_tools_compile(mode: str, project: Path, ap_headers: None) -> None:
+    """Types, TLAST, embedded data."""
+    assert run_as_a_tool_reads_it("g++", project, mode).startswith("PASS: 0 mismatches")
+
+
+@pytest.mark.parametrize("mode", DEFINES)
+@pytest.mark.parametrize("readout", READOUTS)
+def test_clang_takes_every_path(mode: str, readout: Readout, tmp_path: Path, ap_headers: None, clang: str) -> None:
+    """HLS compilers are made of clang; every kind of layer, readout and encoder is in one of these."""
+    at = READOUTS.index(readout)
+    encoder = ENCODERS[at]
+    network = draw_graph((8, 12, 15)[at % 3]) if encoder is None else sequence_network((0, 1))
+    config = sd.HlsConfig(encoder=encoder, vectors=2)
+    project = sd.emit_hls(dataclasses.replace(network, readout=readout), tmp_path / "p", config)
+    assert run_as_a_tool_reads_it(clang, project, mode).startswith("PASS: 0 mismatches")
 
 
 @pytest.fixture
@@ -67,7 +114,6 @@ def test_no_verdict_is_a_failure(project: Path, compiler: None) -> None:
     assert bambu(project, "exit 3")[0] != 0
 
 
-ENCODERS: list[AnyEncoder | None] = [None, RateEncoder(bits=4), LatencyEncoder(bits=3), EventEncoder(window=9), None]
 STATIC = re.compile(r"^ *static (?!const\b|inline\b|void\b)[\w: ]+ (\w+)((?:\[[^]]+\])*)( = [^;]+)?;.*\n", re.MULTILINE)
 
 
@@ -128,7 +174,7 @@ def test_a_channel_has_one_writer_and_one_reader(readout: Readout) -> None:
         network = dataclasses.replace(draw_graph(seed), readout=readout)
         top = hls.render(network, sd.HlsConfig(vectors=1))["src/squat_top.cpp"]
         region = top[top.index("SQUAT_HLS(dataflow)") :]
-        channels = re.findall(r"^ {8}[\w:]+ (\w+)(?:\[\w+\])?;$", region, re.MULTILINE)
+        channels = re.findall(r"^ {8}[\w:]+ (\w+)(?:\[[\w:]+\])*;$", region, re.MULTILINE)
         calls = re.findall(r"^ {8}(\w+\([^;]*\));$", region, re.MULTILINE)
         assert len(calls) >= 3 and len(channels) >= 3
         for channel in channels:

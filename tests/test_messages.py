@@ -80,6 +80,7 @@ from squat_deploy.snn.ptq import calibrated
 from squat_deploy.snn.quantizers import InputQuantizer, closure_levels, state_quant
 from tests.test_effects import SPEC, STEPS, STILL, Called, Looped, OwnMode
 from tests.test_files import NEW, OLD, with_manifest
+from tests.test_hardware import convolution, network_of
 from tests.test_models import FLAT, PLANES, Feedback, conv, leaky, linear
 from tests.test_models import STEPS as STEPS_OF_MODELS
 from tests.test_nir_files import write
@@ -249,6 +250,12 @@ def two_state() -> snn.Synaptic:
 def back_and_forth() -> sd.Network:
     """Two layers of neurons that must run one after the other."""
     return sd.lower(Feedback().eval(), sd.InputSpec((12,), encoding="sequence"), STEPS_OF_MODELS, allow_unproven=True)
+
+
+def convolved() -> sd.Network:
+    """One layer of neurons behind a convolution."""
+    layer = convolution(0)
+    return network_of(layer.input_shape, layer)
 
 
 Case = tuple[type[Exception], str, Callable[[sd.Network, Path], object]]
@@ -489,6 +496,16 @@ CASES: dict[str, Case] = {
         ConfigError,
         "pe: lif1 and lif2 run in one process and share their lanes; give them one PE",
         lambda net, path: design_of(back_and_forth(), sd.HlsConfig(pe={"lif1": 1, "lif2": 2})),
+    ),
+    "events of one process": (
+        ConfigError,
+        "events: lif1 and lif2 run in one process; give them one number",
+        lambda net, path: design_of(back_and_forth(), sd.HlsConfig(events={"lif1": 1, "lif2": 2})),
+    ),
+    "two events of a convolution": (
+        ConfigError,
+        "events: lif is not behind fully connected synapses, which take 2; give it 1",
+        lambda net, path: design_of(convolved(), sd.HlsConfig(events={"lif": 2})),
     ),
     "array that does not fit": (
         ExportError,
@@ -1005,8 +1022,8 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
     ),
     "two values": (
         lambda: effect(lambda self, step, x, current: nn.Bilinear(6, 6, 6)(current, current)),
-        SPEC, STEPS, "{}: layers are modules of the model; "
-        "got a Bilinear that is not among model.modules(); make it an attribute of the model or put it into ",
+        SPEC, STEPS, "{}: layers stay the same from call to call; "
+        "got a Bilinear that is made anew in every call; make it once, in __init__: self.layer = ...",
     ),
     "several values": (Twin, SPEC, STEPS, "two (Bilinear): a layer takes one value; got 2 values; join them before it"),
     "a number for a current": (

@@ -62,6 +62,9 @@ TUTORIALS = {
     "regression 1": Tutorial(
         lambda: models.FollowedMembrane(50, 30, published=False), lambda: curve(50), 50, "sequence", "last-membrane"
     ),
+    "regression 1, as published": Tutorial(
+        lambda: models.FollowedMembrane(10, 30), lambda: curve(10), 10, "sequence", "last-membrane"
+    ),
     "regression 2": Tutorial(lambda: models.Recurrent(10, 40), images(784), 10),
     "autoencoder": Tutorial(
         lambda: models.Autoencoder(5, width=4), images(1, 32, 32), 5, readout="last-membrane", exact=True
@@ -125,12 +128,24 @@ def test_tutorials(name: str) -> None:
     assert sd.verify(network, model, integers, executors=("torch", "numpy")).agrees
 
 
-def test_neurons_that_serve_two_layers_are_named() -> None:
-    """Regression 1 as published calls the readout's neurons for the hidden layer too, by mistake."""
+class OfOneState(models.FollowedMembrane):
+    """Both layers go on from what the module holds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.li_out.reset_mem()
+        recorded = []
+        for step in range(self.steps):
+            spikes, _ = self.li_out(self.fc_hidden(self.lif_in(self.fc_in(x[step]))[0]))
+            recorded.append(self.li_out(self.fc_out(spikes))[1])
+        return torch.stack(recorded)
+
+
+def test_neurons_that_serve_two_layers_of_one_state_are_named() -> None:
+    """Regression 1 as published has one module for two layers; here without states."""
     torch.manual_seed(0)
     data, options = curve(8), {"steps": 8, "encoding": "sequence"}
     with pytest.raises(ConfigError, match=r"li_out: .*once a time step; got 16 calls in 8 steps: make a module for"):
-        sd.quantize(models.FollowedMembrane(8, 6), data, **options)  # type: ignore[arg-type]
+        sd.quantize(OfOneState(8, 6), data, **options)  # type: ignore[arg-type]
     mended = sd.quantize(models.FollowedMembrane(8, 6, published=False), data, **options)  # type: ignore[arg-type]
     assert sd.lower(mended, input_spec(mended, data, "sequence"), 8, readout="last-membrane").certificate.proven
 

@@ -14,9 +14,12 @@ from torch import nn
 
 import squat_deploy as sd
 from squat_deploy.errors import FileFormatError
-from squat_deploy.lowering import witnesses
+from squat_deploy.lowering import reaching, witnesses
+from squat_deploy.lowering.ways import Ways
 from squat_deploy.network.certificate import Certificate, Witness
 from squat_deploy.network.storage import load
+from squat_deploy.snn.calling import Calling
+from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.quantizers import StateQuantizer, state_quant
 from tests.test_cli import document, invoke, work
 from tests.test_lowering import leaky
@@ -58,13 +61,45 @@ def test_inputs_on_which_the_trained_model_differs(encoding: str) -> None:
     model, spec = on_the_edge(), sd.InputSpec((100,), encoding=encoding)  # type: ignore[arg-type]
     network = carried(model, spec, 6)
     found = network.certificate.witnesses
-    assert len(found) == witnesses.LOOKED_FOR and all(one.differs and reaches(network, one) for one in found)
+    at_risk = network.certificate.layers[0].at_risk
+    assert len(found) == at_risk == 4 and all(one.differs and reaches(network, one) for one in found)
     assert found[0].told.endswith("reached at step 0, found in 8 tries; the trained model differs there")
-    assert network.certificate.looked_for.endswith("inputs reach 3, and the trained model differs on 3 of them")
+    assert network.certificate.looked_for.endswith("inputs reach 4, and the trained model differs on 4 of them")
+    assert [one.told for one in network.certificate.searched] == ["1: all of 4 combinations at risk looked for"]
     own = [found[0].sequence(spec, 6)] * 64
     batch = np.concatenate(own, axis=0 if encoding == "direct" else 1)  # type: ignore[arg-type]
     alone = sd.verify(network, model, found[0].sequence(spec, 6), executors=["torch"])  # type: ignore[arg-type]
     assert not (alone.agrees and sd.verify(network, model, batch, executors=["torch"]).agrees)
+
+
+def test_what_was_not_looked_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches that end early, and sequences that are too long; the model is copied twice, whatever is looked for."""
+    copies = []
+    monkeypatch.setattr(witnesses, "deep_copy", lambda model: (copies.append(model), deep_copy(model))[1])
+    network = carried(on_the_edge(20), sd.InputSpec((100,)), 3)
+    (row,), (said,) = network.certificate.layers, network.certificate.searched
+    assert len(network.certificate.witnesses) == said.looked_for == reaching.LOOKED_FOR < row.at_risk == said.at_risk
+    assert said.told == f"1: 8 of {row.at_risk} combinations at risk looked for: a search ends after 8 of a layer"
+    assert len(copies) <= 2
+    monkeypatch.setattr(witnesses, "MAX_WITNESS_VALUES", 299)
+    spec = sd.InputSpec((100,), encoding="sequence")
+    long = carried(on_the_edge(3), spec, 3)
+    assert not long.certificate.witnesses
+    told = "1: none of 3 combinations at risk looked for: a sequence has 300 integers, and a search takes sequences of "
+    assert [one.told for one in long.certificate.searched] == [told + "at most 299"]
+    assert long.certificate.looked_for == "none of 3 combinations at risk were looked for"
+    assert Certificate.from_dict(long.certificate.to_dict()) == long.certificate
+
+
+def test_a_sequence_in_a_batch_is_judged_by_its_own_rows() -> None:
+    """One that the model differs on stands beside one on which it does not."""
+    model, spec = on_the_edge(), sd.InputSpec((100,))
+    network = carried(model, spec, 3)
+    differing, alike = network.certificate.witnesses[0].sequence(spec, 3), np.zeros((1, 100), dtype=np.int64)
+    assert differing is not None
+    trials = witnesses.Trials(network, model, Calling(looped=False))
+    assert trials.differ([alike, differing, alike], 64) == [False, True, False]
+    assert trials.differ([alike], 1) == [False]
 
 
 def test_witnesses_of_later_layers_and_states() -> None:
@@ -109,8 +144,8 @@ def test_witnesses_are_kept_in_files(tmp_path: Path) -> None:
     sd.emit_qonnx(network, tmp_path / "n.onnx")
     for loaded in (load(tmp_path / "n.safetensors"), sd.load(tmp_path / "n.onnx")):
         assert loaded.certificate == network.certificate and loaded.digest == network.digest
-    bare = replace(network, certificate=replace(network.certificate, witnesses=()))
-    assert bare.digest == network.digest and "witnesses" not in bare.certificate.to_dict()
+    bare = replace(network, certificate=replace(network.certificate, witnesses=(), searched=()))
+    assert bare.digest == network.digest and not {"witnesses", "searched"} & set(bare.certificate.to_dict())
     assert Certificate.from_dict(bare.certificate.to_dict()) == bare.certificate  # as files of before
     broken = network.certificate.to_dict()
     broken["witnesses"][0]["tries"] = "many"
@@ -118,7 +153,7 @@ def test_witnesses_are_kept_in_files(tmp_path: Path) -> None:
         Certificate.from_dict(broken)
     sd.emit_hls(network, tmp_path / "hls")
     readme = (tmp_path / "hls" / "README.md").read_text()
-    assert "NOT PROVEN in every layer, see manifest.json; of 3 combinations at risk that were looked for" in readme
+    assert "NOT PROVEN in every layer, see manifest.json; of 3 combinations at risk 3 were looked for" in readme
     assert '"witnesses"' in (tmp_path / "hls" / "manifest.json").read_text()
 
 
@@ -143,6 +178,5 @@ def test_a_neuron_at_an_edge_stands_for_those_that_see_more() -> None:
     assert [one.neuron for one in network.certificate.layers[0].examples] == [0]
     (found,) = network.certificate.witnesses
     assert found.synaptic_sum == 490 and found.neuron > 0 and reaches(network, found)
-    search = witnesses._Search(network, 0)
-    text = search._why_not(network.certificate.layers[0].examples[0])
+    text = Ways(network, 0).why_not(network.certificate.layers[0].examples[0])
     assert text == "it cannot be reached: the sums of this neuron are 0..420"

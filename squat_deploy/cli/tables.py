@@ -47,6 +47,7 @@ def certificate_table(certificate: Certificate) -> Table:
     notes = [printable(f"{row.layer}: {row.note}") for row in certificate.layers if row.note]
     if not all(row.exhaustive for row in certificate.layers):
         notes.append("* both sides of every threshold, and a sample")
+    notes += [printable(row.told) for row in certificate.searched]
     notes += [printable(witness.told) for witness in certificate.witnesses]
     table.caption = Text("\n".join(notes)) if notes else None
     table.caption_justify = "left"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from squat_deploy.snn.running import ModelTrace, OwnRun
 
 _BATCH = 500
+_FEW = 8  # samples on which it is found how a model is called
 _BYTES = 2**28  # of a batch's traces, the model's and the network's
 
 
@@ -49,6 +50,7 @@ class TorchEngine(Engine):
         from squat_deploy.snn.batch_first import time_first
         from squat_deploy.snn.copying import frozen_copy, undisturbed
         from squat_deploy.snn.environment import differences, read_environment
+        from squat_deploy.snn.sharing import taken_apart
         from squat_deploy.snn.states import made_state
 
         network = case.network
@@ -57,6 +59,9 @@ class TorchEngine(Engine):
             model = time_first(frozen_copy(case.model), network.input)
             real = torch.from_numpy((case.inputs * network.input.step).astype(np.float32))
             first = made_state(case.initial_state)
+            few = real.narrow(case.axis, 0, min(case.samples, _FEW))
+            called_so: dict[str, Any] = {"direct": network.input.encoding == "direct", "initial_state": first}
+            model = taken_apart(model, few, network.steps, **called_so)
             called = _called(network, model, real.narrow(case.axis, 0, 1), first)
             notes = (*differences(network.certificate, read_environment(case.model)), *called.notes)
             yield from (replace(part, notes=notes) for part in _batches(case, model, real, called))

@@ -10,7 +10,10 @@ import numpy as np
 from squat_deploy.hardware.plane import Number
 from squat_deploy.network import IntArray
 
-REGISTER_ROWS = 16  # up to here sums are registers: a sum may be updated in two cycles running
+REGISTER_ROWS = 16  # up to here sums of planes are registers: a sum may be updated in two cycles running
+_POINT_ROWS = 3  # of one position, each of which is met once in so many cycles: a memory needs 4 to read, add and write
+_DISTRIBUTED_ROWS = 64  # up to here a memory is made of LUTs
+_WORD_BITS = 4096  # of the widest word that tools make of an array
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,16 @@ class Lanes:
     @property
     def registers(self) -> bool:
         """Whether the sums are registers, not memories."""
-        return self.rows <= REGISTER_ROWS
+        return self.rows <= (_POINT_ROWS if self.positions == 1 else REGISTER_ROWS)
+
+    @property
+    def distributed(self) -> bool:
+        """Whether memories of sums are made of LUTs."""
+        return not self.registers and self.rows <= _DISTRIBUTED_ROWS
+
+    def in_words(self, bits: int) -> bool:
+        """Whether all lanes of a row, of so many bits each and always written together, stand in one word."""
+        return self.pe * bits <= _WORD_BITS
 
     def at(self, element: Number) -> tuple[Number, Number]:
         """(row, lane) of an element."""
@@ -88,3 +100,10 @@ class Lanes:
         """(channels * positions, ...) to (rows, pe, ...)."""
         banked = self.by_channel(values.reshape(self.channels, self.positions, *values.shape[1:]))
         return np.moveaxis(banked, 2, 0).reshape(self.rows, self.pe, *values.shape[1:])
+
+
+def widths(channels: int) -> tuple[int, ...]:
+    """Lanes worth having for so many channels, ascending: powers of two and divisors, the fewest for their groups."""
+    powers = {2**bits for bits in range(channels.bit_length())}
+    divisors = {lanes for lanes in range(1, channels + 1) if channels % lanes == 0} if channels <= 4096 else {channels}
+    return tuple(sorted({-(-channels // -(-channels // lanes)) for lanes in powers | divisors}))

@@ -16,7 +16,7 @@ from squat_deploy.network import IntArray
 
 _SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # (depth, width) of 18 Kbit
 _SMALL_BITS = 1024
-Style = Literal["block", "registers", "logic"]
+Style = Literal["block", "distributed", "registers", "logic"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Memory:
         widths: bits of a word, one a bank.
         contents: what it always holds, in the shape in which it is indexed; None for RAM. Words of 64 bits are stored
             as the signed numbers with these bits.
-        style: "block" RAM (distributed where it is small), "registers", or a table in "logic".
+        style: "block" RAM (distributed where it is small), "distributed" RAM, "registers", or a table in "logic".
         reads: how often such a table is read at a time; it stands there as often.
     """
 
@@ -61,10 +61,16 @@ class Memory:
             return Usage(ff=depth * bits)
         if self.style == "logic":
             return Usage(lut=self.reads * bits * max(1, math.ceil(depth / 64)))
+        if self.style == "distributed":
+            return _distributed(depth, bits)
         return Usage.total(_block(depth, width) for width in self.widths)
+
+
+def _distributed(depth: int, width: int) -> Usage:
+    return Usage(lut=math.ceil(depth / 64) * width * 2)
 
 
 def _block(depth: int, width: int) -> Usage:
     if depth * width <= _SMALL_BITS:
-        return Usage(lut=math.ceil(depth / 64) * width * 2)
+        return _distributed(depth, width)
     return Usage(bram18=min(math.ceil(depth / deep) * math.ceil(width / wide) for deep, wide in _SHAPES))

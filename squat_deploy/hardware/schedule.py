@@ -4,10 +4,12 @@ Nested loops count as one, but for those with `loop_flatten off`; a loop that is
 even if it has nothing to do. The native build of a project can count the same, and tests hold the two together.
 The processes of one time step hand event lists to each other through double buffers, so step t of one process runs
 while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
+So do the stages of one process, which hand over sums.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.graph import ENTRY, Node, Process
-from squat_deploy.hardware.units import Lister
+from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
+from squat_deploy.hardware.units import Lister, Unit
 from squat_deploy.hardware.units.base import Cycles, delayed
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
@@ -24,7 +26,10 @@ from squat_deploy.network.simulator import Result
 
 @dataclass(frozen=True)
 class ProcessCycles:
-    """Cycles of one process a time step: mean over the golden sequences, and with every input and neuron active."""
+    """Cycles of one process a time step: mean over the golden sequences, and with every input and neuron active.
+
+    Of two stages, those of the slower one.
+    """
 
     name: str
     mean: float
@@ -46,16 +51,13 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
     Args:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
     """
-    costs, worst = step_costs(design, events), step_costs(design, _most(design))
-    names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
-    rows = [ProcessCycles(n, float(c.mean()), int(w.max())) for n, c, w in zip(names, costs, worst, strict=True)]
-    return Schedule(tuple(rows), float(_finish(design, costs).mean()), int(_finish(design, worst).max()))
-
-
-def process_name(design: Design, process: Process) -> str:
-    """What a process is known by: its last neuron layer, else its last layer."""
-    parts = design.parts_of(process)
-    return next((part.name for part in reversed(parts) if part.fires), parts[-1].name)
+    costs, worst = stage_costs(design, events), stage_costs(design, _most(design))
+    names = ["input", *(process.name for process in design.graph.processes), "readout"]
+    rows = [
+        ProcessCycles(name, slowest(stages), max(int(cost.max()) for cost in most))
+        for name, stages, most in zip(names, costs, worst, strict=True)
+    ]
+    return Schedule(tuple(rows), float(finish(design.graph, costs).mean()), int(finish(design.graph, worst).max()))
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
@@ -104,18 +106,41 @@ def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDAr
 
 def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
     """(sequences, T) cycles of the input, of each process, and of the readout."""
-    groups = [(design.entry,), *map(design.parts_of, design.graph.processes), (design.readout,)]
-    costs = [sum((unit.cycles(events) for unit in group), np.zeros(1)) for group in groups]
-    return [np.broadcast_to(cost, events[ENTRY].shape) for cost in costs]
+    return [np.sum(stages, axis=0) for stages in stage_costs(design, events)]
 
 
-def _finish(design: Design, costs: list[Cycles]) -> Cycles:
-    """(sequences,) cycle at which the last process ends the last step."""
-    graph, ends = design.graph, {0: _ends([], costs[0])}
+def stage_costs(design: Design, events: dict[int, Cycles]) -> list[list[Cycles]]:
+    """The same of every stage."""
+    processes = [process_costs(process, design.parts_of(process), events) for process in design.graph.processes]
+    return [[cost_of((design.entry,), events)], *processes, [cost_of((design.readout,), events)]]
+
+
+def process_costs(process: Process, units: Sequence[Unit], events: dict[int, Cycles]) -> list[Cycles]:
+    """(sequences, T) cycles of every stage of a process with these units."""
+    by_number = {unit.number: unit for unit in units}
+    return [cost_of([by_number[node.number] for node in stage], events) for stage in process.stages]
+
+
+def cost_of(units: Iterable[Unit], events: dict[int, Cycles]) -> Cycles:
+    """(sequences, T) cycles of units that run one after another."""
+    return np.broadcast_to(sum((unit.cycles(events) for unit in units), np.zeros(1)), events[ENTRY].shape)
+
+
+def slowest(stages: Sequence[Cycles]) -> float:
+    """Mean cycles a step of the stage that takes longest."""
+    return max(float(cost.mean()) for cost in stages)
+
+
+def finish(graph: Graph, costs: Sequence[Sequence[Cycles]]) -> Cycles:
+    """(sequences,) cycle at which the last process ends the last step, by the costs of `stage_costs`."""
+    ends = {0: _ends([], costs[0][0])}
     for process in graph.processes:
         before = {0 if source == ENTRY else graph.process_of[source] for source in process.takes}
-        ends[process.number] = _ends([ends[number] for number in before], costs[process.number])
-    return _ends([ends[len(graph.processes)]], costs[-1])[:, -1]
+        waited = [ends[number] for number in before]
+        for cost in costs[process.number]:
+            waited = [_ends(waited, cost)]
+        (ends[process.number],) = waited
+    return _ends([ends[len(graph.processes)]], costs[-1][0])[:, -1]
 
 
 def _ends(before: list[Cycles], cost: Cycles) -> Cycles:

@@ -17,6 +17,7 @@ from squat_deploy.lowering.extract import extract_layer
 from squat_deploy.lowering.hints import unproven_hint
 from squat_deploy.lowering.program import Program, label_of
 from squat_deploy.lowering.selftest import of_libraries, self_test
+from squat_deploy.lowering.trial import apart
 from squat_deploy.lowering.witnesses import with_witnesses
 from squat_deploy.network import AnyNeuron, InputSpec, Network
 from squat_deploy.network.activity import warnings_of
@@ -26,6 +27,7 @@ from squat_deploy.network.limits import MAX_STEPS
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
 from squat_deploy.network.rules import broken_readout, broken_rule
+from squat_deploy.snn.adopting import adopted, warn_of_unregistered
 from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import check_model, deep_copy, frozen_copy, undisturbed
@@ -123,11 +125,13 @@ def drafted(
     _check_spec(spec)
     check_model(model)
     warn_of_wrappers(model)
+    warn_of_unregistered(model)
+    model = adopted(model)
     refuse_unmade(model)
     stale = stale_tables(model)
-    pristine = time_first(frozen_copy(model), spec)
-    followed = deep_copy(pristine)
     first = made_state(initial_state)
+    pristine = apart(time_first(frozen_copy(model), spec), spec, steps, first)
+    followed = deep_copy(pristine)
     try:
         program = program_of(followed, spec, steps, first)
     except LoweringError as error:

@@ -7,6 +7,7 @@ own float32 result can differ, by the rules of `rounding.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -113,14 +114,26 @@ class Current:
             return scaled + np.float32(self.bias[neuron])
 
     def _norm_of(self, neuron: int) -> nn.BatchNorm1d:
-        """The trained norm restricted to one channel."""
+        """The trained norm restricted to one channel; valid until it is asked for another."""
         assert self.norm is not None
-        single = nn.BatchNorm1d(1, eps=self.norm.eps, affine=self.norm.affine).eval().requires_grad_(False)
+        if self._last == [neuron]:
+            return self._single
+        self._last[:], single = [neuron], self._single
         for name in ("running_mean", "running_var", "weight", "bias"):
             source, target = getattr(self.norm, name), getattr(single, name)
             if source is not None:
                 target.data.copy_(source.detach()[self._channel(neuron)].reshape(1))
         return single
+
+    @cached_property
+    def _single(self) -> nn.BatchNorm1d:
+        assert self.norm is not None
+        return nn.BatchNorm1d(1, eps=self.norm.eps, affine=self.norm.affine).eval().requires_grad_(False)
+
+    @cached_property
+    def _last(self) -> list[int]:
+        """The neuron whose norm `_single` is."""
+        return []
 
     def _channel(self, neuron: int) -> int:
         assert self.channel is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,6 @@ from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.draft import Currents, Draft, Integers, Value
-from squat_deploy.lowering.effects import is_users
 from squat_deploy.lowering.functions import function_handler
 from squat_deploy.lowering.handlers import handle
 from squat_deploy.lowering.hints import function_hint
@@ -22,7 +22,9 @@ from squat_deploy.lowering.recorder import is_leaf, is_library
 from squat_deploy.lowering.rounding import entry_error
 from squat_deploy.lowering.tracing import traced_program
 from squat_deploy.network import INPUT, InputSpec
+from squat_deploy.snn.adopting import Adopted
 from squat_deploy.snn.batch_first import without_time
+from squat_deploy.snn.functions import is_users
 from squat_deploy.snn.neurons import NEURONS, spike_value
 from squat_deploy.snn.running import is_plain, leaves
 from squat_deploy.snn.states import starts_of
@@ -52,7 +54,7 @@ def altered(model: nn.Module) -> list[Fault]:
     rule, hint = "forward hooks change what is computed", "remove the hooks before lowering"
     if every:
         faults.append(Fault("model", rule, "a hook of all modules", hint))
-    for name, module in nn.Module.named_modules(model):
+    for name, module in _all_parts(model):
         label = label_of(name or "model", module)
         faults += _own_listing(label, module)
         if hooks := (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
@@ -71,6 +73,16 @@ def altered(model: nn.Module) -> list[Fault]:
         faults += _altered_class(label, module)
         faults += _altered_neuron(label, module)
     return faults
+
+
+def _all_parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules by their names, as torch lists them, whatever lists the model's class may give."""
+    if not isinstance(model, Adopted):
+        yield from nn.Module.named_modules(model)
+        return
+    yield from nn.Module.named_modules(model.model)
+    for name, layer in model.held.layers():
+        yield from nn.Module.named_modules(layer, prefix=name)
 
 
 def _own_listing(label: str, module: nn.Module) -> list[Fault]:

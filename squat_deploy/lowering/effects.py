@@ -7,7 +7,6 @@ and what a model keeps in attributes, closures and globals before and after a wh
 from __future__ import annotations
 
 import random
-import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from squat_deploy.lowering.sizes import without_sizes
+from squat_deploy.snn.functions import cells_of, is_users, names_in
 from squat_deploy.snn.neurons import remembered
 
 _MACHINERY = frozenset(vars(nn.Module()))  # what every module has, `training` among it
@@ -123,23 +123,17 @@ def _of_class(kind: type, done: set[int]) -> dict[str, object]:
     return found
 
 
-def is_users(module: str | None) -> bool:
-    """Whether a module of Python, by its name, is neither of Python itself nor installed."""
-    top = (module or "builtins").split(".")[0]
-    where = str(getattr(sys.modules.get(module or ""), "__file__", None) or "")
-    return top == "__main__" or not (top in sys.stdlib_module_names or "-packages" in where)
-
-
 def _seen_by(function: types.FunctionType, done: set[int]) -> dict[str, object]:
     """What a function keeps itself, and the globals and closures of it and of the user's code that it names."""
     if id(function) in done or _is_library(function):
         return {}
     done.add(id(function))
-    names = set(_names_in(function.__code__))
+    names = set(names_in(function.__code__))
     seen = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    closure = {name: cell.cell_contents for name, cell in cells_of(function)}
     own = (function.__defaults__, function.__kwdefaults__, vars(function))
     found: dict[str, object] = {f"function {function.__qualname__}": digest(own)} if any(own) else {}
-    for name, value in (seen | _closure(function)).items():
+    for name, value in (seen | closure).items():
         if isinstance(value, types.FunctionType):
             found |= _seen_by(value, done)
         elif isinstance(value, type):
@@ -152,21 +146,8 @@ def _seen_by(function: types.FunctionType, done: set[int]) -> dict[str, object]:
     return found
 
 
-def _names_in(code: types.CodeType) -> Iterator[str]:
-    """Names of globals and attributes in a function and those inside it."""
-    yield from code.co_names
-    for part in code.co_consts:
-        if isinstance(part, types.CodeType):
-            yield from _names_in(part)
-
-
 def _is_library(code: type | types.FunctionType) -> bool:
     return code.__module__ is None or code.__module__.split(".")[0] in ("torch", "snntorch", "brevitas", "builtins")
-
-
-def _closure(function: types.FunctionType) -> dict[str, object]:
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return {name: cell.cell_contents for name, cell in cells if name != "__class__"}
 
 
 def _is_code(value: object) -> bool:

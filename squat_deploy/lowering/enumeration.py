@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from squat_deploy.errors import Fault, InternalError, LoweringError
 from squat_deploy.lowering.draft import PendingNeuron
@@ -88,8 +88,7 @@ def _samples(row: Row, thresholds: IntArray, alone: bool) -> Iterator[_Combinati
     for states in _parts(row.live, 1 if alone else max(1, BATCH // width)):
         sums = np.empty((states.size, width), dtype=np.int64)
         sums[:, 0], sums[:, 1] = row.low, row.high
-        for place, state in enumerate(states.tolist()):
-            sums[place, 2 : 2 + _SAMPLE] = _random(state).integers(row.low, row.high + 1, _SAMPLE)
+        sums[:, 2 : 2 + _SAMPLE] = row.low + (_shares(states) * (row.high - row.low + 1)).astype(np.int64)
         above = thresholds[states]
         np.concatenate([above - 1, above], axis=1, out=sums[:, 2 + _SAMPLE :])
         sums.clip(row.low, row.high, out=sums)
@@ -97,17 +96,14 @@ def _samples(row: Row, thresholds: IntArray, alone: bool) -> Iterator[_Combinati
         yield _Combinations(states, sums)
 
 
-def _random(state: int) -> np.random.Generator:
-    """The same numbers for every table, as if made anew, which takes longer."""
-    generator, start = _generator(state)
-    generator.bit_generator.state = start
-    return generator
+def _shares(states: IntArray) -> NDArray[np.float64]:
+    """Random shares of a range of sums, (R, samples): other ones in every state, the same ones in every table."""
+    return np.stack([_random(state) for state in states.tolist()])
 
 
-@cache
-def _generator(state: int) -> tuple[np.random.Generator, Any]:
-    generator = np.random.default_rng(state)
-    return generator, generator.bit_generator.state
+@lru_cache(maxsize=2**12)
+def _random(state: int) -> NDArray[np.float64]:
+    return np.random.default_rng(state).random(_SAMPLE)
 
 
 def _parts(states: IntArray, size: int) -> Iterator[IntArray]:
@@ -118,7 +114,7 @@ def _parts(states: IntArray, size: int) -> Iterator[IntArray]:
 def _distinct(batch: _Combinations) -> int:
     if batch.sums.ndim == 1:
         return batch.states.size * batch.sums.size
-    return int((np.diff(batch.sums, axis=1) != 0).sum()) + batch.states.size
+    return int(np.count_nonzero(batch.sums[:, 1:] != batch.sums[:, :-1])) + batch.states.size
 
 
 def _runs(thresholds: IntArray, sums: IntArray) -> IntArray:

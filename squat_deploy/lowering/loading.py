@@ -22,6 +22,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
 from squat_deploy.lowering.drafting import program_of
+from squat_deploy.lowering.trial import apart
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.network.grid import STATE_IT
 from squat_deploy.snn.activations import grid_of_quantizer
@@ -200,7 +201,8 @@ def check_own_grid(model: nn.Module, spec: InputSpec, steps: int, initial_state:
         return
     try:
         first = made_state(initial_state)
-        calls = program_of(time_first(frozen_copy(model), spec), spec, steps, first).calls()
+        called = apart(time_first(frozen_copy(model), spec), spec, steps, first)
+        calls = program_of(called, spec, steps, first).calls()
     except SquatError:  # told when it is lowered
         return
     if not any(isinstance(call.module, InputQuantizer | QuantIdentity) for call in calls):

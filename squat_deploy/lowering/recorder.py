@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import torch
 from brevitas.quant_tensor import QuantTensor
@@ -29,12 +30,13 @@ from squat_deploy.lowering.hints import HINTS
 from squat_deploy.lowering.options import BY_ONE, SAME_VALUES, bound, plain_function
 from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
+from squat_deploy.snn.adopting import Adopted, Held
 from squat_deploy.snn.batch_first import BatchFirst
 from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
 from squat_deploy.snn.running import ModelTrace
-from squat_deploy.snn.unregistered import where_kept
+from squat_deploy.snn.sharing import Shared
 
 _LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _SIZES = frozenset(["size", "shape"])
@@ -58,6 +60,9 @@ _SAME_VALUE = frozenset(["detach", "clone", "contiguous"])
 _OPERATORS = "add sub mul truediv div floordiv mod pow and or xor lshift rshift"
 _OPERATORS_IN_PLACE = frozenset(f"__i{name}__" for name in _OPERATORS.split())
 _RENAMED = "no value is changed under another name"
+
+
+MADE: WeakSet[nn.Module] = WeakSet()  # modules that were made while a model ran
 
 
 class Traced(torch.Tensor):
@@ -165,7 +170,8 @@ def users_line() -> str:
 
 def is_leaf(module: nn.Module) -> bool:
     """A module of a library, or of a class made from one: a subclass may override anything."""
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, QuantizedInput, BatchFirst)
+    ours = (QuantizedInput, BatchFirst, Adopted, Held, Shared)
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, *ours)
     bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
     return any(base not in containers for base in bases)
 
@@ -185,15 +191,16 @@ def layers_of(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def check_registered(names: Mapping[int, str], module: nn.Module) -> None:
-    """Raises: LoweringError for a layer with contents that is no module of the model: nobody copies or saves it."""
-    if id(module) not in names and (isinstance(module, NEURONS) or module.state_dict()):
-        where, hint = where_kept(module, users_frame()) or (
-            "",
-            "make it an attribute of the model or put it into an nn.ModuleList, and reach it by self in forward (not "
-            "by a copy, or a lambda or closure that keeps the model it was made in)",
-        )
-        got = f"a {type(module).__name__} that is not among model.modules(){where and ', but '}{where}"
-        raise fault(users_line(), "layers are modules of the model", got, hint)
+    """Raises: LoweringError for a layer with contents that the model has nowhere: nobody copies or saves it."""
+    if id(module) in names or not (isinstance(module, NEURONS) or module.state_dict()):
+        return
+    if module in MADE:
+        got = f"a {type(module).__name__} that is made anew in every call"
+        hint = "make it once, in __init__: self.layer = ..., and call self.layer in forward"
+        raise fault(users_line(), "layers stay the same from call to call", got, hint)
+    got = f"a {type(module).__name__} that is not among model.modules(), nor in what its code names"
+    hint = "make it an attribute of the model or put it into an nn.ModuleList, and reach it by self in forward"
+    raise fault(users_line(), "layers are modules of the model", got, hint)
 
 
 @dataclass

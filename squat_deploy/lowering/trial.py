@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, LoweringError, SquatError
 from squat_deploy.lowering.asking import numbers_near
-from squat_deploy.lowering.recorder import check_registered, fault, is_leaf, is_library, users_line
+from squat_deploy.lowering.recorder import MADE, check_registered, fault, is_leaf, is_library, users_line
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import NEURONS, reset_neurons
 from squat_deploy.snn.running import ShapeTrace, watched
+from squat_deploy.snn.sharing import taken_apart
 from squat_deploy.snn.states import starts_of
 
 BATCH = 7
@@ -39,6 +40,12 @@ def example(spec: InputSpec, steps: int, batch: int) -> Tensor:
     for part in real:  # no more than one in integers and in float64
         part[...] = rng.integers(spec.low, spec.high + 1, part.shape) * spec.step
     return torch.from_numpy(real)
+
+
+def apart(model: nn.Module, spec: InputSpec, steps: int, state: Any) -> nn.Module:
+    """The model with neurons of its own for each layer, where one module serves several by states that it is given."""
+    inputs = example(spec, steps, _apart(steps))
+    return taken_apart(model, inputs, steps, direct=spec.encoding == "direct", initial_state=state)
 
 
 def find_calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, tried: Reached) -> Calling:
@@ -211,12 +218,18 @@ def here(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., 
 @contextlib.contextmanager
 def calls_go_to(call: Callable[..., Any]) -> Iterator[None]:
     """While this holds, calls of modules go to `call(original, module, ...)` in this thread."""
-    original = nn.Module.__call__
+    original, making = nn.Module.__call__, nn.Module.__init__
+
+    def made(module: nn.Module, *args: Any, **given: Any) -> None:
+        making(module, *args, **given)
+        MADE.add(module)
+
     try:
+        nn.Module.__init__ = here(made, making)  # type: ignore[method-assign]
         nn.Module.__call__ = here(lambda *args, **given: call(original, *args, **given), original)  # type: ignore[method-assign]
         yield
     finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]
+        nn.Module.__call__, nn.Module.__init__ = original, making  # type: ignore[method-assign]
 
 
 def ran(call: Callable[[], Any]) -> Any:

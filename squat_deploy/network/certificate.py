@@ -77,6 +77,26 @@ class Witness:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """How many combinations at risk of one layer were looked for.
+
+    Attributes: why: not all of them; empty where they were.
+    """
+
+    layer: str
+    at_risk: int
+    looked_for: int
+    why: str = ""
+
+    @property
+    def told(self) -> str:
+        """One sentence."""
+        count = "all" if self.looked_for >= self.at_risk else f"{self.looked_for:,}" if self.looked_for else "none"
+        because = f": {self.why}" if self.why else ""
+        return f"{self.layer}: {count} of {self.at_risk:,} combinations at risk looked for{because}"
+
+
+@dataclass(frozen=True)
 class LayerProof:
     """The proof of one neuron layer and its synapses.
 
@@ -113,6 +133,7 @@ class LayerProof:
 
 
 Witnesses = Annotated[tuple[Witness, ...], Field(max_length=1024), FailFast()]
+Searches = Annotated[tuple[Searched, ...], Field(max_length=1024), FailFast()]
 
 
 @dataclass(frozen=True)
@@ -123,22 +144,27 @@ class Certificate:
         environment: name and value of what was set where the model was lowered: versions, threads, precisions.
         assumptions: everything that the proof takes for granted, in sentences.
         witnesses: what was found of the first combinations at risk, where some were carried.
+        searched: of how many of them that is, a layer at risk a row; files of before do not say.
     """
 
     layers: tuple[LayerProof, ...] = field(default_factory=tuple)
     environment: Environment = field(default_factory=dict, hash=False)
     assumptions: Assumptions = ()
     witnesses: Witnesses = ()
+    searched: Searches = ()
 
     @property
     def looked_for(self) -> str:
-        """What became of the combinations at risk that were looked for, in one sentence; empty where none were."""
-        if not self.witnesses:
+        """What became of the combinations at risk that were looked for, in one sentence; empty where none are."""
+        if self.proven:
             return ""
+        total = sum(row.at_risk for row in self.layers)
+        if not self.witnesses:
+            return f"none of {total:,} combinations at risk were looked for"
         reached = [one for one in self.witnesses if one.step is not None]
         differ = sum(bool(one.differs) for one in reached)
         return (
-            f"of {len(self.witnesses)} combinations at risk that were looked for, inputs reach {len(reached)}, "
+            f"of {total:,} combinations at risk {len(self.witnesses)} were looked for, inputs reach {len(reached)}, "
             f"and the trained model differs on {differ} of them"
         )
 
@@ -155,7 +181,8 @@ class Certificate:
     def proofs(self) -> dict[str, Any]:
         """The layers alone: the same on every machine."""
         found = {"proven": self.proven, "layers": [asdict(layer) for layer in self.layers]}
-        return {**found, "witnesses": [asdict(one) for one in self.witnesses]} if self.witnesses else found
+        some: dict[str, tuple[Witness | Searched, ...]] = {"witnesses": self.witnesses, "searched": self.searched}
+        return {**found, **{key: [asdict(one) for one in rows] for key, rows in some.items() if rows}}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Certificate:
@@ -168,12 +195,14 @@ class Certificate:
             assumptions = _ASSUMPTIONS.validate_python(data.get("assumptions", ()))
             rows = _ROWS.validate_json(json.dumps(data["layers"]), strict=True)  # true is no number there
             found = _WITNESSES.validate_json(json.dumps(data.get("witnesses", ())), strict=True)
-            return cls(rows, environment, assumptions, found)
+            searched = _SEARCHES.validate_json(json.dumps(data.get("searched", ())), strict=True)
+            return cls(rows, environment, assumptions, found, searched)
         except (LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
             raise FileFormatError(f"certificate: not of this form: {error}") from error
 
 
 _ROWS = TypeAdapter(tuple[LayerProof, ...])
 _WITNESSES: TypeAdapter[tuple[Witness, ...]] = TypeAdapter(Witnesses)
+_SEARCHES: TypeAdapter[tuple[Searched, ...]] = TypeAdapter(Searches)
 _ENVIRONMENT: TypeAdapter[dict[str, str]] = TypeAdapter(Environment)
 _ASSUMPTIONS: TypeAdapter[tuple[str, ...]] = TypeAdapter(Assumptions)

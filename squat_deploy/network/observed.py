@@ -79,6 +79,15 @@ class Observed:
     notes: tuple[str, ...] = ()
     values: NDArray[Any] | None = None
 
+    def only(self, sample: int) -> Observed:
+        """What the layers did in one of the sequences."""
+        part = slice(sample, sample + 1)
+        layers = (
+            {key: got[:, part] if got.ndim == 3 else got for key, got in one.values.items()} for one in self.layers
+        )
+        seen = tuple(Seen(values, one.worth) for values, one in zip(layers, self.layers, strict=True))
+        return Observed(self.start + sample, 1, seen)
+
 
 def compare(tally: Tally, network: Network, reference: Result, observed: Observed) -> None:
     """All that was observed, value by value, with the NumPy trace of all sequences."""

@@ -78,9 +78,20 @@ def simulate(
     Warns: SquatWarning of what was done to inputs that are no integers, and of values beyond the grid.
     """
     values = network.input.check(integers_of(network.input, inputs, real=real), network.steps)
+    return run(network, stages_of(network), values, trace=trace, batch=batch)
+
+
+def stages_of(network: Network) -> list[Stage]:
+    """What runs its layers: made of their tables, which takes longer than a step. Steps and readout may change."""
+    return [layer.stage(*network.taken(index)) for index, layer in enumerate(network.layers)]
+
+
+def run(
+    network: Network, stages: Sequence[Stage], inputs: NDArray[Any], *, trace: bool = False, batch: int | None = None
+) -> Result:
+    """`simulate` on integers that fit, with stages that are there already."""
     direct = network.input.encoding == "direct"
-    values = values.reshape(*values.shape[: 1 if direct else 2], network.input.size)
-    stages = [layer.stage(*network.taken(index)) for index, layer in enumerate(network.layers)]
+    values = inputs.reshape(*inputs.shape[: 1 if direct else 2], network.input.size)
     samples = values.shape[0 if direct else 1]
     size = batch or _batch_size(network, trace)
     parts = []
@@ -119,7 +130,7 @@ def stepwise(network: Network, inputs: NDArray[Any]) -> Iterator[tuple[LayerTrac
     Args: inputs: integers that fit, (B, *shape) or (T, B, *shape).
     """
     direct = network.input.encoding == "direct"
-    stages = [layer.stage(*network.taken(index)) for index, layer in enumerate(network.layers)]
+    stages = stages_of(network)
     values = inputs.reshape(*inputs.shape[: 1 if direct else 2], network.input.size)
     size, samples = _samples_that_fit(network, 1), values.shape[0 if direct else 1]
     windows = [slice(start, start + size) for start in range(0, samples, size)]

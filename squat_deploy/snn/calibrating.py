@@ -13,6 +13,7 @@ from squat_deploy.snn.levels import FloatArray, Kind, level_table
 from squat_deploy.snn.neurons import NEURONS
 from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.running import run_model
+from squat_deploy.snn.sharing import uses_of
 
 _LOW_TAIL, _HIGH_TAIL = 0.001, 0.999  # of the membranes seen; what lies beyond is clipped
 _TAIL_SAMPLE = 2**20
@@ -31,10 +32,11 @@ def sampled_membranes(
         traces = run_model(model, data, steps, direct=direct, initial_state=initial_state)
     found = {}
     for name in (name for name in names if name in traces):
-        if (calls := len(traces[name].membranes)) != steps:
+        uses = [traces[use] for use in uses_of(name, traces)]  # of one module that serves several layers
+        if (calls := max(len(trace.membranes) for trace in uses)) != steps:
             got = f"{calls} calls in {steps} steps"
             raise ConfigError(f"{name}: neurons are called once a time step; got {got}: make a module for each layer")
-        whole = torch.stack(traces[name].membranes).flatten(1)
+        whole = torch.cat([torch.stack(trace.membranes).flatten(1) for trace in uses], dim=1)
         found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)].cpu()
     return found
 

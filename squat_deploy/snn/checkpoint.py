@@ -20,6 +20,7 @@ from torch.nn.parameter import is_lazy
 
 from squat_deploy.errors import FileFormatError, SquatWarning, translated
 from squat_deploy.files import kind_of, unreadable, write_file
+from squat_deploy.snn.adopting import note_of_unlisted
 from squat_deploy.snn.state_dicts import found_in, judged
 from squat_deploy.snn.wrappers import settle_lazy
 
@@ -59,11 +60,16 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise FileFormatError(
             f"{path}: cannot be loaded into this model: it is {kind}; give safetensors or a torch file"
         )
+    unlisted = note_of_unlisted(model)
     with translated(FileFormatError, f"{path}: cannot be loaded into this model"):
-        found = found_in(path, _torch_file(path) if kind else load_file(path), model)
+        content = _torch_file(path) if kind else load_file(path)
+        if unlisted and not content and not model.state_dict():
+            warnings.warn(f"{path.name}: {unlisted}", SquatWarning, stacklevel=2)
+            return
+        found = found_in(path, content, model)
         state = {key: _shaped(model, key, value) for key, value in found.state.items()}
         missing, extra = model.load_state_dict(state, strict=False)
-        notes = judged(path, model, found, missing, extra)
+        notes = [*judged(path, model, found, missing, extra), *([unlisted] if unlisted else [])]
         settle_lazy(model)
     if notes:
         warnings.warn(f"{path.name}: {'; '.join(notes)}", SquatWarning, stacklevel=2)

@@ -16,6 +16,7 @@ from brevitas.nn.quant_layer import QuantWeightBiasInputOutputLayer
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError
+from squat_deploy.snn.adopting import adopted
 from squat_deploy.snn.wrappers import open_wrappers
 
 _ONE_AT_A_TIME = threading.RLock()
@@ -31,9 +32,12 @@ def check_model(model: object) -> None:
 def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode on the CPU, without gradients or wrappers; the user's model stays as it is.
 
+    Layers that the model does not list are among the modules of the copy (`adopting.py`).
+
     Raises: ConfigError for a model that cannot be copied, or is none.
     """
     check_model(model)
+    model = adopted(model)
     warm_up(model)
     try:
         memo = _copied_already(model)

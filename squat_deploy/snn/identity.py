@@ -14,6 +14,7 @@ from squat_deploy.errors import ConfigError
 from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.neurons import NEURONS, kind_of
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer, closure_levels
+from squat_deploy.snn.sharing import is_repeated
 
 _COUNTERS = ("num_batches_tracked",)  # no part of what is computed
 
@@ -41,6 +42,8 @@ def _entries(model: nn.Module) -> Iterator[tuple[str, bytes]]:
         if isinstance(value, Tensor) and name not in remembered and name.rpartition(".")[2] not in _COUNTERS:
             yield name, _bytes(value)
     for name, module in model.named_modules():
+        if is_repeated(module):
+            continue
         if isinstance(module, InputQuantizer):
             yield f"{name}.grid", repr((module.step, module.low, module.high)).encode()
         if getattr(module, "stands_for", ""):  # it rounds otherwise

@@ -6,6 +6,7 @@ ordinary torch model of Brevitas layers and `StateQuantizer`s, so it can also be
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from squat_deploy.errors import ConfigError, SquatError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.additions import coarse_levels, coarsen_decays
+from squat_deploy.snn.adopting import Adopted, adopted, warn_of_unregistered
 from squat_deploy.snn.batch_first import time_first as called_in_time
 from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
 from squat_deploy.snn.copying import check_model, frozen_copy
@@ -31,8 +33,8 @@ from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
+from squat_deploy.snn.sharing import module_of
 from squat_deploy.snn.states import made_state
-from squat_deploy.snn.unregistered import kept_outside
 from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 Bits = int | Mapping[str, int]
@@ -128,15 +130,14 @@ def _made(
     if not bool(torch.isfinite(calibration_data).all()):
         raise ConfigError("quantize: calibration data must be finite; got NaN or infinity")
     warn_of_wrappers(model)
+    warn_of_unregistered(model)
     copied, calibration_data = frozen_copy(model), calibration_data.cpu()
     reset_neurons(copied)
     named = dict(copied.named_modules())
     weights = {name: module for name, module in named.items() if type(module) in _LAYERS}
     neurons = {name: x for name, x in named.items() if isinstance(x, NEURONS) and not x.state_quant}
     if not weights and not neurons:
-        found = kept_outside(copied)
-        told = "" if found is None else f" that torch knows of, but layers {found[0]}; {found[1]}"
-        raise ConfigError(f"quantize: no float nn.Linear, convolution or neuron without state_quant in it{told}")
+        raise ConfigError("quantize: no float nn.Linear, convolution or neuron without state_quant in it")
     weight_widths, state_widths = (
         _widths(weight_bits, weights, "weight_bits"),
         _widths(state_bits, neurons, "state_bits"),
@@ -147,8 +148,8 @@ def _made(
         whole = _as_called(copied, calibration_data, encoding, time_first)
         membranes = _sampled(whole, list(neurons), calibration_data, steps, **called)
         neurons = {name: module for name, module in neurons.items() if name in membranes}
-    for name, module in weights.items():
-        _replace(copied, name, _quantized(name, module, weight_widths[name]))
+    made = {name: _quantized(name, module, weight_widths[name]) for name, module in weights.items()}
+    copied = _with_layers(copied, made)
     for name, module in neurons.items():
         options = state_widths[name], membranes.get(name), levels, limits
         quantizer = _readout_states(module, *options[:2]) if _is_readout(module) else _states(module, *options)
@@ -193,7 +194,7 @@ def _warn_of_silence(model: nn.Module, data: Tensor, steps: int, *, direct: bool
     reset_neurons(model)
     for name, trace in traces.items():
         spikes, readout = torch.stack(trace.spikes) != 0, name == [*traces][-1]
-        if readout and getattr(model.get_submodule(name), "reset_mechanism", "") == "none":
+        if readout and getattr(model.get_submodule(module_of(name)), "reset_mechanism", "") == "none":
             continue
         if not spikes.any() or spikes.all():
             what = "all of its neurons fire at every step" if spikes.any() else "none of its neurons fires"
@@ -243,9 +244,16 @@ def _quantized(name: str, module: nn.Module, bits: int) -> nn.Module:
     return made.eval().requires_grad_(False)
 
 
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, own = name.rpartition(".")
-    setattr(model.get_submodule(parent), own, module)
+def _with_layers(model: nn.Module, layers: Mapping[str, nn.Module]) -> nn.Module:
+    """A model with other layers in the places of those of these names; the neurons stay the same objects."""
+    if isinstance(model, Adopted):  # layers may stand anywhere
+        named = dict(model.named_modules())
+        kept = {id(module): module for module in named.values() if isinstance(module, NEURONS)}
+        return copy.deepcopy(model, {**kept, **{id(named[name]): layer for name, layer in layers.items()}})
+    for name, module in layers.items():
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, module)
+    return model
 
 
 def _states(module: nn.Module, bits: int, membranes: Tensor | None, levels: Levels, limits: Limits) -> StateQuantizer:
@@ -357,7 +365,7 @@ class Recipe:
     @classmethod
     def of(cls, model: nn.Module, made: nn.Module) -> Recipe:
         """Args: model: the float model; made: what `quantize` or `search_bits` made of it."""
-        model = opened(model)
+        model = adopted(opened(model))
         inner, quantizer = _unwrapped(model, made)
         replaced = {
             name: inner.get_submodule(name) for name, module in model.named_modules() if type(module) in _LAYERS
@@ -375,10 +383,12 @@ class Recipe:
         copied = frozen_copy(model)
         reset_neurons(copied)
         named = dict(copied.named_modules())
-        for name, bits in self.weight_bits.items():
+        for name in self.weight_bits:
             if type(named.get(name)) not in _LAYERS:
                 raise ConfigError(f"checkpoint: {name} is no float layer of this model")
-            _replace(copied, name, _quantized(name, named[name], bits))
+        made = {name: _quantized(name, named[name], bits) for name, bits in self.weight_bits.items()}
+        copied = _with_layers(copied, made)
+        named = dict(copied.named_modules())
         for name, bits in self.state_bits.items():
             neuron: Any = named.get(name)
             if not isinstance(neuron, NEURONS) or neuron.state_quant:

@@ -103,8 +103,10 @@ def run_model(
     Returns: the trace of every neuron layer by name, in the order in which they first run.
     """
     from squat_deploy.snn.calling import calling_of
+    from squat_deploy.snn.sharing import taken_apart
 
     few = inputs[:1] if direct else inputs[:, :1]
+    model = taken_apart(model, inputs, steps, direct=direct, initial_state=initial_state)
     called = calling_of(model, few, steps, direct=direct, initial_state=initial_state)
     return own_run(model, inputs, steps, looped=called.looped, direct=direct, start=called.start).traces
 

@@ -6,6 +6,7 @@ whatever the user's code makes: tensors, None, and any container or object of th
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, Fault, LoweringError
+from squat_deploy.snn.adopting import Adopted, as_written
 from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.copying import frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
@@ -103,9 +105,11 @@ def made_state(initial_state: Any) -> Any:
     """
     if not callable(initial_state) or isinstance(initial_state, Tensor):
         return initial_state
-    if isinstance(owner := getattr(initial_state, "__self__", None), nn.Module):
-        initial_state = MethodType(initial_state.__func__, frozen_copy(owner))
     try:
+        if isinstance(owner := getattr(initial_state, "__self__", None), nn.Module):
+            copied = frozen_copy(owner)
+            with copied.exchanged() if isinstance(copied, Adopted) else contextlib.nullcontext():
+                return MethodType(initial_state.__func__, as_written(copied))()
         return initial_state()
     except Exception as error:
         text = f"initial_state: it is a function of no arguments, and failed: {type(error).__name__}: {error}"
@@ -117,8 +121,7 @@ def starts_of(model: nn.Module, initial_state: Any) -> tuple[list[Start], bool]:
 
     Raises: ConfigError where a state is stated and forward takes none, or several others.
     """
-    inner = without_time(model)
-    own = inner.model if isinstance(inner, QuantizedInput) else inner
+    own = _as_written(model)
     required, optional, rest = _places(own, stated=initial_state is not None)
     where = _where(own)
     if initial_state is None:
@@ -132,6 +135,12 @@ def starts_of(model: nn.Module, initial_state: Any) -> tuple[list[Start], bool]:
         text = f"initial_state: forward at {where} takes {takes}; got {_described(initial_state)}"
         raise ConfigError(f"{text}; {hint}")
     return [Start(values, where), Start(values, where, fitted=False)], not required
+
+
+def _as_written(model: nn.Module) -> nn.Module:
+    """The user's own model inside."""
+    inner = as_written(without_time(model))
+    return as_written(inner.model) if isinstance(inner, QuantizedInput) else inner
 
 
 def _spread(given: Any, required: int, optional: int, rest: bool) -> tuple[Any, ...] | None:

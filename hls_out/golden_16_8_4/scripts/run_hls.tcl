@@ -18,7 +18,7 @@ if {!$unified} { open_solution -reset solution1 -flow_target vivado }
 
 set_part {xc7z020clg400-1}
 create_clock -period 5.0 -name default
-set_clock_uncertainty 27% default
+set_clock_uncertainty 12% default
 config_rtl -reset control
 config_compile -name_max_length 80
 

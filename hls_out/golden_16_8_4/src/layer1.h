@@ -14,31 +14,45 @@ inline int weight(const unsigned row, const unsigned lane) {
     return static_cast<int>(code ^ 8u) - 8;
 }
 
-// Where all sums of a time step start.
-static void start(sum1_t sums[ROWS][PE]) {
-    for (unsigned position = 0; position < POSITIONS; ++position) {
-        for (unsigned group = 0; group < GROUPS; ++group) {
-            SQUAT_HLS(pipeline II=1)
-            for (unsigned lane = 0; lane < PE; ++lane) {
-                SQUAT_HLS(unroll)
-                sums[position * GROUPS + group][lane] = 0;
-            }
-        }
-    }
-}
+const unsigned AT_ONCE = 2;  // events a cycle, each through a port of the weights
 
-// Adds the weights of every event.
+// Adds the weights of every event. The first ones are added to where all sums start, so that nothing is cleared before.
 static void scatter(const std::uint16_t index[16], const value0_t value[16], const unsigned events, sum1_t sums[ROWS][PE]) {
     SQUAT_HLS(array_partition variable=WEIGHTS complete dim=1)
-    for (unsigned event = 0; event < events; ++event) {
-        SQUAT_HLS(loop_tripcount min=0 max=16)
-        for (unsigned group = 0; group < GROUPS; ++group) {
-            SQUAT_HLS(pipeline II=1)
-            const unsigned word = index[event] * GROUPS + group;
-            for (unsigned lane = 0; lane < PE; ++lane) {
-                SQUAT_HLS(unroll)
-                sums[group][lane] = static_cast<sum1_t>(sums[group][lane] + weight(word, lane) * value[event]);
+    const unsigned rounds = events > AT_ONCE ? (events + AT_ONCE - 1) / AT_ONCE : 1;
+    unsigned event = 0;
+    unsigned group = 0;
+    for (unsigned visit = 0; visit < rounds * GROUPS; ++visit) {
+        SQUAT_HLS(pipeline II=1)
+        SQUAT_HLS(loop_tripcount min=2 max=16)
+        // A sum is met again after all groups.
+        SQUAT_HLS(dependence variable=sums type=inter direction=RAW distance=2 dependent=true)
+        sum1_t added[PE];
+        SQUAT_HLS(array_partition variable=added complete dim=1)
+        for (unsigned lane = 0; lane < PE; ++lane) {
+            SQUAT_HLS(unroll)
+            added[lane] = 0;
+        }
+        for (unsigned k = 0; k < AT_ONCE; ++k) {
+            SQUAT_HLS(unroll)
+            if (event + k < events) {
+                const unsigned row = index[event + k] * GROUPS + group;
+                for (unsigned lane = 0; lane < PE; ++lane) {
+                    SQUAT_HLS(unroll)
+                    added[lane] = static_cast<sum1_t>(added[lane] + weight(row, lane) * value[event + k]);
+                }
             }
+        }
+        for (unsigned lane = 0; lane < PE; ++lane) {
+            SQUAT_HLS(unroll)
+            const sum1_t before = event == 0 ? sum1_t(0) : sums[group][lane];
+            const sum1_t after = static_cast<sum1_t>(before + added[lane]);
+            sums[group][lane] = after;
+        }
+        ++group;
+        if (group == GROUPS) {
+            group = 0;
+            event += AT_ONCE;
         }
     }
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from squat_deploy.backends import cpp
-from squat_deploy.backends.hls.estimates import microseconds
+from squat_deploy.backends.hls.estimates import bound_of, folding_table, microseconds
 from squat_deploy.backends.hls.reader import described
+from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.budget import Budget
 from squat_deploy.hardware.design import Design
+from squat_deploy.hardware.folding import Folding
 from squat_deploy.hardware.graph import ENTRY, Process
 from squat_deploy.hardware.options import HlsConfig
-from squat_deploy.hardware.schedule import Schedule
 from squat_deploy.hardware.units import Unit
 from squat_deploy.network import Network
 from squat_deploy.network.certificate import Certificate
@@ -38,7 +39,9 @@ class Readme:
         expected: last line of a run of the testbench that finds nothing.
         ticks: what times of events may be, where events enter.
         mean, worst: time of one inference.
+        folding, bound: the lanes of every process, and what keeps the core from being faster.
         resources: what is taken of the part, if that is known.
+        board: for which the project is whole, if there is one.
     """
 
     title: str
@@ -57,13 +60,17 @@ class Readme:
     mean: str
     worst: str
     clock_ns: float
+    folding: str
+    bound: str
     resources: str | None
+    board: str | None
 
 
-def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int) -> Readme:
+def readme_of(folding: Folding, config: HlsConfig, sequences: int) -> Readme:
     """The readme of a project whose testbench runs so many golden sequences."""
     from squat_deploy import __version__
 
+    design, schedule = folding.design, folding.schedule
     network = design.network
     return Readme(
         title=cpp.plain(network.name),
@@ -83,7 +90,10 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
         mean=microseconds(schedule.mean_cycles, config),
         worst=microseconds(schedule.worst_cycles, config),
         clock_ns=config.clock_ns,
-        resources=_resources(budget),
+        folding=folding_table(folding),
+        bound=bound_of(folding),
+        resources=_resources(folding.budget),
+        board=None if config.board is None else BOARDS[config.board].title,
     )
 
 
@@ -112,8 +122,7 @@ def _ticks(design: Design) -> str | None:
 def _certificate(certificate: Certificate) -> str:
     if certificate.proven:
         return "proven in every layer"
-    found = f"; {certificate.looked_for}" if certificate.witnesses else ""
-    return f"NOT PROVEN in every layer, see manifest.json{found}"
+    return f"NOT PROVEN in every layer, see manifest.json; {certificate.looked_for}"
 
 
 def _row(part: Unit) -> LayerRow:

@@ -19,9 +19,10 @@ from squat_deploy.network.readout import SCORES
 
 @dataclass(frozen=True)
 class Stream:
-    """The file `squat_stream.h`."""
+    """The file `squat_stream.h`; `when_empty` stands where a stream of the host is read that has nothing."""
 
     header: str
+    when_empty: str
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,13 @@ class Testbench:
 
 @dataclass(frozen=True)
 class Build:
-    """What the tools are told: Makefile, hls_config.cfg, run_hls.tcl."""
+    """What the tools are told: Makefile (with more rules for a `board`), hls_config.cfg, run_hls.tcl."""
 
     header: str
     part: str
     clock_ns: float
     data_files: tuple[str, ...]
+    board: str | None
 
 
 def types_of(design: Design, header: str) -> Types:

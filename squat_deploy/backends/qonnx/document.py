@@ -12,7 +12,7 @@ from pydantic import FailFast, TypeAdapter, ValidationError
 from squat_deploy.backends.qonnx.layers import AnyNeuronPlan, LayerPlan, Plan
 from squat_deploy.errors import ConfigError, ExportError, FileFormatError
 from squat_deploy.network import INPUT, MAX_NEURONS, SCHEMA_VERSION, InputSpec
-from squat_deploy.network.certificate import Assumptions, Environment, LayerProof, Witnesses
+from squat_deploy.network.certificate import Assumptions, Environment, LayerProof, Searches, Witnesses
 from squat_deploy.network.limits import MAX_PATCH_VALUES, MAX_VALUES
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import Readout
@@ -35,8 +35,8 @@ class Document:
         layers: sizes, ranges, level tables of every layer, and what it takes.
         certificate: what has been proven of it, a neuron layer a row.
         environment, assumptions: what that takes for granted; files of before have neither.
-        witnesses: what was found of combinations at risk; values: what scores of membranes are worth. Not in the text
-            where there are none.
+        witnesses, searched: what was found of combinations at risk; values: what scores of membranes are worth. Not in
+            the text where there are none.
         origin: where it comes from, as it says itself.
     """
 
@@ -54,6 +54,7 @@ class Document:
     environment: Environment = field(default_factory=dict)
     assumptions: Assumptions = ()
     witnesses: Witnesses = ()
+    searched: Searches = ()
     values: Values | None = None
     origin: Origin = field(default_factory=Origin)
 
@@ -66,7 +67,7 @@ class Document:
         """JSON text; `from_json` is its inverse. Raises: ExportError for more of it than `from_json` takes."""
         try:
             fields = {**asdict(self), "input": self.input.to_dict()}
-            for name in ("witnesses", "values"):
+            for name in ("witnesses", "searched", "values"):
                 if not fields[name]:
                     del fields[name]
             text = json.dumps(fields, allow_nan=False)

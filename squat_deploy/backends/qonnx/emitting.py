@@ -100,6 +100,7 @@ def _document(network: Network, form: Form, batch: int | None, trace: bool) -> D
         environment=network.certificate.environment,
         assumptions=network.certificate.assumptions,
         witnesses=network.certificate.witnesses,
+        searched=network.certificate.searched,
         values=network.values,
         origin=network.origin,
     )

@@ -55,7 +55,8 @@ def _network(document: Document, arrays: dict[str, IntArray]) -> Network:
     """Rebuilt from the arrays, and compared with everything else that the file says of them."""
     layers = tuple(plan.made_of(arrays) for plan in document.layers)
     wires = tuple(plan.takes for plan in document.layers)
-    certificate = Certificate(document.certificate, document.environment, document.assumptions, document.witnesses)
+    found = (document.witnesses, document.searched)
+    certificate = Certificate(document.certificate, document.environment, document.assumptions, *found)
     stated = (document.name, wires, document.readout, document.origin)
     network = Network(document.input, layers, document.steps, certificate, *stated)
     if (rule := broken_rule(network)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,29 +16,36 @@ from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
+from squat_deploy.files import MANIFEST
 from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
 
-def _folding(options: list[str]) -> int | dict[str, int]:
+def _by_layer(name: str, example: int, text: str) -> Spelling:
     """`8` for all layers, or `name=8` for some."""
-    try:
-        if len(options) == 1 and "=" not in options[0]:
-            return int(options[0])
-        return {name: int(value) for name, value in (option.rsplit("=", 1) for option in options)}
-    except ValueError as error:
-        raise ConfigError(f"--pe: expected 8, or NAME=8; got {' '.join(options)}") from error
+
+    def read(options: list[str]) -> int | dict[str, int]:
+        try:
+            if len(options) == 1 and "=" not in options[0]:
+                return int(options[0])
+            return {layer: int(value) for layer, value in (option.rsplit("=", 1) for option in options)}
+        except ValueError as error:
+            raise ConfigError(f"--{name}: expected {example}, or NAME={example}; got {' '.join(options)}") from error
+
+    stated = HlsConfig.model_fields[name].default
+    default = None if stated is None else [str(stated)]
+    return Spelling(
+        kind=list[str] | None, default=default, text=f"{text}: {example}, or lif1={example} (repeatable).", read=read
+    )
 
 
-_PE = Spelling(
-    kind=list[str],
-    default=[str(HlsConfig.model_fields["pe"].default)],
-    text="Neurons in parallel: 8, or lif1=16 (repeatable).",
-    read=_folding,
-)
+_SPELLINGS = {
+    "pe": _by_layer("pe", 8, "Neurons in parallel, by default so that no layer waits"),
+    "events": _by_layer("events", 2, "Events a cycle that fully connected synapses take"),
+}
 
 
-@with_fields(HlsConfig, leave_out=("encoder",), spellings={"pe": _PE})  # an encoder is a model of its own
+@with_fields(HlsConfig, leave_out=("encoder",), spellings=_SPELLINGS)  # an encoder is a model of its own
 def hls(
     network: NetworkFile,
     *,
@@ -58,6 +66,8 @@ def hls(
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
     project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
+    folding = json.loads((project / MANIFEST).read_text())["folding"]
     texts += doubts(loaded, data) if data is not None else ()
-    document = {"project": str(project), "estimate": estimate, "notes": notes, "warnings": texts, **grid(loaded.input)}
-    emit(document, as_json, *notes, estimate, inputs_line(loaded), f"wrote {project}; next: make -C {project} csim")
+    document = {"project": str(project), "estimate": estimate, "folding": folding, "notes": notes, "warnings": texts}
+    done = f"wrote {project}; next: make -C {project} csim"
+    emit({**document, **grid(loaded.input)}, as_json, *notes, estimate, inputs_line(loaded), done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.memories import Memory, Style, Usage
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
@@ -68,6 +68,7 @@ class Port:
         late: it is the list of the step before.
         copies: lists that the giver writes, all alike, one a taker.
         lists: lists that are kept in memory: two for each other process, which double-buffers it.
+        handed: its sums go to neurons that run beside their giver.
     """
 
     number: int
@@ -76,6 +77,7 @@ class Port:
     late: bool = False
     copies: int = 0
     lists: int = 0
+    handed: bool = False
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -238,11 +240,13 @@ class Settings:
     Attributes:
         reach: (lowest, highest) whole sum that it takes.
         form: of its tables.
+        events: that fully connected synapses take a cycle.
         hands_over: the readout takes its states.
     """
 
     reach: tuple[int, int]
     form: str
+    events: int
     hands_over: bool
 
 
@@ -252,6 +256,16 @@ class Blueprint(ABC):
 
     name: str
     fires: ClassVar[bool] = False
+
+    @property
+    def most_events(self) -> int:
+        """The most events that it can take a cycle."""
+        return 1
+
+    @property
+    def hands(self) -> bool:
+        """Whether its sums can be handed to neurons that run beside it."""
+        return True
 
     def takes_events(self, taken: Sequence[Signal]) -> bool:
         """Whether it takes lists, by what is there to take; else arrays of sums."""
@@ -288,17 +302,38 @@ class Summer(Unit):
         """Whether all sums that it takes lie in the same lanes as its own."""
         return all(lanes == self.rows for lanes in self.takes_lanes)
 
+    @property
+    def whole_rows(self) -> bool:
+        """Whether all lanes of a row are written together."""
+        return False
+
+    @property
+    def handed(self) -> bool:
+        """Whether its sums go to neurons that run beside it: the tool doubles them."""
+        return self.ports.gives.handed
+
+    @property
+    def gathers(self) -> bool:
+        """Whether sums are read back while they are made, so that those which are handed over are a copy."""
+        return False
+
     def _memories(self) -> Sequence[Memory]:
-        return (lane_memory("sums", self.rows, self.signal.bits),)
+        rows, bits = self.rows, self.signal.bits
+        own = lane_memory("sums", rows, bits, together=self.whole_rows)
+        style: Style = "distributed" if own.style == "registers" else own.style  # else a channel an element
+        handed = replace(own, name="handed", style=style)
+        return (*(own,) * (self.gathers or not self.handed), *(handed, handed) * self.handed)
 
     def _logic(self) -> Usage:
         adders = self.rows.pe * self.signal.bits
         return Usage(lut=adders, ff=2 * adders)
 
 
-def lane_memory(name: str, lanes: Lanes, bits: int) -> Memory:
-    """A number an element, one bank a lane; registers where the rows are few."""
-    return Memory(name, lanes.rows, (bits,) * lanes.pe, style="registers" if lanes.registers else "block")
+def lane_memory(name: str, lanes: Lanes, bits: int, *, together: bool) -> Memory:
+    """A number an element: a word a row, or one bank a lane where lanes are written apart; registers of few rows."""
+    widths = (bits * lanes.pe,) if together and lanes.in_words(bits) else (bits,) * lanes.pe
+    style: Style = "registers" if lanes.registers else "distributed" if lanes.distributed else "block"
+    return Memory(name, lanes.rows, widths, style=style)
 
 
 def one_list(flow: Flow) -> Events:

@@ -104,7 +104,7 @@ class Firing(Unit):
         """States, and the spikes of a step."""
         style: Style = "registers" if self.lanes.rows <= _MASKS_IN_REGISTERS else "block"
         fired = Memory("fired", self.lanes.rows, (self.lanes.pe,), style=style)
-        return lane_memory("states", self.lanes, bits), fired
+        return lane_memory("states", self.lanes, bits, together=True), fired
 
     def _rom(self, name: str, table: IntArray, width: int, reads: int = 1) -> Memory:
         """One of all lanes, which all read it at once, or one bank a lane."""

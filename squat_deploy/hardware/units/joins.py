@@ -81,6 +81,10 @@ class AddEvents(_Add, _Lists):
 class AddSums(_Add, Summer):
     """One element a cycle, or one row where all lie in the same lanes."""
 
+    @property
+    def whole_rows(self) -> bool:
+        return self.parallel
+
     def run(self, kept: Kept, *taken: Flow) -> IntArray:
         arrays = [one_array(flow) for flow in taken]
         if not self.parallel:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.plane import Plane
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
@@ -32,16 +33,20 @@ _DSP_BITS = 5
 
 @dataclass(frozen=True, eq=False)
 class Scatter(Summer):
-    """Fully connected synapses or a convolution.
+    """A kernel that every event scatters.
 
     Attributes:
-        what: which of both, for readers.
+        what: of layer, for readers.
     """
 
     rom: WeightRom
     what: str
     kind: ClassVar[str] = "synapses"
     accumulates: ClassVar[bool] = True
+
+    @property
+    def whole_rows(self) -> bool:
+        return True
 
     @property
     def about(self) -> str:
@@ -97,10 +102,50 @@ class Scatter(Summer):
 
 
 @dataclass(frozen=True, eq=False)
+class ScatterRows(Scatter):
+    """Fully connected synapses: a row of weights an event, so many `events` a cycle, one a port of the ROM.
+
+    The first ones are written in place of what the sums were, so that these are not started anew before.
+    """
+
+    events: int
+    accumulates: ClassVar[bool] = False
+
+    @property
+    def gathers(self) -> bool:
+        return True
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts, "events": self.events}
+
+    @property
+    def most_visits(self) -> int:
+        """Iterations where the list is full."""
+        return max(1, -(-self.takes[0].capacity // self.events)) * self.rows.groups
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        rounds = np.maximum(np.ceil(taken[0] / self.events), 1)
+        return rounds * self.rows.groups + LOOP_OVERHEAD_CYCLES
+
+
+@dataclass(frozen=True, eq=False)
 class SynapseBlueprint(Blueprint):
     """Of synapses; fully connected ones are a kernel of one tap on channels of one point."""
 
     layer: Weighted
+
+    @property
+    def most_events(self) -> int:
+        return 2 if self._groups == 1 and Plane.of(self._window).single else 1
+
+    @property
+    def hands(self) -> bool:
+        return self.most_events == 2
+
+    @property
+    def _groups(self) -> int:
+        return 1 if isinstance(self.layer, Dense) else self.layer.groups
 
     @property
     def _window(self) -> Window:
@@ -128,5 +173,7 @@ class SynapseBlueprint(Blueprint):
         layer, lanes = self.layer, ports.gives.lanes
         assert lanes is not None
         weight = layer.weight.reshape(*layer.weight.shape[:2], *self._window.kernel)
-        groups = 1 if isinstance(layer, Dense) else layer.groups
-        return Scatter(ports, weight_rom(weight, layer.bias, groups, self._window, lanes), self._what)
+        rom = weight_rom(weight, layer.bias, self._groups, self._window, lanes)
+        if self.most_events == 2:
+            return ScatterRows(ports, rom, self._what, settings.events)
+        return Scatter(ports, rom, self._what)

@@ -62,8 +62,14 @@ class Machine:
     def tree(self) -> IntArray:
         """(K * states, 2**bits - 1) thresholds padded to a full binary search tree."""
         thresholds = self.neuron.thresholds.reshape(-1, self.neuron.level_count - 1)
-        size = 2 ** (self.neuron.level_count - 1).bit_length() - 1
-        return np.pad(thresholds, ((0, 0), (0, size - thresholds.shape[1])), constant_values=2**62)
+        padded = np.full((len(thresholds), 2 ** (self.neuron.level_count - 1).bit_length() - 1), 2**62)
+        padded[:, : thresholds.shape[1]] = thresholds
+        return padded
+
+    @cached_property
+    def by_level(self) -> bool:
+        """As `Neuron.carries_level`."""
+        return self.neuron.carries_level
 
 
 class _Lookup(MachineStep):
@@ -88,7 +94,7 @@ class _Lookup(MachineStep):
 class _Search(MachineStep):
     def __init__(self, machine: Machine, samples: int) -> None:
         self.neuron, self.tree = machine.neuron, machine.tree
-        self.by_level = machine.neuron.carries_level
+        self.by_level = machine.by_level
         self.state = np.full((samples, self.neuron.neurons), self.neuron.initial_state, dtype=np.int64)
 
     @property

@@ -66,10 +66,10 @@ class Neuron(NeuronLayer):
         return Machine(self, int(lows.min()), int(highs.max()))
 
     def following(self, table: int, state: int, low: int, high: int) -> Iterator[tuple[int, Ends]]:
-        edges = [low, *self.thresholds[table, state].clip(low, high + 1).tolist(), high + 1]
-        for level, after in enumerate(self.successor[table, state].tolist()):
-            if edges[level] < edges[level + 1]:
-                yield after, (edges[level], edges[level + 1] - 1)
+        edges = np.concatenate([[low], self.thresholds[table, state].clip(low, high + 1), [high + 1]])
+        levels = np.flatnonzero(edges[:-1] < edges[1:])
+        ends = zip(edges[levels].tolist(), (edges[levels + 1] - 1).tolist(), strict=True)
+        yield from zip(self.successor[table, state, levels].tolist(), ends, strict=True)
 
     def arrays(self) -> dict[str, IntArray]:
         return {
