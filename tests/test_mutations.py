@@ -84,17 +84,35 @@ def said_to_show(reached: Reached, index: int, output: int, channel: int, bit: i
     return bool(reached.have[index, "bits", 0].reshape(weights.bits, -1, weights.layer.inputs)[bit, output, channel])
 
 
-def flip_literal(path: Path, array: str, place: int, bit: int) -> int:
-    """Changes a bit of the number at a place of an array of a header; gives what it was."""
+def flip_number(path: Path, array: str, place: int, bit: int) -> None:
+    """Changes a bit of the number at a place of an array of a header."""
     text = path.read_text()
-    found = re.search(rf"static const \S+ {array}[^=]*= \{{(.*?)\}};", text, re.DOTALL)
+    found = re.search(rf"static const \S+ {array}[^=]*= ({{.*?}});", text, re.DOTALL)
     assert found is not None
-    literals = list(re.finditer(r"(?:0x[0-9a-f]+|-?\d+)", re.sub(r"(?<=\d)(?=LL|ULL|u)", " ", found[1]).replace(" u", "u ")))
-    literal = literals[place]
-    was = int(literal[0], 0)
-    body = found[1]
-    spots = list(re.finditer(r"0x[0-9a-f]+|-?\d+(?!\d)", body))
-    spot = spots[place]
-    new = str(int(spot[0], 0) ^ (1 << bit))
-    path.write_text(text[: found.start(1)] + body[: spot.start()] + new + body[spot.end() :] + text[found.end(1) :])
-    return was
+    number = list(re.finditer(r"0x[0-9a-f]+|-?\b\d+", found[1]))[place]
+    start = found.start(1)
+    changed = str(int(number[0], 0) ^ (1 << bit))
+    path.write_text(text[: start + number.start()] + changed + text[start + number.end() :])
+
+
+@pytest.mark.parametrize(("rom", "array", "bit"), [(1, "WEIGHTS", 0), (1, "WEIGHTS", 13), (3, "WEIGHTS", 2)])
+def test_changed_weights_in_cpp(
+    rom: int, array: str, bit: int, small: sd.Network, tmp_path: Path, compiler: None
+) -> None:
+    """The default golden data of a small project, without the testbench's own check of its constants."""
+    project = sd.emit_hls(small, tmp_path / "p", sd.HlsConfig(pe=4))
+    without_rom_check(project)
+    assert make(project, "csim").startswith("PASS: 0 mismatches")
+    flip_number(project / "src" / f"rom{rom}.h", array, 5, bit)
+    assert re.search(r"layer [24] \(lif[12]\) neuron", first_difference(project))
+
+
+@pytest.mark.parametrize(("state", "threshold", "bit"), [(4, 0, 3), (4, 1, 7), (1, 1, 6)])
+def test_changed_thresholds_in_cpp(
+    state: int, threshold: int, bit: int, small: sd.Network, tmp_path: Path, compiler: None
+) -> None:
+    """Rows of states that neurons are in, by one bit each."""
+    project = sd.emit_hls(small, tmp_path / "p", sd.HlsConfig(pe=4))
+    without_rom_check(project)
+    flip_number(project / "src" / "rom2.h", "THRESHOLDS", 3 * state + threshold, bit)
+    assert "layer 2 (lif1) neuron" in first_difference(project)

@@ -1,4 +1,4 @@
-"""C++ HLS projects out of a Network; the only place that imports jinja2."""
+"""C++ HLS projects out of a Network."""
 
 from squat_deploy.backends.hls.project import emit_hls, fold, render
 from squat_deploy.hardware.options import HlsConfig

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
@@ -23,6 +23,7 @@ from squat_deploy.backends.hls.readme import readme_of
 from squat_deploy.backends.hls.storage import storage
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
+from squat_deploy.backends.printing import environment, header_of
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.coverage.reached import Reached, reached_by
 from squat_deploy.hardware.design import Design, design_of, outline_of
@@ -30,14 +31,11 @@ from squat_deploy.hardware.folding import Folding, fold_core
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import event_counts
 from squat_deploy.hardware.units import Unit
-from squat_deploy.hardware.vectors import golden_data, golden_inputs
+from squat_deploy.hardware.vectors import USUAL, golden_data, golden_inputs, random_stimulus
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.simulator import Result, simulate
-
-_PACKAGE = Path(__file__).resolve().parents[2]
-_TEMPLATE_FOLDERS = (_PACKAGE / "templates" / "hls", _PACKAGE.parent / "templates" / "hls")
 
 
 def emit_hls(
@@ -81,14 +79,14 @@ def fold(
 ) -> Folding:
     """The folding that `emit_hls` chooses: lanes of every process, cycles and resources by estimate.
 
-    Args: as for `emit_hls`; the stimulus says how many events there are.
+    Args: as for `emit_hls`; the stimulus says how many events there are, random sequences if it is None.
 
     Raises:
         ExportError: a goal that is out of reach, with the nearest that is not, or an impossible folding.
         ConfigError: a stimulus or an option out of range, or a part to fit that is not known.
     """
     config = config or HlsConfig()
-    return _folded(network, config, _golden(network, config, _integers(network, config, stimulus, real), reference))
+    return _folded(network, config, _usual(network, config, _integers(network, config, stimulus, real), reference))
 
 
 def render(
@@ -96,18 +94,18 @@ def render(
 ) -> dict[str, str]:
     """All files of the project by relative path; equal arguments give equal bytes."""
     golden = _golden(network, config, stimulus, reference)
-    folding = _folded(network, config, golden)
+    folding = _folded(network, config, golden if stimulus is not None else _usual(network, config, None, None))
     design, taken = folding.design, golden.fed if takes_intensities(config.encoder) else golden.frames
     data = golden_data(network, taken, design.entry.once, golden.result, [part.number for part in design.neurons])
-    coverage, environment = _coverage(design, golden), _environment()
+    templates, header, coverage = _environment(), header_of(network.digest), _coverage(design, golden)
     views = [
-        *_sources(design, config),
-        *_scripts(Build(_header(design), config.part, config.clock_ns, tuple(sorted(data)), config.board)),
-        *_documents(folding, config, len(golden.result.scores)),
-        *board_files(design, config, _header(design)),
+        *_sources(design, config, header),
+        *_scripts(Build(header, config.part, config.clock_ns, tuple(sorted(data)), config.board)),
+        *_documents(folding, config, len(golden.result.scores), given=stimulus is not None),
+        *board_files(design, config, header),
         ("reports/coverage.txt", "coverage.txt", coverage),
     ]
-    files = {path: environment.get_template(f"{template}.jinja").render(vars(view)) for path, template, view in views}
+    files = {path: templates.get_template(f"{template}.jinja").render(vars(view)) for path, template, view in views}
     files.update({path: notebook_of(text) for path, text in files.items() if path.endswith(".ipynb")})
     files.update(board_data(config, golden.result.scores))
     files.update({f"tb/data/{name}": text for name, text in data.items()})
@@ -122,7 +120,7 @@ class _Golden:
     fed: NDArray[Any]
     frames: IntArray
     result: Result
-    reached: Reached | None
+    reached: Reached | None = None
 
 
 def _integers(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None, real: bool) -> NDArray[Any] | None:
@@ -132,9 +130,22 @@ def _integers(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None
 
 
 def _golden(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None, reference: Result | None) -> _Golden:
-    fed, reached = (stimulus, None) if stimulus is not None else golden_inputs(network, config.vectors, config.encoder)
+    """The user's sequences, or chosen ones."""
+    if stimulus is not None:
+        return _run(network, config, stimulus, reference)
+    fed, reached = golden_inputs(network, config.vectors, config.encoder)
+    return replace(_run(network, config, fed, None), reached=reached)
+
+
+def _usual(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None, reference: Result | None) -> _Golden:
+    """The user's sequences, or random ones: those that are chosen are as unusual as can be."""
+    fed = random_stimulus(network, USUAL, config.encoder) if stimulus is None else stimulus
+    return _run(network, config, fed, reference)
+
+
+def _run(network: Network, config: HlsConfig, fed: NDArray[Any], reference: Result | None) -> _Golden:
     frames = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
-    return _Golden(fed, frames, reference or simulate(network, frames, trace=True), reached)
+    return _Golden(fed, frames, reference or simulate(network, frames, trace=True))
 
 
 def _coverage(design: Design, golden: _Golden) -> Coverage:
@@ -142,21 +153,14 @@ def _coverage(design: Design, golden: _Golden) -> Coverage:
     return coverage_of(design, reached, sequences, given=golden.reached is None)
 
 
-def _folded(network: Network, config: HlsConfig, golden: _Golden) -> Folding:
-    """By the events of the golden sequences, which are the same at any folding."""
-    events = event_counts(design_of(network, config), golden.frames, golden.result)
+def _folded(network: Network, config: HlsConfig, usual: _Golden) -> Folding:
+    """By the events of sequences, which are the same at any folding."""
+    events = event_counts(design_of(network, config), usual.frames, usual.result)
     return fold_core(outline_of(network, config), events)
 
 
-def _header(design: Design) -> str:
-    from squat_deploy import __version__
-
-    return f"Generated by squat_deploy {__version__} from network {design.network.digest[:16]}; do not edit."
-
-
-def _sources(design: Design, config: HlsConfig) -> Iterator[tuple[str, str, object]]:
+def _sources(design: Design, config: HlsConfig, header: str) -> Iterator[tuple[str, str, object]]:
     """(path, template, view) of all C++ files."""
-    header = _header(design)
     yield "src/squat_types.h", "squat_types.h", types_of(design, header)
     yield "src/squat_stream.h", "squat_stream.h", Stream(header, when_empty(config))
     yield "src/squat_top.h", "squat_top.h", top_header_of(design, header)
@@ -178,22 +182,18 @@ def _scripts(build: Build) -> Iterator[tuple[str, str, object]]:
         yield path, Path(path).name, build
 
 
-def _documents(folding: Folding, config: HlsConfig, sequences: int) -> Iterator[tuple[str, str, object]]:
+def _documents(
+    folding: Folding, config: HlsConfig, sequences: int, *, given: bool
+) -> Iterator[tuple[str, str, object]]:
+    averaged = f"the {sequences} golden sequences" if given else f"{USUAL} random sequences"
     yield "README.md", "README.md", readme_of(folding, config, sequences)
-    yield "reports/estimate.txt", "estimate.txt", estimate_of(folding, config, sequences)
+    yield "reports/estimate.txt", "estimate.txt", estimate_of(folding, config, averaged)
 
 
-@cache  # templates are compiled once a process
+@cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATE_FOLDERS),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.globals.update(
+    found = environment("hls", "testbench")
+    found.globals.update(
         at=at,
         storage=storage,
         plane_terms=plane_terms,
@@ -205,4 +205,4 @@ def _environment() -> Environment:
         initializer=partial(cpp.initializer, indent="    "),
         wrapped_words=cpp.wrapped_words,
     )
-    return environment
+    return found

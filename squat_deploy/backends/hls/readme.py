@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.estimates import bound_of, folding_table, microseconds
-from squat_deploy.backends.hls.reader import described
 from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.budget import Budget
 from squat_deploy.hardware.design import Design
@@ -17,7 +16,7 @@ from squat_deploy.hardware.units import Unit
 from squat_deploy.network import Network
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.encoders import EventEncoder
-from squat_deploy.network.readout import SCORES
+from squat_deploy.network.readout import OF_MEMBRANES, SCORES
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def readme_of(folding: Folding, config: HlsConfig, sequences: int) -> Readme:
         layers=tuple(_row(part) for part in design.parts),
         processes="; ".join(_layers(process) for process in design.graph.processes),
         expected=_expected(design, sequences),
-        in_stream=described(design.entry),
+        in_stream=design.entry.words.described,
         out_stream=f"{network.outputs} scores a call ({SCORES[network.readout]}), TLAST on the last; "
         f"the class is the index of the highest, the lowest on ties{_values(network)}",
         ticks=_ticks(design),
@@ -101,7 +100,7 @@ def _values(network: Network) -> str:
     """What scores of membranes are worth."""
     values = network.values
     if values is None:
-        return ""
+        return f"; no values: {network.why_no_values}" if network.readout in OF_MEMBRANES else ""
     table = f": {', '.join(map(str, values.table))}" if values.table else ""
     words = "; each is sent in two words, the low one first" if values.worth else ""
     return f"{words}; {values.described}{table}"
@@ -144,7 +143,8 @@ def _expected(design: Design, sequences: int) -> str:
     steps_run = (sequences + 1 + longer) * network.steps + (network.steps + 1) // 2
     traced = sum(part.size for part in design.neurons)
     scores = (sequences + 2 + 2 * longer) * network.outputs
-    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + scores + longer)
+    scores *= 3 if network.worth else 2  # each with the TLAST of its words
+    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + longer) + scores
     return f"PASS: 0 mismatches in {values:,} values, {sequences + 2 + longer} sequences"
 
 
