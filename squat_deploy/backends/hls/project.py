@@ -133,6 +133,7 @@ def _golden(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None, 
     """The user's sequences, or chosen ones."""
     if stimulus is not None:
         return _run(network, config, stimulus, reference)
+    design_of(network, config)  # a refusal comes before the search
     fed, reached = golden_inputs(network, config.vectors, config.encoder)
     return replace(_run(network, config, fed, None), reached=reached)
 
