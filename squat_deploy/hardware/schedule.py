@@ -2,9 +2,7 @@
 
 Nested loops count as one, but for those with `loop_flatten off`; a loop that is entered costs `LOOP_OVERHEAD_CYCLES`
 even if it has nothing to do. The native build of a project can count the same, and tests hold the two together.
-The processes of one time step hand event lists to each other through double buffers, so step t of one process runs
-while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
-So do the stages of one process, which hand over sums.
+When the stages of all processes run, by these cycles, is in `pipeline.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
+from squat_deploy.hardware.pipeline import ends
 from squat_deploy.hardware.units import Lister, Unit
 from squat_deploy.hardware.units.base import Cycles, delayed, listed_at
 from squat_deploy.network import IntArray
@@ -109,13 +108,8 @@ def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDAr
     return np.stack([run(*step) for step in zip(*taken, strict=True)])
 
 
-def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
-    """(sequences, T) cycles of the input, of each process, and of the readout."""
-    return [np.sum(stages, axis=0) for stages in stage_costs(design, events)]
-
-
 def stage_costs(design: Design, events: dict[int, Cycles]) -> list[list[Cycles]]:
-    """The same of every stage."""
+    """(sequences, T) cycles of every stage: of the input, of those of each process, and of the readout."""
     processes = [process_costs(process, design.parts_of(process), events) for process in design.graph.processes]
     return [[cost_of((design.entry,), events)], *processes, [cost_of((design.readout,), events)]]
 
@@ -137,22 +131,5 @@ def slowest(stages: Sequence[Cycles]) -> float:
 
 
 def finish(graph: Graph, costs: Sequence[Sequence[Cycles]]) -> Cycles:
-    """(sequences,) cycle at which the last process ends the last step, by the costs of `stage_costs`."""
-    ends = {0: _ends([], costs[0][0])}
-    for process in graph.processes:
-        before = {0 if source == ENTRY else graph.process_of[source] for source in process.takes}
-        waited = [ends[number] for number in before]
-        for cost in costs[process.number]:
-            waited = [_ends(waited, cost)]
-        (ends[process.number],) = waited
-    return _ends([ends[len(graph.processes)]], costs[-1][0])[:, -1]
-
-
-def _ends(before: list[Cycles], cost: Cycles) -> Cycles:
-    """(sequences, T) cycle at which a process ends each step, by those that it waits for."""
-    after, done = np.zeros_like(cost), np.zeros(len(cost))
-    for step in range(cost.shape[1]):
-        start = np.max([done, *(end[:, step] for end in before)], axis=0)
-        done = start + cost[:, step]
-        after[:, step] = done
-    return after
+    """(sequences,) cycle at which the readout ends the last step, by the costs of `stage_costs`."""
+    return ends(graph.links, [cost for stages in costs for cost in stages])[-1][:, -1]

@@ -16,7 +16,7 @@ from squat_deploy.hardware.memories import Memory, Style, Usage
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
-LOOP_OVERHEAD_CYCLES = 5  # entry, fill and drain of one pipelined loop, an assumption of the estimate
+LOOP_OVERHEAD_CYCLES = 10  # entry, fill and drain of one pipelined loop: 8 to 12 in RTL of such loops that Vitis wrote
 _CONTROL = Usage(lut=250, ff=300)  # of one loop nest: counters, addresses, handshakes
 Cycles = NDArray[np.float64]  # (sequences, T), of cycles or of events
 
@@ -67,7 +67,7 @@ class Port:
         lanes: how its sums lie, None for events.
         late: it is the list of the step before.
         copies: lists that the giver writes, all alike, one a taker.
-        lists: lists that are kept in memory: two for each other process, which double-buffers it.
+        lists: lists that are kept in memory: the buffers on its way to each other process.
         handed: its sums go to neurons that run beside their giver.
     """
 
