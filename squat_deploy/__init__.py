@@ -9,7 +9,7 @@ from squat_deploy import moved
 
 if TYPE_CHECKING:
     from squat_deploy.agreement import deviation, verify
-    from squat_deploy.backends.hls import HlsConfig, emit_hls
+    from squat_deploy.backends.hls import HlsConfig, emit_hls, fold
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.loading import load
     from squat_deploy.lowering import check, exact, lower
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from squat_deploy.readers.brevitas.model import import_qonnx
     from squat_deploy.readers.nir.model import read_nir
     from squat_deploy.readers.nir.writing import write_nir
+    from squat_deploy.reading import read_inputs
     from squat_deploy.snn.ptq import quantize, search_bits
 
 __version__ = "0.1.0"
@@ -33,10 +34,12 @@ __all__ = [
     "emit_hls",
     "emit_qonnx",
     "exact",
+    "fold",
     "import_qonnx",
     "load",
     "lower",
     "quantize",
+    "read_inputs",
     "read_nir",
     "save",
     "search_bits",
@@ -56,10 +59,12 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "emit_hls": "squat_deploy.backends.hls",
     "emit_qonnx": "squat_deploy.backends.qonnx",
     "exact": "squat_deploy.lowering",
+    "fold": "squat_deploy.backends.hls",
     "import_qonnx": "squat_deploy.readers.brevitas.model",
     "load": "squat_deploy.loading",
     "lower": "squat_deploy.lowering",
     "quantize": "squat_deploy.snn.ptq",
+    "read_inputs": "squat_deploy.reading",
     "read_nir": "squat_deploy.readers.nir.model",
     "save": "squat_deploy.network.storage",
     "search_bits": "squat_deploy.snn.ptq",

@@ -38,8 +38,8 @@ MAY = {
     "agreement": {"network", "snn", "hardware", "backends", "engines"},
     "lab": {"network", "snn", "lowering", "readers", "hardware", "backends", "engines", "agreement"},
 }
-MAY["cli"] = MAY["lab"] | {"lab", "loading"}
-EDGE = {"__init__", "__main__", "loading", "moved"}  # the names that users see
+MAY["cli"] = MAY["lab"] | {"lab", "loading", "reading"}
+EDGE = {"__init__", "__main__", "loading", "moved", "reading"}  # the names that users see
 MOST_ARROWS = 90
 
 

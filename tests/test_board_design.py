@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,8 +37,18 @@ def made(small: sd.Network, folder: Path, board: BoardName, place: str = PLACES[
 def settings(board: BoardName, **changes: str) -> dict[str, str]:
     """What the stand-in is to know."""
     files = f"{BOARDS[board].files}:1.0 {BOARDS[board].files}:1.1 another.com:board:part0:2.0"
-    known = {"PART": BOARDS[board].part, "BOARD_FILES": files, "CORE_NAME": "squat:hls:squat_top:1.0", "SLACK": "0.25"}
+    known = {
+        "PART": BOARDS[board].part,
+        "BOARD_FILES": files,
+        "CORE_NAME": "squat:hls:squat_top:1.0",
+        "SLACK": "0.25",
+        "HOLD": "0.03",
+    }
     return {**os.environ, **known, **changes}
+
+
+def driver_of(project: Path) -> str:
+    return (project / "board" / "pynq" / "squat_device.py").read_text()
 
 
 def vivado(tclsh: str, project: Path, script: str, environment: dict[str, str]) -> tuple[int, str]:
@@ -59,7 +70,8 @@ def test_a_bitstream_is_made(board: BoardName, place: str, tclsh: str, small: sd
     assert f"assign processor_0/Data squat_top_0/s_axi_control/Reg 0x{control:08x} 0x00010000" in said
     assert f"assign processor_0/Data axi_dma_0/S_AXI_LITE/Reg 0x{dma:08x} 0x00010000" in said
     assert said.count(f"0x00000000 0x{BOARDS[board].memory:08x}") == 2
-    assert "option axi_dma_0,c_include_sg 0" in said and "TIMING: slack 0.25 ns" in said
+    assert "option axi_dma_0,c_include_sg 0" in said and "TIMING: slack 0.25 ns (setup) and 0.03 ns (hold)" in said
+    assert (overlay / "squat.id").read_text().strip() == re.search('IDENTITY = "(.*)"', driver_of(project))[1]
     assert "FREQMHZ 200.000000\n" in said and "the processor makes 199998001 Hz" in said
 
 
@@ -76,6 +88,7 @@ def test_clock_and_environment(tclsh: str, small: sd.Network, tmp_path: Path) ->
         ({"BOARD_FILES": ""}, "Vivado has no board files tul.com.tw:pynq-z2:part0: install those of the PYNQ-Z2, or"),
         ({"CORE_NAME": ""}, "the catalogue has 0 cores squat_top, one was expected"),
         ({"SLACK": "-0.31"}, "timing is not met: slack -0.31 ns; export with a longer clock_ns"),
+        ({"HOLD": "-0.02"}, "timing is not met: slack -0.02 ns (hold); see "),
         ({"FAILS": "1"}, "the implementation ended with route_design ERROR; see "),
     ],
 )
@@ -102,7 +115,7 @@ def test_the_core_alone(board: BoardName, tclsh: str, small: sd.Network, tmp_pat
     project = made(small, tmp_path, board)
     code, said = vivado(tclsh, project, "impl", settings(board))
     assert code == 0 and "| Slice LUTs | 42 |" in said
-    assert "OUT OF CONTEXT: slack 0.25 ns at a clock of 5.0 ns" in said
+    assert "OUT OF CONTEXT: slack 0.25 ns (setup) and 0.03 ns (hold) at a clock of 5.0 ns" in said
     code, said = vivado(tclsh, project, "impl", settings(board, SLACK="-1.5"))
     assert code != 0 and "timing is not met: slack -1.5 ns" in said
 
@@ -146,6 +159,9 @@ def test_make(target: str, tclsh: str, compiler: None, small: sd.Network, tmp_pa
     assert (project / "board" / "pynq" / "stimulus.dat").exists() == (target == "bitstream")
     code, said = made_by(project, target, environment, "VIVADO=no-such-tool")
     assert code != 0 and f"{target}: no no-such-tool on the PATH; where it is, run" in said
+    os.utime(project / PLACES[0] / "component.xml", (0, 0))  # older than the sources: another network was packaged
+    code, said = made_by(project, target, environment, f"VIVADO={tool}")
+    assert code != 0 and "csynth: no vitis-run and no vitis_hls on the PATH" in said
     (project / PLACES[0] / "component.xml").unlink()
     code, said = made_by(project, target, environment, f"VIVADO={tool}")
     assert code != 0 and "csynth: no vitis-run and no vitis_hls on the PATH" in said

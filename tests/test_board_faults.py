@@ -88,8 +88,12 @@ def test_an_error_of_the_dma_is_named(module: Any) -> None:
     hardware = module.SimulatedHardware()
     hardware.receive.error = True
     hardware.put = lambda words: None
-    said = fault(module, hardware)
-    assert "sending idle, receiving error" in said and "error: the DMA reaches no such memory; allocate buffers" in said
+    said = fault(module, hardware, timeout=1000)
+    assert (
+        said.startswith("the DMA stopped with an error; CTRL")
+        and "sending idle, receiving error" in said
+        and "error: the DMA reaches no such memory; allocate buffers" in said
+    )
 
 
 def test_words_that_stay(tmp_path: Path, compiler: None) -> None:
@@ -182,6 +186,9 @@ def overlay(module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         squat_top_0=hardware, axi_dma_0=dma, ip_dict={"squat_top_0": entry, "axi_dma_0": {}}, loaded=""
     )
     pynq: Any = ModuleType("pynq")
+    monkeypatch.setitem(sys.modules, "pynq.lib", ModuleType("pynq.lib"))
+    monkeypatch.setitem(sys.modules, "pynq.lib.dma", ModuleType("pynq.lib.dma"))
+    pynq.__path__ = []
     pynq.Overlay = lambda path: (setattr(made, "loaded", path), made)[1]
     pynq.allocate = lambda shape, dtype: np.zeros(shape, dtype=dtype)
     monkeypatch.setitem(sys.modules, "pynq", pynq)
@@ -189,12 +196,13 @@ def overlay(module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         (module.HERE / "squat").with_suffix(suffix).touch()
     yield made
     hardware.close()
-    for suffix in (".bit", ".hwh"):
+    for suffix in (".bit", ".hwh", ".id"):
         (module.HERE / "squat").with_suffix(suffix).unlink(missing_ok=True)
 
 
 def test_under_pynq(module: Any, overlay: Any) -> None:
     """Registers where the overlay says that they are."""
+    (module.HERE / "squat.id").write_text(f"{module.IDENTITY}\n")
     device = module.SquatDevice()
     assert overlay.loaded == str(module.HERE / "squat.bit")
     result = device.run(INPUTS)
@@ -205,6 +213,10 @@ def test_under_pynq(module: Any, overlay: Any) -> None:
 
 def test_an_overlay_of_something_else(module: Any, overlay: Any) -> None:
     registers = overlay.ip_dict["squat_top_0"]["registers"]
+    (module.HERE / "squat.id").write_text("0123456789abcdef\n")
+    with pytest.raises(module.DeviceError, match=r"squat\.bit is of another design than this file: run `make"):
+        module.SquatDevice()
+    (module.HERE / "squat.id").unlink()
     del registers["CTRL"]["fields"]["AP_IDLE"]
     with pytest.raises(module.DeviceError, match=r"the register CTRL has no bit AP_IDLE: use the \.hwh"):
         module.SquatDevice()

@@ -28,7 +28,7 @@ from squat_deploy.backends import hls
 from squat_deploy.backends.cpp import plain
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.design import design_of
-from squat_deploy.hardware.schedule import estimate, step_costs
+from squat_deploy.hardware.schedule import estimate, stage_costs
 from squat_deploy.hardware.words import Fields, signed
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import EventEncoder
@@ -352,22 +352,22 @@ def test_a_wrong_cycle_estimate_shows(
     small: sd.Network, rng: np.random.Generator, tmp_path: Path, compiler: None
 ) -> None:
     """The comparison that every random network goes through: with other inputs than those of the project it fails."""
-    inputs = rng.integers(1, 16, (4, 16))
-    project = sd.emit_hls(small, tmp_path / "p", stimulus=inputs)
-    with cycles_compared(small, inputs):
+    inputs, config = rng.integers(1, 16, (4, 16)), sd.HlsConfig(pe=4)
+    project = sd.emit_hls(small, tmp_path / "p", config, stimulus=inputs)
+    with cycles_compared(small, inputs, config):
         make(project, "csim")
     wrong = r"\['synapses', 'neurons'\], sequence 0, step 0: \d+ cycles counted, \d+ estimated"
-    with pytest.raises(AssertionError, match=wrong), cycles_compared(small, np.zeros_like(inputs)):
+    with pytest.raises(AssertionError, match=wrong), cycles_compared(small, np.zeros_like(inputs), config):
         make(project, "csim")
 
 
 def test_processes_overlap() -> None:
-    """The second layer is the slowest but in the first step: it works all the time, and waits for its first events."""
+    """The second layer's synapses are the slowest but in the first step: they work all the time, then its neurons."""
     design = design_of(golden_network(), sd.HlsConfig(pe={"lif1": 8, "lif2": 1}))
-    events = {0: np.eye(1, 6) * 16, 2: np.full((1, 6), 8.0), 4: np.ones((1, 6))}
-    read, first, second, readout = (cost[0] for cost in step_costs(design, events))
-    assert max(read[1:].max(), first[1:].max(), readout.max()) < second.min()
-    assert estimate(design, events).mean_cycles == read[0] + first[0] + second.sum() + readout[-1]
+    events = {0: np.eye(1, 6) * 16, 2: np.full((1, 6), 16.0), 4: np.ones((1, 6))}
+    read, first, second, fired, readout = (cost[0] for stages in stage_costs(design, events) for cost in stages)
+    assert max(read[1:].max(), first[1:].max(), fired.max(), readout.max()) < second.min()
+    assert estimate(design, events).mean_cycles == read[0] + first[0] + second.sum() + fired[-1] + readout[-1]
 
 
 def test_every_loop_says_what_tools_shall_make_of_it() -> None:

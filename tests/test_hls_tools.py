@@ -174,7 +174,7 @@ def test_a_channel_has_one_writer_and_one_reader(readout: Readout) -> None:
         network = dataclasses.replace(draw_graph(seed), readout=readout)
         top = hls.render(network, sd.HlsConfig(vectors=1))["src/squat_top.cpp"]
         region = top[top.index("SQUAT_HLS(dataflow)") :]
-        channels = re.findall(r"^ {8}[\w:]+ (\w+)(?:\[\w+\])?;$", region, re.MULTILINE)
+        channels = re.findall(r"^ {8}[\w:]+ (\w+)(?:\[[\w:]+\])*;$", region, re.MULTILINE)
         calls = re.findall(r"^ {8}(\w+\([^;]*\));$", region, re.MULTILINE)
         assert len(calls) >= 3 and len(channels) >= 3
         for channel in channels:

@@ -653,7 +653,7 @@ def test_a_state_that_matters_in_a_late_step_only_is_asked_for() -> None:
         sd.lower(Counted().eval(), FRAMES, 9)
 
 
-class Delayed(Net):
+class DelayedToo(Net):
     """A state that may be left away, beside a layer that remembers for itself."""
 
     def __init__(self) -> None:
@@ -668,7 +668,7 @@ class Delayed(Net):
 
 
 def test_delays_beside_a_state_are_no_second_way_to_call() -> None:
-    model, inputs = Delayed().eval(), np.random.default_rng(0).integers(0, 2, (STEPS, 5, 10))
+    model, inputs = DelayedToo().eval(), np.random.default_rng(0).integers(0, 2, (STEPS, 5, 10))
     network = sd.lower(model, FRAMES, STEPS)
     assert sd.verify(network, model, inputs, executors=["torch", "numpy"]).agrees
 

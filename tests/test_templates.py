@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from jinja2 import Environment, FileSystemLoader
 
-from squat_deploy.backends import hls
+from squat_deploy.backends import hls, printing
 from squat_deploy.backends.hls import project
 from squat_deploy.backends.hls.project import template_of
 from squat_deploy.hardware.boards import BOARDS
@@ -117,13 +118,15 @@ def test_every_unit_has_a_template() -> None:
 
 def test_every_template_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     used = set()
-    load: Callable[..., object] = FileSystemLoader.get_source
+    load: Callable[..., Any] = FileSystemLoader.get_source
 
     def loaded(loader: FileSystemLoader, environment: Environment, name: str) -> object:
-        used.add(f"hls/{name}")
-        return load(loader, environment, name)
+        found = load(loader, environment, name)
+        used.add(Path(found[1]).relative_to(FOLDER).as_posix())
+        return found
 
     monkeypatch.setattr(FileSystemLoader, "get_source", loaded)
+    printing.environment.cache_clear()
     project._environment.cache_clear()
     for seed, encoder, readout in DRAWN:
         network = dataclasses.replace(draw_graph(seed), readout=readout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,7 @@ import numpy as np
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process, graph_of
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.options import DEFAULT_PE, HlsConfig
+from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units import Firing, Port, Ports, ReadInput, ReadOut, Settings, Unit
 from squat_deploy.network import Network
@@ -41,13 +42,51 @@ class Design:
         """The neuron layers, first to last: those that are traced."""
         return tuple(part for part in self.parts if isinstance(part, Firing))
 
-    def parts_of(self, process: Process) -> tuple[Unit, ...]:
-        """The units of one process in running order."""
-        return tuple(self.parts[node.number - 1] for node in process.nodes)
+    def parts_of(self, process: Process | Sequence[Node]) -> tuple[Unit, ...]:
+        """The units of one process, or of these nodes, in running order."""
+        nodes = process.nodes if isinstance(process, Process) else process
+        return tuple(self.parts[node.number - 1] for node in nodes)
 
 
-def design_of(network: Network, config: HlsConfig) -> Design:
-    """Folds a network. Raises: ExportError, ConfigError naming the layer and the rule."""
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A core before it is folded: what all foldings of it have in common, and the units of each process at any PE."""
+
+    network: Network
+    config: HlsConfig
+    graph: Graph
+    entry: ReadInput
+    readout: ReadOut
+
+    def widest(self, process: Process) -> int:
+        """The highest PE of a process: channels of its sums; 1 where it has none."""
+        return max((node.signal.channels for node in process.nodes if not node.signal.events), default=1)
+
+    def asked(self, process: Process) -> int | None:
+        """The PE that the options give a process, if they do. Raises: ExportError, ConfigError."""
+        return _asked(process, self.config, self.widest(process))
+
+    def units(self, process: Process, pe: int) -> tuple[Unit, ...]:
+        """The units of one process, with its sums in so many lanes. Raises: ExportError, ConfigError."""
+        events = _events(process, self.config)
+        return tuple(self._unit(node, pe, events) for node in process.nodes)
+
+    def design(self, units: Mapping[int, Sequence[Unit]]) -> Design:
+        """The core with these units, by the number of their process."""
+        parts = sorted((unit for of_one in units.values() for unit in of_one), key=lambda unit: unit.number)
+        return Design(self.network, self.graph, self.entry, tuple(parts), self.readout)
+
+    def _unit(self, node: Node, pe: int, events: int) -> Unit:
+        network, last = self.network, len(self.network.layers) - 1
+        hands_over = network.readout in OF_MEMBRANES and node.position == last
+        ports = _ports(
+            network, node, {number: _given(self.graph, number, pe) for number in (node.number, *node.sources)}
+        )
+        return node.blueprint.unit(ports, Settings(node.reach, self.config.form, events, hands_over))
+
+
+def outline_of(network: Network, config: HlsConfig) -> Outline:
+    """What is known before a core is folded. Raises: ExportError, ConfigError naming the layer and the rule."""
     if network.input.size >= MAX_INPUTS:
         raise ExportError(f"inputs: at most {MAX_INPUTS - 1} a time step; got {network.input.size}")
     if config.encoder is not None:
@@ -64,20 +103,18 @@ def design_of(network: Network, config: HlsConfig) -> Design:
                 f"{node.name}: up to {node.signal.capacity} events a time step, the limit is {MAX_EVENTS}; "
                 "use windows that overlap less"
             )
-    pe = {node.number: _folding(process, config) for process in graph.processes for node in process.nodes}
-    given = [_given(graph, number, pe.get(number, 1)) for number in range(len(graph.nodes) + 1)]
-    ports = Ports("input", _stream(network, config), given[ENTRY])
+    ports = Ports("input", _stream(network, config), _given(graph, ENTRY, 1))
     entry = ReadInput(ports, network.input, config.encoder, network.steps, graph.repeats)
-    last = len(network.layers) - 1 if network.readout in OF_MEMBRANES else -1
-    events = {node.number: _events(process, config) for process in graph.processes for node in process.nodes}
-    parts = tuple(
-        node.blueprint.unit(
-            _ports(network, node, given),
-            Settings(node.reach, config.form, events[node.number], node.position == last),
-        )
-        for node in graph.nodes
-    )
-    return Design(network, graph, entry, parts, _read_out(network, given[-1]))
+    return Outline(network, config, graph, entry, _read_out(network, _given(graph, len(graph.nodes), 1)))
+
+
+def design_of(network: Network, config: HlsConfig) -> Design:
+    """A core as its options fold it, with PE 1 where they leave that open. Raises: as `outline_of`."""
+    outline = outline_of(network, config)
+    folded = {
+        process.number: outline.units(process, outline.asked(process) or 1) for process in outline.graph.processes
+    }
+    return outline.design(folded)
 
 
 def _stream(network: Network, config: HlsConfig) -> tuple[Port, ...]:
@@ -100,23 +137,25 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
     """What a node gives."""
     signal = graph.signal(number)
     if not signal.events:
-        return Port(number, signal, Lanes(signal.channels, signal.positions, pe))
-    handed = len(graph.handed_to(number))
+        return Port(number, signal, Lanes(signal.channels, signal.positions, pe), handed=graph.hands(number))
+    takers = graph.handed_to(number)
     kept = int(graph.repeats if number == ENTRY else graph.kept(number))
-    return Port(number, signal, copies=handed + kept, lists=2 * handed + kept)
+    buffers = sum(graph.depth(number, taker) for taker in takers)
+    return Port(number, signal, copies=len(takers) + kept, lists=buffers + kept)
 
 
-def _ports(network: Network, node: Node, given: list[Port]) -> Ports:
+def _ports(network: Network, node: Node, given: Mapping[int, Port]) -> Ports:
     taken = (given[source] for source in node.sources)
     ports = tuple(Port(port.number, port.signal, port.lanes, node.is_late(port.number)) for port in taken)
     remembers = node.position is not None and network.layers[node.position].remembers
     return Ports(node.name, ports, given[node.number], remembers)
 
 
-def _folding(process: Process, config: HlsConfig) -> int:
-    """PE of a process: all its sums are updated in the same lanes."""
-    most = max((node.signal.channels for node in process.nodes if not node.signal.events), default=1)
+def _asked(process: Process, config: HlsConfig, most: int) -> int | None:
+    """PE of a process by the options: all its sums are updated in the same lanes."""
     neurons = [node for node in process.nodes if node.blueprint.fires]
+    if config.pe is None:
+        return None
     if isinstance(config.pe, int):
         name = neurons[0].name if neurons else process.nodes[0].name
         wanted = {name: min(config.pe, most)}
@@ -127,7 +166,7 @@ def _folding(process: Process, config: HlsConfig) -> int:
             raise ExportError(f"{name}: PE must be 1 to {most}; got {pe}")
     if len(set(wanted.values())) > 1:
         raise ConfigError(f"pe: {' and '.join(wanted)} run in one process and share their lanes; give them one PE")
-    return next(iter(wanted.values()), min(DEFAULT_PE, most))
+    return next(iter(wanted.values()), None)
 
 
 def _events(process: Process, config: HlsConfig) -> int:

@@ -16,6 +16,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
+from squat_deploy.hardware.pipeline import Link, linked
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.units import Blueprint, FormBlueprint, blueprint_of
 from squat_deploy.network import INPUT, Network
@@ -54,16 +55,29 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Process:
-    """Nodes that run one after another; processes overlap, each a time step behind the one before.
+    """Nodes that share their lanes; processes overlap, each a time step behind the one before.
 
     Attributes:
         number: from 1, in the order in which they are called.
         takes: nodes of other processes whose events it is handed.
+        hands: the node whose sums its neurons are handed, which then run beside the rest, a time step behind; or None,
+            and all nodes run one after another.
     """
 
     number: int
     nodes: tuple[Node, ...]
     takes: tuple[int, ...]
+    hands: int | None
+
+    @property
+    def stages(self) -> tuple[tuple[Node, ...], ...]:
+        """Nodes that run one after another, beside those of the other stage if there are two."""
+        return (self.nodes,) if self.hands is None else (self.nodes[:-1], self.nodes[-1:])
+
+    @property
+    def name(self) -> str:
+        """What it is known by: its last neuron layer, else its last layer."""
+        return next((node.name for node in reversed(self.nodes) if node.blueprint.fires), self.nodes[-1].name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +105,29 @@ class Graph:
         """Process number of every node."""
         return {node.number: process.number for process in self.processes for node in process.nodes}
 
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """What the stages hand over, the input first, the readout last."""
+        stages = [stage for process in self.processes for stage in process.stages]
+        place = {ENTRY: 0, **{node.number: at for at, nodes in enumerate(stages, start=1) for node in nodes}}
+        taken = {(place[source], place[node.number], source) for node in self.nodes for source in node.sources}
+        last = len(self.nodes) if self.counts else max(self.nodes, key=lambda node: node.position or 0).number
+        return linked({link for link in taken if link[0] < link[1]} | {(place[last], len(stages) + 1, last)})
+
+    def depth(self, number: int, taker: int) -> int:
+        """Buffers of a node's list on its way to a process, the readout being the last."""
+        first = 1 + sum(len(process.stages) for process in self.processes[: taker - 1])
+        return max(link.depth for link in self.links if link.source == number and link.taker == first)
+
     def handed_to(self, number: int) -> tuple[int, ...]:
         """Other processes that take a node's events; a readout of spikes comes after the last process."""
         home = self.process_of.get(number)
         found = [p.number for p in self.processes if number in p.takes and p.number != home]
         return (*found, len(self.processes) + 1) if self.counts and number == len(self.nodes) else tuple(found)
+
+    def hands(self, number: int) -> bool:
+        """Whether a node's sums are handed to neurons that run beside it."""
+        return any(process.hands == number for process in self.processes)
 
     def kept(self, number: int) -> bool:
         """Whether a node's events are taken in its own process."""
@@ -200,9 +232,26 @@ def _processes(nodes: Sequence[Node]) -> tuple[Process, ...]:
             if source != ENTRY and first[source - 1] != first[node.number - 1]:
                 order.add(int(first[node.number - 1]), int(first[source - 1]))
     groups = [tuple(node for node in nodes if first[node.number - 1] == head) for head in order.static_order()]
-    return tuple(Process(number, group, _handed(group)) for number, group in enumerate(groups, start=1))
+    return tuple(
+        Process(number, group, _handed(group), _handed_sums(group)) for number, group in enumerate(groups, start=1)
+    )
 
 
 def _handed(group: Sequence[Node]) -> tuple[int, ...]:
     own = {node.number for node in group}
     return tuple(sorted({source for node in group for source in node.sources} - own))
+
+
+def _handed_sums(group: Sequence[Node]) -> int | None:
+    """The node whose sums, of one position and made anew in every step, go to the group's only neurons alone.
+
+    Those of planes are too many to have three times, and their neurons take little time beside their events.
+    """
+    *before, last = group
+    source = next((node for node in before if node.number == last.sources[0]), None)
+    if source is None or not last.blueprint.fires or any(node.blueprint.fires for node in before):
+        return None
+    taken_once = [number for node in group for number in node.sources].count(source.number) == 1
+    late = any(last.number in node.sources for node in before)
+    single = source.signal.positions == 1 and not source.signal.constant
+    return source.number if single and taken_once and not late and source.blueprint.hands else None

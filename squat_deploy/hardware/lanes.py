@@ -100,3 +100,10 @@ class Lanes:
         """(channels * positions, ...) to (rows, pe, ...)."""
         banked = self.by_channel(values.reshape(self.channels, self.positions, *values.shape[1:]))
         return np.moveaxis(banked, 2, 0).reshape(self.rows, self.pe, *values.shape[1:])
+
+
+def widths(channels: int) -> tuple[int, ...]:
+    """Lanes worth having for so many channels, ascending: powers of two and divisors, the fewest for their groups."""
+    powers = {2**bits for bits in range(channels.bit_length())}
+    divisors = {lanes for lanes in range(1, channels + 1) if channels % lanes == 0} if channels <= 4096 else {channels}
+    return tuple(sorted({-(-channels // -(-channels // lanes)) for lanes in powers | divisors}))

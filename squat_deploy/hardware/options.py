@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from squat_deploy.hardware.boards import BOARDS, BoardName
 from squat_deploy.network.encoders import Encoder
 
-DEFAULT_PE = 16
+_PART = r"^[A-Za-z0-9_.-]+$"
 
 
 class HlsConfig(BaseModel):
@@ -17,13 +17,19 @@ class HlsConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    part: str = Field("xc7z020clg400-1", pattern=r"^[A-Za-z0-9_.-]+$")
+    part: str = Field("xc7z020clg400-1", pattern=_PART)
     """Target part, as Vitis names it."""
     clock_ns: float = Field(5.0, gt=0, le=1000)
     """Target clock period."""
-    pe: int | dict[str, int] = DEFAULT_PE
-    """Channels updated in parallel (neurons, where there are no channels), for all layers, up to what each has, or by
-    the name of a neuron layer."""
+    pe: int | dict[str, int] | None = None
+    """Channels updated in parallel (neurons, where there are no channels): for all layers, up to what each has, or by
+    the name of a neuron layer. What is left open is chosen so that no layer waits for another."""
+    fit: str | None = Field(None, pattern=_PART)
+    """Part to fold for: as few cycles as it has room for. Instead of `part`."""
+    target_cycles: int | None = Field(None, gt=0)
+    """Cycles of a mean inference to fold for, with as little as it takes."""
+    target_us: float | None = Field(None, gt=0)
+    """Microseconds of a mean inference to fold for, instead of cycles."""
     events: Literal[1, 2] | dict[str, Literal[1, 2]] = 2
     """Events that synapses take a cycle: two through both ports of their ROM, where they are fully connected, else one;
     for all layers, or by the name of the neuron layer behind them."""
@@ -39,12 +45,33 @@ class HlsConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_part_of_board(cls, given: Any) -> Any:
-        named = given.get("board") if isinstance(given, dict) else None
-        return {"part": BOARDS[named].part, **given} if named in tuple(BOARDS) else given
+    def _with_part(cls, given: Any) -> Any:
+        """The part to fit is the part, and so is that of the board."""
+        if not isinstance(given, dict):
+            return given
+        fit, board = given.get("fit"), given.get("board")
+        if fit is not None:
+            if (part := given.get("part", fit)) != fit:
+                raise ValueError(f"fit: is the part to fold for, and part says {part}; leave part out")
+            return {**given, "part": fit}
+        return {"part": BOARDS[board].part, **given} if board in tuple(BOARDS) else given
 
     @model_validator(mode="after")
     def _check_part(self) -> Self:
         if self.board is not None and self.part != (part := BOARDS[self.board].part):
             raise ValueError(f"board {self.board} has the part {part}; got part {self.part}: leave the part away")
         return self
+
+    @model_validator(mode="after")
+    def _has_one_goal(self) -> Self:
+        goals = [name for name in ("target_cycles", "target_us", "fit") if getattr(self, name) is not None]
+        if goals[:2] == ["target_cycles", "target_us"]:
+            raise ValueError("target_us: says the same as target_cycles; leave one of them out")
+        if goals and isinstance(self.pe, int):
+            raise ValueError(f"pe: one number for all layers leaves {goals[0]} nothing to choose; give it by layer")
+        return self
+
+    @property
+    def target(self) -> float | None:
+        """Cycles of a mean inference that are asked for."""
+        return self.target_cycles if self.target_us is None else self.target_us * 1000 / self.clock_ns

@@ -2,12 +2,12 @@
 
 Nested loops count as one, but for those with `loop_flatten off`; a loop that is entered costs `LOOP_OVERHEAD_CYCLES`
 even if it has nothing to do. The native build of a project can count the same, and tests hold the two together.
-The processes of one time step hand event lists to each other through double buffers, so step t of one process runs
-while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
+When the stages of all processes run, by these cycles, is in `pipeline.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.graph import ENTRY, Node, Process
-from squat_deploy.hardware.units import Lister
-from squat_deploy.hardware.units.base import Cycles, delayed
+from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
+from squat_deploy.hardware.pipeline import ends
+from squat_deploy.hardware.units import Lister, Unit
+from squat_deploy.hardware.units.base import Cycles, delayed, listed_at
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
 
 
 @dataclass(frozen=True)
 class ProcessCycles:
-    """Cycles of one process a time step: mean over the golden sequences, and with every input and neuron active."""
+    """Cycles of one process a time step: mean over the golden sequences, and with every input and neuron active.
+
+    Of two stages, those of the slower one.
+    """
 
     name: str
     mean: float
@@ -46,20 +50,17 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
     Args:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
     """
-    costs, worst = step_costs(design, events), step_costs(design, _most(design))
-    names = ["input", *(process_name(design, process) for process in design.graph.processes), "readout"]
-    rows = [ProcessCycles(n, float(c.mean()), int(w.max())) for n, c, w in zip(names, costs, worst, strict=True)]
-    return Schedule(tuple(rows), float(_finish(design, costs).mean()), int(_finish(design, worst).max()))
-
-
-def process_name(design: Design, process: Process) -> str:
-    """What a process is known by: its last neuron layer, else its last layer."""
-    parts = design.parts_of(process)
-    return next((part.name for part in reversed(parts) if part.fires), parts[-1].name)
+    costs, worst = stage_costs(design, events), stage_costs(design, _most(design))
+    names = ["input", *(process.name for process in design.graph.processes), "readout"]
+    rows = [
+        ProcessCycles(name, slowest(stages), max(int(cost.max()) for cost in most))
+        for name, stages, most in zip(names, costs, worst, strict=True)
+    ]
+    return Schedule(tuple(rows), float(finish(design.graph, costs).mean()), int(finish(design.graph, worst).max()))
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run."""
+    """Events (sequences, T) of every list in a simulated run, and what is listed in rounds (`listed_at`)."""
     network = design.network
     flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
     values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
@@ -73,7 +74,9 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
             many[unit.number] = _values(design, unit.number, known) != 0
         elif isinstance(unit, Lister):
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
-    return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
+    counts = {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
+    units = (design.entry, *design.parts)
+    return counts | {listed_at(unit.number): many[unit.number] for unit in units if unit.in_rounds}
 
 
 def _most(design: Design) -> dict[int, Cycles]:
@@ -82,6 +85,9 @@ def _most(design: Design) -> dict[int, Cycles]:
     ports = (*design.entry.ports.takes, *(part.ports.gives for part in design.parts if part.signal.events))
     most = {port.number: np.full((1, len(steps)), float(port.signal.capacity)) for port in ports}
     most[ENTRY] = np.where(steps < design.entry.listed_steps, float(design.entry.signal.capacity), 0.0)[None]
+    for unit in (design.entry, *design.parts):
+        if unit.in_rounds:
+            most[listed_at(unit.number)] = np.ones((len(steps), 1, unit.size))
     return most
 
 
@@ -102,27 +108,28 @@ def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDAr
     return np.stack([run(*step) for step in zip(*taken, strict=True)])
 
 
-def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
-    """(sequences, T) cycles of the input, of each process, and of the readout."""
-    groups = [(design.entry,), *map(design.parts_of, design.graph.processes), (design.readout,)]
-    costs = [sum((unit.cycles(events) for unit in group), np.zeros(1)) for group in groups]
-    return [np.broadcast_to(cost, events[ENTRY].shape) for cost in costs]
+def stage_costs(design: Design, events: dict[int, Cycles]) -> list[list[Cycles]]:
+    """(sequences, T) cycles of every stage: of the input, of those of each process, and of the readout."""
+    processes = [process_costs(process, design.parts_of(process), events) for process in design.graph.processes]
+    return [[cost_of((design.entry,), events)], *processes, [cost_of((design.readout,), events)]]
 
 
-def _finish(design: Design, costs: list[Cycles]) -> Cycles:
-    """(sequences,) cycle at which the last process ends the last step."""
-    graph, ends = design.graph, {0: _ends([], costs[0])}
-    for process in graph.processes:
-        before = {0 if source == ENTRY else graph.process_of[source] for source in process.takes}
-        ends[process.number] = _ends([ends[number] for number in before], costs[process.number])
-    return _ends([ends[len(graph.processes)]], costs[-1])[:, -1]
+def process_costs(process: Process, units: Sequence[Unit], events: dict[int, Cycles]) -> list[Cycles]:
+    """(sequences, T) cycles of every stage of a process with these units."""
+    by_number = {unit.number: unit for unit in units}
+    return [cost_of([by_number[node.number] for node in stage], events) for stage in process.stages]
 
 
-def _ends(before: list[Cycles], cost: Cycles) -> Cycles:
-    """(sequences, T) cycle at which a process ends each step, by those that it waits for."""
-    after, done = np.zeros_like(cost), np.zeros(len(cost))
-    for step in range(cost.shape[1]):
-        start = np.max([done, *(end[:, step] for end in before)], axis=0)
-        done = start + cost[:, step]
-        after[:, step] = done
-    return after
+def cost_of(units: Iterable[Unit], events: dict[int, Cycles]) -> Cycles:
+    """(sequences, T) cycles of units that run one after another."""
+    return np.broadcast_to(sum((unit.cycles(events) for unit in units), np.zeros(1)), events[ENTRY].shape)
+
+
+def slowest(stages: Sequence[Cycles]) -> float:
+    """Mean cycles a step of the stage that takes longest."""
+    return max(float(cost.mean()) for cost in stages)
+
+
+def finish(graph: Graph, costs: Sequence[Sequence[Cycles]]) -> Cycles:
+    """(sequences,) cycle at which the readout ends the last step, by the costs of `stage_costs`."""
+    return ends(graph.links, [cost for stages in costs for cost in stages])[-1][:, -1]

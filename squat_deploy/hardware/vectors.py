@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.encoders import AnyEncoder, takes_intensities
+from squat_deploy.network.readout import scores_so_far
 from squat_deploy.network.simulator import Result
+
+_MOST_TEXTS = 2**17  # numbers that are spelled once and looked up
 
 
 def default_stimulus(network: Network, count: int, encoder: AnyEncoder | None = None) -> IntArray:
@@ -40,18 +43,32 @@ def golden_data(
         frames = inputs.reshape(-1, size)
     else:
         frames = inputs.reshape(network.steps, -1, size).transpose(1, 0, 2).reshape(-1, size)
-    files = {"stimulus.dat": csv_lines(frames)}
+    files = {"stimulus.dat": csv_lines(frames), "scores.dat": csv_lines(_by_sequence(_scores(network, result)))}
     for number, layer in zip(numbers, result.trace or (), strict=True):
         for kind, values in (("state", layer.states), ("spike", layer.spikes)):
-            by_sequence = values.transpose(1, 0, 2).reshape(-1, values.shape[2])
-            files[f"layer{number}_{kind}.dat"] = csv_lines(by_sequence)
+            files[f"layer{number}_{kind}.dat"] = csv_lines(_by_sequence(values))
     return files
+
+
+def _by_sequence(values: NDArray[Any]) -> NDArray[Any]:
+    """(T, B, N) to (B T, N)."""
+    return values.transpose(1, 0, 2).reshape(-1, values.shape[2])
+
+
+def _scores(network: Network, result: Result) -> IntArray:
+    """(T, B, classes) scores after every step."""
+    assert result.trace is not None
+    last, output = result.trace[-1], network.neurons[-1]
+    seen = output.membrane_states(last.states)
+    return np.stack(list(scores_so_far(network.readout, last.spikes, seen, network.worth)))
 
 
 def csv_lines(rows: NDArray[Any]) -> str:
     """Integers (lines, values) as text, each followed by a comma, so that C++ can include the file too."""
     if rows.min() >= 0 and rows.max() <= 9:
         return _digit_lines(rows)
+    if rows.max() - rows.min() > _MOST_TEXTS:
+        return "".join(",".join(map(str, row)) + ",\n" for row in rows.tolist())
     texts = np.array([str(v) for v in range(int(rows.min()), int(rows.max()) + 1)], dtype=object)
     offset = int(rows.min())
     return "".join(",".join(texts[row.astype(np.int64) - offset]) + ",\n" for row in rows)

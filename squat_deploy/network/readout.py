@@ -13,7 +13,7 @@ State indices stand for membranes only where they ascend with them, which `order
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -50,14 +50,21 @@ def updated(
     return np.maximum(scores, indices) if readout == "highest-membrane" else indices
 
 
+def scores_so_far(
+    readout: Readout, spikes: NDArray[np.bool_], states: NDArray[Any], worth: Sequence[int] = ()
+) -> Iterator[NDArray[np.int64]]:
+    """Scores (B, classes) after every step of whole sequences (T, B, classes)."""
+    scores = np.zeros(spikes.shape[1:], dtype=np.int64)
+    for fired, indices in zip(spikes, states, strict=True):
+        scores = updated(readout, scores, fired, indices, worth)
+        yield scores
+
+
 def scores_of(
     readout: Readout, spikes: NDArray[np.bool_], states: NDArray[Any], worth: Sequence[int] = ()
 ) -> NDArray[np.int64]:
     """Scores (B, classes) of whole sequences (T, B, classes)."""
-    scores = np.zeros(spikes.shape[1:], dtype=np.int64)
-    for fired, indices in zip(spikes, states, strict=True):
-        scores = updated(readout, scores, fired, indices, worth)
-    return scores
+    return list(scores_so_far(readout, spikes, states, worth))[-1]
 
 
 def population(scores: NDArray[Any], classes: int) -> NDArray[np.int64]:

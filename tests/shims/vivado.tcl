@@ -119,7 +119,7 @@ proc get_property {name object} {
     switch -glob $name {
         PROGRESS { return [expr {[info exists ::env(FAILS)] ? "63%" : "100%"}] }
         STATUS { return "route_design ERROR" }
-        SLACK { return $::env(SLACK) }
+        SLACK { return $::env([dict get {max SLACK min HOLD} $object]) }
         CONFIG.FREQ_HZ { need {[string match -nocase *clk* $object]} "$object is no clock"; return 199998001 }
         default { error "STUB: no property $name" }
     }
@@ -240,7 +240,7 @@ proc report_utilization {args} {
     parse {-return_string} {-file} $args
     return "| Slice LUTs | 42 |"
 }
-proc get_timing_paths {args} { parse {} {-delay_type -max_paths} $args; return path }
+proc get_timing_paths {args} { return [dict get [lindex [parse {} {-delay_type -max_paths} $args] 0] -delay_type] }
 
 # The core alone
 proc create_ip {args} {

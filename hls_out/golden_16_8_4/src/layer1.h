@@ -46,7 +46,8 @@ static void scatter(const std::uint16_t index[16], const value0_t value[16], con
         for (unsigned lane = 0; lane < PE; ++lane) {
             SQUAT_HLS(unroll)
             const sum1_t before = event == 0 ? sum1_t(0) : sums[group][lane];
-            sums[group][lane] = static_cast<sum1_t>(before + added[lane]);
+            const sum1_t after = static_cast<sum1_t>(before + added[lane]);
+            sums[group][lane] = after;
         }
         ++group;
         if (group == GROUPS) {

@@ -17,7 +17,7 @@ inline int weight(const unsigned row, const unsigned lane) {
 const unsigned AT_ONCE = 2;  // events a cycle, each through a port of the weights
 
 // Adds the weights of every event. The first ones are added to where all sums start, so that nothing is cleared before.
-static void scatter(const std::uint16_t index[8], const unsigned events, sum3_t sums[ROWS][PE]) {
+static void scatter(const std::uint16_t index[8], const unsigned events, sum3_t sums[ROWS][PE], sum3_t handed[ROWS][PE]) {
     SQUAT_HLS(array_partition variable=WEIGHTS complete dim=1)
     const unsigned rounds = events > AT_ONCE ? (events + AT_ONCE - 1) / AT_ONCE : 1;
     unsigned event = 0;
@@ -46,7 +46,9 @@ static void scatter(const std::uint16_t index[8], const unsigned events, sum3_t 
         for (unsigned lane = 0; lane < PE; ++lane) {
             SQUAT_HLS(unroll)
             const sum3_t before = event == 0 ? sum3_t(0) : sums[group][lane];
-            sums[group][lane] = static_cast<sum3_t>(before + added[lane]);
+            const sum3_t after = static_cast<sum3_t>(before + added[lane]);
+            sums[group][lane] = after;
+            handed[group][lane] = after;
         }
         ++group;
         if (group == GROUPS) {

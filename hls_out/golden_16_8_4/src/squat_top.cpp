@@ -59,23 +59,31 @@ static void process1(std::uint16_t index0[16], value0_t value0[16], const unsign
     count2_to2 = count2;
 }
 
-// fc2, lif2
+// fc2
 static void process2(std::uint16_t index2[8], const unsigned count2,
+                     sum3_t handed3[layer3::ROWS][layer3::PE], const unsigned step, const bool restart_sequence) {
+    const bool restart = restart_sequence && step == 0;
+    (void)restart;
+    static sum3_t sums3[layer3::ROWS][layer3::PE];
+    SQUAT_HLS(array_partition variable=sums3 complete dim=0)
+
+    layer3::scatter(index2, count2, sums3, handed3);
+}
+
+// lif2
+static void process2_fire(sum3_t handed3[layer3::ROWS][layer3::PE],
 #ifdef SQUAT_TRACE
                      hls::stream<word_t>& trace4,
 #endif
                      std::uint16_t index4_to3[4], unsigned& count4_to3, const unsigned step, const bool restart_sequence) {
     const bool restart = restart_sequence && step == 0;
     (void)restart;
-    static sum3_t sums3[layer3::ROWS][layer3::PE];
-    SQUAT_HLS(array_partition variable=sums3 complete dim=0)
     unsigned count4 = 0;
 
-    layer3::scatter(index2, count2, sums3);
 #ifdef SQUAT_TRACE
-    layer4::fire(sums3, restart, trace4, index4_to3, count4);
+    layer4::fire(handed3, restart, trace4, index4_to3, count4);
 #else
-    layer4::fire(sums3, restart, index4_to3, count4);
+    layer4::fire(handed3, restart, index4_to3, count4);
 #endif
     count4_to3 = count4;
 }
@@ -141,6 +149,9 @@ void squat_top(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
         unsigned count2_to2;
         std::uint16_t index4_to3[4];
         unsigned count4_to3;
+        sum3_t handed3[layer3::ROWS][layer3::PE];
+        SQUAT_HLS(array_reshape variable=handed3 complete dim=2)
+        SQUAT_HLS(bind_storage variable=handed3 type=ram_2p impl=lutram)
         read_input(in_stream, step, restart, index0_to1, value0_to1, count0_to1);
         process1(index0_to1, value0_to1, count0_to1,
 #ifdef SQUAT_TRACE
@@ -148,6 +159,8 @@ void squat_top(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
 #endif
                  index2_to2, count2_to2, step, restart);
         process2(index2_to2, count2_to2,
+                 handed3, step, restart);
+        process2_fire(handed3,
 #ifdef SQUAT_TRACE
                  trace4,
 #endif

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass
 
 from squat_deploy.backends import cpp
 from squat_deploy.hardware.budget import Budget, Offer
+from squat_deploy.hardware.folding import Folding
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES
@@ -19,6 +20,7 @@ class Estimate:
         overhead: cycles to fill and drain a loop.
         averaged: golden sequences over which the mean is taken.
         mean, worst: cycles of one inference, and its time.
+        bound: what keeps it from being faster.
         part: its short name, if `offer` is known, else as it was given.
         offer: what the part has.
         fits: whether that is enough.
@@ -31,23 +33,28 @@ class Estimate:
     mean: str
     worst: str
     cycles_table: str
+    folding_table: str
+    bound: str
     budget_table: str
     part: str
     offer: str | None
     fits: str
 
 
-def estimate_of(config: HlsConfig, schedule: Schedule, budget: Budget, steps: int, sequences: int) -> Estimate:
+def estimate_of(folding: Folding, config: HlsConfig, sequences: int) -> Estimate:
     """What `estimate.txt` prints."""
+    budget, schedule = folding.budget, folding.schedule
     offer, mean, worst = budget.offer, schedule.mean_cycles, schedule.worst_cycles
     return Estimate(
         clock_ns=config.clock_ns,
         overhead=LOOP_OVERHEAD_CYCLES,
         averaged=f"over the {sequences} golden sequences",
-        steps=steps,
+        steps=folding.design.network.steps,
         mean=f"{mean:.0f} cycles = {microseconds(mean, config)}",
         worst=f"{worst} cycles = {microseconds(worst, config)}",
         cycles_table=schedule_table(schedule),
+        folding_table=folding_table(folding),
+        bound=bound_of(folding),
         budget_table=budget_table(budget),
         part=config.part if offer is None else offer.name,
         offer=None if offer is None else _offered(offer),
@@ -69,6 +76,20 @@ def schedule_table(schedule: Schedule) -> str:
     rows = [("process", "mean cycles/step", "worst cycles/step")]
     rows += [(cpp.plain(row.name), f"{row.mean:.1f}", str(row.worst)) for row in schedule.processes]
     return "\n".join(f"{name:<20}{mean:>20}{worst:>20}" for name, mean, worst in rows)
+
+
+def bound_of(folding: Folding) -> str:
+    """What keeps it from being faster."""
+    return f"{cpp.plain(folding.bound.name)} {folding.bound.why}"
+
+
+def folding_table(folding: Folding) -> str:
+    """Lanes of every process as text, of those that have any."""
+    rows = [("process", "PE", "of at most", "chosen by")]
+    for share in folding.shares:
+        by = "option" if share.given else "balance" if share.widest > 1 else ""
+        rows.append((cpp.plain(share.process), str(share.pe), str(share.widest), by))
+    return "\n".join(f"{name:<20}{pe:>10}{widest:>15}{by:>15}".rstrip() for name, pe, widest, by in rows)
 
 
 def budget_table(budget: Budget) -> str:

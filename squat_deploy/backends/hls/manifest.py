@@ -7,16 +7,17 @@ import json
 from dataclasses import asdict
 
 from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.estimates import bound_of
 from squat_deploy.files import DIGESTS, GENERATOR
-from squat_deploy.hardware.budget import Budget
-from squat_deploy.hardware.design import Design
+from squat_deploy.hardware.folding import Folding
 from squat_deploy.hardware.options import HlsConfig
 
 
-def manifest_of(design: Design, config: HlsConfig, budget: Budget, files: dict[str, str]) -> str:
+def manifest_of(folding: Folding, config: HlsConfig, files: dict[str, str]) -> str:
     """The file that tells an exported project from any other folder."""
     from squat_deploy import __version__
 
+    design, budget = folding.design, folding.budget
     network, offer = design.network, budget.offer
     document = {
         "generator": GENERATOR,
@@ -35,6 +36,10 @@ def manifest_of(design: Design, config: HlsConfig, budget: Budget, files: dict[s
             for part in design.parts
         ],
         "processes": [[node.number for node in process.nodes] for process in design.graph.processes],
+        "folding": {
+            "bound": bound_of(folding),
+            "processes": [{**asdict(share), "process": cpp.plain(share.process)} for share in folding.shares],
+        },
         "estimate": {"name": "total", **asdict(budget.total), "fits": budget.fits, "part": offer and offer.name},
         DIGESTS: {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
     }

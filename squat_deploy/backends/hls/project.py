@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
@@ -21,20 +22,18 @@ from squat_deploy.backends.hls.readme import readme_of
 from squat_deploy.backends.hls.storage import storage
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
+from squat_deploy.backends.printing import environment, header_of
 from squat_deploy.files import MANIFEST, write_folder
-from squat_deploy.hardware.budget import Budget, budget_of
-from squat_deploy.hardware.design import Design, design_of
+from squat_deploy.hardware.design import Design, design_of, outline_of
+from squat_deploy.hardware.folding import Folding, fold_core
 from squat_deploy.hardware.options import HlsConfig
-from squat_deploy.hardware.schedule import Schedule, estimate, event_counts
+from squat_deploy.hardware.schedule import event_counts
 from squat_deploy.hardware.units import Unit
 from squat_deploy.hardware.vectors import default_stimulus, golden_data
-from squat_deploy.network import Network
+from squat_deploy.network import IntArray, Network
 from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.simulator import Result, simulate
-
-_PACKAGE = Path(__file__).resolve().parents[2]
-_TEMPLATE_FOLDERS = (_PACKAGE / "templates" / "hls", _PACKAGE.parent / "templates" / "hls")
 
 
 def emit_hls(
@@ -63,50 +62,83 @@ def emit_hls(
         ConfigError: a stimulus or an option out of range.
     """
     target, config = Path(out_dir), config or HlsConfig()
-    if stimulus is not None and not takes_intensities(config.encoder):
-        stimulus = integers_of(network.input, stimulus, real=real)
-    files = render(network, config, stimulus, reference)
+    files = render(network, config, _integers(network, config, stimulus, real), reference)
     write_folder(target, {name: text.encode() for name, text in files.items()})
     return target
+
+
+def fold(
+    network: Network,
+    config: HlsConfig | None = None,
+    *,
+    stimulus: NDArray[Any] | None = None,
+    reference: Result | None = None,
+    real: bool = False,
+) -> Folding:
+    """The folding that `emit_hls` chooses: lanes of every process, cycles and resources by estimate.
+
+    Args: as for `emit_hls`; the stimulus says how many events there are.
+
+    Raises:
+        ExportError: a goal that is out of reach, with the nearest that is not, or an impossible folding.
+        ConfigError: a stimulus or an option out of range, or a part to fit that is not known.
+    """
+    config = config or HlsConfig()
+    return _folded(network, config, _golden(network, config, _integers(network, config, stimulus, real), reference))
 
 
 def render(
     network: Network, config: HlsConfig, stimulus: NDArray[Any] | None = None, reference: Result | None = None
 ) -> dict[str, str]:
     """All files of the project by relative path; equal arguments give equal bytes."""
-    design = design_of(network, config)
-    encoder = config.encoder
-    fed = default_stimulus(network, config.vectors, encoder) if stimulus is None else stimulus
-    checked = network.input.check(frames_of(encoder, fed, network.steps), network.steps)
-    result = reference or simulate(network, checked, trace=True)
-    taken, numbers = fed if takes_intensities(encoder) else checked, [part.number for part in design.neurons]
-    data = golden_data(network, taken, design.entry.once, result, numbers)
-    schedule = estimate(design, event_counts(design, checked, result))
-    budget = budget_of(design, config.part)
-    environment = _environment()
+    golden = _golden(network, config, stimulus, reference)
+    folding = _folded(network, config, golden)
+    design, taken = folding.design, golden.fed if takes_intensities(config.encoder) else golden.frames
+    data = golden_data(network, taken, design.entry.once, golden.result, [part.number for part in design.neurons])
+    templates, header = _environment(), header_of(network.digest)
     views = [
-        *_sources(design, config),
-        *_scripts(Build(_header(design), config.part, config.clock_ns, tuple(sorted(data)), config.board)),
-        *_documents(design, config, schedule, budget, len(result.scores)),
-        *board_files(design, config, _header(design)),
+        *_sources(design, config, header),
+        *_scripts(Build(header, config.part, config.clock_ns, tuple(sorted(data)), config.board)),
+        *_documents(folding, config, len(golden.result.scores)),
+        *board_files(design, config, header),
     ]
-    files = {path: environment.get_template(f"{template}.jinja").render(vars(view)) for path, template, view in views}
+    files = {path: templates.get_template(f"{template}.jinja").render(vars(view)) for path, template, view in views}
     files.update({path: notebook_of(text) for path, text in files.items() if path.endswith(".ipynb")})
-    files.update(board_data(config, result.scores))
+    files.update(board_data(config, golden.result.scores))
     files.update({f"tb/data/{name}": text for name, text in data.items()})
-    files[MANIFEST] = manifest_of(design, config, budget, files)
+    files[MANIFEST] = manifest_of(folding, config, files)
     return files
 
 
-def _header(design: Design) -> str:
-    from squat_deploy import __version__
+@dataclass(frozen=True, eq=False)
+class _Golden:
+    """Golden sequences: what is fed, the frames that it becomes, and the trace."""
 
-    return f"Generated by squat_deploy {__version__} from network {design.network.digest[:16]}; do not edit."
+    fed: NDArray[Any]
+    frames: IntArray
+    result: Result
 
 
-def _sources(design: Design, config: HlsConfig) -> Iterator[tuple[str, str, object]]:
+def _integers(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None, real: bool) -> NDArray[Any] | None:
+    if stimulus is None or takes_intensities(config.encoder):
+        return stimulus
+    return integers_of(network.input, stimulus, real=real)
+
+
+def _golden(network: Network, config: HlsConfig, stimulus: NDArray[Any] | None, reference: Result | None) -> _Golden:
+    fed = default_stimulus(network, config.vectors, config.encoder) if stimulus is None else stimulus
+    frames = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
+    return _Golden(fed, frames, reference or simulate(network, frames, trace=True))
+
+
+def _folded(network: Network, config: HlsConfig, golden: _Golden) -> Folding:
+    """By the events of the golden sequences, which are the same at any folding."""
+    events = event_counts(design_of(network, config), golden.frames, golden.result)
+    return fold_core(outline_of(network, config), events)
+
+
+def _sources(design: Design, config: HlsConfig, header: str) -> Iterator[tuple[str, str, object]]:
     """(path, template, view) of all C++ files."""
-    header = _header(design)
     yield "src/squat_types.h", "squat_types.h", types_of(design, header)
     yield "src/squat_stream.h", "squat_stream.h", Stream(header, when_empty(config))
     yield "src/squat_top.h", "squat_top.h", top_header_of(design, header)
@@ -128,24 +160,15 @@ def _scripts(build: Build) -> Iterator[tuple[str, str, object]]:
         yield path, Path(path).name, build
 
 
-def _documents(
-    design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int
-) -> Iterator[tuple[str, str, object]]:
-    yield "README.md", "README.md", readme_of(design, config, schedule, budget, sequences)
-    yield "reports/estimate.txt", "estimate.txt", estimate_of(config, schedule, budget, design.network.steps, sequences)
+def _documents(folding: Folding, config: HlsConfig, sequences: int) -> Iterator[tuple[str, str, object]]:
+    yield "README.md", "README.md", readme_of(folding, config, sequences)
+    yield "reports/estimate.txt", "estimate.txt", estimate_of(folding, config, sequences)
 
 
-@cache  # templates are compiled once a process
+@cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATE_FOLDERS),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.globals.update(
+    found = environment("hls", "testbench")
+    found.globals.update(
         at=at,
         storage=storage,
         plane_terms=plane_terms,
@@ -157,4 +180,4 @@ def _environment() -> Environment:
         initializer=partial(cpp.initializer, indent="    "),
         wrapped_words=cpp.wrapped_words,
     )
-    return environment
+    return found

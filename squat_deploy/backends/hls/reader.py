@@ -9,7 +9,6 @@ from squat_deploy.backends import cpp
 from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
-from squat_deploy.hardware.units import ReadInput
 from squat_deploy.hardware.words import STREAM_BITS
 from squat_deploy.network.encoders import (
     END_OF_EVENTS,
@@ -17,7 +16,6 @@ from squat_deploy.network.encoders import (
     EventEncoder,
     LatencyEncoder,
     RateEncoder,
-    takes_intensities,
 )
 
 
@@ -55,7 +53,7 @@ class Reader:
         template: of the whole function.
         words_template: how many words there are to be read in a step.
         remark: on the frame, for readers.
-        most_reads: iterations over a frame of spikes: one a word and one a spike.
+        most_reads: iterations over a frame of spikes at most.
         decoded: the number that the field `code` stands for.
         capacity: of a list of inputs.
         lists: those that are written, one that is `kept` where a frame is listed again: `copies` (to, from) are made.
@@ -88,7 +86,7 @@ def reader_of(design: Design) -> Reader:
         words_template=f"top/words_{'again' if again else 'once' if entry.once else 'each_step'}.cpp.jinja",
         remark=frame if entry.once else "",
         inputs=spec.size,
-        most_reads=entry.fields.words + spec.size,
+        most_reads=entry.fields.words * STREAM_BITS // 2,
         decoded=cpp.decoded("code", spec.bits, signed=spec.low < 0),
         capacity=kept.capacity,
         lists=(kept,) if again else given,
@@ -113,17 +111,3 @@ def _encoding(design: Design) -> Rate | Latency | Events | None:
         case EventEncoder():
             return Events(END_OF_EVENTS, encoder.window, design.network.input.high)
     assert_never(encoder)
-
-
-def described(entry: ReadInput) -> str:
-    """What the input stream carries, for readers."""
-    spec, encoder = entry.spec, entry.encoder
-    if isinstance(encoder, EventEncoder):
-        return (
-            f"one word an event, ticks since the start of the sequence in the upper half, address in the lower, in the "
-            f"order of time; {encoder.window} ticks a time step; 0xffffffff ends the sequence"
-        )
-    fields = f"{entry.fields.per_word} integers of {entry.fields.bits} bit a word, lowest bits first"
-    often = "a sequence" if entry.once else "a time step"
-    range_ = f"intensities 0..{entry.fields.mask}" if takes_intensities(encoder) else f"range {spec.low}..{spec.high}"
-    return f"{entry.fields.words} words {often}, {fields}, {range_}"

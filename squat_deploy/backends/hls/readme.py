@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from squat_deploy.backends import cpp
-from squat_deploy.backends.hls.estimates import microseconds
-from squat_deploy.backends.hls.reader import described
+from squat_deploy.backends.hls.estimates import bound_of, folding_table, microseconds
 from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.budget import Budget
 from squat_deploy.hardware.design import Design
+from squat_deploy.hardware.folding import Folding
 from squat_deploy.hardware.graph import ENTRY, Process
 from squat_deploy.hardware.options import HlsConfig
-from squat_deploy.hardware.schedule import Schedule
 from squat_deploy.hardware.units import Unit
 from squat_deploy.network import Network
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.encoders import EventEncoder
-from squat_deploy.network.readout import SCORES
+from squat_deploy.network.readout import OF_MEMBRANES, SCORES
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Readme:
         expected: last line of a run of the testbench that finds nothing.
         ticks: what times of events may be, where events enter.
         mean, worst: time of one inference.
+        folding, bound: the lanes of every process, and what keeps the core from being faster.
         resources: what is taken of the part, if that is known.
         board: for which the project is whole, if there is one.
     """
@@ -59,14 +59,17 @@ class Readme:
     mean: str
     worst: str
     clock_ns: float
+    folding: str
+    bound: str
     resources: str | None
     board: str | None
 
 
-def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Budget, sequences: int) -> Readme:
+def readme_of(folding: Folding, config: HlsConfig, sequences: int) -> Readme:
     """The readme of a project whose testbench runs so many golden sequences."""
     from squat_deploy import __version__
 
+    design, schedule = folding.design, folding.schedule
     network = design.network
     return Readme(
         title=cpp.plain(network.name),
@@ -79,14 +82,16 @@ def readme_of(design: Design, config: HlsConfig, schedule: Schedule, budget: Bud
         layers=tuple(_row(part) for part in design.parts),
         processes="; ".join(_layers(process) for process in design.graph.processes),
         expected=_expected(design, sequences),
-        in_stream=described(design.entry),
+        in_stream=design.entry.words.described,
         out_stream=f"{network.outputs} scores a call ({SCORES[network.readout]}), TLAST on the last; "
         f"the class is the index of the highest, the lowest on ties{_values(network)}",
         ticks=_ticks(design),
         mean=microseconds(schedule.mean_cycles, config),
         worst=microseconds(schedule.worst_cycles, config),
         clock_ns=config.clock_ns,
-        resources=_resources(budget),
+        folding=folding_table(folding),
+        bound=bound_of(folding),
+        resources=_resources(folding.budget),
         board=None if config.board is None else BOARDS[config.board].title,
     )
 
@@ -95,7 +100,7 @@ def _values(network: Network) -> str:
     """What scores of membranes are worth."""
     values = network.values
     if values is None:
-        return ""
+        return f"; no values: {network.why_no_values}" if network.readout in OF_MEMBRANES else ""
     table = f": {', '.join(map(str, values.table))}" if values.table else ""
     words = "; each is sent in two words, the low one first" if values.worth else ""
     return f"{words}; {values.described}{table}"
@@ -138,7 +143,8 @@ def _expected(design: Design, sequences: int) -> str:
     steps_run = (sequences + 1 + longer) * network.steps + (network.steps + 1) // 2
     traced = sum(part.size for part in design.neurons)
     scores = (sequences + 2 + 2 * longer) * network.outputs
-    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + scores + longer)
+    scores *= 3 if network.worth else 2  # each with the TLAST of its words
+    values = sum(len(part.constants) for part in design.parts) + 2 * (steps_run * traced + longer) + scores
     return f"PASS: 0 mismatches in {values:,} values, {sequences + 2 + longer} sequences"
 
 

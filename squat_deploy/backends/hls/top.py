@@ -13,10 +13,12 @@ from squat_deploy.backends.hls.reader import Reader, reader_of
 from squat_deploy.backends.hls.storage import storage
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Graph, Process
-from squat_deploy.hardware.units import Firing, Unit
+from squat_deploy.hardware.pipeline import DOUBLE
+from squat_deploy.hardware.units import Firing, Summer, Unit
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network.readout import SCORES
 
+_STEP = "const unsigned step", "const bool restart_sequence"
 _FUNCTIONS = {"listing": "list", "synapses": "scatter"}  # of the namespace of a layer, where not called as its kind
 
 
@@ -47,6 +49,7 @@ class TopProcess:
     """One function, and its call in the loop over time steps.
 
     Attributes:
+        name: of the function.
         names: of its layers.
         traces: ports of its neurons.
         taken, given: parameters: lists that it reads, each with its comma; what it writes, and the step; states have a
@@ -55,7 +58,7 @@ class TopProcess:
         lists: that are complete at its end.
     """
 
-    number: int
+    name: str
     names: str
     traces: tuple[str, ...]
     taken: str
@@ -104,7 +107,11 @@ def top_of(design: Design, header: str) -> Top:
         variables=_variables(design),
         frame=design.entry.fields,
         reader=reader_of(design),
-        processes=tuple(_process(design, process) for process in design.graph.processes),
+        processes=tuple(
+            _process(design, process, stage)
+            for process in design.graph.processes
+            for stage in range(len(process.stages))
+        ),
         readout=_readout(design),
     )
 
@@ -123,27 +130,52 @@ def _hands_states(part: Unit) -> bool:
 
 
 def _variables(design: Design) -> str:
-    lists = [handed for number in range(len(design.parts) + 1) for handed in handed_lists(design.graph, number)]
-    declared = [line for handed in lists for line in (*handed.arrays, f"unsigned {handed.count}")]
+    graph = design.graph
+    declared = [
+        line
+        for number in range(len(design.parts) + 1)
+        for taker in graph.handed_to(number)
+        for line in _declared(list_of(graph, number, taker), graph.depth(number, taker))
+    ]
     if design.readout.reads_states:
-        declared.append("std::uint16_t last_states[OUTPUTS]")
-    return "\n".join(f"{line};" for line in declared)
+        declared.append("std::uint16_t last_states[OUTPUTS];")
+    sums = (part for part in design.parts if graph.hands(part.number))
+    stored = (f"{_handed_sums(part)};\n{storage(part, 'handed', f'handed{part.number}')}" for part in sums)
+    return "\n".join([*declared, *stored])
 
 
-def _process(design: Design, process: Process) -> TopProcess:
-    graph, parts = design.graph, design.parts_of(process)
+def _declared(handed: EventList, depth: int) -> tuple[str, ...]:
+    """A list between processes: two buffers are what tools make of an array."""
+    pragmas = (f"SQUAT_HLS(stream variable={name} type=pipo depth={depth})" for name in handed.names)
+    lines = (f"{line};" for line in (*handed.arrays, f"unsigned {handed.count}"))
+    return (*lines, *pragmas) if depth > DOUBLE else tuple(lines)
+
+
+def _handed_sums(part: Unit) -> str:
+    number = part.number
+    return f"sum{number}_t handed{number}[layer{number}::ROWS][layer{number}::PE]"
+
+
+def _process(design: Design, process: Process, stage: int) -> TopProcess:
+    """One stage of a process: the first takes its lists, the last gives them; sums go from one to the other."""
+    graph, parts = design.graph, design.parts_of(process.stages[stage])
     handed = [given for part in parts for given in handed_lists(graph, part.number)]
-    written = [*(given.written for given in handed), "const unsigned step", "const bool restart_sequence"]
-    passed = [*(given.passed for given in handed), "step", "restart"]
+    sums = [part for part in design.parts_of(process) if part.number == process.hands]
+    first, last = stage == 0, stage == len(process.stages) - 1
+    given, taken = ([], sums) if last else (sums, [])
+    written = [*map(_handed_sums, given), *(one.written for one in handed)]
+    passed = [*(f"handed{part.number}" for part in given), *(one.passed for one in handed)]
+    read = [*map(_handed_sums, taken), *(list_of(graph, source).read for source in process.takes if first)]
+    sources = (list_of(graph, source, process.number).passed for source in process.takes if first)
     states = any(_hands_states(part) for part in parts)
     return TopProcess(
-        number=process.number,
+        name=f"process{process.number}{'' if first else '_fire'}",
         names=", ".join(cpp.plain(part.name) for part in parts),
         traces=traces_of(part for part in parts if part.fires),
-        taken=" ".join(f"{list_of(graph, source).read}," for source in process.takes),
-        given=",\n".join([*["std::uint16_t read_out[OUTPUTS]"] * states, ", ".join(written)]),
-        sources=" ".join(f"{list_of(graph, source, process.number).passed}," for source in process.takes),
-        targets=",\n".join([*["last_states"] * states, ", ".join(passed)]),
+        taken=" ".join(f"{one}," for one in read),
+        given=",\n".join([*["std::uint16_t read_out[OUTPUTS]"] * states, ", ".join([*written, *_STEP])]),
+        sources=" ".join(f"{one}," for one in [*(f"handed{part.number}" for part in taken), *sources]),
+        targets=",\n".join([*["last_states"] * states, ", ".join([*passed, "step", "restart"])]),
         parts=tuple(_step(design, part) for part in parts),
         lists=tuple(handed),
     )
@@ -152,26 +184,27 @@ def _process(design: Design, process: Process) -> TopProcess:
 def _step(design: Design, part: Unit) -> Step:
     graph = design.graph
     taken = [
-        list_of(graph, source).passed if signal.events else f"sums{source}"
+        list_of(graph, source).passed if signal.events else f"{'handed' if graph.hands(source) else 'sums'}{source}"
         for source, signal in zip(part.sources, part.takes, strict=True)
     ]
+    variables = _kept(graph, part)
     call = "fire" if part.fires else "scatter" if part.accumulates else "join"
     return Step(
         number=part.number,
-        variables=f"top/{_kept(graph, part)}.cpp.jinja",
+        variables=f"top/{variables}.cpp.jinja",
         call=f"top/{call}{'_held' if part.held else ''}.cpp.jinja",
         function=_FUNCTIONS.get(part.kind, part.kind),
         taken=", ".join([*taken, *["restart"] * part.remembers]),
         given=_given(design, part),
-        storage="" if part.signal.events else storage(part, "sums", f"sums{part.number}"),
+        storage=storage(part, "sums", f"sums{part.number}") if variables == "sums" else "",
         index_type=cpp.index_type(part.size),
     )
 
 
 def _kept(graph: Graph, part: Unit) -> str:
     """What a process remembers of a layer."""
-    if not part.signal.events:
-        return "sums"
+    if isinstance(part, Summer):
+        return "handed" if part.handed and not part.gathers else "sums"
     if not graph.kept(part.number):
         return "count" if _listed(part) else "no_list"
     if part.fires:
@@ -181,8 +214,9 @@ def _kept(graph: Graph, part: Unit) -> str:
 
 def _given(design: Design, part: Unit) -> str:
     """An array of sums; or events, in a list for its own process and one for each other, all of one length."""
-    if not part.signal.events:
-        return f"sums{part.number}"
+    if isinstance(part, Summer):
+        names = [*["sums"] * (part.gathers or not part.handed), *["handed"] * part.handed]
+        return ", ".join(f"{name}{part.number}" for name in names)
     graph, number = design.graph, part.number
     lists = [*[list_of(graph, number)] * graph.kept(number), *handed_lists(graph, number)]
     states = ["read_out"] * _hands_states(part)

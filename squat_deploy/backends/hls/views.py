@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from squat_deploy.backends import cpp
-from squat_deploy.backends.hls.reader import described
+from squat_deploy.backends.golden import Golden, golden_of
 from squat_deploy.backends.hls.top import traces_of
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.units import Fire, FirePairs, Firing, Unit
-from squat_deploy.network import InputSpec, TwoStateNeuron, int_bits
-from squat_deploy.network.encoders import END_OF_EVENTS, AnyEncoder
+from squat_deploy.network import int_bits
 from squat_deploy.network.readout import SCORES
 
 
@@ -85,27 +84,12 @@ class LayerFile:
 
 @dataclass(frozen=True, eq=False)
 class Testbench:
-    """The file `squat_tb.cpp`; `lanes` fields of `bits` in a word, one frame a sequence (`once`) or one a step.
-
-    Attributes:
-        state_bytes: of a state index in a written trace.
-        membranes: of the output's states, where its state indices hold another state too, else 0.
-    """
+    """The file `squat_tb.cpp`; `state_bytes` are those of a state index in a written trace."""
 
     header: str
     design: Design
-    steps: int
-    spec: InputSpec
-    outputs: int
-    readout: str
-    worth: str
-    once: bool
-    encoder: AnyEncoder | None
-    lanes: int
-    bits: int
-    end_of_events: int
+    golden: Golden
     state_bytes: int
-    membranes: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +117,7 @@ def top_header_of(design: Design, header: str) -> TopHeader:
         header=header,
         frame_at_restart=", one input frame is read" if once else "",
         frame_of_the_call_before=", with the same input frame" if once else "",
-        in_stream=described(design.entry),
+        in_stream=design.entry.words.described,
         outputs=network.outputs,
         scores=SCORES[network.readout] + ("; each in two, the low one first" if network.worth else ""),
         traced=traces[0],
@@ -145,23 +129,9 @@ def top_header_of(design: Design, header: str) -> TopHeader:
 
 def testbench_of(design: Design, header: str) -> Testbench:
     """The testbench of a design."""
-    network, entry, output = design.network, design.entry, design.network.output
-    return Testbench(
-        header=header,
-        design=design,
-        steps=network.steps,
-        spec=network.input,
-        outputs=network.outputs,
-        readout=network.readout,
-        worth=cpp.initializer(np.array(network.worth, dtype=np.int64)),
-        once=entry.once,
-        encoder=entry.encoder,
-        lanes=entry.fields.per_word,
-        bits=entry.fields.bits,
-        end_of_events=END_OF_EVENTS,
-        state_bytes=network.state_bytes,
-        membranes=output.membrane_state_count if isinstance(output, TwoStateNeuron) else 0,
-    )
+    network = design.network
+    golden = golden_of(network, design.entry.words, [part.number for part in design.neurons])
+    return Testbench(header, design, golden, network.state_bytes)
 
 
 def _numbers(design: Design) -> Iterator[Number]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +12,11 @@ from squat_deploy.backends.hls import HlsConfig, emit_hls
 from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.inputs import network_inputs
-from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
+from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
+from squat_deploy.files import MANIFEST
 from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
@@ -30,14 +32,15 @@ def _by_layer(name: str, example: int, text: str) -> Spelling:
         except ValueError as error:
             raise ConfigError(f"--{name}: expected {example}, or NAME={example}; got {' '.join(options)}") from error
 
-    default = [str(HlsConfig.model_fields[name].default)]
+    stated = HlsConfig.model_fields[name].default
+    default = None if stated is None else [str(stated)]
     return Spelling(
-        kind=list[str], default=default, text=f"{text}: {example}, or lif1={example} (repeatable).", read=read
+        kind=list[str] | None, default=default, text=f"{text}: {example}, or lif1={example} (repeatable).", read=read
     )
 
 
 _SPELLINGS = {
-    "pe": _by_layer("pe", 8, "Neurons in parallel"),
+    "pe": _by_layer("pe", 8, "Neurons in parallel, by default so that no layer waits"),
     "events": _by_layer("events", 2, "Events a cycle that fully connected synapses take"),
 }
 
@@ -50,6 +53,7 @@ def hls(
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,
+    time_unit: TimeUnitOption = None,
     fields: dict[str, Any],
     as_json: Json = False,
 ) -> None:
@@ -60,9 +64,11 @@ def hls(
     config = HlsConfig(**fields)
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
-        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
+        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)
     project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
+    folding = json.loads((project / MANIFEST).read_text())["folding"]
     texts += doubts(loaded, data) if data is not None else ()
-    document = {"project": str(project), "estimate": estimate, "notes": notes, "warnings": texts, **grid(loaded.input)}
-    emit(document, as_json, *notes, estimate, inputs_line(loaded), f"wrote {project}; next: make -C {project} csim")
+    document = {"project": str(project), "estimate": estimate, "folding": folding, "notes": notes, "warnings": texts}
+    done = f"wrote {project}; next: make -C {project} csim"
+    emit({**document, **grid(loaded.input)}, as_json, *notes, estimate, inputs_line(loaded), done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Lister, Port, Ports, Settings, Unit
+from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Lister, Port, Ports, Settings, Summer, Unit
 from squat_deploy.hardware.units.delay import DelayBlueprint
 from squat_deploy.hardware.units.ends import ReadInput, ReadOut
 from squat_deploy.hardware.units.fire import Fire, NeuronBlueprint
@@ -34,6 +34,7 @@ __all__ = [
     "ReadInput",
     "ReadOut",
     "Settings",
+    "Summer",
     "Unit",
     "blueprint_of",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from squat_deploy.hardware.memories import Memory, Style, Usage
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
-LOOP_OVERHEAD_CYCLES = 5  # entry, fill and drain of one pipelined loop, an assumption of the estimate
+LOOP_OVERHEAD_CYCLES = 10  # entry, fill and drain of one pipelined loop: 8 to 12 in RTL of such loops that Vitis wrote
 _CONTROL = Usage(lut=250, ff=300)  # of one loop nest: counters, addresses, handshakes
 Cycles = NDArray[np.float64]  # (sequences, T), of cycles or of events
 
@@ -67,7 +67,8 @@ class Port:
         lanes: how its sums lie, None for events.
         late: it is the list of the step before.
         copies: lists that the giver writes, all alike, one a taker.
-        lists: lists that are kept in memory: two for each other process, which double-buffers it.
+        lists: lists that are kept in memory: the buffers on its way to each other process.
+        handed: its sums go to neurons that run beside their giver.
     """
 
     number: int
@@ -76,6 +77,7 @@ class Port:
     late: bool = False
     copies: int = 0
     lists: int = 0
+    handed: bool = False
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -208,11 +210,28 @@ class Unit(ABC):
             for port in self.ports.takes
             if port.signal.events
         ]
-        found = np.asarray(self._cycles(taken, events.get(self.number, np.zeros((1, 1)))), dtype=np.float64)
+        given = events.get(self.number, np.zeros((1, 1)))
+        found = np.asarray(self._cycles(taken, given), dtype=np.float64)
+        if self.in_rounds:
+            listed = events.get(listed_at(self.number))
+            found = found + self._listing(given if listed is None else self.rounds(listed).T.astype(np.float64))
         if not self.held:
             return found
         steps = next(iter(events.values())).shape[1]
         return np.where(np.arange(steps) == 0, found, 0.0)
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether what it lists, and not only how much, says how long its loop takes."""
+        return False
+
+    def rounds(self, listed: NDArray[Any]) -> IntArray:
+        """(T, B) iterations of that loop, by what it lists (T, B, size)."""
+        raise NotImplementedError
+
+    def _listing(self, rounds: Cycles) -> Cycles:
+        """Cycles of that loop."""
+        raise NotImplementedError
 
     @abstractmethod
     def run(self, kept: Kept, *taken: Flow) -> Flow:
@@ -260,6 +279,11 @@ class Blueprint(ABC):
         """The most events that it can take a cycle."""
         return 1
 
+    @property
+    def hands(self) -> bool:
+        """Whether its sums can be handed to neurons that run beside it."""
+        return True
+
     def takes_events(self, taken: Sequence[Signal]) -> bool:
         """Whether it takes lists, by what is there to take; else arrays of sums."""
         return all(signal.events for signal in taken)
@@ -300,8 +324,22 @@ class Summer(Unit):
         """Whether all lanes of a row are written together."""
         return False
 
+    @property
+    def handed(self) -> bool:
+        """Whether its sums go to neurons that run beside it: the tool doubles them."""
+        return self.ports.gives.handed
+
+    @property
+    def gathers(self) -> bool:
+        """Whether sums are read back while they are made, so that those which are handed over are a copy."""
+        return False
+
     def _memories(self) -> Sequence[Memory]:
-        return (lane_memory("sums", self.rows, self.signal.bits, together=self.whole_rows),)
+        rows, bits = self.rows, self.signal.bits
+        own = lane_memory("sums", rows, bits, together=self.whole_rows)
+        style: Style = "distributed" if own.style == "registers" else own.style  # else a channel an element
+        handed = replace(own, name="handed", style=style)
+        return (*(own,) * (self.gathers or not self.handed), *(handed, handed) * self.handed)
 
     def _logic(self) -> Usage:
         adders = self.rows.pe * self.signal.bits
@@ -330,6 +368,16 @@ def one_array(flow: Flow) -> IntArray:
 def at_start(cycles: float, like: Cycles) -> Cycles:
     """(T,) cycles of the first step of a sequence alone, for as many steps as `like` (sequences, T) has."""
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
+
+
+def listed_at(number: int) -> int:
+    """Where what a unit lists in rounds (T, B, size) stands among the counts of events, by the number of the unit."""
+    return -2 - number
+
+
+def pairs(counts: NDArray[Any]) -> NDArray[Any]:
+    """Iterations over words with so many spikes: two at a time, and one where there is none."""
+    return np.asarray(np.maximum((counts + 1) // 2, 1))
 
 
 def delayed(values: NDArray[Any]) -> NDArray[Any]:

@@ -67,6 +67,10 @@ class ListSums(Unit):
 class FormBlueprint(Blueprint):
     """Of a change of form."""
 
+    @property
+    def hands(self) -> bool:
+        return False
+
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
         capacity = taken[0].size if as_events else 0
         return replace(taken[0], events=as_events, unit=False, single=as_events, capacity=capacity)

@@ -112,6 +112,10 @@ class ScatterRows(Scatter):
     accumulates: ClassVar[bool] = False
 
     @property
+    def gathers(self) -> bool:
+        return True
+
+    @property
     def facts(self) -> dict[str, Any]:
         return {**super().facts, "events": self.events}
 
@@ -134,6 +138,10 @@ class SynapseBlueprint(Blueprint):
     @property
     def most_events(self) -> int:
         return 2 if self._groups == 1 and Plane.of(self._window).single else 1
+
+    @property
+    def hands(self) -> bool:
+        return self.most_events == 2
 
     @property
     def _groups(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.units import ReadInput
@@ -24,6 +25,8 @@ _CALL_TAKES = {
     "events": "(times, addresses) of the whole sequence where the call restarts, else None",
 }
 
+_TEXTS = ("header", "run_takes", "call_takes", "fields_source", "scores")  # that may change from version to version
+
 
 @dataclass(frozen=True)
 class Driver:
@@ -35,6 +38,7 @@ class Driver:
         window: ticks of a time step, 1 where no events enter.
         value_step: of membranes; 0 where scores are no membranes.
         value_lowest: integer of the lowest membrane, where scores are sums.
+        identity: of all the numbers: a bitstream and a driver that differ in it are not of one project.
     """
 
     header: str
@@ -58,6 +62,7 @@ class Driver:
     value_step: float
     value_table: tuple[int, ...]
     value_lowest: int
+    identity: str = ""
 
 
 def driver_of(design: Design, header: str) -> Driver:
@@ -71,7 +76,7 @@ def driver_of(design: Design, header: str) -> Driver:
         "steps": network.steps,
         "last": spec.size - 1,
     }
-    return Driver(
+    driver = Driver(
         header=header,
         digest=network.digest,
         run_takes=_RUN_TAKES[feed].format(**named),
@@ -94,6 +99,8 @@ def driver_of(design: Design, header: str) -> Driver:
         value_table=() if values is None else values.table,
         value_lowest=0 if values is None else values.offset // values.divisor,
     )
+    numbers = {name: value for name, value in vars(driver).items() if name not in _TEXTS}
+    return replace(driver, identity=hashlib.sha256(repr(numbers).encode()).hexdigest()[:16])
 
 
 def _feed_of(entry: ReadInput) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from squat_deploy.backends.hls.board.driver import driver_of
+from squat_deploy.backends.hls.board.driver import Driver, driver_of
 from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.options import HlsConfig
@@ -25,12 +25,14 @@ class BoardDesign:
     """What Vivado is told, and Make.
 
     Attributes:
+        identity: of the numbers that the driver relies on.
         mhz: of the clock.
         processor: template of the processing system.
         control, dma, memory: addresses and a size, as Tcl writes them.
     """
 
     header: str
+    identity: str
     title: str
     part: str
     files: str
@@ -46,10 +48,10 @@ def board_files(design: Design, config: HlsConfig, header: str) -> Iterator[tupl
     """(path, template, view) of all files; none for a project without a board."""
     if config.board is None:
         return
-    view = _design_of(config, header)
+    driver = driver_of(design, header)
+    view = _design_of(config, driver)
     for name in ("board.mk", "core.tcl", "design.tcl", "impl.tcl", "simulated.cpp"):
         yield f"board/{name}", f"board/{name}", view
-    driver = driver_of(design, header)
     yield "board/pynq/squat_device.py", "board/squat_device.py", driver
     yield "board/pynq/squat.ipynb", "board/squat.ipynb", driver
 
@@ -66,11 +68,12 @@ def board_data(config: HlsConfig, scores: IntArray) -> dict[str, str]:
     return {"board/pynq/scores.dat": "".join(",".join(map(str, row)) + ",\n" for row in scores.tolist())}
 
 
-def _design_of(config: HlsConfig, header: str) -> BoardDesign:
+def _design_of(config: HlsConfig, driver: Driver) -> BoardDesign:
     assert config.board is not None
     board = BOARDS[config.board]
     return BoardDesign(
-        header=header,
+        header=driver.header,
+        identity=driver.identity,
         title=board.title,
         part=config.part,
         files=board.files,

@@ -1,0 +1,109 @@
+"""Folding by balance: how many lanes each process gets, so that none waits for another and the part has room."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from squat_deploy.errors import ConfigError, ExportError
+from squat_deploy.hardware.balancing import Balance, Bound, Chosen
+from squat_deploy.hardware.budget import OFFERS, Budget, budget_of
+from squat_deploy.hardware.design import Design, Outline
+from squat_deploy.hardware.options import HlsConfig
+from squat_deploy.hardware.schedule import Schedule, estimate
+from squat_deploy.hardware.units.base import Cycles
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process was given.
+
+    Attributes:
+        widest: the most lanes that it could have.
+        given: it was by the options.
+        cycles: a step, mean over the golden sequences.
+    """
+
+    process: str
+    pe: int
+    widest: int
+    given: bool
+    cycles: float
+
+
+@dataclass(frozen=True, eq=False)
+class Folding:
+    """A folded core.
+
+    Attributes:
+        shares: of all processes, in order.
+        bound: what keeps it from being faster.
+    """
+
+    design: Design
+    schedule: Schedule
+    budget: Budget
+    shares: tuple[Share, ...]
+    bound: Bound
+
+    @property
+    def pe(self) -> dict[str, int]:
+        """PE of every neuron layer, as `HlsConfig.pe` takes it."""
+        return {part.name: part.lanes.pe for part in self.design.neurons}
+
+
+def fold_core(outline: Outline, events: dict[int, Cycles]) -> Folding:
+    """The folding that the options ask for, by the events of golden sequences (`event_counts`).
+
+    Raises: ExportError where a goal is out of reach, with the nearest that is not; ConfigError for a part to fit that
+    is not known.
+    """
+    balance, config = Balance(outline, events), outline.config
+    if config.fit is not None and balance.offer is None:
+        raise ConfigError(f"fit: what {config.fit} offers is not known here; name it as part, and give a target")
+    start = balance.start()
+    if config.fit is not None or config.target is not None:
+        _check_fits(_made(balance, start), config.part)
+    reached, bound = balance.faster(start)
+    if config.target is not None and balance.cycles(reached) > config.target:
+        raise ExportError(_out_of_reach(config, balance.cycles(reached), bound))
+    chosen = balance.slimmer(reached)
+    design = _made(balance, chosen)
+    return Folding(design, estimate(design, events), budget_of(design, config.part), _shares(balance, chosen), bound)
+
+
+def _made(balance: Balance, chosen: Chosen) -> Design:
+    return balance.outline.design({number: balance.option(number, chosen).units for number in chosen})
+
+
+def _shares(balance: Balance, chosen: Chosen) -> tuple[Share, ...]:
+    return tuple(
+        Share(
+            process=process.name,
+            pe=chosen[number],
+            widest=balance.outline.widest(process),
+            given=balance.asked[number] is not None,
+            cycles=balance.option(number, chosen).mean,
+        )
+        for number, process in balance.processes.items()
+    )
+
+
+def _check_fits(design: Design, part: str) -> None:
+    """Raises: ExportError where the fewest lanes are too many for a part."""
+    budget = budget_of(design, part)
+    if budget.fits:
+        return
+    larger = next((name for name, offer in OFFERS.items() if budget.within(offer)), None)
+    hint = (
+        "it fits no part that is known here" if larger is None else f"the smallest part here that it fits is {larger}"
+    )
+    raise ExportError(f"{part}: with the fewest lanes {budget.excess}; {hint}; without a goal it is written as it is")
+
+
+def _out_of_reach(config: HlsConfig, cycles: float, bound: Bound) -> str:
+    nearest, why = math.ceil(cycles), f"{bound.name} {bound.why}"
+    if config.target_us is None:
+        return f"target_cycles: {config.target_cycles} cycles are out of reach: {why}; the nearest is {nearest}"
+    told = math.ceil(nearest * config.clock_ns / 100) / 10
+    return f"target_us: {config.target_us:g} us are out of reach: {why}; the nearest is {told:g}"
