@@ -217,7 +217,7 @@ def test_calibration_says_the_grid_and_the_shape(work: Path) -> None:
     np.save("r.npy", np.random.default_rng(0).random((3, 16)))
     for arguments, message in (
         (("--calibration", "r.npy"), "put an InputQuantizer in front of the model"),
-        (("--calibration", "x.npy", "--high", "3"), "leave out --low, --high and --input-step"),
+        (("--calibration", "x.npy", "--high", "3"), "inputs: --calibration says the grid; leave out --low, --high and"),
     ):
         assert message in invoke("lower", "net.py:plain", "--steps", 4, *arguments, code=1)
     np.save("s.npy", np.zeros((5, 2, 16)))
