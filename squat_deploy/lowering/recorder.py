@@ -32,6 +32,7 @@ from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
 from squat_deploy.snn.adopting import Adopted, Held
 from squat_deploy.snn.batch_first import BatchFirst
+from squat_deploy.snn.branched import Branched
 from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
@@ -171,7 +172,7 @@ def users_line() -> str:
 
 def is_leaf(module: nn.Module) -> bool:
     """A module of a library, or of a class made from one: a subclass may override anything."""
-    ours = (QuantizedInput, BatchFirst, Adopted, Held, Shared)
+    ours = (QuantizedInput, BatchFirst, Branched, Adopted, Held, Shared)
     containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, *ours)
     bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
     return any(base not in containers for base in bases)
