@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from squat_deploy.readers.brevitas.model import import_qonnx
     from squat_deploy.readers.nir.model import read_nir
     from squat_deploy.readers.nir.writing import write_nir
+    from squat_deploy.reading import read_inputs
     from squat_deploy.snn.ptq import quantize, search_bits
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "load",
     "lower",
     "quantize",
+    "read_inputs",
     "read_nir",
     "save",
     "search_bits",
@@ -65,6 +67,7 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "load": "squat_deploy.loading",
     "lower": "squat_deploy.lowering",
     "quantize": "squat_deploy.snn.ptq",
+    "read_inputs": "squat_deploy.reading",
     "read_nir": "squat_deploy.readers.nir.model",
     "save": "squat_deploy.network.storage",
     "search_bits": "squat_deploy.snn.ptq",

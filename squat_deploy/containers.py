@@ -6,10 +6,10 @@ import gzip
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".
 _TIMES = ("t", "ts", "time", "times", "timestamp", "timestamps")
 _POLARITIES = ("p", "pol", "polarity", "polarities")
 _CHANNELS = ("unit", "units", "channel", "channels", "address", "addresses")
-_SHD = ("spikes/times", "spikes/units")
+_SHD = ("spikes/times", "spikes/units")  # in seconds
+TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,13 @@ class Recordings:
         times: (E,) as the file has them, each recording's own from its first event on.
         columns: (E,) integers each: channel; or x, y; or x, y, polarity.
         offsets: (N + 1,) recording i is offsets[i]:offsets[i + 1].
+        unit: of times, where the form of the file says it.
     """
 
     times: NDArray[Any]
     columns: tuple[NDArray[np.int64], ...]
     offsets: NDArray[np.int64]
+    unit: TimeUnit | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +158,7 @@ def _digits(path: Path, file: Any) -> Recordings:
         units.append(np.asarray(places, dtype=np.int64))
     offsets = np.cumsum([0, *map(len, times)])
     arrays = {"times": np.concatenate(times), "units": np.concatenate(units), "offsets": offsets}
-    return _events(path, arrays, "times", ["units"])
+    return replace(_events(path, arrays, "times", ["units"]), unit="s")
 
 
 def _images(folder: Path) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import squat_deploy as sd
+from squat_deploy.network import TwoStateNeuron
 from squat_deploy.network.encoders import EventEncoder, LatencyEncoder, RateEncoder, frames_of, takes_intensities
 from squat_deploy.network.readout import Readout, scores_of
 from tests.graph_drawing import draw_graph
@@ -34,6 +35,7 @@ def nets() -> dict[str, tuple[sd.Network, Any]]:
         "highest": (with_readout(spiking, "highest-membrane"), None),
         "last": (with_readout(spiking, "last-membrane"), None),
         "mean": (with_readout(spiking, "mean-membrane"), None),
+        "two states": (with_readout(draw_graph(3), "last-membrane"), None),
         "rate": (spiking, RateEncoder(bits=5, seed=77)),
         "latency": (spiking, LatencyEncoder(bits=3)),
         "events": (spiking, EventEncoder(window=9)),
@@ -86,5 +88,6 @@ def scores_after(network: sd.Network, encoder: Any, inputs: np.ndarray, steps: i
     """(B, outputs) after so many steps of the simulator."""
     trace = sd.simulate(network, frames_of(encoder, inputs, network.steps), trace=True).trace
     assert trace is not None
-    last = trace[-1]
-    return scores_of(network.readout, last.spikes[:steps], last.states[:steps], network.worth)
+    last, output = trace[-1], network.output
+    membranes = last.states % output.membrane_state_count if isinstance(output, TwoStateNeuron) else last.states
+    return scores_of(network.readout, last.spikes[:steps], membranes[:steps], network.worth)

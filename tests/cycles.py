@@ -14,7 +14,9 @@ import numpy as np
 
 import squat_deploy as sd
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.schedule import event_counts, step_costs
+from squat_deploy.hardware.graph import Node
+from squat_deploy.hardware.pipeline import ends
+from squat_deploy.hardware.schedule import event_counts, stage_costs
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES
 from squat_deploy.network.encoders import frames_of
 
@@ -23,7 +25,7 @@ HEADER = Path(__file__).parent / "shims" / "count_cycles.h"
 
 @contextmanager
 def cycles_compared(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfig | None = None) -> Iterator[None]:
-    """The project that is built and run meanwhile counts; every process must take in every step what the schedule says.
+    """The project that is built and run meanwhile counts; every stage must take in every step what the schedule says.
 
     Args:
         inputs: those that the project is emitted with.
@@ -38,40 +40,47 @@ def cycles_compared(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfi
 
 
 def assert_cycles(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfig, counted: str) -> None:
-    """`counted`: what a counting build wrote."""
+    """By what a counting build wrote: its stages, in the buffers of the design, take the cycles of the schedule."""
     frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
     result = sd.simulate(network, frames, trace=True)
-    design = sd.fold(network, config, stimulus=inputs, reference=result).design
-    costs = step_costs(design, event_counts(design, frames, result))
-    want = np.stack(costs) + _traced(design)[:, None, None]  # (processes, sequences, T)
-    got = _counts(design, counted, want[0].size).T.reshape(want.shape)
+    folding = sd.fold(network, config, stimulus=inputs, reference=result)
+    design = folding.design
+    costs = stage_costs(design, event_counts(design, frames, result))
+    want = np.stack([cost for stages in costs for cost in stages])  # (stages, sequences, T)
+    got = _counts(design, counted, want[0].size).T.reshape(want.shape) - _traced(design)[:, None, None]
     wrong = np.argwhere(got != want)
     assert not len(wrong), _difference(design, wrong[0].tolist(), got, want)
+    assert ends(design.graph.links, list(got))[-1][:, -1].mean() == folding.schedule.mean_cycles
+
+
+def _stages(design: Design) -> list[tuple[Node, ...]]:
+    return [stage for process in design.graph.processes for stage in process.stages]
 
 
 def _traced(design: Design) -> np.ndarray:
-    """(processes,) cycles of writing traces, which the schedule leaves out: only a testbench takes them."""
+    """(stages,) cycles of writing traces, which the schedule leaves out: only a testbench takes them."""
     loops = [
-        sum(part.size + LOOP_OVERHEAD_CYCLES for part in design.parts_of(process) if part.kind == "neurons")
-        for process in design.graph.processes
+        sum(part.size + LOOP_OVERHEAD_CYCLES for part in design.parts_of(stage) if part.kind == "neurons")
+        for stage in _stages(design)
     ]
     return np.array([0, *loops, 0])
 
 
 def _counts(design: Design, counted: str, steps: int) -> np.ndarray:
-    """(steps, processes) cycles of the golden sequences, which run first."""
-    last = len(design.graph.processes) + 1
-    columns = {"read_frame": 0, "read_input": 0, "read_out": last}
-    found = np.zeros((steps, last + 1))
+    """(steps, stages) cycles of the golden sequences, which run first."""
+    stages = _stages(design)
+    columns = {"read_frame": 0, "read_input": 0, "read_out": len(stages) + 1}
+    layers = {node.number: column for column, stage in enumerate(stages, start=1) for node in stage}
+    found = np.zeros((steps, len(stages) + 2))
     for step, file, function, cycles in map(str.split, counted.splitlines()):
         if int(step) < steps and file.startswith("src/"):
             layer = re.fullmatch(r"src/layer(\d+)\.h", file)
-            found[int(step), design.graph.process_of[int(layer[1])] if layer else columns[function]] += int(cycles)
+            found[int(step), layers[int(layer[1])] if layer else columns[function]] += int(cycles)
     return found
 
 
 def _difference(design: Design, at: list[int], got: np.ndarray, want: np.ndarray) -> str:
-    process, sequence, step = at
-    parts = [[part.kind for part in design.parts_of(process)] for process in design.graph.processes]
+    stage, sequence, step = at
+    parts = [[part.kind for part in design.parts_of(nodes)] for nodes in _stages(design)]
     found = f"{got[*at]:.0f} cycles counted, {want[*at]:.0f} estimated"
-    return f"{['input', *parts, 'readout'][process]}, sequence {sequence}, step {step}: {found}"
+    return f"{['input', *parts, 'readout'][stage]}, sequence {sequence}, step {step}: {found}"

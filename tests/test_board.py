@@ -163,6 +163,9 @@ WRONG = [
     (lambda good: {"inputs": good[:, :0]}, "expected shape (6, batch, 12); got (6, 0, 12)"),
     (lambda good: {"inputs": good[..., :4]}, "expected shape (6, batch, 12); got (6, 3, 4)"),
     (lambda good: {"inputs": 2 * good + 3}, "must lie in 0..1; got 3..5"),
+    (lambda good: {"inputs": [[1, 2], [3]]}, "expected one array of integers; got rows of different lengths"),
+    (lambda good: {"inputs": "spikes"}, "expected integers 0..1; got <U6; quantize(inputs)"),
+    (lambda good: {"inputs": None}, "expected integers 0..1; got object; quantize(inputs)"),
     (lambda good: {"inputs": good, "steps": 0}, "a call runs at least 1 time step; got 0"),
     (lambda good: {"inputs": good, "steps": True}, "a call runs at least 1 time step; got True"),
     (lambda good: {"inputs": good, "steps": 2.0}, "a call runs at least 1 time step; got 2.0"),
@@ -189,6 +192,10 @@ def test_calls_that_cannot_be(spikes: Any, tmp_path: Path) -> None:
             device.call(frames, steps=6, restart=False)
         with pytest.raises(spikes.InputError, match="this call needs some; got None"):
             device.call(None, steps=6, restart=True)
+        with pytest.raises(spikes.InputError, match=r"expected shape \(5, 12\); got \(6, 12\)"):
+            device.call(frames, steps=5, restart=True)
+        with pytest.raises(spikes.InputError, match=r"expected shape \(6, 12\); got \(\)"):
+            device.call(0, steps=6, restart=True)
         assert device.run(np.concatenate([frames, frames])[:, None], steps=12).steps == 12
     network, encoder = NETS["rate"]
     module = driver(emitted(network, encoder, tmp_path))
@@ -209,6 +216,7 @@ def test_events_that_cannot_be(tmp_path: Path, compiler: None) -> None:
         "expected a list of (times, addresses), one a sequence; got []": [],
         "a sequence of events is (times, addresses); got [1, 2, 3]": [[1, 2, 3]],
         "one time an address; got shapes (2,) and (1,)": [([1, 2], [1])],
+        "expected one array of integers; got rows of different lengths": [([[1], [2, 3]], [1])],
         "times and addresses are integers; got float64 and int64": [([0.5], [1])],
         "times start at 0, and addresses are 0..11": [([1], [12])],
     }

@@ -11,14 +11,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import squat_deploy as sd
 from squat_deploy import containers
-from squat_deploy.cli.reading import counted, data_for, inputs_for, labels_of
 from squat_deploy.containers import Recordings, read_container
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
+from squat_deploy.reading import counted, data_for, inputs_for, labels_of
 from tests.test_cli import document, invoke
+from tests.test_lowering import leaky, linear
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
 SPEC = sd.InputSpec((16,), 0, 15, 2.0**-4)
@@ -264,6 +267,108 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: sd.Network) 
     monkeypatch.chdir(tmp_path)
     sd.save(small, "network.safetensors")
     return small
+
+
+SECONDS = {"us": 1e6, "ms": 1e3, "s": 1.0, "ns": 1e9}
+MOMENTS = np.array([0.0, 0.00104, 0.0521, 0.199, 0.007])  # seconds
+
+
+@pytest.mark.parametrize("kind", ["npz", "h5"])
+@pytest.mark.parametrize("unit", SECONDS)
+def test_times_in_floats(kind: str, unit: str, tmp_path: Path) -> None:
+    """Microseconds and nanoseconds, which are no seconds of a recording, are asked for; what is said is taken."""
+    arrays = {"t": MOMENTS * SECONDS[unit], "x": X, "y": Y, "p": P, "offsets": OFFSETS}
+    path = (npz if kind == "npz" else h5)(tmp_path / f"e.{kind}", **arrays)
+    want, told = inputs_for(FRAMES, 4, path, 50_000, real=False, unit=unit)  # type: ignore[arg-type]
+    assert want.sum(axis=(2, 3, 4)).tolist() == [[2, 1], [1, 0], [0, 0], [1, 0]] and "seconds" not in told[0]
+    if unit == "s":
+        values, told = inputs_for(FRAMES, 4, path, 50_000, real=False)
+        assert (values == want).all()
+        assert told[0].endswith("; times in floats taken as seconds (--time-unit says another), a tick is 1 us")
+    elif unit != "ms":
+        message = r"are hardly seconds, .*: they are (whole numbers )?up to .*: --time-unit us, ms, s or ns"
+        with pytest.raises(ConfigError, match=message):
+            inputs_for(FRAMES, 4, path, 50_000, real=False)
+
+
+@pytest.mark.parametrize(
+    ("times", "refused"),
+    [
+        ([0.0, 1.5, 700.25], "up to 700.25"),  # milliseconds with fractions
+        ([0.0, 1.0, 3.0], "whole numbers up to 3"),
+        ([0.0, 0.00025], "up to 0.00025"),
+        ([0.5, 1.25], ""),
+    ],
+)
+def test_floats_that_are_hardly_seconds(times: list[float], refused: str, tmp_path: Path) -> None:
+    path = npz(tmp_path / "e.npz", t=np.array(times), unit=np.zeros(len(times), dtype=int))
+    if not refused:
+        assert data_for((1,), 2, path, 10**6)[0].sum() == 2
+        return
+    with pytest.raises(ConfigError, match=f"they are {refused}; say their unit"):
+        data_for((1,), 2, path, 10**6)
+    assert data_for((1,), 2, path, 10**6, "ms")[0].sum() == len(times)
+
+
+def test_integer_times_of_a_unit(tmp_path: Path) -> None:
+    """As they are without one; in microseconds with one, however long they are."""
+    path = npz(tmp_path / "e.npz", t=np.array([0, 3, 2_500]), unit=np.zeros(3, dtype=int))
+    assert data_for((1,), 3, path, 1000)[0].ravel().tolist() == [2, 0, 1]
+    assert data_for((1,), 3, path, 1, "ns")[0].ravel().tolist() == [2, 0, 1]
+    assert data_for((1,), 3, path, 1_000_000, "ms")[0].ravel().tolist() == [2, 0, 1]
+    far = npz(tmp_path / "f.npz", t=np.array([0, 2**61]), unit=np.zeros(2, dtype=int))
+    with pytest.raises(ConfigError, match=r"times up to 2.30584e\+18 ms are no times in microseconds below 2\*\*62"):
+        data_for((1,), 3, far, 1, "ms")
+
+
+def test_the_unit_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint of the refusal, applied."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = nn.Sequential(linear(5, 3), leaky())
+    sd.save(sd.lower(model.eval(), sd.InputSpec((5,), 0, 3, encoding="sequence"), 3), "network.safetensors")
+    path = npz(tmp_path / "e.npz", t=T.astype(float), units=X)
+    given = ("simulate", "network.safetensors", "--inputs", path, "--window", 100)
+    assert "say their unit: --time-unit us" in invoke(*given, code=1)
+    found = document(*given, "--time-unit", "us")
+    whole = document(*given[:3], npz(tmp_path / "i.npz", t=T, units=X), *given[4:])
+    assert found["scores"] == whole["scores"] and found["notes"] == whole["notes"]
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_containers_in_python(kind: str, network: sd.Network, tmp_path: Path) -> None:
+    path = CONTAINERS[kind](tmp_path)
+    real = (PIXELS / np.float32(255)).astype(np.float32)
+    with pytest.warns(SquatWarning, match="inputs: 8-bit pixels, taken as k / 255"):
+        assert (sd.read_inputs(path) == real).all()
+    with pytest.warns(SquatWarning, match="inputs: real values rounded to the grid"):
+        values = sd.read_inputs(path, network, real=True)
+    assert (values == network.input.quantize(real.reshape(5, 16))).all()
+    with pytest.raises(ConfigError, match=r"inputs: must lie in 0..15; got 1..248, which look like 8-bit pixels"):
+        sd.read_inputs(path, network)
+    with pytest.raises(ConfigError, match="real values are rounded to a network's grid; give network="):
+        sd.read_inputs(path, real=True)
+
+
+def test_events_in_python(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), linear(24, 3), leaky())
+    network = sd.lower(model.eval(), FRAMES, 2)
+    path = EVENTS["npz"](tmp_path)
+    with pytest.warns(SquatWarning, match="4 events in 2 windows of 50 ticks"):
+        values = sd.read_inputs(path, network, window=50)
+    assert (values == inputs_for(FRAMES, 2, path, 50, real=False)[0]).all()
+    assert sd.simulate(network, values).scores.shape == (2, 3)
+    with pytest.warns(SquatWarning, match="windows of 50 ticks"):
+        counts = sd.read_inputs(path, shape=(2, 3, 4), steps=2, window=50)
+    assert counts.dtype == np.float32 and counts.shape == values.shape
+    with pytest.raises(ConfigError, match="events are counted in windows: give --window"):
+        sd.read_inputs(path, network)
+    slow = npz(tmp_path / "s.npz", t=T.astype(float), x=X, y=Y, p=P, offsets=OFFSETS)
+    with pytest.raises(ConfigError, match=r"say their unit.*\(time_unit=\)"):
+        sd.read_inputs(slow, network, window=50)
+    with pytest.warns(SquatWarning, match="windows of 50 ticks"):
+        assert (sd.read_inputs(slow, network, window=50, time_unit="us") == values).all()
 
 
 def test_every_command_takes_them(network: sd.Network, tmp_path: Path) -> None:

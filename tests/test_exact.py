@@ -16,6 +16,7 @@ from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 from brevitas.quant.fixed_point import Int8BiasPerTensorFixedPointInternalScaling
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 import squat_deploy as sd
 from squat_deploy.errors import ConfigError, LoweringError, NotProvenError
@@ -197,16 +198,91 @@ def test_residual_branches() -> None:
     assert network.certificate.layers[0].rule == "exact grid"
 
 
-def test_channels_with_scales_of_their_own_have_no_common_grid() -> None:
-    options = {"weight_quant": Int8WeightPerChannelFloat, "bias": False}
-    neuron = recurrent(4)
-    neuron.recurrent = QuantLinear(4, 4, **options)
-    model = nn.Sequential(QuantLinear(6, 4, **options), neuron).eval()
-    spec = sd.InputSpec((6,))
-    for tried in (model, sd.exact(model, spec, 3)):
-        with pytest.raises(LoweringError, match="use one power-of-two weight scale a layer") as caught:
-            sd.lower(tried, spec, 3)
-        assert "--exact" not in str(caught.value)
+PER_CHANNEL: dict[str, Any] = {"weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": 4}
+
+
+@pytest.mark.parametrize("options", [{}, {"alpha": 0.8}])
+@pytest.mark.parametrize("own", [True, False])
+def test_recurrent_channels_with_scales_of_their_own(options: dict[str, Any], own: bool) -> None:
+    """Their weights are multiplied until both sums have one unit, a unit a channel."""
+    torch.manual_seed(0)
+    neuron = recurrent(8, **options)
+    neuron.recurrent = QuantLinear(8, 8, bias=True, **(PER_CHANNEL if own else {"weight_bit_width": 4}))
+    model, spec = nn.Sequential(QuantLinear(12, 8, **PER_CHANNEL), neuron).eval(), sd.InputSpec((12,), 0, 15, 1 / 15)
+    with pytest.raises(LoweringError, match=r"or lower sd\.exact\(model, spec, steps\) \(--exact\)"):
+        sd.lower(model, spec, 5)
+    made = sd.exact(model, spec, 5)
+    network = sd.lower(made, spec, 5)
+    inputs = np.random.default_rng(0).integers(0, 16, (60, 12))
+    assert network.certificate.proven and network.certificate.layers[0].tables == 8
+    assert sd.verify(network, made, inputs, executors=["torch", "numpy", "onnxruntime", "c++"]).agrees
+    found = sd.deviation(model, made, spec, 5, inputs).layers[0]
+    assert found.spikes < 0.02 * found.compared
+
+
+class ResidualPlanes(nn.Module):
+    """Two convolutions of which each channel has a scale, added; the first is also used alone."""
+
+    def __init__(self, pooled: bool = False, bits: int = 4) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        options = {**PER_CHANNEL, "weight_bit_width": bits}
+        self.a, self.b = QuantConv2d(2, 3, 3, padding=1, **options), QuantConv2d(2, 3, 1, bias=True, **options)
+        self.alone, self.lif, self.end, self.out = leaky(), leaky(), QuantLinear(3 * 36, 3, bias=False), leaky()
+        self.pool = nn.MaxPool2d(1) if pooled else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.pool(self.a(x))
+        spikes = self.lif(first + self.b(x)) + self.alone(first)
+        return self.out(self.end(spikes.flatten(1)))
+
+
+def test_residual_channels_with_scales_of_their_own() -> None:
+    model, spec = ResidualPlanes().eval(), sd.InputSpec((2, 6, 6), 0, 7, 0.125)
+    made = sd.exact(model, spec, 3)
+    network = sd.lower(made, spec, 3)
+    assert network.certificate.proven
+    inputs = np.random.default_rng(0).integers(0, 8, (30, 2, 6, 6))
+    assert sd.verify(network, made, inputs, executors=["torch", "numpy", "onnxruntime", "c++"]).agrees
+
+
+def test_scales_that_no_weights_hold() -> None:
+    """And the hints work."""
+    spec = sd.InputSpec((2, 6, 6), 0, 1)
+    pooled = ResidualPlanes(pooled=True).eval()
+    pooled.pool = nn.MaxPool2d(3, 1, 1)
+    with pytest.raises(LoweringError, match="both branches of a sum are synapses; got a branch without weights"):
+        sd.lower(sd.exact(pooled, spec, 3), spec, 3)
+    wide = ResidualPlanes(bits=8).eval()
+    with torch.no_grad():
+        wide.a.weight[1].mul_(2.0**-7)
+    with pytest.raises(
+        LoweringError,
+        match=r"weights of 16 bits hold the scales of all channels .* weights up to \d+; .*, or weights of fewer bits",
+    ):
+        sd.lower(sd.exact(wide, spec, 3), spec, 3)
+    with torch.no_grad():
+        wide.a.weight[1].mul_(2.0**-38)
+    wide.a.bias = None
+    with pytest.raises(LoweringError, match=r"weights of 16 bits .* got scales that are .* of their common step"):
+        sd.lower(sd.exact(wide, spec, 3), spec, 3)
+    for model in (pooled, wide):
+        model.a, model.b = QuantConv2d(2, 3, 3, padding=1), QuantConv2d(2, 3, 1, bias=True)
+        assert sd.lower(sd.exact(model.eval(), spec, 3), spec, 3).certificate.proven
+
+
+def test_norms_in_front_of_recurrent_neurons() -> None:
+    """The hint, applied: the norm goes into the layer before it."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(8)
+    norm.running_mean.normal_(0, 0.5)
+    norm.running_var.uniform_(0.3, 3)
+    model, spec = nn.Sequential(QuantLinear(12, 8, weight_bit_width=4), norm, recurrent(8)).eval(), sd.InputSpec((12,))
+    for tried in (model, sd.exact(model, spec, 4)):
+        with pytest.raises(LoweringError, match=r"fold each into its layer and leave it out \(torch.nn.utils.fusion"):
+            sd.lower(tried, spec, 4)
+    folded = nn.Sequential(fuse_linear_bn_eval(model[0], norm), model[2]).eval()
+    assert sd.lower(sd.exact(folded, spec, 4), spec, 4).certificate.proven
 
 
 def test_what_is_exact_already_stays_as_it_is() -> None:

@@ -199,7 +199,7 @@ def test_memories_hold_what_the_headers_print(seed: int) -> None:
 
 
 def test_folding_wider_than_a_word_of_spikes(rng: np.random.Generator, tmp_path: Path, compiler: None) -> None:
-    """PE above 64: several words of spikes a row, idle lanes in the last; the cycles of the C++ are those estimated."""
+    """Several words of spikes a row, idle lanes in the last; the cycles of the C++ are those estimated."""
     torch.manual_seed(6)
     network, config = (
         sd.lower(dense_lif_net((784, 128, 10)), InputSpec((784,), 0, 15, 2.0**-4), 5),
@@ -207,8 +207,8 @@ def test_folding_wider_than_a_word_of_spikes(rng: np.random.Generator, tmp_path:
     )
     inputs = rng.integers(0, 16, (4, 784))
     project = sd.emit_hls(network, tmp_path / "p", config, stimulus=inputs)
-    assert "std::uint64_t fired[ROWS][2];" in (project / "src" / "layer2.h").read_text()
+    assert "const unsigned MASK_WORDS = 4;" in (project / "src" / "rom2.h").read_text()
     with cycles_compared(network, inputs, config):
         made = toolchain.run(["make", "-s", "csim", f"PYTHON={sys.executable}"], project)
     assert made.startswith("PASS: 0 mismatches")
-    assert design_of(network, config).neurons[0].mask_words == 4
+    assert design_of(network, config).neurons[0].masks.words == 4

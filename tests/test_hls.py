@@ -352,12 +352,12 @@ def test_a_wrong_cycle_estimate_shows(
     small: sd.Network, rng: np.random.Generator, tmp_path: Path, compiler: None
 ) -> None:
     """The comparison that every random network goes through: with other inputs than those of the project it fails."""
-    inputs = rng.integers(1, 16, (4, 16))
-    project = sd.emit_hls(small, tmp_path / "p", stimulus=inputs)
-    with cycles_compared(small, inputs):
+    inputs, config = rng.integers(1, 16, (4, 16)), sd.HlsConfig(pe=4)
+    project = sd.emit_hls(small, tmp_path / "p", config, stimulus=inputs)
+    with cycles_compared(small, inputs, config):
         make(project, "csim")
     wrong = r"\['synapses', 'neurons'\], sequence 0, step 0: \d+ cycles counted, \d+ estimated"
-    with pytest.raises(AssertionError, match=wrong), cycles_compared(small, np.zeros_like(inputs)):
+    with pytest.raises(AssertionError, match=wrong), cycles_compared(small, np.zeros_like(inputs), config):
         make(project, "csim")
 
 

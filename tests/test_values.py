@@ -15,7 +15,7 @@ from snntorch import functional as snntorch_functional
 from torch import Tensor, nn
 
 import squat_deploy as sd
-from squat_deploy.errors import ConfigError, FileFormatError, LoweringError
+from squat_deploy.errors import ConfigError, FileFormatError, LoweringError, SquatWarning
 from squat_deploy.network.readout import OF_MEMBRANES, population
 from squat_deploy.network.values import Values, values_of
 from squat_deploy.snn.checkpoint import save_model
@@ -120,21 +120,41 @@ def test_fixed_point() -> None:
     assert mean.real(np.array([[0, 60, 23]])).tolist() == [[-0.75, 1.5, 0.1125]]
     assert values_of("last-membrane", np.zeros(1, dtype=np.float32), np.arange(1), 1) == Values(1.0, table=(0,))
     tiny = np.array([2.0**-50, 1.0], dtype=np.float32)
-    assert values_of("last-membrane", tiny, np.arange(2), 1) is None
+    why = values_of("last-membrane", tiny, np.arange(2), 1)
+    assert why == (
+        "values need levels below 2**47 of the step that they share; got 1.1e+15 of 8.9e-16; "
+        "use levels that are multiples of 2**-8 or so"
+    )
+    many = values_of("last-membrane", np.arange(1025, dtype=np.float32), np.arange(1025), 1)
+    assert many == "values need at most 1024 states; got 1025; use fewer state bits in the last layer"
 
 
-def test_a_mean_that_no_score_holds_is_refused() -> None:
-    """A hint that works: levels of few bits."""
+def test_values_that_do_not_fit_are_said(tmp_path: Path) -> None:
+    """Of a mean they are refused, of other readouts warned of; the hint works."""
     quantizer = StateQuantizer(np.array([-1.0, 2.0**-50, 1.5], dtype=np.float32))
     model = nn.Sequential(linear(), leaky(state_quant=quantizer))
     with pytest.raises(
         LoweringError, match=r"below 2\*\*47 of the step that they share.*use levels that are multiples of 2\*\*-8"
     ):
         sd.lower(model, SPEC, 6, readout="mean-membrane")
-    assert sd.lower(model, SPEC, 6, readout="last-membrane").values is None
+    with pytest.warns(
+        SquatWarning, match='"last-membrane" gives classes and no values: values need levels below'
+    ) as told:
+        network = sd.lower(model, SPEC, 6, readout="last-membrane")
+    assert network.values is None and network.why_no_values in str(told[0].message)
+    with pytest.warns(SquatWarning, match="gives classes and no values"):
+        assert all(row.verdict != "refused" for row in sd.check(model, SPEC, 6, readout="last-membrane"))
+    sd.emit_hls(network, tmp_path / "hls")
+    assert f"; no values: {network.why_no_values}" in (tmp_path / "hls" / "README.md").read_text()
+    sd.save(network, tmp_path / "n.safetensors")
+    kept = document("simulate", tmp_path / "n.safetensors", "--samples", 2)
+    assert any(network.why_no_values in text for text in kept["warnings"])  # type: ignore[attr-defined]
     coarse = np.array([-1.0, 2.0**-8, 1.5], dtype=np.float32)
     model = nn.Sequential(linear(), leaky(state_quant=StateQuantizer(coarse)))
     assert sd.lower(model, SPEC, 6, readout="mean-membrane").values is not None
+    assert not sd.lower(model, SPEC, 6, readout="last-membrane").why_no_values
+    counts = sd.lower(model, SPEC, 6)
+    assert counts.why_no_values == 'values are of membranes; got readout="count"; use readout="last-membrane"'
 
 
 @pytest.mark.parametrize(

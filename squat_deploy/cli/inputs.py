@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from squat_deploy.cli.reading import data_for, inputs_for
 from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec, Network
 from squat_deploy.network.grid import as_integers, grid_of, step_of
 from squat_deploy.network.origin import Origin
+from squat_deploy.reading import TimeUnit, data_for, inputs_for
 
 if TYPE_CHECKING:
     from torch import nn
 
+TIME_UNIT = "Of events: unit of their times, where the file does not say it; ticks are microseconds then."
 _MAX_RANDOM_VALUES = 2**26  # of inputs, or of what a network gives for them
 
 
@@ -39,6 +40,7 @@ class InputOptions(BaseModel):
     """Inputs as the model sees them (.npy, IDX, images, ...): they say the grid."""
     window: int | None = None
     """Of events: ticks that one time step takes."""
+    time_unit: TimeUnit | None = Field(None, description=TIME_UNIT)
     encoding: Encoding = "direct"
     """One frame, or one a step."""
     batch_first: bool = False
@@ -67,7 +69,7 @@ class InputOptions(BaseModel):
 
         if (self.low, self.high, self.step) != (None, None, None):
             raise ConfigError("inputs: --calibration says the grid; leave out --low, --high and --step")
-        data, told = data_for(parsed_shape(self.shape), steps, calibration, self.window)
+        data, told = data_for(parsed_shape(self.shape), steps, calibration, self.window, self.time_unit)
         for text in told:
             warnings.warn(text, SquatWarning, stacklevel=2)
         sample = parsed_shape(self.shape) or data.shape[1 if self.encoding == "direct" else 2 :] or None
@@ -95,11 +97,17 @@ def parsed_shape(text: str | None) -> tuple[int, ...] | None:
 
 
 def network_inputs(
-    network: Network, path: Path | None, samples: int, *, real: bool, window: int | None = None
+    network: Network,
+    path: Path | None,
+    samples: int,
+    *,
+    real: bool,
+    window: int | None = None,
+    unit: TimeUnit | None = None,
 ) -> tuple[NDArray[Any], list[str], list[str]]:
     """The user's inputs as integers, or random ones over the whole range; what was done to them; what is doubtful."""
     if path is not None:
-        data, told = inputs_for(network.input, network.steps, path, window, real=real)
+        data, told = inputs_for(network.input, network.steps, path, window, real=real, unit=unit)
         made, done, doubtful = as_integers(network.input, data, real=real)
         return made, [*told, *done], doubtful
     if real:

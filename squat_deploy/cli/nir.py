@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from squat_deploy.cli.inputs import parsed_shape
-from squat_deploy.cli.reading import data_for
+from squat_deploy.cli.inputs import TIME_UNIT, parsed_shape
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.network.grid import step_of
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
+from squat_deploy.reading import TimeUnit, data_for
 from squat_deploy.snn.levels import Kind
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class NirStated(BaseModel):
     """Inputs as the network sees them, one frame a sequence or one a step: they say ranges and grid."""
     window: int | None = None
     """Of events: ticks that one time step takes."""
+    time_unit: TimeUnit | None = Field(None, description=TIME_UNIT)
     input_bits: int = Field(8, ge=1, le=16)
     """Width of the integers that real inputs are rounded to."""
     low: int = 0
@@ -139,7 +140,7 @@ def inputs_of(opened: Opened, stated: NirStated) -> NirInputs:
     if stated.calibration is not None:
         if stated.high is not None or stated.input_step is not None or stated.low:
             raise ConfigError("nir: --calibration says the grid; leave out --low, --high and --input-step")
-        values, notes = data_for(opened.shape, stated.steps, stated.calibration, stated.window)
+        values, notes = data_for(opened.shape, stated.steps, stated.calibration, stated.window, stated.time_unit)
         encoding: Encoding = "direct" if values.ndim == len(opened.shape) + 1 else "sequence"
         if stated.encoding not in (None, encoding):
             got = f"{values.shape}, which are {encoding}"

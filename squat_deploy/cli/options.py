@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from squat_deploy.cli.fields import Spelling, with_fields
-from squat_deploy.cli.inputs import InputOptions
+from squat_deploy.cli.inputs import TIME_UNIT, InputOptions
 from squat_deploy.network import Encoding
 from squat_deploy.network.readout import Readout
+from squat_deploy.reading import TimeUnit
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 NetworkFile = Annotated[Path, typer.Argument(help="A saved network (.safetensors), or its graph (.onnx).")]
@@ -19,6 +20,7 @@ InputsFile = Annotated[Path | None, typer.Option(help=f"Inputs, {_CONTAINERS}.")
 DataFile = Annotated[Path, typer.Option(help=f"Inputs in the model's units, {_CONTAINERS}.")]
 Real = Annotated[bool, typer.Option("--real", help="Inputs are real values: round them to the network's own grid.")]
 Window = Annotated[int | None, typer.Option(help="Of events: ticks that one time step takes.")]
+TimeUnitOption = Annotated[TimeUnit | None, typer.Option("--time-unit", help=TIME_UNIT)]
 Samples = Annotated[int, typer.Option(min=1, help="Random sequences if no inputs are given.")]
 LabelsFile = Annotated[Path | None, typer.Option(help="Classes (B,) as .npy, .npz, IDX or .h5.")]
 DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files, or .npz file of events.")]

@@ -138,9 +138,10 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
     signal = graph.signal(number)
     if not signal.events:
         return Port(number, signal, Lanes(signal.channels, signal.positions, pe), handed=graph.hands(number))
-    handed = len(graph.handed_to(number))
+    takers = graph.handed_to(number)
     kept = int(graph.repeats if number == ENTRY else graph.kept(number))
-    return Port(number, signal, copies=handed + kept, lists=2 * handed + kept)
+    buffers = sum(graph.depth(number, taker) for taker in takers)
+    return Port(number, signal, copies=len(takers) + kept, lists=buffers + kept)
 
 
 def _ports(network: Network, node: Node, given: Mapping[int, Port]) -> Ports:

@@ -16,6 +16,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
+from squat_deploy.hardware.pipeline import Link, linked
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.units import Blueprint, FormBlueprint, blueprint_of
 from squat_deploy.network import INPUT, Network
@@ -103,6 +104,20 @@ class Graph:
     def process_of(self) -> dict[int, int]:
         """Process number of every node."""
         return {node.number: process.number for process in self.processes for node in process.nodes}
+
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """What the stages hand over, the input first, the readout last."""
+        stages = [stage for process in self.processes for stage in process.stages]
+        place = {ENTRY: 0, **{node.number: at for at, nodes in enumerate(stages, start=1) for node in nodes}}
+        taken = {(place[source], place[node.number], source) for node in self.nodes for source in node.sources}
+        last = len(self.nodes) if self.counts else max(self.nodes, key=lambda node: node.position or 0).number
+        return linked({link for link in taken if link[0] < link[1]} | {(place[last], len(stages) + 1, last)})
+
+    def depth(self, number: int, taker: int) -> int:
+        """Buffers of a node's list on its way to a process, the readout being the last."""
+        first = 1 + sum(len(process.stages) for process in self.processes[: taker - 1])
+        return max(link.depth for link in self.links if link.source == number and link.taker == first)
 
     def handed_to(self, number: int) -> tuple[int, ...]:
         """Other processes that take a node's events; a readout of spikes comes after the last process."""

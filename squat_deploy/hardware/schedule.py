@@ -2,9 +2,7 @@
 
 Nested loops count as one, but for those with `loop_flatten off`; a loop that is entered costs `LOOP_OVERHEAD_CYCLES`
 even if it has nothing to do. The native build of a project can count the same, and tests hold the two together.
-The processes of one time step hand event lists to each other through double buffers, so step t of one process runs
-while the next works on step t - 1: `finish[p, t] = max(finish[q, t] of all q before p, finish[p, t-1]) + cost[p, t]`.
-So do the stages of one process, which hand over sums.
+When the stages of all processes run, by these cycles, is in `pipeline.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +16,9 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
+from squat_deploy.hardware.pipeline import ends
 from squat_deploy.hardware.units import Lister, Unit
-from squat_deploy.hardware.units.base import Cycles, delayed
+from squat_deploy.hardware.units.base import Cycles, delayed, listed_at
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
 
@@ -61,7 +60,7 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run."""
+    """Events (sequences, T) of every list in a simulated run, and what is listed in rounds (`listed_at`)."""
     network = design.network
     flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
     values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
@@ -75,7 +74,9 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
             many[unit.number] = _values(design, unit.number, known) != 0
         elif isinstance(unit, Lister):
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
-    return {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
+    counts = {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
+    units = (design.entry, *design.parts)
+    return counts | {listed_at(unit.number): many[unit.number] for unit in units if unit.in_rounds}
 
 
 def _most(design: Design) -> dict[int, Cycles]:
@@ -84,6 +85,9 @@ def _most(design: Design) -> dict[int, Cycles]:
     ports = (*design.entry.ports.takes, *(part.ports.gives for part in design.parts if part.signal.events))
     most = {port.number: np.full((1, len(steps)), float(port.signal.capacity)) for port in ports}
     most[ENTRY] = np.where(steps < design.entry.listed_steps, float(design.entry.signal.capacity), 0.0)[None]
+    for unit in (design.entry, *design.parts):
+        if unit.in_rounds:
+            most[listed_at(unit.number)] = np.ones((len(steps), 1, unit.size))
     return most
 
 
@@ -104,13 +108,8 @@ def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDAr
     return np.stack([run(*step) for step in zip(*taken, strict=True)])
 
 
-def step_costs(design: Design, events: dict[int, Cycles]) -> list[Cycles]:
-    """(sequences, T) cycles of the input, of each process, and of the readout."""
-    return [np.sum(stages, axis=0) for stages in stage_costs(design, events)]
-
-
 def stage_costs(design: Design, events: dict[int, Cycles]) -> list[list[Cycles]]:
-    """The same of every stage."""
+    """(sequences, T) cycles of every stage: of the input, of those of each process, and of the readout."""
     processes = [process_costs(process, design.parts_of(process), events) for process in design.graph.processes]
     return [[cost_of((design.entry,), events)], *processes, [cost_of((design.readout,), events)]]
 
@@ -132,22 +131,5 @@ def slowest(stages: Sequence[Cycles]) -> float:
 
 
 def finish(graph: Graph, costs: Sequence[Sequence[Cycles]]) -> Cycles:
-    """(sequences,) cycle at which the last process ends the last step, by the costs of `stage_costs`."""
-    ends = {0: _ends([], costs[0][0])}
-    for process in graph.processes:
-        before = {0 if source == ENTRY else graph.process_of[source] for source in process.takes}
-        waited = [ends[number] for number in before]
-        for cost in costs[process.number]:
-            waited = [_ends(waited, cost)]
-        (ends[process.number],) = waited
-    return _ends([ends[len(graph.processes)]], costs[-1][0])[:, -1]
-
-
-def _ends(before: list[Cycles], cost: Cycles) -> Cycles:
-    """(sequences, T) cycle at which a process ends each step, by those that it waits for."""
-    after, done = np.zeros_like(cost), np.zeros(len(cost))
-    for step in range(cost.shape[1]):
-        start = np.max([done, *(end[:, step] for end in before)], axis=0)
-        done = start + cost[:, step]
-        after[:, step] = done
-    return after
+    """(sequences,) cycle at which the readout ends the last step, by the costs of `stage_costs`."""
+    return ends(graph.links, [cost for stages in costs for cost in stages])[-1][:, -1]

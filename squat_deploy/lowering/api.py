@@ -179,7 +179,7 @@ def built(
     if (rule := broken_readout(readout, network.neurons[-1], steps)) is not None:
         hint = 'use reset_delay=True and neurons with one state, or readout="count"'
         if "a mean of membranes" in rule:
-            hint = 'use levels that are multiples of 2**-8 or so, or readout="last-membrane"'
+            hint = 'or use readout="last-membrane"'
         raise LoweringError((Fault("readout", "the class follows from states and spikes", rule, hint),))
     if (rule := broken_rule(network)) is not None:
         raise LoweringError((Fault("model", "a network keeps the rules of every back end", rule, "change that layer"),))

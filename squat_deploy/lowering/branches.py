@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from squat_deploy.lowering.common_units import with_common_units
 from squat_deploy.lowering.current import Current
 from squat_deploy.lowering.draft import Currents, Draft, Integers, Shape, Value
 from squat_deploy.lowering.program import Call
@@ -54,7 +55,18 @@ def add(draft: Draft, call: Call, values: Sequence[Value]) -> Value | None:
 
 
 def add_branches(draft: Draft, label: str, values: Sequence[Value]) -> Value | None:
-    """A residual branch of spikes or of currents, or recurrent synapses."""
+    """A residual branch of spikes or of currents."""
+    branches = linear_branches(draft, label, values)
+    if branches is None:
+        return None
+    added = added_branches(draft, label, *branches)
+    if added is None or added.current.rule != "exact grid" or not _all_integers(values):
+        return added
+    return Integers(added.source, added.shape, float(added.current.unit[0]))
+
+
+def linear_branches(draft: Draft, label: str, values: Sequence[Value]) -> tuple[Currents, Currents] | None:
+    """Two values of one shape as currents that can be added: integers times units that both share, or have alone."""
     if len({value.shape for value in values}) != 1 or len(values) != 2:
         got = " and ".join(str(value.shape) for value in values)
         draft.fault(label, "both branches of a sum have one shape", got, "make the sizes match")
@@ -63,30 +75,47 @@ def add_branches(draft: Draft, label: str, values: Sequence[Value]) -> Value | N
     if None in branches:
         return None
     first, second = (branch for branch in branches if branch is not None)
-    units = [np.unique(branch.current.unit) for branch in (first, second)]
-    if not (_is_linear(first) and _is_linear(second)) or any(unit.size > 1 for unit in units):
+    if not (_is_linear(first) and _is_linear(second)):
         rules = " and ".join(f"'{branch.current.rule}'" for branch in (first, second))
-        hint = "use one power-of-two weight scale a layer (Int8WeightPerTensorFixedPoint) in both, norms behind the sum"
-        if all(_has_one_scale(branch.current) for branch in (first, second)):
-            hint += ", or lower sd.exact(model, spec, steps) (--exact)"
         draft.apart |= draft.synapses_behind(first.source) | draft.synapses_behind(second.source)
+        hint = _hint_of_grids(first.current, second.current)
         draft.fault(label, "both branches of a sum are on one grid", f"the rules {rules}", hint)
         return None
-    bit = float(min(lowest_bit(known)[0] for known in units))
-    wholes = [int(known[0] / bit) for known in units]
-    unit, factors = bit * math.gcd(*wholes), tuple(whole // math.gcd(*wholes) for whole in wholes)
+    return with_common_units(draft, label, first, second)
+
+
+def added_branches(draft: Draft, label: str, first: Currents, second: Currents) -> Currents | None:
+    """The sum of what `linear_branches` returns."""
+    units = [branch.current.unit for branch in (first, second)]
+    bit = np.minimum(*map(lowest_bit, units))
+    wholes = [np.rint(known / bit).astype(object) for known in units]
+    common = np.gcd(*wholes)
+    factors = tuple(int((whole // common).max()) for whole in wholes)  # the same in all elements
     if max(factors) >= EXACT_LIMIT:
         got = f"steps of {units[0][0]:g} and {units[1][0]:g}"
         draft.fault(label, "the steps of both branches are less than 2**24 apart", got, "use similar weight scales")
         return None
+    unit = bit * common.astype(np.float64)
     size = math.prod(first.shape)
     source = draft.add(Add(_name(draft, "add"), size, factors), first.source, second.source)
-    result = Currents(source, first.shape, _added(draft, source, unit, first.current, second.current))
-    exact = result.current.rule == "exact grid"
-    return Integers(source, first.shape, unit) if exact and _all_integers(values) else result
+    return Currents(source, first.shape, _added(draft, source, unit, first.current, second.current))
 
 
-def _added(draft: Draft, source: int, unit: float, first: Current, second: Current) -> Current:
+def _hint_of_grids(*currents: Current) -> str:
+    """What puts both on one grid."""
+    one = "use one power-of-two weight scale a layer (Int8WeightPerTensorFixedPoint) in both"
+    if all(current.norm is None for current in currents):
+        return (
+            f"{one}, or lower sd.exact(model, spec, steps) (--exact); where it is that already, use fewer weight bits"
+        )
+    fold = "torch.nn.utils.fusion.fuse_linear_bn_eval(layer, norm), or fuse_conv_bn_eval"
+    return (
+        f"put norms behind the sum, or fold each into its layer and leave it out ({fold}), and {one}, or then lower "
+        "sd.exact(model, spec, steps) (--exact)"
+    )
+
+
+def _added(draft: Draft, source: int, unit: Floats, first: Current, second: Current) -> Current:
     """The current of a sum of branches, with the error of one more addition where that rounds."""
     size = len(draft.range_at(source)[0])
     error = first.sum_error + second.sum_error
@@ -103,12 +132,6 @@ def _is_linear(value: Currents) -> bool:
     current = value.current
     linear = current.scale is None and current.norm is None
     return linear and (powers_of_two(current.unit) or current.on_grid)
-
-
-def _has_one_scale(current: Current) -> bool:
-    """Whether `exact` can put it on a grid with others."""
-    worth = current.unit if current.scale is None else current.unit * current.scale
-    return current.norm is None and np.unique(worth).size == 1
 
 
 def _all_integers(values: Sequence[Value]) -> bool:

@@ -47,7 +47,7 @@ class Current:
     flipped: NDArray[np.bool_] | None = None
 
     @classmethod
-    def exact(cls, size: int, unit: float) -> Current:
+    def exact(cls, size: int, unit: float | Floats) -> Current:
         """Integers times a power of two."""
         return cls("exact grid", np.full(size, unit), np.zeros(size), np.zeros(size))
 

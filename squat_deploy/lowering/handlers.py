@@ -30,7 +30,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from squat_deploy.errors import ConfigError
 from squat_deploy.lowering.activations import quant_identity
-from squat_deploy.lowering.branches import add_branches, as_currents
+from squat_deploy.lowering.branches import added_branches, as_currents, linear_branches
 from squat_deploy.lowering.current import Current, alike
 from squat_deploy.lowering.draft import Branches, Currents, Draft, Integers, PendingNeuron, Value, plain_name
 from squat_deploy.lowering.hints import hint_for
@@ -292,15 +292,17 @@ def _with_recurrence(
         back = handle(draft, Call("module", label), inner, own)
     if not isinstance(back, Currents):
         return None, None
-    both = add_branches(draft, name, [value, back])
-    if not isinstance(both, Currents):
+    branches = linear_branches(draft, name, [value, back])
+    both = None if branches is None else added_branches(draft, name, *branches)
+    if branches is None or both is None:
         return None, None
     layer = draft.layers[both.source]
     assert isinstance(layer, Add)
     if isinstance(module, CurrentsFirstRLeaky | CurrentsFirstRSynaptic):
         return both, None  # they add them in the same order
-    ranges = draft.range_at(value.source), draft.range_at(back.source)
-    return both, Branches((value.current, back.current), layer.factors, ranges)
+    given, own_current = branches
+    ranges = draft.range_at(given.source), draft.range_at(own_current.source)
+    return both, Branches((given.current, own_current.current), layer.factors, ranges)
 
 
 def parameter_index(parameter: Tensor, shape: tuple[int, ...]) -> IntArray:

@@ -128,12 +128,10 @@ def _take_grids(model: nn.Module, spec: InputSpec, steps: int, initial_state: An
 
 
 def _take_bits(module: nn.Module) -> bool:
-    """Rounds the scale of a layer, if it has one for all of its outputs that is not yet."""
+    """Rounds the scales of a layer, if they are not yet."""
     if type(module) in EXACT_FORMS:
         _exchange(module)
     if not isinstance(module, IntThenScale) or module.scale_bits is not None:
-        return False
-    if torch.unique(module.integer_weight()[1]).numel() > 1:
         return False
     module.scale_bits = SCALE_BITS
     return True

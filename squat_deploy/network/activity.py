@@ -101,9 +101,18 @@ def _fires(neuron: AnyNeuron, table: int, low: int, high: int, *, steps: int) ->
 
 
 def warnings_of(network: Network) -> tuple[str, ...]:
-    """What a user should know of the neurons over all inputs; nothing of an output layer whose spikes nobody reads."""
+    """What a user should know of the neurons over all inputs, and of a readout of membranes without values.
+
+    Nothing of an output layer whose spikes nobody reads.
+    """
     rows = activity(network)
-    return tuple(text for row in rows[: -1 if _unread(network) else None] for text in _told(row, network.steps))
+    told = (text for row in rows[: -1 if _unread(network) else None] for text in _told(row, network.steps))
+    return (*told, *_without_values(network))
+
+
+def _without_values(network: Network) -> Iterable[str]:
+    if network.readout in OF_MEMBRANES and network.why_no_values:
+        yield f'{network.neurons[-1].name}: "{network.readout}" gives classes and no values: {network.why_no_values}'
 
 
 def _unread(network: Network) -> bool:

@@ -112,11 +112,20 @@ class Network:
     def _ranges(self) -> dict[int, Range]:
         return {}
 
-    @cached_property
+    @property
     def values(self) -> Values | None:
-        """What the scores of a readout of membranes are worth; None where they are no integers of one step."""
+        """What the scores of a readout of membranes are worth; None where `why_no_values` says why."""
+        return self._valued if isinstance(self._valued, Values) else None
+
+    @property
+    def why_no_values(self) -> str:
+        """The rule, what was met and what works, where the scores have no values; empty where they have some."""
+        return "" if isinstance(self._valued, Values) else self._valued
+
+    @cached_property
+    def _valued(self) -> Values | str:
         if self.readout not in OF_MEMBRANES:
-            return None
+            return f'values are of membranes; got readout="{self.readout}"; use readout="last-membrane"'
         output = self.neurons[-1]
         table = int(output.table[0])
         used = np.unique(output.successor[np.unique(output.table)])

@@ -57,9 +57,8 @@ def broken_readout(readout: str, output: NeuronLayer, steps: int) -> str | None:
 
 def _broken_mean(output: NeuronLayer, steps: int) -> str | None:
     used = np.unique(output.successor[np.unique(output.table)])
-    if values_of("mean-membrane", output.membranes[output.table[0]], used, steps) is None:
-        return "a mean of membranes needs levels below 2**47 of the step that they share, and sums below 2**52"
-    return None
+    found = values_of("mean-membrane", output.membranes[output.table[0]], used, steps)
+    return f"a mean of membranes is one of values: {found}" if isinstance(found, str) else None
 
 
 def _broken_wire(network: Network) -> str | None:

@@ -59,8 +59,8 @@ class Values:
         return f"a value is an integer ({how}) times {self.step!r}{mean}"
 
 
-def values_of(readout: Readout, membranes: NDArray[np.float32], used: IntArray, steps: int) -> Values | None:
-    """The values of a readout of membranes; None where they are no integers of one step below the limits.
+def values_of(readout: Readout, membranes: NDArray[np.float32], used: IntArray, steps: int) -> Values | str:
+    """The values of a readout of membranes; why there are none, where they are no such integers below the limits.
 
     Args:
         membranes: (states,) of an output neuron; used: the states that it is in after a step.
@@ -68,8 +68,14 @@ def values_of(readout: Readout, membranes: NDArray[np.float32], used: IntArray, 
     step, whole = _whole(membranes[used])
     mean = readout == "mean-membrane"
     lowest, largest = min(whole), max(map(abs, whole))
-    if largest >= LIMIT or len(membranes) > MAX_STATES or (mean and 2 * largest * steps >= SUM_LIMIT):
-        return None
+    if len(membranes) > MAX_STATES:
+        return f"values need at most {MAX_STATES} states; got {len(membranes)}; use fewer state bits in the last layer"
+    if largest >= LIMIT or (mean and 2 * largest * steps >= SUM_LIMIT):
+        rule = "levels below 2**47 of the step that they share" + ", and sums below 2**52" * mean
+        over = f", {2 * largest * steps:.2g} in {steps} steps" if mean else ""
+        return (
+            f"values need {rule}; got {largest:.2g} of {step:.2g}{over}; use levels that are multiples of 2**-8 or so"
+        )
     integers = [0] * len(membranes) if mean else [whole[0]] * len(membranes)
     for state, integer in zip(used.tolist(), whole, strict=True):
         integers[state] = integer - lowest if mean else integer

@@ -22,17 +22,6 @@ inline unsigned reached_level(const unsigned state, const sum1_t sum) {
     return level;
 }
 
-inline unsigned lowest_set(const std::uint64_t mask) {
-    unsigned found = 0;
-    for (unsigned lane = PE; lane > 0; --lane) {
-        SQUAT_HLS(unroll)
-        if (((mask >> (lane - 1)) & 1u) != 0) {
-            found = lane - 1;
-        }
-    }
-    return found;
-}
-
 // One time step: updates all neurons, lists those that spiked.
 static void fire(sum1_t sums[ROWS][PE], const bool restart,
 #ifdef SQUAT_TRACE
@@ -40,67 +29,101 @@ static void fire(sum1_t sums[ROWS][PE], const bool restart,
 #endif
                  std::uint16_t to0[8], unsigned& listed_events) {
     static state2_t states[ROWS][PE];
-    std::uint64_t fired[ROWS];
     SQUAT_HLS(array_partition variable=states complete dim=0)
-    SQUAT_HLS(array_partition variable=fired complete dim=1)
+    // Rows that have spikes, and how a list names the first neuron of each; two more are read ahead.
+    static mask2_t fired[ROWS + 2][MASK_WORDS];
+    static std::uint16_t places[ROWS + 2];
+    SQUAT_HLS(array_reshape variable=fired complete dim=2)
+    SQUAT_HLS(bind_storage variable=fired type=ram_2p impl=lutram)
+    unsigned filled = 0;
+#ifdef SQUAT_TRACE
+    static std::uint32_t spikes[ROWS][MASK_WORDS];
+    SQUAT_HLS(array_partition variable=spikes complete dim=2)
+#endif
     SQUAT_HLS(array_partition variable=THRESHOLDS complete dim=0)
 
     for (unsigned position = 0; position < POSITIONS; ++position) {
         for (unsigned group = 0; group < GROUPS; ++group) {
             SQUAT_HLS(pipeline II=1)
             const unsigned row = position * GROUPS + group;
-            std::uint64_t mask = 0;
+            std::uint32_t mask[MASK_WORDS] = {};
+            SQUAT_HLS(array_partition variable=mask complete dim=1)
+            bool any = false;
             for (unsigned lane = 0; lane < PE; ++lane) {
                 SQUAT_HLS(unroll)
                 const unsigned state = restart ? REST : static_cast<unsigned>(states[row][lane]);
                 const unsigned level = reached_level(state, sums[row][lane]);
                 states[row][lane] = static_cast<state2_t>(level);
                 const bool spike = level >= FIRE_LEVEL;
-                mask |= static_cast<std::uint64_t>(spike ? 1 : 0) << lane;
+                mask[lane / MASK_BITS] |= static_cast<std::uint32_t>(spike ? 1 : 0) << (lane % MASK_BITS);
+                any = any || spike;
             }
-            fired[row] = mask;
+            for (unsigned k = 0; k < MASK_WORDS; ++k) {
+                SQUAT_HLS(unroll)
+#ifdef SQUAT_TRACE
+                spikes[row][k] = mask[k];
+#endif
+                fired[filled][k] = static_cast<mask2_t>(mask[k]);
+            }
+            places[filled] = static_cast<std::uint16_t>(group * PE * 1 + position);
+            filled += any ? 1u : 0u;
         }
     }
 
 #ifdef SQUAT_TRACE
     // 8 neurons a word, 4 bits each: state index * 2 + spike.
-    unsigned word = 0;
+    unsigned traced = 0;
     for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
         SQUAT_HLS(pipeline II=1)
         const unsigned field = neuron % 8;
         const unsigned channel = neuron / POSITIONS;
         const unsigned row = neuron % POSITIONS * GROUPS + channel / PE;
-        const unsigned spike = static_cast<unsigned>(fired[row] >> (channel % PE)) & 1u;
+        const unsigned spike = (spikes[row][channel % PE / MASK_BITS] >> (channel % PE % MASK_BITS)) & 1u;
         const unsigned code = static_cast<unsigned>(states[row][channel % PE]) * 2u + spike;
-        word |= code << (field * 4);
+        traced |= code << (field * 4);
         if (field == 7 || neuron + 1 == OUTPUTS) {
-            trace.write(word_t(word));
-            word = 0;
+            trace.write(word_t(traced));
+            traced = 0;
         }
     }
 #endif
 
-    // One iteration a spike and one a row: the list costs no more than what is in it.
+    // Two spikes an iteration, and no row without any: the list costs no more than what is in it. The word after this
+    // one has been read before it is needed.
     unsigned listed = 0;
-    unsigned row = 0;
-    unsigned group = 0;
-    unsigned position = 0;
-    std::uint64_t left = fired[0];
-    while (row < ROWS) {
+    unsigned row = 2;  // of the word after that
+    unsigned word = 0;
+    mask2_t left = fired[0][0];
+    unsigned place = places[0];
+    mask2_t next = fired[1][0];
+    unsigned next_place = places[1];
+    unsigned words = filled * MASK_WORDS;
+    while (words > 0) {
         SQUAT_HLS(pipeline II=1)
-        SQUAT_HLS(loop_tripcount min=2 max=10)
+        SQUAT_HLS(loop_tripcount min=0 max=4)
+        const mask2_t rest = static_cast<mask2_t>(left & (left - 1));
+        const mask2_t after = static_cast<mask2_t>(rest & (rest - 1));
+        const unsigned first = place + lowest_set(static_cast<std::uint32_t>(left)) * 1;
+        const unsigned second = place + lowest_set(static_cast<std::uint32_t>(rest)) * 1;
         if (left != 0) {
-            to0[listed] = static_cast<std::uint16_t>((group * PE + lowest_set(left)) * POSITIONS + position);
-            ++listed;
-            left &= left - 1;
-        } else {
-            ++row;
-            ++group;
-            if (group == GROUPS) {
-                group = 0;
-                ++position;
+            to0[listed] = static_cast<std::uint16_t>(first);
+        }
+        if (rest != 0) {
+            to0[listed + 1] = static_cast<std::uint16_t>(second);
+        }
+        listed += (left != 0 ? 1u : 0u) + (rest != 0 ? 1u : 0u);
+        left = after;
+        if (after == 0) {
+            --words;
+            left = next;
+            place = next_place;
+            next = fired[row][word];
+            next_place = places[row] + word * 4;
+            ++word;
+            if (word == MASK_WORDS) {
+                word = 0;
+                ++row;
             }
-            left = row < ROWS ? fired[row] : 0;
         }
     }
     listed_events = listed;

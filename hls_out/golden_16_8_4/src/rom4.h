@@ -14,6 +14,8 @@ const unsigned GROUPS = 1;
 const unsigned ROWS = 1;  // row = position * GROUPS + channel / PE, lane = channel % PE
 const unsigned OUTPUTS = 4;
 const unsigned MOST_EVENTS = 4;  // of one time step
+const unsigned MASK_BITS = 4;
+const unsigned MASK_WORDS = 1;  // of the spikes of a row
 const unsigned LEVEL_BITS = 2;
 const unsigned STATES = 5;
 const unsigned REST = 4;  // state at the start of a sequence

@@ -31,17 +31,21 @@ inline unsigned bits_of(const word_t word) { return word; }
 #if defined(SQUAT_VITIS) || defined(SQUAT_USE_AP)
 typedef ap_int<5> value0_t;
 typedef ap_int<11> sum1_t;
+typedef ap_uint<4> mask2_t;
 typedef ap_int<11> key2_t;
 typedef ap_uint<3> state2_t;
 typedef ap_int<6> sum3_t;
+typedef ap_uint<4> mask4_t;
 typedef ap_int<6> key4_t;
 typedef ap_uint<3> state4_t;
 #else
 typedef std::int8_t value0_t;  // 5 bits
 typedef std::int16_t sum1_t;  // 11 bits
+typedef std::uint8_t mask2_t;  // 4 bits
 typedef std::int16_t key2_t;  // 11 bits
 typedef std::uint8_t state2_t;  // 3 bits
 typedef std::int8_t sum3_t;  // 6 bits
+typedef std::uint8_t mask4_t;  // 4 bits
 typedef std::int8_t key4_t;  // 6 bits
 typedef std::uint8_t state4_t;  // 3 bits
 #endif
@@ -74,5 +78,17 @@ typedef std::uint8_t code4_t;
 #elif !defined(SQUAT_HLS)
 #define SQUAT_HLS(text)
 #endif
+
+// The lowest bit that is set in a word of spikes.
+inline unsigned lowest_set(const std::uint32_t word) {
+    unsigned found = 0;
+    for (unsigned bit = 32; bit > 0; --bit) {
+        SQUAT_HLS(unroll)
+        if (((word >> (bit - 1)) & 1u) != 0) {
+            found = bit - 1;
+        }
+    }
+    return found;
+}
 
 #endif

@@ -53,7 +53,7 @@ class Reader:
         template: of the whole function.
         words_template: how many words there are to be read in a step.
         remark: on the frame, for readers.
-        most_reads: iterations over a frame of spikes: one a word and one a spike.
+        most_reads: iterations over a frame of spikes at most.
         decoded: the number that the field `code` stands for.
         capacity: of a list of inputs.
         lists: those that are written, one that is `kept` where a frame is listed again: `copies` (to, from) are made.
@@ -86,7 +86,7 @@ def reader_of(design: Design) -> Reader:
         words_template=f"top/words_{'again' if again else 'once' if entry.once else 'each_step'}.cpp.jinja",
         remark=frame if entry.once else "",
         inputs=spec.size,
-        most_reads=entry.fields.words + spec.size,
+        most_reads=entry.fields.words * STREAM_BITS // 2,
         decoded=cpp.decoded("code", spec.bits, signed=spec.low < 0),
         capacity=kept.capacity,
         lists=(kept,) if again else given,

@@ -16,7 +16,7 @@ from squat_deploy.hardware.units import Unit
 from squat_deploy.network import Network
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.encoders import EventEncoder
-from squat_deploy.network.readout import SCORES
+from squat_deploy.network.readout import OF_MEMBRANES, SCORES
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _values(network: Network) -> str:
     """What scores of membranes are worth."""
     values = network.values
     if values is None:
-        return ""
+        return f"; no values: {network.why_no_values}" if network.readout in OF_MEMBRANES else ""
     table = f": {', '.join(map(str, values.table))}" if values.table else ""
     words = "; each is sent in two words, the low one first" if values.worth else ""
     return f"{words}; {values.described}{table}"

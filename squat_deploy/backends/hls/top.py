@@ -13,6 +13,7 @@ from squat_deploy.backends.hls.reader import Reader, reader_of
 from squat_deploy.backends.hls.storage import storage
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Graph, Process
+from squat_deploy.hardware.pipeline import DOUBLE
 from squat_deploy.hardware.units import Firing, Summer, Unit
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network.readout import SCORES
@@ -129,13 +130,25 @@ def _hands_states(part: Unit) -> bool:
 
 
 def _variables(design: Design) -> str:
-    lists = [handed for number in range(len(design.parts) + 1) for handed in handed_lists(design.graph, number)]
-    declared = [line for handed in lists for line in (*handed.arrays, f"unsigned {handed.count}")]
+    graph = design.graph
+    declared = [
+        line
+        for number in range(len(design.parts) + 1)
+        for taker in graph.handed_to(number)
+        for line in _declared(list_of(graph, number, taker), graph.depth(number, taker))
+    ]
     if design.readout.reads_states:
-        declared.append("std::uint16_t last_states[OUTPUTS]")
-    sums = (part for part in design.parts if design.graph.hands(part.number))
+        declared.append("std::uint16_t last_states[OUTPUTS];")
+    sums = (part for part in design.parts if graph.hands(part.number))
     stored = (f"{_handed_sums(part)};\n{storage(part, 'handed', f'handed{part.number}')}" for part in sums)
-    return "\n".join([*(f"{line};" for line in declared), *stored])
+    return "\n".join([*declared, *stored])
+
+
+def _declared(handed: EventList, depth: int) -> tuple[str, ...]:
+    """A list between processes: two buffers are what tools make of an array."""
+    pragmas = (f"SQUAT_HLS(stream variable={name} type=pipo depth={depth})" for name in handed.names)
+    lines = (f"{line};" for line in (*handed.arrays, f"unsigned {handed.count}"))
+    return (*lines, *pragmas) if depth > DOUBLE else tuple(lines)
 
 
 def _handed_sums(part: Unit) -> str:

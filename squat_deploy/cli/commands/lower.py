@@ -32,6 +32,7 @@ from squat_deploy.errors import ConfigError
 from squat_deploy.network import InputSpec, Network
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.storage import save
+from squat_deploy.reading import TimeUnit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,7 +80,7 @@ def lower(
     tables = (network_table(network), certificate_table(network.certificate))
     lines = [weights, f"saved {out}"]
     if exact:
-        given = inputs, samples, stated.window
+        given = inputs, samples, stated.window, stated.time_unit
         told, notes, doubtful = _deviation(network, (loaded, lowered, state), *given, real=real)
         document |= {"exact": told.to_dict(), "notes": notes, "warnings": [*texts, *doubtful]}
         lines = [*notes, f"exact form: {told.line}", *lines]
@@ -92,6 +93,7 @@ def _deviation(
     path: Path | None,
     samples: int,
     window: int | None,
+    unit: TimeUnit | None,
     *,
     real: bool,
 ) -> tuple[Deviation, list[str], list[str]]:
@@ -101,7 +103,7 @@ def _deviation(
     """
     data, notes, doubtful = None, list[str](), list[str]()
     if path or real:
-        data, notes, doubtful = network_inputs(network, path, samples, real=real, window=window)
+        data, notes, doubtful = network_inputs(network, path, samples, real=real, window=window, unit=unit)
     model, other, state = models
     options: dict[str, Any] = {"samples": samples, "readout": network.readout, "initial_state": state}
     return deviation(model, other, network.input, network.steps, data, **options), notes, doubtful

@@ -24,14 +24,15 @@ from squat_deploy.cli.options import (
     NetworkOut,
     Overwrite,
     Steps,
+    TimeUnitOption,
     Unproven,
     Window,
 )
-from squat_deploy.cli.reading import data_for, labels_of
 from squat_deploy.cli.tables import certificate_table, network_table, trials_table
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import Network
 from squat_deploy.network.storage import save
+from squat_deploy.reading import data_for, labels_of
 from squat_deploy.snn.levels import Kind
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def quantize(
     labels: LabelsFile = None,
     shape: Annotated[str | None, typer.Option(help="Shape of one sample, where the data does not say it.")] = None,
     window: Window = None,
+    time_unit: TimeUnitOption = None,
     checkpoint: Checkpoint = None,
     weight_bits: Annotated[int, typer.Option(help="Width of the weights, 2 to 8.")] = 4,
     state_bits: Annotated[int, typer.Option(help="Width of the membranes, 1 to 8.")] = 4,
@@ -72,7 +74,7 @@ def quantize(
     with gathered() as texts:
         loaded, state = lowering.load_with_state(model, checkpoint, trained=True)
         options["initial_state"] = first = made_state(state)
-        values, notes = data_for(parsed_shape(shape), steps, calibration, window)
+        values, notes = data_for(parsed_shape(shape), steps, calibration, window, time_unit)
         classes = None if labels is None else labels_of(labels)
         data, score = calibrated(values, classes, steps, encoding, first, time_first=not batch_first)
         made, trials = _quantized(loaded, data, score, (weight_bits, state_bits), budget, options)

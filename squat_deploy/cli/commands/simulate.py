@@ -13,8 +13,7 @@ from rich.table import Table
 from squat_deploy.agreement import check_labels
 from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.inputs import network_inputs
-from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples, Window
-from squat_deploy.cli.reading import labels_of
+from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples, TimeUnitOption, Window
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.files import write_file
 from squat_deploy.loading import load
@@ -22,6 +21,7 @@ from squat_deploy.network import Network
 from squat_deploy.network.activity import counted, warnings_of, warnings_on
 from squat_deploy.network.grid import doubts
 from squat_deploy.network.simulator import Result
+from squat_deploy.reading import labels_of
 
 _SHOWN = 20  # sequences
 
@@ -31,6 +31,7 @@ def simulate(
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,
+    time_unit: TimeUnitOption = None,
     samples: Samples = 8,
     labels: LabelsFile = None,
     out: Annotated[Path | None, typer.Option(help="Save scores, values of membranes, and the trace, as .npz.")] = None,
@@ -39,7 +40,7 @@ def simulate(
 ) -> None:
     """Run a network on integer inputs with the NumPy executor."""
     loaded = load(network)
-    data, notes, texts = network_inputs(loaded, inputs, samples, real=real, window=window)
+    data, notes, texts = network_inputs(loaded, inputs, samples, real=real, window=window, unit=time_unit)
     result, counts = counted(loaded, data, trace=trace)
     described = f"{len(result.scores)} {'random' if inputs is None else 'given'} sequences"
     texts += doubts(loaded, data) if inputs is not None else ()

@@ -22,15 +22,16 @@ from squat_deploy.cli.options import (
     NeuronFile,
     Real,
     Samples,
+    TimeUnitOption,
     Window,
 )
-from squat_deploy.cli.reading import labels_of
 from squat_deploy.cli.sources import imported, is_export
 from squat_deploy.cli.sources import loaded as loaded_model
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
 from squat_deploy.loading import load
 from squat_deploy.network import Network
+from squat_deploy.reading import labels_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,6 +49,7 @@ def verify(
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,
+    time_unit: TimeUnitOption = None,
     labels: LabelsFile = None,
     samples: Samples = 64,
     executor: Annotated[
@@ -60,7 +62,7 @@ def verify(
     with gathered() as texts:
         trained, state = _trained(model, checkpoint, neurons)
         trained = _exact_form(trained, loaded, state) if exact else trained
-    data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real, window=window)
+    data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real, window=window, unit=time_unit)
     classes = None if labels is None else labels_of(labels)
     kind: Literal["given", "random"] = "random" if inputs is None else "given"
     options: dict[str, Any] = {"labels": classes, "executors": executor, "inputs_are": kind}

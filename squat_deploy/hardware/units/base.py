@@ -16,7 +16,7 @@ from squat_deploy.hardware.memories import Memory, Style, Usage
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
-LOOP_OVERHEAD_CYCLES = 5  # entry, fill and drain of one pipelined loop, an assumption of the estimate
+LOOP_OVERHEAD_CYCLES = 10  # entry, fill and drain of one pipelined loop: 8 to 12 in RTL of such loops that Vitis wrote
 _CONTROL = Usage(lut=250, ff=300)  # of one loop nest: counters, addresses, handshakes
 Cycles = NDArray[np.float64]  # (sequences, T), of cycles or of events
 
@@ -67,7 +67,7 @@ class Port:
         lanes: how its sums lie, None for events.
         late: it is the list of the step before.
         copies: lists that the giver writes, all alike, one a taker.
-        lists: lists that are kept in memory: two for each other process, which double-buffers it.
+        lists: lists that are kept in memory: the buffers on its way to each other process.
         handed: its sums go to neurons that run beside their giver.
     """
 
@@ -210,11 +210,28 @@ class Unit(ABC):
             for port in self.ports.takes
             if port.signal.events
         ]
-        found = np.asarray(self._cycles(taken, events.get(self.number, np.zeros((1, 1)))), dtype=np.float64)
+        given = events.get(self.number, np.zeros((1, 1)))
+        found = np.asarray(self._cycles(taken, given), dtype=np.float64)
+        if self.in_rounds:
+            listed = events.get(listed_at(self.number))
+            found = found + self._listing(given if listed is None else self.rounds(listed).T.astype(np.float64))
         if not self.held:
             return found
         steps = next(iter(events.values())).shape[1]
         return np.where(np.arange(steps) == 0, found, 0.0)
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether what it lists, and not only how much, says how long its loop takes."""
+        return False
+
+    def rounds(self, listed: NDArray[Any]) -> IntArray:
+        """(T, B) iterations of that loop, by what it lists (T, B, size)."""
+        raise NotImplementedError
+
+    def _listing(self, rounds: Cycles) -> Cycles:
+        """Cycles of that loop."""
+        raise NotImplementedError
 
     @abstractmethod
     def run(self, kept: Kept, *taken: Flow) -> Flow:
@@ -351,6 +368,16 @@ def one_array(flow: Flow) -> IntArray:
 def at_start(cycles: float, like: Cycles) -> Cycles:
     """(T,) cycles of the first step of a sequence alone, for as many steps as `like` (sequences, T) has."""
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
+
+
+def listed_at(number: int) -> int:
+    """Where what a unit lists in rounds (T, B, size) stands among the counts of events, by the number of the unit."""
+    return -2 - number
+
+
+def pairs(counts: NDArray[Any]) -> NDArray[Any]:
+    """Iterations over words with so many spikes: two at a time, and one where there is none."""
+    return np.asarray(np.maximum((counts + 1) // 2, 1))
 
 
 def delayed(values: NDArray[Any]) -> NDArray[Any]:

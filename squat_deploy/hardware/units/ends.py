@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from squat_deploy.hardware.input_words import InputWords
 from squat_deploy.hardware.memories import Memory
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Flow, Kept, Unit, one_array, one_list
-from squat_deploy.hardware.words import Fields, signed
+from squat_deploy.hardware.units.base import (
+    LOOP_OVERHEAD_CYCLES,
+    Cycles,
+    Events,
+    Flow,
+    Kept,
+    Unit,
+    one_array,
+    one_list,
+    pairs,
+)
+from squat_deploy.hardware.words import STREAM_BITS, Fields, signed
 from squat_deploy.network import InputSpec, IntArray, int_bits
 from squat_deploy.network.encoders import (
     END_OF_EVENTS,
@@ -123,9 +134,25 @@ class ReadInput(Unit):
             return first * (size + 2 * overhead) + 2 * taken[0] + 2 * given + 2 * overhead
         if takes_intensities(self.encoder):
             return first * (size + overhead) + size + np.zeros_like(given) + overhead
-        scan = self.fields.words + given if self.spikes else np.full_like(given, size)
-        fresh = first | (self.spec.encoding == "sequence")
-        return fresh * scan + overhead + (given + overhead if self.repeats else 0)
+        scan = 0 if self.spikes else self._fresh(given) * size + overhead
+        return np.zeros_like(given) + scan + (given + overhead if self.repeats else 0)
+
+    @property
+    def in_rounds(self) -> bool:
+        return self.encoder is None and self.spikes
+
+    def rounds(self, listed: NDArray[Any]) -> IntArray:
+        """Two spikes at a time of a word of the stream."""
+        missing = self.fields.words * STREAM_BITS - self.size
+        bits = np.pad(listed != 0, [(0, 0), (0, 0), (0, missing)])
+        return np.asarray(pairs(bits.reshape(*bits.shape[:2], -1, STREAM_BITS).sum(axis=3)).sum(axis=2))
+
+    def _listing(self, rounds: Cycles) -> Cycles:
+        return self._fresh(rounds) * rounds + LOOP_OVERHEAD_CYCLES
+
+    def _fresh(self, like: Cycles) -> NDArray[np.bool_]:
+        """(T,) whether words arrive."""
+        return np.asarray((np.arange(like.shape[1]) == 0) | (self.spec.encoding == "sequence"))
 
     def _memories(self) -> Sequence[Memory]:
         if takes_intensities(self.encoder):

@@ -39,7 +39,7 @@ class Fire(Firing):
     @property
     def numbers(self) -> tuple[tuple[str, int, int], ...]:
         half = 2 ** (self.tables.key_bits - 1)
-        return ("key", -half, half - 1), ("state", 0, self.states - 1)
+        return *self.mask_numbers, ("key", -half, half - 1), ("state", 0, self.states - 1)
 
     def run(self, kept: Kept, *taken: Flow) -> Events:
         """`kept["states"]` is (rows, pe)."""

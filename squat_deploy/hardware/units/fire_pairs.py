@@ -61,6 +61,7 @@ class FirePairs(Firing):
         keys = (("key", self.tables.reached.key_bits), ("next", self.tables.following.key_bits))
         codes = (("state", self.current_bits + self.membrane_bits), ("membrane", self.membrane_bits))
         return (
+            *self.mask_numbers,
             *((name, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for name, bits in keys),
             *((name, 0, 2**bits - 1) for name, bits in codes),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.memories import Memory, Style
 from squat_deploy.hardware.tables import Spread
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, pairs
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network import IntArray
 
-MASK_BITS = 64  # of a word of spikes; wider folding has several a row
-_MASKS_IN_REGISTERS = 64
+MASK_BITS = 32  # of a word of spikes, in which two are found in a cycle; wider folding has several a row
+_AHEAD = 2  # words of spikes that are read ahead
+_DISTRIBUTED_ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +76,19 @@ class Firing(Unit):
         return Fields(self.lanes.pe, 1, MASK_BITS)
 
     @property
-    def mask_words(self) -> int:
-        """Of a step."""
-        return self.lanes.rows * self.masks.words
+    def mask_bits(self) -> int:
+        """Spikes in a word."""
+        return min(self.masks.per_word, self.lanes.pe)
+
+    @property
+    def most_rounds(self) -> int:
+        """Iterations in which all neurons are listed."""
+        return int(self.rounds(np.ones((1, 1, self.size), dtype=bool))[0, 0])
+
+    @property
+    def mask_numbers(self) -> tuple[tuple[str, int, int], ...]:
+        """The words of spikes, as `numbers`."""
+        return (("mask", 0, 2**self.mask_bits - 1),) * self.lists_spikes
 
     def told(self, states: IntArray) -> IntArray:
         """What the readout takes of state indices."""
@@ -88,23 +99,41 @@ class Firing(Unit):
         return Events.spikes(self.lanes.element(*np.nonzero(fired & self.lanes.active)))
 
     @property
+    def in_rounds(self) -> bool:
+        return self.lists_spikes
+
+    def rounds(self, listed: NDArray[Any]) -> IntArray:
+        """Two spikes at a time of a word, and no row without any."""
+        masks, lanes = self.masks, self.lanes
+        placed = np.zeros((*listed.shape[:2], lanes.rows, masks.words * masks.per_word), dtype=bool)
+        placed[:, :, *lanes.at(np.arange(self.size))] = listed
+        counts = placed.reshape(*placed.shape[:3], masks.words, masks.per_word).sum(axis=4)
+        return np.asarray((pairs(counts).sum(axis=3) * counts.any(axis=3)).sum(axis=2))
+
+    @property
     def _table(self) -> tuple[IntArray, ...]:
         """The leading indices of every table, (rows, 1) and (pe,)."""
         row, lane = np.arange(self.lanes.rows)[:, None], np.arange(self.lanes.pe)
         return {"shared": (), "channel": (row % self.lanes.groups, lane), "neuron": (row, lane)}[self.spread]
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """A cycle a row; one a spike and one a word of spikes, and the states one by one: what is handed over."""
+        """A cycle a row, and the states one by one where they are handed over."""
         rows, overhead = self.lanes.rows, LOOP_OVERHEAD_CYCLES
         handed = self.size + overhead if self.hands_over else 0
-        listed = self.mask_words + given + overhead if self.lists_spikes else np.zeros_like(given)
-        return rows + overhead + listed + handed
+        return rows + overhead + handed + np.zeros_like(given)
 
-    def _kept(self, bits: int) -> tuple[Memory, Memory]:
-        """States, and the spikes of a step."""
-        style: Style = "registers" if self.lanes.rows <= _MASKS_IN_REGISTERS else "block"
-        fired = Memory("fired", self.lanes.rows, (self.lanes.pe,), style=style)
-        return lane_memory("states", self.lanes, bits, together=True), fired
+    def _listing(self, rounds: Cycles) -> Cycles:
+        return rounds + LOOP_OVERHEAD_CYCLES
+
+    def _kept(self, bits: int) -> tuple[Memory, ...]:
+        """States, and the spikes of a step, by rows that have any."""
+        states = lane_memory("states", self.lanes, bits, together=True)
+        if not self.lists_spikes:
+            return (states,)
+        rows = self.lanes.rows + _AHEAD
+        style: Style = "distributed" if rows <= _DISTRIBUTED_ROWS else "block"
+        fired = Memory("fired", rows, (self.masks.words * self.mask_bits,), style=style)
+        return states, fired, Memory("places", rows, (self.signal.index_bits,))
 
     def _rom(self, name: str, table: IntArray, width: int, reads: int = 1) -> Memory:
         """One of all lanes, which all read it at once, or one bank a lane."""
