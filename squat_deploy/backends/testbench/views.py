@@ -74,13 +74,13 @@ class Array:
 
 @dataclass(frozen=True)
 class ConstantLayer:
-    """A layer in the file of constants; `lines` are its law."""
+    """A layer in the file of constants, and its law, which is a comment."""
 
     number: int
     name: str
     kind: str
     size: int
-    lines: tuple[str, ...]
+    law: str
     arrays: tuple[Array, ...]
 
 
@@ -92,7 +92,7 @@ class Constants:
     title: str
     inputs: str
     layers: tuple[ConstantLayer, ...]
-    readout: tuple[str, ...]
+    readout: str
     worth: str
 
 
@@ -161,7 +161,7 @@ def constants_of(network: Network, header: str) -> Constants:
         title=cpp.plain(network.name),
         inputs=network.input.described,
         layers=tuple(_constant_layer(network, position) for position in range(len(network.layers))),
-        readout=readout_lines(network),
+        readout=_comment(readout_lines(network)),
         worth=cpp.initializer(np.array(network.worth, dtype=np.int64)) if network.worth else "",
     )
 
@@ -174,9 +174,13 @@ def _constant_layer(network: Network, position: int) -> ConstantLayer:
         name=cpp.plain(layer.name),
         kind=type(layer).__name__,
         size=layer.outputs,
-        lines=lines if isinstance(layer, NeuronLayer) else (*lines, sums(network, position)),
+        law=_comment(lines if isinstance(layer, NeuronLayer) else (*lines, sums(network, position))),
         arrays=tuple(_array(name, values) for name, values in law.arrays.items()),
     )
+
+
+def _comment(lines: tuple[str, ...]) -> str:
+    return "\n *     ".join(lines)
 
 
 def _array(name: str, values: IntArray) -> Array:
