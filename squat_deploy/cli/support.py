@@ -18,6 +18,8 @@ from squat_deploy.backends import testbench
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.backends.hls.project import render
 from squat_deploy.backends.qonnx.emitting import FORMS, emit_qonnx
+from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl.project import render as render_rtl
 from squat_deploy.errors import ExportError
 from squat_deploy.lowering.api import lower
 from squat_deploy.lowering.functions import FUNCTIONS
@@ -38,7 +40,7 @@ from squat_deploy.snn.layers import (
 from squat_deploy.snn.neurons import KINDS
 from squat_deploy.snn.quantizers import InputQuantizer, state_quant
 
-BACK_ENDS = ("simulator", "HLS", "C testbench", *(f"ONNX {form}" for form in FORMS))
+BACK_ENDS = ("simulator", "HLS", "RTL", "C testbench", *(f"ONNX {form}" for form in FORMS))
 
 
 def support_matrix() -> str:
@@ -93,6 +95,7 @@ def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[st
     calls: dict[str, Callable[[], Any]] = {
         "simulator": lambda: simulate(network, np.zeros((1, *shape), dtype=np.int64)),
         "HLS": lambda: render(network, HlsConfig(vectors=1)),
+        "RTL": lambda: render_rtl(network, RtlConfig(vectors=1)),
         "C testbench": lambda: testbench.render(network, vectors=1, constants=True),
         **{f"ONNX {form}": partial(emit_qonnx, network, form=form) for form in FORMS},
     }

@@ -65,7 +65,11 @@ class Fire(Firing):
         widths = {"SUCCESSOR": self.state_bits, "FIRE_LEVEL": 16}
         roms = (
             self._rom(
-                name, table, widths.get(name, tables.key_bits), tables.search_bits if table is tables.searched else 1
+                name,
+                table,
+                widths.get(name, tables.key_bits),
+                tables.search_bits,
+                tables.how if name == tables.search else None,
             )
             for name, table in tables.arrays().items()
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import digits
 from typing import Any, ClassVar
 
 import numpy as np
@@ -93,9 +94,15 @@ class FirePairs(Firing):
 
     def _memories(self) -> Sequence[Memory]:
         tables = self.tables
-        reads = {"BOUNDARIES": tables.reached.bits, "NEXT_BOUNDS": tables.following.bits}
+        searches = {search.name: search for search in (tables.reached, tables.following)}
         roms = (
-            self._rom(name, table, tables.widths[name], reads.get(name, 1)) for name, table in tables.arrays().items()
+            self._rom(
+                name,
+                table,
+                tables.widths[name.rstrip(digits)],
+                *((searches[name].bits, searches[name].how) if name in searches else ()),
+            )
+            for name, table in tables.arrays().items()
         )
         return *self._kept(self.current_bits + self.membrane_bits), *roms
 

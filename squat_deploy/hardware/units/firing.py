@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.memories import Memory, Style
+from squat_deploy.hardware.searches import How, is_logic
 from squat_deploy.hardware.tables import Spread
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, pairs
 from squat_deploy.hardware.words import Fields
@@ -135,9 +136,10 @@ class Firing(Unit):
         fired = Memory("fired", rows, (self.masks.words * self.mask_bits,), style=style)
         return states, fired, Memory("places", rows, (self.signal.index_bits,))
 
-    def _rom(self, name: str, table: IntArray, width: int, reads: int = 1) -> Memory:
-        """One of all lanes, which all read it at once, or one bank a lane."""
-        pe = self.lanes.pe
-        if self.spread != "shared":
-            return Memory(name, table.size // pe, (width,) * pe, table)
-        return Memory(name, table.size, (width,), table, "logic", pe * reads)
+    def _rom(self, name: str, table: IntArray, width: int, reads: int = 1, how: How | None = None) -> Memory:
+        """Logic of all lanes, which all read it at once, or one bank a lane, or one for two; `how` it is searched."""
+        pe, shared = self.lanes.pe, self.spread == "shared"
+        if is_logic(table, shared=shared):
+            return Memory(name, table.size, (width,), table, "logic", pe * (reads if how == "logic" else 1))
+        banks, fields = (len(table) if shared else pe), (table.shape[-1] if how == "at once" else 1)
+        return Memory(name, table.size // banks // fields, (width * fields,) * banks, table, fields=fields)
