@@ -6,13 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.coverage import Coverage
 from squat_deploy.backends.hls.estimates import bound_of
 from squat_deploy.hardware.folding import Folding
 from squat_deploy.hardware.options import HlsConfig
 
 
-def stated(folding: Folding, config: HlsConfig) -> dict[str, Any]:
-    """Options, proofs, layers, processes, folding and estimate."""
+def stated(folding: Folding, config: HlsConfig, coverage: Coverage) -> dict[str, Any]:
+    """Options, proofs, layers, processes, folding, estimate and coverage."""
     design, budget = folding.design, folding.budget
     offer = budget.offer
     return {
@@ -28,4 +29,5 @@ def stated(folding: Folding, config: HlsConfig) -> dict[str, Any]:
             "processes": [{**asdict(share), "process": cpp.plain(share.process)} for share in folding.shares],
         },
         "estimate": {"name": "total", **asdict(budget.total), "fits": budget.fits, "part": offer and offer.name},
+        "coverage": coverage.document,
     }

@@ -37,7 +37,7 @@ def emit_testbench(
     *,
     stimulus: NDArray[Any] | None = None,
     real: bool = False,
-    vectors: int = 8,
+    vectors: int | None = None,
     constants: bool = False,
     encoder: AnyEncoder | None = None,
 ) -> Path:
@@ -46,9 +46,9 @@ def emit_testbench(
     Whole or not at all; what the user keeps in a folder that was written before stays, as with `emit_hls`.
 
     Args:
-        stimulus: integer inputs of the golden data, as for `simulate`; random ones of the network's digest if None.
+        stimulus: integer inputs of the golden data, as for `simulate`; if None, sequences chosen for what they reach.
         real: the stimulus is of real values, in the model's units, as for `emit_hls`.
-        vectors: random golden sequences where no stimulus is given, 1 to 100,000.
+        vectors: how many are chosen, at most, 1 to 100,000; None: as many as golden data of a stated size holds.
         constants: write weights and tables too, as plain arrays, each with its law.
         encoder: stands in front of the first layer, in the core: what enters it are intensities, or address events.
 
@@ -67,12 +67,12 @@ def render(
     network: Network,
     stimulus: NDArray[Any] | None = None,
     *,
-    vectors: int = 8,
+    vectors: int | None = None,
     constants: bool = False,
     encoder: AnyEncoder | None = None,
 ) -> dict[str, str]:
     """All files of the project by relative path; equal arguments give equal bytes."""
-    if not 1 <= vectors <= MAX_VECTORS:
+    if vectors is not None and not 1 <= vectors <= MAX_VECTORS:
         raise ConfigError(f"vectors: 1 to {MAX_VECTORS:,} golden sequences; got {vectors}")
     if encoder is not None:
         check_encoder(encoder, network.input, network.steps)
@@ -88,7 +88,7 @@ def render(
 
 
 def _data(
-    network: Network, stimulus: NDArray[Any] | None, vectors: int, encoder: AnyEncoder | None
+    network: Network, stimulus: NDArray[Any] | None, vectors: int | None, encoder: AnyEncoder | None
 ) -> tuple[dict[str, str], int]:
     """Golden files by name, and the number of sequences in them."""
     fed = default_stimulus(network, vectors, encoder) if stimulus is None else stimulus

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.backends.testbench import emit_testbench
 from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
 from squat_deploy.cli.sources import stem_of
@@ -17,6 +19,7 @@ from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
 
+@with_fields(HlsConfig, only=("vectors",))
 def testbench(
     network: NetworkFile,
     *,
@@ -24,10 +27,10 @@ def testbench(
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,
-    vectors: Annotated[int, typer.Option(help="Random golden sequences if no inputs are given.")] = 8,
     constants: Annotated[
         bool, typer.Option("--constants", help="Write weights and tables too, as plain arrays, each with its law.")
     ] = False,
+    fields: dict[str, Any],
     as_json: Json = False,
 ) -> None:
     """Write a self-checking testbench in C, with golden data, for a core that you write yourself."""
@@ -36,7 +39,7 @@ def testbench(
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
-    project = emit_testbench(loaded, target, stimulus=data, vectors=vectors, constants=constants)
+    project = emit_testbench(loaded, target, stimulus=data, constants=constants, **fields)
     texts += doubts(loaded, data) if data is not None else ()
     document = {"testbench": str(project), "notes": notes, "warnings": texts, **grid(loaded.input)}
     following = f"wrote {project}; next: write the core that dut.h asks for, and make -C {project} check DUT=my_core.c"
