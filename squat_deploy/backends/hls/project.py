@@ -18,11 +18,12 @@ from squat_deploy.backends.hls.board import board_data, board_files, when_empty
 from squat_deploy.backends.hls.board.notebook import notebook_of
 from squat_deploy.backends.hls.coverage import Coverage, coverage_of
 from squat_deploy.backends.hls.estimates import estimate_of
-from squat_deploy.backends.hls.manifest import manifest_of
+from squat_deploy.backends.hls.manifest import stated
 from squat_deploy.backends.hls.readme import readme_of
 from squat_deploy.backends.hls.storage import lane_parameters, storage, table, table_at, tables_stored
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
+from squat_deploy.backends.manifest import manifest_of
 from squat_deploy.backends.printing import environment, header_of
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.coverage.reached import Reached, reached_by
@@ -122,7 +123,7 @@ def render(
     files.update({path: notebook_of(text) for path, text in files.items() if path.endswith(".ipynb")})
     files.update(board_data(config, golden.result.scores))
     files.update({f"tb/data/{name}": text for name, text in data.items()})
-    files[MANIFEST] = manifest_of(folding, config, coverage, files)
+    files[MANIFEST] = manifest_of(network, files, **stated(folding, config, coverage))
     return files
 
 
