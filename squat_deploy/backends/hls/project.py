@@ -171,6 +171,7 @@ def _environment() -> Environment:
     found.globals.update(
         at=at,
         storage=storage,
+        pipelined=cpp.pipelined,
         table=table,
         table_at=table_at,
         tables_stored=tables_stored,
