@@ -25,7 +25,7 @@ from squat_deploy.network.simulator import Result
 
 @dataclass(frozen=True)
 class ProcessCycles:
-    """Cycles of one process a time step: mean over the golden sequences, and with every input and neuron active.
+    """Cycles of one process a time step: mean over some sequences, and with every input and neuron active.
 
     Of two stages, those of the slower one.
     """
@@ -45,7 +45,7 @@ class Schedule:
 
 
 def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
-    """Schedule for the events of golden sequences.
+    """Schedule for the events of some sequences.
 
     Args:
         events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.

@@ -79,13 +79,13 @@ def weight_rom(weight: IntArray, bias: IntArray, groups: int, window: Window, la
     inside = (reached // channels_out == np.arange(groups)[:, None, None]) | (groups == 1)
     kernels = weight[np.minimum(reached, len(weight) - 1)]  # idle lanes repeat the last channel
     kernels = np.where(inside[..., None, None, None], kernels, 0)  # (groups, span, pe, channels, height, width)
-    bits, bipolar, codes = _codes(kernels.transpose(0, 3, 4, 5, 1, 2).reshape(-1, lanes.pe))
+    bits, bipolar, codes = codes_of(kernels.transpose(0, 3, 4, 5, 1, 2).reshape(-1, lanes.pe))
     fields = Fields(lanes.pe, bits, WORD_BITS)
     start = lanes.by_channel(bias) if bias.any() else None
     return WeightRom(Plane.of(window), span, channels_in, channels_out, fields, bipolar, fields.pack(codes).T, start)
 
 
-def _codes(weight: IntArray) -> tuple[int, bool, IntArray]:
+def codes_of(weight: IntArray) -> tuple[int, bool, IntArray]:
     """(bits, bipolar, numbers to store) of the narrowest encoding: +-1 in one bit, else two's complement."""
     if (np.abs(weight) == 1).all():
         return 1, True, (weight > 0).astype(np.int64)

@@ -7,13 +7,14 @@ import json
 from dataclasses import asdict
 
 from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.coverage import Coverage
 from squat_deploy.backends.hls.estimates import bound_of
 from squat_deploy.files import DIGESTS, GENERATOR
 from squat_deploy.hardware.folding import Folding
 from squat_deploy.hardware.options import HlsConfig
 
 
-def manifest_of(folding: Folding, config: HlsConfig, files: dict[str, str]) -> str:
+def manifest_of(folding: Folding, config: HlsConfig, coverage: Coverage, files: dict[str, str]) -> str:
     """The file that tells an exported project from any other folder."""
     from squat_deploy import __version__
 
@@ -41,6 +42,7 @@ def manifest_of(folding: Folding, config: HlsConfig, files: dict[str, str]) -> s
             "processes": [{**asdict(share), "process": cpp.plain(share.process)} for share in folding.shares],
         },
         "estimate": {"name": "total", **asdict(budget.total), "fits": budget.fits, "part": offer and offer.name},
+        "coverage": coverage.document,
         DIGESTS: {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
     }
     return json.dumps(document, indent=2) + "\n"
