@@ -49,7 +49,7 @@ def check(network: sd.Network, config: sd.HlsConfig, folder: Path) -> None:
         assert "PASS: 0 mismatches" in make(project, target, WARNINGS)
 
 
-FORMS = [(4, "auto", "at once"), (5, "auto", "by level"), (5, "threshold", "by level")]
+FORMS = [(4, "offset", "at once"), (4, "threshold", "by level"), (5, "auto", "by level"), (5, "threshold", "by level")]
 
 
 @pytest.mark.parametrize(("bits", "form", "how"), FORMS)
