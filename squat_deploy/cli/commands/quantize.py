@@ -55,6 +55,9 @@ def quantize(
     encoding: Encoded = "direct",
     batch_first: BatchFirst = False,
     out: NetworkOut = Path("network.safetensors"),
+    nir: Annotated[
+        Path | None, typer.Option("--nir", help="Also write the quantized model as NIR, which verify takes alone.")
+    ] = None,
     allow_unproven: Unproven = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -67,6 +70,7 @@ def quantize(
 
     source, beside = sources.source_of(model), out.parent / f"{out.stem}.model.safetensors"
     check_paths({"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint, "out": beside})
+    check_paths({"out": beside, "nir": nir})
     targets.check_both(out, beside, source, overwrite=overwrite, ask=not as_json)
     if budget is not None and labels is None:
         raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
@@ -81,6 +85,8 @@ def quantize(
         spec, name = input_spec(made, data, encoding, time_first=not batch_first), sources.name_of(model)
         lowered = lowering.lower(made, spec, steps, allow_unproven=allow_unproven, name=name, initial_state=first)
     network = replace(lowered, origin=replace(lowered.origin, source=source, **seen_in(data.numpy(), spec)))
+    if nir is not None:
+        _write_nir(network, made, nir, first)
     save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
     save(network, out)
     accuracy = None if labels is None else {"float": score(loaded), "quantized": score(made)}
@@ -92,10 +98,18 @@ def quantize(
         "trials": trials,
         "weights": weights,
     }
-    document["notes"] = notes
+    document |= {"notes": notes} if nir is None else {"notes": notes, "nir": str(nir)}
     saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
+    saved += f"; as {nir} it needs no {source}" if nir else ""
     tables = _tables(network, trials, weights, accuracy)
     emit({**document, "warnings": texts, **summary(network)}, as_json, *notes, *tables, saved)
+
+
+def _write_nir(network: Network, model: nn.Module, path: Path, initial_state: Any) -> None:
+    """Raises: LoweringError for layers that NIR has no node for."""
+    from squat_deploy.readers.nir.writing import write_nir
+
+    write_nir(network, model, path, initial_state=initial_state)
 
 
 def _quantized(
