@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.logic import adders, searches
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.tables import NeuronTables, Spread, neuron_tables
@@ -72,8 +73,9 @@ class Fire(Firing):
         return *self._kept(self.state_bits), *roms
 
     def _logic(self) -> Usage:
-        key = self.lanes.pe * self.tables.key_bits
-        return Usage(lut=key * self.tables.search_bits, ff=3 * key)
+        pe, tables = self.lanes.pe, self.tables
+        found = searches(pe, tables.key_bits, tables.search_bits)
+        return found if tables.keys is None else Usage.total([adders(pe, tables.key_bits), found])
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.logic import adders, searches
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.pair_tables import PairTables, Search, pair_tables
 from squat_deploy.hardware.signals import Signal, spikes
@@ -101,9 +102,9 @@ class FirePairs(Firing):
 
     def _logic(self) -> Usage:
         """Comparisons of both searches, and three adders in front of them."""
-        pe, reached, after = self.lanes.pe, self.tables.reached, self.tables.following
-        lut = reached.key_bits * (reached.bits + 2) + after.key_bits * (after.bits + 1)
-        return Usage(lut=pe * lut, ff=3 * pe * (reached.key_bits + after.key_bits))
+        pe, both = self.lanes.pe, (self.tables.reached, self.tables.following)
+        added = (adders(pe * number, one.key_bits) for number, one in zip((2, 1), both, strict=True))
+        return Usage.total([*added, *(searches(pe, one.key_bits, one.bits) for one in both)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -140,4 +140,4 @@ class Firing(Unit):
         pe = self.lanes.pe
         if self.spread != "shared":
             return Memory(name, table.size // pe, (width,) * pe, table)
-        return Memory(name, table.size, (width,), table, "logic", pe * reads)
+        return Memory(name, table.size, (width,), table, "logic", pe)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.logic import adders, products
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.plane import Plane
 from squat_deploy.hardware.signals import Signal
@@ -28,8 +29,6 @@ from squat_deploy.network import IntArray, int_bits
 from squat_deploy.network.layers import ConvTranspose2d, Dense, Weighted
 from squat_deploy.network.window import Window
 
-_DSP_BITS = 5
-
 
 @dataclass(frozen=True, eq=False)
 class Scatter(Summer):
@@ -47,6 +46,11 @@ class Scatter(Summer):
     @property
     def whole_rows(self) -> bool:
         return True
+
+    @property
+    def at_once(self) -> int:
+        """Rows of weights in a cycle."""
+        return 1
 
     @property
     def about(self) -> str:
@@ -85,7 +89,9 @@ class Scatter(Summer):
         last = lanes.pe - (rom.fields.words - 1) * rom.fields.per_word
         widths = (*(rom.fields.per_word,) * (rom.fields.words - 1), last)
         words = np.ascontiguousarray(rom.words).view(np.int64)
-        weights = Memory("WEIGHTS", words.shape[1], tuple(width * rom.bits for width in widths), words)
+        weights = Memory(
+            "WEIGHTS", words.shape[1], tuple(width * rom.bits for width in widths), words, reads=self.at_once
+        )
         if rom.bias is None:
             return (*super()._memories(), weights)
         bits = int_bits(min(int(rom.bias.min()), -1), int(rom.bias.max()))
@@ -93,12 +99,11 @@ class Scatter(Summer):
         return (*super()._memories(), weights, bias)
 
     def _logic(self) -> Usage:
-        adders = super()._logic()
+        lanes = self.rows.pe * self.at_once
+        added = adders(lanes, self.signal.bits)
         if self.takes[0].unit:
-            return adders
-        weight, value, pe = self.rom.bits, self.takes[0].bits, self.rows.pe
-        small = min(weight, value) < _DSP_BITS
-        return Usage.total([adders, Usage(lut=pe * weight * value) if small else Usage(dsp=pe)])
+            return added
+        return Usage.total([added, products(lanes, self.rom.bits, self.takes[0].bits)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +119,10 @@ class ScatterRows(Scatter):
     @property
     def gathers(self) -> bool:
         return True
+
+    @property
+    def at_once(self) -> int:
+        return self.events
 
     @property
     def facts(self) -> dict[str, Any]:
