@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from squat_deploy.agreement import deviation, verify
     from squat_deploy.backends.hls import HlsConfig, emit_hls, fold
     from squat_deploy.backends.qonnx import emit_qonnx
+    from squat_deploy.backends.rtl import RtlConfig, emit_rtl
     from squat_deploy.loading import load
     from squat_deploy.lowering import check, exact, lower
     from squat_deploy.network import InputSpec, Network
@@ -29,10 +30,12 @@ __all__ = [
     "HlsConfig",
     "InputSpec",
     "Network",
+    "RtlConfig",
     "check",
     "deviation",
     "emit_hls",
     "emit_qonnx",
+    "emit_rtl",
     "exact",
     "fold",
     "import_qonnx",
@@ -54,10 +57,12 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "HlsConfig": "squat_deploy.backends.hls",
     "InputSpec": "squat_deploy.network",
     "Network": "squat_deploy.network",
+    "RtlConfig": "squat_deploy.backends.rtl",
     "check": "squat_deploy.lowering",
     "deviation": "squat_deploy.agreement",
     "emit_hls": "squat_deploy.backends.hls",
     "emit_qonnx": "squat_deploy.backends.qonnx",
+    "emit_rtl": "squat_deploy.backends.rtl",
     "exact": "squat_deploy.lowering",
     "fold": "squat_deploy.backends.hls",
     "import_qonnx": "squat_deploy.readers.brevitas.model",

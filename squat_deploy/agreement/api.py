@@ -49,9 +49,10 @@ def verify(
         inputs: integers, as for `simulate`; intensities (B, *shape) where `config` has an encoder of them.
         labels: (B,) classes, for the accuracy.
         executors: any of "torch", "numpy", "c++", "onnxruntime" (emitted step and sequence graphs, default optimization
-            level) and "qonnx" (those and the finn graph; the first 16 samples); by default all that can run here, and
-            `Agreement.not_run` names the others. NumPy's trace is the reference.
-        config: options of the HLS project that is compiled for "c++".
+            level), "qonnx" (those and the finn graph; the first 16 samples) and "rtlsim" (the emitted SystemVerilog in
+            Verilator; only where it is named); by default all others that can run here, and `Agreement.not_run` names
+            those that cannot. NumPy's trace is the reference.
+        config: options of the HLS project that is compiled for "c++"; "rtlsim" takes its folding and form.
         folder: emit that project here and keep it; by default it is temporary.
         initial_state: of a model that takes its states: what it is given first, as for `lower`.
         inputs_are: how the agreement speaks of the inputs: the user's own, or random ones.
@@ -144,7 +145,7 @@ def _choose(executors: Sequence[str] | None, model: nn.Module | None) -> tuple[l
         raise ConfigError(f"verify: unknown executor {', '.join(unknown)}; there are {', '.join(EXECUTORS)}")
     if executors is not None and not executors:
         raise ConfigError(f"verify: name at least one executor of {', '.join(EXECUTORS)}")
-    wanted = [engine for engine in ENGINES if executors is None or engine.name in executors]
+    wanted = [engine for engine in ENGINES if (engine.by_default if executors is None else engine.name in executors)]
     if executors is not None:
         for engine in wanted:
             if engine.needs_model and model is None:

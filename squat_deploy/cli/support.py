@@ -17,6 +17,8 @@ from torch.nn.modules.conv import _ConvNd
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.backends.hls.project import render
 from squat_deploy.backends.qonnx.emitting import FORMS, emit_qonnx
+from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl.project import render as render_rtl
 from squat_deploy.errors import ExportError
 from squat_deploy.lowering.api import lower
 from squat_deploy.lowering.functions import FUNCTIONS
@@ -37,7 +39,7 @@ from squat_deploy.snn.layers import (
 from squat_deploy.snn.neurons import KINDS
 from squat_deploy.snn.quantizers import InputQuantizer, state_quant
 
-BACK_ENDS = ("simulator", "HLS", *(f"ONNX {form}" for form in FORMS))
+BACK_ENDS = ("simulator", "HLS", "RTL", *(f"ONNX {form}" for form in FORMS))
 
 
 def support_matrix() -> str:
@@ -92,6 +94,7 @@ def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[st
     calls: dict[str, Callable[[], Any]] = {
         "simulator": lambda: simulate(network, np.zeros((1, *shape), dtype=np.int64)),
         "HLS": lambda: render(network, HlsConfig(vectors=1)),
+        "RTL": lambda: render_rtl(network, RtlConfig(vectors=1)),
         **{f"ONNX {form}": partial(emit_qonnx, network, form=form) for form in FORMS},
     }
     assert tuple(calls) == BACK_ENDS

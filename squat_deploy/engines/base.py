@@ -67,12 +67,14 @@ class Engine(ABC):
         form: which of several programs of this name; empty where there is but one.
         most: how many sequences it runs, the first ones; all where None.
         needs_model: whether it runs the trained model.
+        by_default: whether it runs where nobody names it.
     """
 
     name: str
     form: str = ""
     most: int | None = None
     needs_model: ClassVar[bool] = False
+    by_default: ClassVar[bool] = True
 
     @property
     def label(self) -> str:

@@ -21,7 +21,7 @@ from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
 
-def _by_layer(name: str, example: int, text: str) -> Spelling:
+def by_layer(name: str, example: int, text: str, stated: object = None) -> Spelling:
     """`8` for all layers, or `name=8` for some."""
 
     def read(options: list[str]) -> int | dict[str, int]:
@@ -32,7 +32,6 @@ def _by_layer(name: str, example: int, text: str) -> Spelling:
         except ValueError as error:
             raise ConfigError(f"--{name}: expected {example}, or NAME={example}; got {' '.join(options)}") from error
 
-    stated = HlsConfig.model_fields[name].default
     default = None if stated is None else [str(stated)]
     return Spelling(
         kind=list[str] | None, default=default, text=f"{text}: {example}, or lif1={example} (repeatable).", read=read
@@ -40,8 +39,8 @@ def _by_layer(name: str, example: int, text: str) -> Spelling:
 
 
 _SPELLINGS = {
-    "pe": _by_layer("pe", 8, "Neurons in parallel, by default so that no layer waits"),
-    "events": _by_layer("events", 2, "Events a cycle that fully connected synapses take"),
+    "pe": by_layer("pe", 8, "Neurons in parallel, by default so that no layer waits"),
+    "events": by_layer("events", 2, "Events a cycle that fully connected synapses take", HlsConfig().events),
 }
 
 

@@ -1,0 +1,22 @@
+"""Options of an RTL project."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RtlConfig(BaseModel):
+    """Options of an RTL project; the command line takes its options, their texts and their defaults from here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    pe: int | dict[str, int] = 16
+    """Neurons updated in parallel, for all layers, up to what each has, or by the name of a neuron layer."""
+    simd: int = Field(1, ge=1, le=32)
+    """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own."""
+    form: Literal["auto", "offset", "threshold"] = "auto"
+    """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
+    vectors: int = Field(8, ge=1, le=100_000)
+    """Golden sequences if no inputs are given."""

@@ -1,0 +1,161 @@
+"""Network to SystemVerilog project: a pure function to {path: text}, and one atomic write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.backends.printing import environment, header_of
+from squat_deploy.backends.rtl.manifest import manifest_of
+from squat_deploy.backends.rtl.memories import memories_of
+from squat_deploy.backends.rtl.options import RtlConfig
+from squat_deploy.backends.rtl.plan import Layer, RtlPlan, plan_of
+from squat_deploy.files import MANIFEST, write_folder
+from squat_deploy.hardware.design import design_of
+from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.options import HlsConfig
+from squat_deploy.hardware.vectors import default_stimulus
+from squat_deploy.hardware.words import Fields
+from squat_deploy.network import IntArray, Network
+from squat_deploy.network.grid import integers_of
+from squat_deploy.network.readout import SCORES
+from squat_deploy.network.simulator import Result, simulate
+
+MODULES = ("fifo", "lister", "neuron", "neurons", "reader", "rom", "scatter", "scores")
+
+
+@dataclass(frozen=True, eq=False)
+class Core:
+    """What the templates print."""
+
+    header: str
+    plan: RtlPlan
+    layers: tuple[Layer, ...]
+    frame: Fields
+    once: bool
+    signed_inputs: bool
+    scores: str
+    mode: int
+    steps: int
+    outputs: int
+    wide: bool
+    state_bytes: int
+    words: int
+    modules: tuple[str, ...]
+    memories: tuple[str, ...]
+
+
+def emit_rtl(
+    network: Network,
+    out_dir: str | Path,
+    config: RtlConfig | None = None,
+    *,
+    stimulus: NDArray[Any] | None = None,
+    reference: Result | None = None,
+    real: bool = False,
+) -> Path:
+    """Writes the SystemVerilog project of a network to `out_dir`, whole or not at all, and returns it.
+
+    Args: as for `emit_hls`.
+
+    Raises:
+        ExportError: a layer that RTL does not take, an impossible folding, a folder that is not ours, a failing disk.
+        ConfigError: a stimulus or an option out of range.
+    """
+    target, config = Path(out_dir), config or RtlConfig()
+    if stimulus is not None:
+        stimulus = integers_of(network.input, stimulus, real=real)
+    files = render(network, config, stimulus, reference)
+    write_folder(target, {name: text if isinstance(text, bytes) else text.encode() for name, text in files.items()})
+    return target
+
+
+def render(
+    network: Network, config: RtlConfig, stimulus: NDArray[Any] | None = None, reference: Result | None = None
+) -> dict[str, str | bytes]:
+    """All files of the project by relative path; equal arguments give equal bytes."""
+    design = design_of(network, HlsConfig(pe=config.pe, form=config.form))
+    plan = plan_of(design, config.simd)
+    fed = default_stimulus(network, config.vectors) if stimulus is None else stimulus
+    checked = network.input.check(fed, network.steps)
+    result = reference or simulate(network, checked, trace=True)
+    memories = memories_of(plan)
+    core = _core(plan, tuple(memories))
+    files: dict[str, str | bytes] = {f"rtl/lib/squat_{name}.sv": _library(name) for name in MODULES}
+    for path, template in _GENERATED.items():
+        files[path] = environment("rtl").get_template(template).render(vars(core), row_bits=_row_bits)
+    files |= {f"memories/{name}": text for name, text in memories.items()}
+    files["tb/stimulus.bin"] = stream_words(plan, checked).astype("<u4").tobytes()
+    files["tb/golden.bin"] = trace_bytes(network, result)
+    files[MANIFEST] = manifest_of(plan, config, files)
+    return files
+
+
+_GENERATED = {
+    "rtl/squat_core.sv": "squat_core.sv.jinja",
+    "tb/layers.h": "layers.h.jinja",
+    "tb/squat_tb.cpp": "squat_tb.cpp.jinja",
+    "Makefile": "Makefile.jinja",
+    "README.md": "README.md.jinja",
+    "squat_core.core": "squat_core.core.jinja",
+}
+
+
+def _core(plan: RtlPlan, memories: tuple[str, ...]) -> Core:
+    network = plan.design.network
+    return Core(
+        header=header_of(network.digest),
+        plan=plan,
+        layers=plan.layers,
+        frame=plan.frame,
+        once=plan.design.entry.once,
+        signed_inputs=network.input.low < 0,
+        scores=f"{network.outputs} scores ({SCORES[network.readout]})",
+        mode=plan.mode,
+        steps=network.steps,
+        outputs=network.outputs,
+        wide=bool(network.worth),
+        state_bytes=network.state_bytes,
+        words=plan.frame.words * (1 if plan.design.entry.once else network.steps),
+        modules=MODULES,
+        memories=memories,
+    )
+
+
+def stream_words(plan: RtlPlan, inputs: IntArray) -> IntArray:
+    """(sequences, words) that enter the core."""
+    network = plan.design.network
+    axis = 0 if plan.design.entry.once else 1
+    frames = inputs.reshape(*inputs.shape[: axis + 1], network.input.size)
+    by_sequence = frames[:, None] if axis == 0 else frames.swapaxes(0, 1)
+    words: IntArray = plan.frame.pack(by_sequence).astype("int64").reshape(len(by_sequence), -1)
+    return words
+
+
+def trace_bytes(network: Network, result: Result) -> bytes:
+    """What the testbench compares: of every sequence and step the state and spike of every neuron, then the scores."""
+    neuron = np.dtype([("state", f"<u{network.state_bytes}"), ("spike", "u1")])
+    step = [(f"layer{index}", neuron, (layer.neurons,)) for index, layer in enumerate(network.neurons)]
+    kind = "<u8" if network.worth else "<u4"
+    record = np.dtype([("steps", step, (network.steps,)), ("scores", kind, (network.outputs,))])
+    whole = np.zeros(len(result.scores), record)
+    for (name, *_), layer in zip(step, result.trace or (), strict=True):
+        whole["steps"][name]["state"] = layer.states.swapaxes(0, 1)
+        whole["steps"][name]["spike"] = layer.spikes.swapaxes(0, 1)
+    whole["scores"] = result.scores
+    return whole.tobytes()
+
+
+def _row_bits(lanes: Lanes) -> int:
+    return max(1, (lanes.groups - 1).bit_length())
+
+
+def _library(name: str) -> str:
+    """A module as it is in the library: hand-written, the same in every project."""
+    loader = environment("rtl").loader
+    assert loader is not None
+    return loader.get_source(environment("rtl"), f"lib/squat_{name}.sv")[0]

@@ -1,0 +1,43 @@
+"""`rtl`: a SystemVerilog project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from squat_deploy.backends.rtl import RtlConfig, emit_rtl
+from squat_deploy.cli.commands.hls import by_layer
+from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.fields import with_fields
+from squat_deploy.cli.inputs import network_inputs
+from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
+from squat_deploy.cli.sources import stem_of
+from squat_deploy.cli.tables import inputs_line
+from squat_deploy.loading import load
+from squat_deploy.network.grid import doubts
+
+
+@with_fields(RtlConfig, spellings={"pe": by_layer("pe", 16, "Neurons in parallel", RtlConfig().pe)})
+def rtl(
+    network: NetworkFile,
+    *,
+    out: Annotated[Path | None, typer.Option(help="Project folder; rtl_out/NAME by default.")] = None,
+    inputs: InputsFile = None,
+    real: Real = False,
+    window: Window = None,
+    fields: dict[str, Any],
+    as_json: Json = False,
+) -> None:
+    """Write a SystemVerilog project with golden data, which open tools lint and simulate."""
+    loaded = load(network)
+    name = stem_of(network)
+    target = out or Path("rtl_out") / (name if name.isidentifier() else "network")
+    data, notes, texts = None, list[str](), list[str]()
+    if inputs is not None or real:
+        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
+    project = emit_rtl(loaded, target, RtlConfig(**fields), stimulus=data)
+    texts += doubts(loaded, data) if data is not None else ()
+    document = {"project": str(project), "notes": notes, "warnings": texts, **grid(loaded.input)}
+    emit(document, as_json, *notes, inputs_line(loaded), f"wrote {project}; next: make -C {project} sim")

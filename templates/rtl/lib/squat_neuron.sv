@@ -1,0 +1,105 @@
+// One neuron's step: from a state and a synaptic sum to the level that the membrane reaches, the next state, the spike.
+//
+// Thresholds (KEYS = 0): the level is the number of TABLE[state] that are <= sum; all are compared at once.
+// Offsets (KEYS = 1): the number of TABLE that are <= OFFSET[state] + (sum << FRACTION), by a binary search, a comparison
+// a cycle. Tables are padded to 2**LEVEL - 1 entries with more than any key.
+// Latency: 2 cycles (thresholds) or LEVEL + 2 (offsets); a new state and sum in every cycle while `move` is high.
+`default_nettype none
+
+module squat_neuron #(
+    parameter int SUM = 12,
+    parameter int STATE = 2,
+    parameter int STATES = 4,
+    parameter int LEVEL = 2,       // bits of a level
+    parameter int KEY = 12,        // bits of what is compared, signed
+    parameter bit KEYS = 1'b0,
+    parameter int FRACTION = 0,
+    parameter bit CARRIED = 1'b1,  // the next state is the level; else SUCCESSOR says it
+    parameter int OWNERS = 1,      // tables, chosen by `owner`
+    parameter int OWNER = 1,       // bits of that
+    parameter     TABLE = "",
+    parameter     OFFSET = "",
+    parameter     SUCCESSOR = "",
+    parameter     FIRE = ""        // first level that spikes
+) (
+    input  wire logic                  clk,
+    input  wire logic                  move,
+    input  wire logic [OWNER-1:0]      owner,
+    input  wire logic [STATE-1:0]      state,
+    input  wire logic signed [SUM-1:0] sum,
+    output      logic [STATE-1:0]      next_state,
+    output      logic                  spike
+);
+    localparam int ENTRIES = (1 << LEVEL) - 1;
+    localparam int SEARCHED = OWNERS * (KEYS ? 1 : STATES) * ENTRIES;
+    localparam int FOUND = OWNERS * STATES * (1 << LEVEL);
+
+    logic signed [KEY-1:0] searched [SEARCHED];
+    logic [LEVEL:0] fire [OWNERS];
+    initial $readmemh(TABLE, searched);
+    initial $readmemh(FIRE, fire);
+
+    logic [LEVEL-1:0] level;
+    logic [STATE-1:0] from;
+    logic [OWNER-1:0] whose;
+
+    if (!KEYS) begin : g_thresholds
+        logic [LEVEL:0] count;
+        always_comb begin
+            count = '0;
+            for (int i = 0; i < ENTRIES; i++) begin
+                if (searched[(int'(owner) * STATES + int'(state)) * ENTRIES + i] <= KEY'(sum)) count += 1'b1;
+            end
+        end
+        always_ff @(posedge clk) if (move) begin
+            level <= count[LEVEL-1:0];
+            from <= state;
+            whose <= owner;
+        end
+    end else begin : g_offsets
+        logic signed [KEY-1:0] offset [OWNERS * STATES];
+        initial $readmemh(OFFSET, offset);
+
+        logic signed [KEY-1:0] key [LEVEL + 1];
+        logic [LEVEL-1:0] at [LEVEL + 1];
+        logic [STATE-1:0] states [LEVEL + 1];
+        logic [OWNER-1:0] owners [LEVEL + 1];
+        always_ff @(posedge clk) if (move) begin
+            key[0] <= offset[int'(owner) * STATES + int'(state)] + (KEY'(sum) <<< FRACTION);
+            at[0] <= '0;
+            states[0] <= state;
+            owners[0] <= owner;
+        end
+        for (genvar bit_ = 0; bit_ < LEVEL; bit_++) begin : g_search
+            localparam int HALF = 1 << (LEVEL - 1 - bit_);
+            logic above;
+            assign above = searched[int'(owners[bit_]) * ENTRIES + int'(at[bit_]) + HALF - 1] <= key[bit_];
+            always_ff @(posedge clk) if (move) begin
+                key[bit_+1] <= key[bit_];
+                at[bit_+1] <= above ? at[bit_] + LEVEL'(HALF) : at[bit_];
+                states[bit_+1] <= states[bit_];
+                owners[bit_+1] <= owners[bit_];
+            end
+        end
+        assign level = at[LEVEL];
+        assign from = states[LEVEL];
+        assign whose = owners[LEVEL];
+    end
+
+    logic [STATE-1:0] reached;
+    if (CARRIED) begin : g_carried
+        assign reached = STATE'(level);
+        wire unused = &{1'b0, from};
+    end else begin : g_successor
+        logic [STATE-1:0] successor [FOUND];
+        initial $readmemh(SUCCESSOR, successor);
+        assign reached = successor[(int'(whose) * STATES + int'(from)) * (1 << LEVEL) + int'(level)];
+    end
+
+    always_ff @(posedge clk) if (move) begin
+        next_state <= reached;
+        spike <= {1'b0, level} >= fire[whose];
+    end
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,114 @@
+// A layer of neurons, PE at once: reads the sums of a step row by row, updates states, and gives a row of spikes a cycle.
+//
+// At the first step of a sequence (flag 0) states are taken to be REST, whatever memory holds.
+// Latency of a row: that of `squat_neuron`. A step begins when all rows of the step before have left.
+`default_nettype none
+
+module squat_neurons #(
+    parameter int PE = 1,
+    parameter int GROUPS = 1,
+    parameter int CHANNELS = 1,
+    parameter int SUM = 12,
+    parameter int STATE = 2,
+    parameter int STATES = 4,
+    parameter int LEVEL = 2,
+    parameter int KEY = 12,
+    parameter bit KEYS = 1'b0,
+    parameter int FRACTION = 0,
+    parameter bit CARRIED = 1'b1,
+    parameter int REST = 0,
+    parameter bit OWN = 1'b0,     // every neuron has tables of its own
+    parameter int FLAGS = 2,
+    parameter     TABLE = "",     // files TABLE + "000.hex", one a lane with OWN, else one for all
+    parameter     OFFSET = "",
+    parameter     SUCCESSOR = "",
+    parameter     FIRE = ""
+) (
+    input  wire logic                clk,
+    input  wire logic                rst,
+    input  wire logic                in_full,
+    input  wire logic [FLAGS-1:0]    in_flags,
+    output      logic [ROW-1:0]      in_row,
+    input  wire logic [PE*SUM-1:0]   in_sums,
+    output      logic                in_done,
+    output      logic                out_valid,
+    input  wire logic                out_ready,
+    output      logic                out_last,
+    output      logic [FLAGS-1:0]    out_flags,
+    output      logic [PE-1:0]       out_spikes,
+    output      logic [PE*STATE-1:0] out_states
+);
+    localparam int ROW = GROUPS > 1 ? $clog2(GROUPS) : 1;
+    localparam int LATENCY = KEYS ? LEVEL + 2 : 2;
+    localparam int OWNERS = OWN ? GROUPS : 1;
+    localparam int OWNER = OWN ? ROW : 1;
+
+    logic [PE*STATE-1:0] states [GROUPS];
+    logic [ROW-1:0] row = '0;
+    logic running = 1'b0;
+    logic [LATENCY:0] valid = '0;  // stage 0 holds what has just been read
+    logic [LATENCY:0] last;
+    logic [ROW-1:0] rows [LATENCY + 1];
+    logic [FLAGS-1:0] flags [LATENCY + 1];
+    logic move, issue, ended;
+
+    assign move = !valid[LATENCY] || out_ready;
+    assign issue = move && (running || (in_full && valid == '0));
+    assign ended = issue && row == ROW'(GROUPS - 1);
+    assign in_row = row;
+    assign in_done = ended;
+
+    always_ff @(posedge clk) begin
+        if (rst) begin
+            row <= '0;
+            running <= 1'b0;
+            valid <= '0;
+        end else if (move) begin
+            valid <= {valid[LATENCY-1:0], issue};
+            if (issue) begin
+                row <= ended ? '0 : row + 1'b1;
+                running <= !ended;
+            end
+        end
+        if (move) begin
+            last <= {last[LATENCY-1:0], ended};
+            rows[0] <= row;
+            flags[0] <= in_flags;
+            for (int stage = 0; stage < LATENCY; stage++) begin
+                rows[stage+1] <= rows[stage];
+                flags[stage+1] <= flags[stage];
+            end
+        end
+    end
+
+    logic [PE*STATE-1:0] read;
+    logic [PE*SUM-1:0] sums;
+    always_ff @(posedge clk) if (move) begin
+        read <= in_flags[0] ? {PE{STATE'(REST)}} : states[row];
+        sums <= in_sums;
+    end
+
+    for (genvar lane = 0; lane < PE; lane++) begin : g_lane
+        localparam int NAMED = OWN ? lane : 0;
+        localparam logic [23:0] DIGITS = {8'(48 + NAMED / 100), 8'(48 + NAMED / 10 % 10), 8'(48 + NAMED % 10)};
+        logic spike;
+        squat_neuron #(
+            .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS), .FRACTION(FRACTION),
+            .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
+            .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
+        ) neuron (
+            .clk, .move, .owner(OWN ? OWNER'(rows[0]) : OWNER'(0)), .state(read[lane*STATE+:STATE]), .sum(sums[lane*SUM+:SUM]),
+            .next_state(out_states[lane*STATE+:STATE]), .spike
+        );
+        // A lane without a neuron says nothing.
+        assign out_spikes[lane] = spike && 32'(rows[LATENCY]) * PE + lane < CHANNELS;
+    end
+
+    always_ff @(posedge clk) if (valid[LATENCY] && move) states[rows[LATENCY]] <= out_states;
+
+    assign out_valid = valid[LATENCY];
+    assign out_last = last[LATENCY];
+    assign out_flags = flags[LATENCY];
+endmodule
+
+`default_nettype wire

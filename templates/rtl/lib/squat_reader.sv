@@ -1,0 +1,62 @@
+// The input stream, cut into the words of each step. A call has `steps` steps; the first is marked where a sequence starts
+// (flag 0), the last of the call as its end (flag 1). With ONCE, a sequence has one frame, which comes with its start;
+// all other steps are empty words.
+`default_nettype none
+
+module squat_reader #(
+    parameter int WORDS = 1,  // of a frame
+    parameter bit ONCE = 1'b0
+) (
+    input  wire logic        clk,
+    input  wire logic        rst,
+    input  wire logic        start,    // in a cycle in which `idle` is high; steps > 0
+    input  wire logic        restart,
+    input  wire logic [31:0] steps,
+    output      logic        idle,
+    input  wire logic        s_axis_tvalid,
+    output      logic        s_axis_tready,
+    input  wire logic [31:0] s_axis_tdata,
+    output      logic        out_valid,
+    input  wire logic        out_ready,
+    output      logic [31:0] out_word,
+    output      logic        out_last,
+    output      logic [1:0]  out_flags
+);
+    localparam int WORD = WORDS > 1 ? $clog2(WORDS) : 1;
+
+    logic running = 1'b0;
+    logic first;                // no step has ended yet
+    logic starts;               // it starts a sequence
+    logic [31:0] left;          // steps
+    logic [WORD-1:0] word = '0;
+    logic reads;                // this step takes a frame
+
+    assign idle = !running;
+    assign reads = !ONCE || (first && starts);
+    assign out_valid = running && (!reads || s_axis_tvalid);
+    assign s_axis_tready = running && reads && out_ready;
+    assign out_word = reads ? s_axis_tdata : '0;
+    assign out_last = !reads || word == WORD'(WORDS - 1);
+    assign out_flags = {left == 32'd1, first && starts};
+
+    always_ff @(posedge clk) begin
+        if (rst) begin
+            running <= 1'b0;
+            word <= '0;
+        end else if (!running) begin
+            running <= start;
+            first <= 1'b1;
+            starts <= restart;
+            left <= steps;
+        end else if (out_valid && out_ready) begin
+            word <= out_last ? '0 : word + 1'b1;
+            if (out_last) begin
+                first <= 1'b0;
+                left <= left - 1'b1;
+                running <= left != 32'd1;
+            end
+        end
+    end
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,195 @@
+// Fully connected synapses: every beat adds a row of weights a bank to the sums of all channels, PE channels a cycle.
+//
+// Sums are doubled: while neurons read those of one step (`out_*`), the next step is added up. A beat is a pass over the
+// GROUPS rows; the first of a step writes start values plus products instead of adding, so that sums are never cleared.
+// With HELD, the input is given once a sequence: a step without events presents the sums that are there once more.
+// Latency: 3 cycles from a beat to its sums; throughput: GROUPS cycles a beat, no gap between beats and steps.
+`default_nettype none
+
+module squat_scatter #(
+    parameter int PE = 1,
+    parameter int GROUPS = 1,
+    parameter int SIMD = 1,
+    parameter int INDEX = 8,
+    parameter int ENTRIES = 256,      // inputs of a bank
+    parameter int VALUE = 1,          // bits of an event's number; 1 where all are spikes
+    parameter bit VALUE_SIGNED = 1'b0,
+    parameter int WEIGHT = 4,         // bits of a weight
+    parameter bit BIPOLAR = 1'b0,     // weights are -1 (0) and +1 (1)
+    parameter int SUM = 12,           // bits of a sum
+    parameter bit HELD = 1'b0,
+    parameter int FLAGS = 2,
+    parameter     WEIGHTS = "",       // files WEIGHTS + "00.hex", one a bank: row = index * GROUPS + group
+    parameter     START = ""          // file of start values: GROUPS rows of PE sums
+) (
+    input  wire logic                      clk,
+    input  wire logic                      rst,
+    input  wire logic                      in_valid,
+    output      logic                      in_ready,
+    input  wire logic                      in_end,
+    input  wire logic [FLAGS-1:0]          in_flags,
+    input  wire logic [SIMD-1:0]           in_keep,
+    input  wire logic [SIMD*INDEX-1:0]     in_index,
+    input  wire logic [SIMD*VALUE-1:0]     in_value,
+    output      logic                      out_full,   // a step's sums are complete
+    output      logic [FLAGS-1:0]          out_flags,
+    input  wire logic [ROW-1:0]            out_row,
+    output      logic [PE*SUM-1:0]         out_sums,   // of `out_row`, in the same cycle
+    input  wire logic                      out_done    // they have been read
+);
+    localparam int ROW = GROUPS > 1 ? $clog2(GROUPS) : 1;
+    localparam int BANKS = HELD ? 1 : 2;
+    localparam int ADDRESS = ENTRIES * GROUPS > 1 ? $clog2(ENTRIES * GROUPS) : 1;
+    localparam int PRODUCT = WEIGHT + VALUE + 1;
+
+    typedef logic [ROW-1:0] row_t;
+
+    // Stage 0: which row of which beat. A pass begins when the bank that it writes is free.
+    row_t row = '0;
+    logic bank = 1'b0;          // that this step writes
+    logic fresh = 1'b1;         // no beat of this step has been added
+    logic [BANKS-1:0] taken = '0;  // banks that a step fills, or neurons read
+    logic last_row, go, again;
+
+    assign again = HELD && in_end && fresh && !in_flags[0] && in_keep == '0;
+    assign go = in_valid && (!fresh || row != '0 || !taken[HELD ? 0 : bank]);
+    assign last_row = again || row == row_t'(GROUPS - 1);
+    assign in_ready = go && last_row;
+
+    always_ff @(posedge clk) begin
+        if (rst) begin
+            row <= '0;
+            bank <= 1'b0;
+            fresh <= 1'b1;
+        end else if (go) begin
+            row <= last_row ? '0 : row + 1'b1;
+            if (last_row) fresh <= in_end;
+            if (last_row && in_end) bank <= HELD ? 1'b0 : ~bank;
+        end
+    end
+
+    // Stage 1: the weights of the row, and the numbers that they are multiplied by.
+    logic s1_valid = 1'b0;
+    logic s1_first, s1_end, s1_again, s1_bank;
+    logic [FLAGS-1:0] s1_flags;
+    row_t s1_row;
+    logic [SIMD-1:0] s1_keep;
+    logic [SIMD*VALUE-1:0] s1_value;
+    logic [SIMD*PE*WEIGHT-1:0] s1_weights;
+
+    for (genvar b = 0; b < SIMD; b++) begin : g_bank
+        localparam logic [7:0] TENS = 8'(48 + b / 10);
+        localparam logic [7:0] ONES = 8'(48 + b % 10);
+        logic [ADDRESS-1:0] address;
+        assign address = ADDRESS'(in_index[b*INDEX+:INDEX]) * ADDRESS'(GROUPS) + ADDRESS'(row);
+        squat_rom #(
+            .WIDTH(PE * WEIGHT),
+            .DEPTH(ENTRIES * GROUPS > 1 ? ENTRIES * GROUPS : 2),
+            .FILE({WEIGHTS, TENS, ONES, ".hex"})
+        ) weights (.clk, .next(1'b1), .address, .word(s1_weights[b*PE*WEIGHT+:PE*WEIGHT]));
+    end
+
+    always_ff @(posedge clk) begin
+        s1_valid <= go && !rst;
+        s1_first <= fresh;
+        s1_end <= in_end && last_row;
+        s1_again <= again;
+        s1_bank <= bank;
+        s1_flags <= in_flags;
+        s1_row <= row;
+        s1_keep <= in_keep;
+        s1_value <= in_value;
+    end
+
+    // Stage 2: what every lane adds.
+    logic s2_valid = 1'b0;
+    logic s2_first, s2_end, s2_again, s2_bank;
+    logic [FLAGS-1:0] s2_flags;
+    row_t s2_row;
+    logic [PE*SUM-1:0] s2_added, added;
+
+    for (genvar lane = 0; lane < PE; lane++) begin : g_added
+        logic signed [SUM-1:0] total;
+        always_comb begin
+            total = '0;
+            for (int b = 0; b < SIMD; b++) begin
+                if (s1_keep[b]) begin
+                    total += SUM'(product(
+                        s1_weights[(b*PE+lane)*WEIGHT+:WEIGHT],
+                        s1_value[b*VALUE+:VALUE]
+                    ));
+                end
+            end
+        end
+        assign added[lane*SUM+:SUM] = total;
+    end
+
+    function automatic logic signed [PRODUCT-1:0] product(
+        input logic [WEIGHT-1:0] code, input logic [VALUE-1:0] number
+    );
+        logic signed [WEIGHT:0] weight;
+        logic signed [VALUE:0] value;
+        weight = BIPOLAR ? (code[0] ? (WEIGHT + 1)'(1) : -(WEIGHT + 1)'(1)) : {code[WEIGHT-1], code};
+        value = {VALUE_SIGNED && number[VALUE-1], number};
+        product = VALUE == 1 && !VALUE_SIGNED ? PRODUCT'(weight) : PRODUCT'(weight * value);
+    endfunction
+
+    always_ff @(posedge clk) begin
+        s2_valid <= s1_valid && !rst;
+        s2_first <= s1_first;
+        s2_end <= s1_end;
+        s2_again <= s1_again;
+        s2_bank <= s1_bank;
+        s2_flags <= s1_flags;
+        s2_row <= s1_row;
+        s2_added <= added;
+    end
+
+    // Stage 3: one row of sums is read, added to and written within a cycle, so that a row may come again in the next.
+    logic [PE*SUM-1:0] sums [BANKS * GROUPS];
+    logic [PE*SUM-1:0] starts [GROUPS];
+    initial $readmemh(START, starts);
+
+    logic [PE*SUM-1:0] old, renewed;
+    assign old = s2_first ? starts[s2_row] : sums[place(s2_bank, s2_row)];
+    for (genvar lane = 0; lane < PE; lane++) begin : g_after
+        assign renewed[lane*SUM+:SUM] = old[lane*SUM+:SUM] + s2_added[lane*SUM+:SUM];
+    end
+
+    localparam int PLACE = BANKS * GROUPS > 1 ? $clog2(BANKS * GROUPS) : 1;
+    function automatic logic [PLACE-1:0] place(input logic b, input row_t r);
+        place = PLACE'(r) + (b ? PLACE'(GROUPS) : PLACE'(0));
+    endfunction
+
+    always_ff @(posedge clk) if (s2_valid && !s2_again) sums[place(s2_bank, s2_row)] <= renewed;
+
+    // Complete steps, in their order.
+    logic [BANKS-1:0] full = '0;
+    logic [FLAGS-1:0] flags [BANKS];
+    logic reading = 1'b0;  // the bank that neurons read
+    logic starts_step;
+    assign starts_step = go && fresh && row == '0;
+
+    always_ff @(posedge clk) begin
+        if (s2_valid && s2_end) flags[HELD ? 0 : s2_bank] <= s2_flags;
+        if (rst) begin
+            full <= '0;
+            taken <= '0;
+            reading <= 1'b0;
+        end else begin
+            if (s2_valid && s2_end) full[HELD ? 0 : s2_bank] <= 1'b1;
+            if (starts_step) taken[HELD ? 0 : bank] <= 1'b1;
+            if (out_done) begin
+                full[HELD ? 0 : reading] <= 1'b0;
+                taken[HELD ? 0 : reading] <= 1'b0;
+                reading <= HELD ? 1'b0 : ~reading;
+            end
+        end
+    end
+
+    assign out_full = full[HELD ? 0 : reading];
+    assign out_flags = flags[HELD ? 0 : reading];
+    assign out_sums = sums[place(reading, out_row)];
+endmodule
+
+`default_nettype wire

