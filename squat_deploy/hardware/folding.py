@@ -99,10 +99,8 @@ def _check_fits(design: Design, outline: Outline, events: dict[int, Cycles]) -> 
     """Raises: ExportError where the fewest lanes are too many for a part."""
     short = _shortage(design, outline, events)
     if short is not None:
-        most = f"most of it in {short.layer}; {short.remedies}"
-        raise ExportError(
-            f"{outline.config.part}: with the fewest lanes {short.excess}, {most}; without a goal it is written as it is"
-        )
+        told = f"{short.excess}, most of it in {short.layer}; {short.remedies}"
+        raise ExportError(f"{outline.config.part}: with the fewest lanes {told}; without a goal it is written as it is")
 
 
 def _shortage(design: Design, outline: Outline, events: dict[int, Cycles]) -> Shortage | None:
