@@ -194,8 +194,10 @@ def test_memories_hold_what_the_headers_print(seed: int) -> None:
             assert np.array_equal(numbers, part.constants[name].reshape(-1))
         for memory in part.memories:
             if memory.contents is not None:
-                banks = len(memory.widths) * memory.depth
-                assert memory.contents.size == banks and memory.contents.max() < 2 ** max(memory.widths)
+                banks = len(memory.widths) * memory.depth * memory.fields
+                assert memory.contents.size == banks and memory.contents.max() < 2 ** (
+                    max(memory.widths) // memory.fields
+                )
 
 
 def test_folding_wider_than_a_word_of_spikes(rng: np.random.Generator, tmp_path: Path, compiler: None) -> None:

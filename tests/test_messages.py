@@ -784,8 +784,7 @@ ELSEWHERE: dict[str, tuple[str, object, Case]] = {
         7,
         (
             ExportError,
-            "lif1: its tables have 15 entries, the limit is 7; "
-            "use fewer state bits, or one scale for the whole layer instead of one a neuron",
+            "lif1: its tables have 15 entries, the limit is 7; use fewer state bits, or a lower PE",
             lambda net, path: render(net, sd.HlsConfig()),
         ),
     ),

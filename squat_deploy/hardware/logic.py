@@ -23,6 +23,6 @@ def products(count: int, one: int, other: int) -> Usage:
     return Usage(dsp=count) if min(one, other) >= _DSP_BITS else Usage(lut=count * one * other)
 
 
-def searches(count: int, key_bits: int, steps: int) -> Usage:
-    """Binary searches for keys of so many bits, side by side, a comparison a step."""
-    return Usage(lut=count * steps * ((key_bits + 1) // 2), ff=count * key_bits)
+def searches(count: int, key_bits: int, comparisons: int) -> Usage:
+    """Searches for keys of so many bits, side by side."""
+    return Usage(lut=count * comparisons * ((key_bits + 1) // 2), ff=count * key_bits)

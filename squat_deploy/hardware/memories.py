@@ -44,6 +44,7 @@ class Memory:
             as the signed numbers with these bits.
         style: "block" RAM (distributed where it is small), "distributed" RAM, "registers", or a table in "logic".
         reads: how often it is read in a cycle; a table in logic stands there as often.
+        fields: numbers of `contents` in a word.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Memory:
     contents: IntArray | None = None
     style: Style = "block"
     reads: int = 1
+    fields: int = 1
 
     @property
     def usage(self) -> Usage:

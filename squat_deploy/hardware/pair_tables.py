@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.searches import How, copied, how, searched
 from squat_deploy.hardware.tables import Spread, check_entries, padded_successor, spread_of, spread_out
 from squat_deploy.network import IntArray, TwoStateNeuron, int_bits
 
@@ -16,10 +17,22 @@ from squat_deploy.network import IntArray, TwoStateNeuron, int_bits
 class Search:
     """What a binary search runs over, padded to 2**bits - 1 entries with one more than any key in low..high."""
 
+    name: str
     boundaries: IntArray
     bits: int
     low: int
     high: int
+    shared: bool
+
+    @property
+    def how(self) -> How:
+        """How it is searched."""
+        return how(self.boundaries, self.bits, shared=self.shared)
+
+    @property
+    def arrays(self) -> dict[str, IntArray]:
+        """What stands in memory."""
+        return searched(self.name, self.boundaries, self.bits, shared=self.shared)
 
     @property
     def key_bits(self) -> int:
@@ -41,6 +54,7 @@ class PairTables:
 
     neuron: TwoStateNeuron
     spread: Spread
+    pe: int
     follows: IntArray | None
     membrane_offset: IntArray
     current_offset: IntArray
@@ -64,15 +78,19 @@ class PairTables:
         arrays = {
             "MEMBRANE_OFFSET": self.membrane_offset,
             "CURRENT_OFFSET": self.current_offset,
-            "BOUNDARIES": self.reached.boundaries,
+            **self.reached.arrays,
             "NEXT_OFFSET": self.next_offset,
-            "NEXT_BOUNDS": self.following.boundaries,
+            **self.following.arrays,
         }
         if self.follows is not None:
             arrays["FOLLOWS"] = self.follows
         if self.successor is not None:
             arrays["SUCCESSOR"] = self.successor
-        return arrays if self.spread == "shared" else {**arrays, "FIRE_LEVEL": self.fire_level}
+        return (
+            copied(arrays, self.pe, shared=True)
+            if self.spread == "shared"
+            else {**arrays, "FIRE_LEVEL": self.fire_level}
+        )
 
 
 def pair_tables(neuron: TwoStateNeuron, lanes: Lanes, low: int, high: int) -> PairTables:
@@ -83,23 +101,25 @@ def pair_tables(neuron: TwoStateNeuron, lanes: Lanes, low: int, high: int) -> Pa
     def placed(tables: IntArray) -> IntArray:
         return spread_out(tables, neuron, lanes, spread)
 
-    def search(boundaries: IntArray, ends: tuple[int, int]) -> Search:
+    def search(name: str, boundaries: IntArray, ends: tuple[int, int]) -> Search:
         bits = boundaries.shape[1].bit_length()
         padding = [(0, 0), (0, 2**bits - 1 - boundaries.shape[1])]
         most = ends[1] + 1
-        return Search(placed(np.pad(boundaries, padding, constant_values=most)), bits, ends[0], most)
+        table = placed(np.pad(boundaries, padding, constant_values=most))
+        return Search(name, table, bits, ends[0], most, spread == "shared")
 
     keys, next_keys = neuron.key_ranges(low, high)
-    reached = search(neuron.boundaries, keys)
+    reached = search("BOUNDARIES", neuron.boundaries, keys)
     return PairTables(
         neuron=neuron,
         spread=spread,
+        pe=lanes.pe,
         follows=None if neuron.follows.all() else placed(neuron.follows),
         membrane_offset=placed(neuron.membrane_offset),
         current_offset=placed(neuron.current_offset),
         next_offset=placed(neuron.next_offset),
         reached=reached,
-        following=search(neuron.next_boundaries, next_keys),
+        following=search("NEXT_BOUNDS", neuron.next_boundaries, next_keys),
         successor=None if neuron.carries_level else placed(padded_successor(neuron.successor, reached.bits)),
         fire_level=placed(neuron.fire_level),
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.searches import LOGIC_ENTRIES, How, copied, how, searched
 from squat_deploy.network import IntArray, Neuron, int_bits
 from squat_deploy.network.layers import NeuronLayer
 from squat_deploy.network.transition import OffsetForm, offset_form
@@ -24,12 +25,14 @@ class NeuronTables:
 
     Attributes:
         spread: leading dimensions of every array: none, (groups, pe) or (rows, pe).
+        pe: lanes.
         keys: OFFSET of the offset form, or None in the threshold form.
         searched: what the binary search runs over, padded to 2**search_bits - 1 entries.
         successor: carried state by state and level, 2**search_bits of these, or None where it is the level.
     """
 
     spread: Spread
+    pe: int
     form: str
     fraction_bits: int
     key_low: int
@@ -45,13 +48,28 @@ class NeuronTables:
         """Width of the number that is searched for, signed."""
         return int_bits(min(self.key_low, -1), self.key_high)
 
+    @property
+    def shared(self) -> bool:
+        """Whether all neurons have one table."""
+        return self.spread == "shared"
+
+    @property
+    def search(self) -> str:
+        """Name of what is searched."""
+        return "THRESHOLDS" if self.keys is None else "BOUNDARIES"
+
+    @property
+    def how(self) -> How:
+        """How it is searched."""
+        return how(self.searched, self.search_bits, shared=self.shared)
+
     def arrays(self) -> dict[str, IntArray]:
         """The constant arrays by name; one first firing level for all is no array."""
         arrays = {} if self.keys is None else {"OFFSET": self.keys}
-        arrays["THRESHOLDS" if self.keys is None else "BOUNDARIES"] = self.searched
+        arrays |= searched(self.search, self.searched, self.search_bits, shared=self.shared)
         if self.successor is not None:
             arrays["SUCCESSOR"] = self.successor
-        return arrays if self.spread == "shared" else {**arrays, "FIRE_LEVEL": self.fire_level}
+        return copied(arrays, self.pe, shared=True) if self.shared else {**arrays, "FIRE_LEVEL": self.fire_level}
 
 
 def neuron_tables(neuron: Neuron, lanes: Lanes, low: int, high: int, form: str) -> NeuronTables:
@@ -59,24 +77,25 @@ def neuron_tables(neuron: Neuron, lanes: Lanes, low: int, high: int, form: str) 
     chosen = _choose_form(neuron, low, high, form)
     spread = spread_of(neuron, lanes)
     key_low, key_high = _key_range(neuron, chosen, low, high)
-    searched = neuron.thresholds if chosen is None else chosen.boundaries
+    table = neuron.thresholds if chosen is None else chosen.boundaries
     search_bits = (neuron.level_count - 1).bit_length()
-    missing = 2**search_bits - 1 - searched.shape[-1]
-    padding = [(0, 0)] * (searched.ndim - 1) + [(0, missing)]
-    searched = np.pad(searched, padding, constant_values=key_high)  # one more than any key
-    check_entries(neuron, lanes, spread, searched[0].size)
+    missing = 2**search_bits - 1 - table.shape[-1]
+    padding = [(0, 0)] * (table.ndim - 1) + [(0, missing)]
+    table = np.pad(table, padding, constant_values=key_high)  # one more than any key
+    check_entries(neuron, lanes, spread, table[0].size)
 
     def placed(tables: IntArray) -> IntArray:
         return spread_out(tables, neuron, lanes, spread)
 
     return NeuronTables(
         spread=spread,
+        pe=lanes.pe,
         form="threshold" if chosen is None else "offset",
         fraction_bits=0 if chosen is None else chosen.fraction_bits,
         key_low=key_low,
         key_high=key_high,
         keys=None if chosen is None else placed(chosen.offset),
-        searched=placed(searched),
+        searched=placed(table),
         search_bits=search_bits,
         successor=None if neuron.carries_level else placed(padded_successor(neuron.successor, search_bits)),
         fire_level=placed(neuron.fire_level),
@@ -90,11 +109,13 @@ def padded_successor(successor: IntArray, search_bits: int) -> IntArray:
 
 def check_entries(neuron: NeuronLayer, lanes: Lanes, spread: Spread, size: int) -> None:
     """Raises: ExportError where tables of this size are too many."""
-    copies = {"shared": 1, "channel": lanes.groups * lanes.pe, "neuron": lanes.rows * lanes.pe}[spread]
+    twofold = (lanes.pe + 1) // 2 if size > LOGIC_ENTRIES else 1
+    copies = {"shared": twofold, "channel": lanes.groups * lanes.pe, "neuron": lanes.rows * lanes.pe}[spread]
     if (entries := copies * size) > MAX_TABLE_ENTRIES:
+        instead = "a lower PE" if spread == "shared" else "one scale for the whole layer instead of one a neuron"
         raise ExportError(
             f"{neuron.name}: its tables have {entries} entries, the limit is {MAX_TABLE_ENTRIES}; "
-            "use fewer state bits, or one scale for the whole layer instead of one a neuron"
+            f"use fewer state bits, or {instead}"
         )
 
 

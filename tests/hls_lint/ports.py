@@ -13,7 +13,18 @@ from typing import TypeAlias
 
 from clang.cindex import Cursor, CursorKind, TypeKind
 
-from tests.hls_lint.source import LOOPS, Loop, bare, children, loop_of, operator_of, pragma_of, text_of
+from tests.hls_lint.source import (
+    LOOPS,
+    Loop,
+    bare,
+    children,
+    constant,
+    loop_of,
+    operator_of,
+    place_of,
+    pragma_of,
+    text_of,
+)
 
 Names: TypeAlias = frozenset[str]  # variables of unrolled loops
 Asked: TypeAlias = dict[str, dict[tuple[object, ...], int]]  # memory -> access -> how many a cycle
@@ -28,6 +39,7 @@ class Scope:
         arrays: memories by the name that they have here.
         depends: variables of unrolled loops that a parameter depends on.
         site: texts of the calls that led here.
+        settled: parameters that are constants once loops are unrolled.
         divided: dimensions of a memory, from 1, that are memories or words of their own.
     """
 
@@ -35,6 +47,7 @@ class Scope:
     arrays: dict[str, str]
     depends: dict[str, Names]
     site: tuple[str, ...] = ()
+    settled: frozenset[str] = frozenset()
     divided: dict[str, set[int]] = field(default_factory=dict)
 
     def memory(self, name: str) -> str:
@@ -48,10 +61,10 @@ class Pipeline:
     loop: Loop
     scope: Scope
 
-    def overloaded(self, functions: dict[str, Cursor]) -> Iterator[str]:
-        """Memories of which it asks for more than two accesses a cycle."""
+    def overloaded(self, functions: dict[str, Cursor], settled: set[str]) -> Iterator[str]:
+        """Memories of which it asks for more than two accesses a cycle; adds the divisions that are no hardware."""
         assert self.loop.interval is not None
-        reader = _Reader(self.scope, functions)
+        reader = _Reader(self.scope, functions, divisions=settled)
         for memory, accesses in reader.asked(self.loop.body).items():
             if (ports := sum(accesses.values())) > 2 * self.loop.interval:
                 yield f"{self.loop}: {ports} accesses of {memory} in {self.loop.interval} cycles"
@@ -108,20 +121,37 @@ def _merged(parts: list[Asked]) -> Asked:
 class _Reader:
     """Reads the body of a pipelined loop; `depends` says what unrolled loops its variables depend on."""
 
-    def __init__(self, scope: Scope, functions: dict[str, Cursor], trips: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        functions: dict[str, Cursor],
+        trips: dict[str, int] | None = None,
+        divisions: set[str] | None = None,
+    ) -> None:
         self.scope, self.functions = scope, functions
+        self.settled, self.divisions = set(scope.settled), set() if divisions is None else divisions
         self.known, self.trips = dict(scope.depends), dict(trips or {})
 
     def entered(self, called: Cursor, call: Cursor) -> Scope:
         """The scope of a call: arrays keep their identity, other parameters what they depend on."""
-        arrays, numbers = {}, {}
+        arrays, numbers, settled = {}, {}, set()
         for parameter, argument in zip(called.get_arguments(), call.get_arguments(), strict=True):
             inner = bare(argument)
             if inner.kind == CursorKind.DECL_REF_EXPR and _is_array(inner):
                 arrays[parameter.spelling] = self.scope.memory(inner.spelling)
             else:
                 numbers[parameter.spelling] = self.depends(argument)
-        return Scope(called, arrays, numbers, (*self.scope.site, text_of(call)), self.scope.divided)
+                settled |= {parameter.spelling} if self.is_settled(argument) else set()
+        return Scope(called, arrays, numbers, (*self.scope.site, text_of(call)), frozenset(settled), self.scope.divided)
+
+    def is_settled(self, cursor: Cursor) -> bool:
+        """Whether a value is a constant once loops are unrolled."""
+        if cursor.kind == CursorKind.DECL_REF_EXPR:
+            return cursor.spelling in self.settled or constant(cursor) is not None
+        below = [child for child in children(cursor) if child.kind.is_expression()]
+        return cursor.kind not in (CursorKind.CALL_EXPR, CursorKind.ARRAY_SUBSCRIPT_EXPR) and all(
+            map(self.is_settled, below)
+        )
 
     def asked(self, cursor: Cursor) -> Asked:
         """What is asked of each memory below a place."""
@@ -134,10 +164,12 @@ class _Reader:
         if cursor.kind in (CursorKind.BINARY_OPERATOR, CursorKind.COMPOUND_ASSIGNMENT_OPERATOR):
             return self._assigned(cursor)
         if cursor.kind == CursorKind.CALL_EXPR and (called := definition(cursor, self.functions)) is not None:
-            inside = _Reader(self.entered(called, cursor), self.functions, self.trips)
+            inside = _Reader(self.entered(called, cursor), self.functions, self.trips, self.divisions)
             return _merged([self._all(list(cursor.get_arguments())), inside.asked(children(called)[-1])])
         if cursor.kind == CursorKind.VAR_DECL:
             self.known[cursor.spelling] = self._declared(cursor)
+            if cursor.type.is_const_qualified() and all(map(self.is_settled, children(cursor))):
+                self.settled.add(cursor.spelling)
         return self._all(children(cursor))
 
     def _all(self, cursors: list[Cursor]) -> Asked:
@@ -147,6 +179,7 @@ class _Reader:
         assert loop.unrolled and loop.trips is not None and loop.variable is not None, f"{loop}: not unrolled"
         name = loop.variable.spelling
         self.known[name], self.trips[name] = frozenset([name]), loop.trips
+        self.settled.add(name)
         self._learn_assignments(loop.body)
         return self.asked(loop.body)
 
@@ -177,6 +210,8 @@ class _Reader:
     def _assigned(self, cursor: Cursor) -> Asked:
         target, value = children(cursor)
         sign = operator_of(cursor)
+        if sign in ("/", "%") and self.is_settled(target):
+            self.divisions.add(place_of(cursor))
         if not sign.endswith("=") or sign in _COMPARED or bare(target).kind != CursorKind.ARRAY_SUBSCRIPT_EXPR:
             return self._all([target, value])
         kinds = ["write"] if sign == "=" else ["read", "write"]

@@ -8,17 +8,19 @@ from pathlib import Path
 from clang.cindex import Cursor, CursorKind
 
 from tests.hls_lint.ports import definition, pipelines
-from tests.hls_lint.source import bare, children, constant, functions_of, loops_in, operator_of
+from tests.hls_lint.source import bare, children, constant, functions_of, loops_in, operator_of, place_of
 
 
 def faults(project: Path) -> list[str]:
     """Everything that is against a rule, by file and line."""
     functions = functions_of(project)
     top = next(cursor for cursor in functions.values() if cursor.spelling == "squat_top")
-    found = [fault for cursor in functions.values() for fault in (*_of_loops(cursor), *_of_divisions(cursor))]
+    found = [fault for cursor in functions.values() for fault in _of_loops(cursor)]
     found += _of_channels(top, functions)
+    settled = set[str]()
     for pipeline in pipelines(top, functions):
-        found += pipeline.overloaded(functions)
+        found += pipeline.overloaded(functions, settled)
+    found += [fault for cursor in functions.values() for fault in _of_divisions(cursor, settled)]
     return list(dict.fromkeys(found))
 
 
@@ -32,15 +34,14 @@ def _of_loops(function: Cursor) -> Iterator[str]:
             yield f"{loop}: no trip count"
 
 
-def _of_divisions(function: Cursor) -> Iterator[str]:
-    """A division by what is no power of two takes some 20 cycles, and a modulo as many."""
+def _of_divisions(function: Cursor, settled: set[str]) -> Iterator[str]:
+    """A division by what is no power of two takes some 20 cycles, a modulo as many; of `settled` ones nothing is left."""
     for cursor in function.walk_preorder():
         kinds = CursorKind.BINARY_OPERATOR, CursorKind.COMPOUND_ASSIGNMENT_OPERATOR
         if cursor.kind in kinds and operator_of(cursor).rstrip("=") in ("/", "%") and constant(cursor) is None:
             divisor = constant(children(cursor)[1])
-            if divisor is None or divisor & (divisor - 1):
-                place = f"{Path(cursor.location.file.name).name}:{cursor.location.line}"
-                yield f"{place}: divides by {divisor or 'a variable'}"
+            if (divisor is None or divisor & (divisor - 1)) and place_of(cursor) not in settled:
+                yield f"{place_of(cursor)}: divides by {divisor or 'a variable'}"
 
 
 def _of_channels(top: Cursor, functions: dict[str, Cursor]) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Loop:
         return any(text.startswith("unroll") for text in self.pragmas)
 
     def __str__(self) -> str:
-        return f"{Path(self.cursor.location.file.name).name}:{self.cursor.location.line}"
+        return place_of(self.cursor)
 
 
 def functions_of(project: Path) -> dict[str, Cursor]:
@@ -104,6 +104,11 @@ def pragmas_of(body: Cursor) -> tuple[str, ...]:
     """Those that stand in a block itself."""
     found = (pragma_of(child) for child in children(body))
     return tuple(text for text in found if text is not None)
+
+
+def place_of(cursor: Cursor) -> str:
+    """File and line."""
+    return f"{Path(cursor.location.file.name).name}:{cursor.location.line}"
 
 
 def text_of(cursor: Cursor) -> str:

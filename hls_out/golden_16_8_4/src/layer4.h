@@ -8,11 +8,11 @@
 
 namespace layer4 {
 
-// Level that the membrane reaches from `state` with synaptic sum `sum`: a binary search, one comparison a bit.
+// Level that the membrane reaches from `state` with synaptic sum `sum`.
 inline unsigned reached_level(const unsigned state, const sum3_t sum) {
     const key4_t key = static_cast<key4_t>(sum);
     unsigned level = 0;
-    for (unsigned bit = LEVEL_BITS; bit > 0; --bit) {
+    for (unsigned bit = 2; bit > 0; --bit) {
         SQUAT_HLS(unroll)
         const unsigned half = 1u << (bit - 1);
         if (THRESHOLDS[state][level + half - 1] <= key) {

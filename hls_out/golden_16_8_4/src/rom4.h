@@ -22,7 +22,7 @@ const unsigned REST = 4;  // state at the start of a sequence
 const unsigned FIRE_LEVEL = 3;  // first level that spikes
 
 // level = number of THRESHOLDS[state] that are <= sum
-static const table4_t THRESHOLDS[STATES][3] = {
+static const table4_t THRESHOLDS[5][3] = {
     {7, 15, 16},
     {-6, 2, 3},
     {-7, 1, 2},

@@ -19,7 +19,7 @@ from squat_deploy.backends.hls.board.notebook import notebook_of
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import manifest_of
 from squat_deploy.backends.hls.readme import readme_of
-from squat_deploy.backends.hls.storage import storage
+from squat_deploy.backends.hls.storage import lane_parameters, storage, table, table_at, tables_stored
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.backends.printing import environment, header_of
@@ -171,6 +171,10 @@ def _environment() -> Environment:
     found.globals.update(
         at=at,
         storage=storage,
+        table=table,
+        table_at=table_at,
+        tables_stored=tables_stored,
+        lane_parameters=lane_parameters,
         plane_terms=plane_terms,
         weight_row=weight_row,
         plain=cpp.plain,

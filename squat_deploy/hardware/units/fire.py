@@ -10,6 +10,7 @@ import numpy as np
 
 from squat_deploy.hardware.logic import adders, searches
 from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.searches import comparisons
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.tables import NeuronTables, Spread, neuron_tables
 from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Ports, Settings, one_array
@@ -66,7 +67,10 @@ class Fire(Firing):
         widths = {"SUCCESSOR": self.state_bits, "FIRE_LEVEL": 16}
         roms = (
             self._rom(
-                name, table, widths.get(name, tables.key_bits), tables.search_bits if table is tables.searched else 1
+                name,
+                table,
+                widths.get(name, tables.key_bits),
+                tables.how if name == tables.search else None,
             )
             for name, table in tables.arrays().items()
         )
@@ -74,7 +78,7 @@ class Fire(Firing):
 
     def _logic(self) -> Usage:
         pe, tables = self.lanes.pe, self.tables
-        found = searches(pe, tables.key_bits, tables.search_bits)
+        found = searches(pe, tables.key_bits, comparisons(tables.search_bits, tables.how))
         return found if tables.keys is None else Usage.total([adders(pe, tables.key_bits), found])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import digits
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from squat_deploy.hardware.logic import adders, searches
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.pair_tables import PairTables, Search, pair_tables
+from squat_deploy.hardware.searches import comparisons
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.tables import Spread
 from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Ports, Settings, one_array
@@ -94,9 +96,15 @@ class FirePairs(Firing):
 
     def _memories(self) -> Sequence[Memory]:
         tables = self.tables
-        reads = {"BOUNDARIES": tables.reached.bits, "NEXT_BOUNDS": tables.following.bits}
+        tabled = {search.name: search for search in (tables.reached, tables.following)}
         roms = (
-            self._rom(name, table, tables.widths[name], reads.get(name, 1)) for name, table in tables.arrays().items()
+            self._rom(
+                name,
+                table,
+                tables.widths[name.rstrip(digits)],
+                tabled[name].how if name in tabled else None,
+            )
+            for name, table in tables.arrays().items()
         )
         return *self._kept(self.current_bits + self.membrane_bits), *roms
 
@@ -104,7 +112,7 @@ class FirePairs(Firing):
         """Comparisons of both searches, and three adders in front of them."""
         pe, both = self.lanes.pe, (self.tables.reached, self.tables.following)
         added = (adders(pe * number, one.key_bits) for number, one in zip((2, 1), both, strict=True))
-        return Usage.total([*added, *(searches(pe, one.key_bits, one.bits) for one in both)])
+        return Usage.total([*added, *(searches(pe, one.key_bits, comparisons(one.bits, one.how)) for one in both)])
 
 
 @dataclass(frozen=True, eq=False)
