@@ -16,6 +16,7 @@ from squat_deploy.network import IntArray
 
 _SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # (depth, width) of 18 Kbit
 _SMALL_BITS = 1024
+LUT_WORDS = 64  # up to here a LUT holds a bit of a ROM
 Style = Literal["block", "distributed", "registers", "logic"]
 
 
@@ -58,13 +59,13 @@ class Memory:
     @property
     def usage(self) -> Usage:
         """Estimate."""
-        depth, bits = self.depth, sum(self.widths)
+        depth, bits, rom = self.depth, sum(self.widths), self.contents is not None
         if self.style == "registers":
             return Usage(ff=depth * bits)
         if self.style == "logic":
             return Usage.total([_constants(depth, bits)] * self.reads)
         if self.style == "distributed":
-            return _distributed(depth, bits)
+            return Usage.total([_constants(depth, bits)] * self.reads) if rom else _distributed(depth, bits)
         return Usage.total(self._bank(width) for width in self.widths)
 
     def _bank(self, width: int) -> Usage:
@@ -82,8 +83,8 @@ def _distributed(depth: int, width: int) -> Usage:
 
 
 def _constants(depth: int, width: int) -> Usage:
-    """A LUT a bit and 64 words."""
-    return Usage(lut=math.ceil(depth / 64) * width)
+    """A LUT a bit and 64 words; one word is wires."""
+    return Usage(lut=math.ceil(depth / LUT_WORDS) * width if depth > 1 else 0)
 
 
 def _block(depth: int, width: int, shapes: Iterable[tuple[int, int]]) -> Usage:

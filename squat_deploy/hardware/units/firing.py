@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.memories import Memory, Style
+from squat_deploy.hardware.memories import LUT_WORDS, Memory, Style
 from squat_deploy.hardware.searches import How, is_logic
 from squat_deploy.hardware.tables import Spread
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, pairs
@@ -142,5 +142,6 @@ class Firing(Unit):
         if is_logic(table, shared=shared):  # comparisons of one search read parts of their own
             return Memory(name, table.size, (width,), table, "logic", pe)
         banks, fields = (len(table) if shared else pe), (table.shape[-1] if how == "at once" else 1)
-        widths = (width * fields,) * banks
-        return Memory(name, table.size // banks // fields, widths, table, reads=1 + shared, fields=fields)
+        widths, depth = (width * fields,) * banks, table.size // banks // fields
+        style: Style = "distributed" if depth <= LUT_WORDS else "block"
+        return Memory(name, depth, widths, table, style, 1 + shared, fields)
