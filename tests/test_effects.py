@@ -840,27 +840,6 @@ class TrueStep(Looped):
         return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(frame)))) for frame in steps])
 
 
-class Listed(Called):
-    """Layers in a plain list."""
-
-    def __init__(self):
-        super().__init__()
-        self.hidden = [linear(4, 4), leaky()]
-
-    def forward(self, x):
-        return self.hidden[1](self.hidden[0](super().forward(x)))
-
-
-OUTSIDE = (linear(4, 4), leaky())
-
-
-class Globals(Called):
-    """Layers of a notebook."""
-
-    def forward(self, x):
-        return OUTSIDE[1](OUTSIDE[0](super().forward(x)))
-
-
 def models_of(this: Any) -> Iterator[type[Looped]]:
     """Every model of this file between two classes of it, in its order."""
     kinds = [value for value in vars(this).values() if inspect.isclass(value) and issubclass(value, Looped)]

@@ -49,7 +49,7 @@ def test_pixels_of_255ths_say_the_step() -> None:
         NotProvenError, match=r"make the step of the inputs a power of two: it is 0.00392156863, so"
     ) as c:
         sd.lower(model, pixels, STEPS)
-    assert "(--step 2**-8, InputQuantizer(2**-8, low, high) in front of the model)" in c.value.faults[0].hint
+    assert "(--input-step 2**-8, InputQuantizer(2**-8, low, high) in front of the model)" in c.value.faults[0].hint
     assert_exact(model, replace(pixels, step=2.0**-8))
     assert_exact(nn.Sequential(InputQuantizer(2.0**-8, 0, 255), *model), replace(pixels, step=2.0**-8))
 

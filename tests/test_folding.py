@@ -20,7 +20,7 @@ from squat_deploy.hardware.budget import OFFERS, budget_of
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.lanes import widths
 from squat_deploy.hardware.schedule import estimate, event_counts
-from squat_deploy.hardware.vectors import default_stimulus
+from squat_deploy.hardware.vectors import USUAL, random_stimulus
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_budget import wide
 from tests.test_cli import document, invoke
@@ -29,7 +29,7 @@ from tests.test_trained import lowered
 
 def cycles_at(network: sd.Network, config: sd.HlsConfig) -> float:
     """Of a mean inference, at a folding that is given."""
-    inputs, design = default_stimulus(network, config.vectors), design_of(network, config)
+    inputs, design = random_stimulus(network, USUAL), design_of(network, config)
     events = event_counts(design, inputs, sd.simulate(network, inputs, trace=True))
     return estimate(design, events).mean_cycles
 

@@ -143,7 +143,7 @@ def pixels(count: int = 40) -> np.ndarray:
 def test_a_grid_that_nobody_stated_is_refused(command: str, work: Path) -> None:
     text = str(document(command, "net.py:plain", "--steps", 4, code=1)["error"])
     assert text.startswith("inputs: the model has no InputQuantizer, and nobody said which integers enter it")
-    assert all(way in text for way in ("--high 1 for spikes", "--high 255 --step 1/256", "--calibration"))
+    assert all(way in text for way in ("--high 1 for spikes", "--high 255 --input-step 1/256", "--calibration"))
     for ways in (("--high", 1), ("--high", 255, "--step", "1/256")):
         invoke(command, "net.py:plain", "--steps", 4, *ways)
     assert "nobody said" in invoke(command, "net.py:plain", "--steps", 4, "--step", "1/256", code=1)
@@ -167,7 +167,7 @@ def test_steps_as_people_write_them(text: str) -> None:
     "text", ["", "x", "1/0", "-1/4", "0", "nan", "inf", "2^", "1/256/2", "1e999999999", "1e-999999999"]
 )
 def test_steps_that_are_none(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^--step: "):
+    with pytest.raises(ConfigError, match=r"^--input-step: "):
         step_of(text)
 
 
@@ -217,7 +217,7 @@ def test_calibration_says_the_grid_and_the_shape(work: Path) -> None:
     np.save("r.npy", np.random.default_rng(0).random((3, 16)))
     for arguments, message in (
         (("--calibration", "r.npy"), "put an InputQuantizer in front of the model"),
-        (("--calibration", "x.npy", "--high", "3"), "leave out --low, --high and --step"),
+        (("--calibration", "x.npy", "--high", "3"), "inputs: --calibration says the grid; leave out --low, --high and"),
     ):
         assert message in invoke("lower", "net.py:plain", "--steps", 4, *arguments, code=1)
     np.save("s.npy", np.zeros((5, 2, 16)))
@@ -231,7 +231,7 @@ def test_a_step_that_is_no_power_of_two_is_named(work: Path) -> None:
     rows = document("check", *given, code=1)["layers"]
     hints = [row["hint"] for row in rows if row["verdict"] == "not proven"]  # type: ignore[union-attr, index]
     assert len(hints) == 1 and hints[0].startswith("make the step of the inputs a power of two: it is 0.00392156862")
-    assert "--step 2**-8" in hints[0] and "weight scales" not in hints[0]
+    assert "--input-step 2**-8" in hints[0] and "weight scales" not in hints[0]
     assert hints[0] in str(document("lower", *given, code=1)["error"])
     for command in ("check", "lower"):
         assert document(command, *given, "--allow-unproven")["ok"] is True

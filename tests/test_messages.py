@@ -375,7 +375,7 @@ CASES: dict[str, Case] = {
         "calibration: expected finite numbers; got float64 of shape (1,)",
         lambda net, path: grid_of(np.array([np.nan])),
     ),
-    "step of zero": (ConfigError, "--step: must be positive; got '0'", lambda net, path: step_of("0")),
+    "step of zero": (ConfigError, "--input-step: must be positive; got '0'", lambda net, path: step_of("0")),
     "inputs of text": (
         ConfigError,
         "inputs: expected real numbers; got <U1",
@@ -589,7 +589,7 @@ CASES: dict[str, Case] = {
     ),
     "step of text": (
         ConfigError,
-        "--step: expected a number like 1/256, 2^-8 or 0.125; got 'a'",
+        "--input-step: expected a number like 1/256, 2^-8 or 0.125; got 'a'",
         lambda net, path: step_of("a"),
     ),
     "input range": (

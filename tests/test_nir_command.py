@@ -84,7 +84,7 @@ def test_data_say_grid_and_encoding(file: Path) -> None:
     told = invoke(*given, "one.npy", "--encoding", "sequence", code=1)
     assert "--encoding sequence with data of another one: shape (30, 4), which are direct; leave it out" in told
     told = invoke(*given, "one.npy", "--high", 3, code=1)
-    assert "--calibration says the grid; leave out --low, --high and --input-step" in told
+    assert "nir: --calibration says the grid; leave out --low, --high and --input-step" in told
     for bad, message in (
         (data[..., :3], "samples have the shape of the file, one or two axes before (4,); got (8, 30, 3)"),
         (data[:5], "calibration: expected 8 time steps; got 5"),

@@ -299,20 +299,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, str]] = {
         lambda: nn.Sequential(dense(6, 4), leaky(snn.RLeaky, V=torch.full((4,), 0.5), all_to_all=False)),
         sd.InputSpec((6,), 0, 3), "spikes come back through a QuantLinear",
     ),
-    "a class": (
-        lambda: Own(), sd.InputSpec((6,), 0, 3),
-        "model: the layers are those of an nn.Sequential; got Own; write them as one nn.Sequential, in their order",
-    ),
 }  # fmt: skip
-
-
-class Own(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.lif = dense(6, 4), leaky()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.lif(self.fc(x))
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -653,6 +653,26 @@ def test_a_state_that_matters_in_a_late_step_only_is_asked_for() -> None:
         sd.lower(Counted().eval(), FRAMES, 9)
 
 
+class DelayedToo(Net):
+    """A state that may be left away, beside a layer that remembers for itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = Delay(1)
+
+    def forward(self, x, state=None):
+        first, second = self.init() if state is None else state
+        spk, first = self.lif1(self.fc1(x), first)
+        spk, second = self.lif2(self.fc2(self.late(spk)), second)
+        return spk, (first, second)
+
+
+def test_delays_beside_a_state_are_no_second_way_to_call() -> None:
+    model, inputs = DelayedToo().eval(), np.random.default_rng(0).integers(0, 2, (STEPS, 5, 10))
+    network = sd.lower(model, FRAMES, STEPS)
+    assert sd.verify(network, model, inputs, executors=["torch", "numpy"]).agrees
+
+
 class Earlier(Net):
     """The second layer takes the first one's spikes of the step before, which the state keeps."""
 

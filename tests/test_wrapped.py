@@ -355,6 +355,50 @@ def test_a_forward_of_the_users_is_no_part_of_what_is_inside(wrap: Callable[[nn.
         sd.lower(Inside(wrap).eval(), SPEC, STEPS)
 
 
+class Looks(Inside):
+    """Does something else where it is wrapped, found by its class, its attribute or its name."""
+
+    def __init__(self, how: str, wrap: Callable[[nn.Module], nn.Module]) -> None:
+        super().__init__(wrap)
+        self.how = how
+
+    def forward(self, x):
+        return self.way(self.net, 1 - x if self.how == "class" and isinstance(self.net, nn.DataParallel) else x)
+
+    def way(self, inner, x):
+        if self.how == "name" and type(inner).__name__ == "DataParallel":
+            x = 1 - x
+        return inner(x)
+
+
+class Unwraps(Inside):
+    def forward(self, x):
+        return (self.net.module if hasattr(self.net, "module") else self.net)(x)
+
+
+class KeepsModule(nn.Module):
+    """An attribute of the user's with the name of that of wrappers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.DataParallel(net())
+
+    def forward(self, x):
+        return self.module(x)
+
+
+def test_what_looks_at_wrappers_is_refused() -> None:
+    for make in (lambda wrap: Looks("class", wrap), lambda wrap: Looks("name", wrap), Unwraps):
+        with pytest.raises(LoweringError) as caught:
+            sd.lower(make(nn.DataParallel).eval(), SPEC, STEPS)
+        fault = caught.value.faults[0]
+        assert fault.layer.startswith("test_wrapped.py:") and "beside the wrapper of net" in fault.got
+        assert fault.rule == "nothing in forward looks at wrappers, which are taken off"
+        assert fault.hint == "lower the model without it: put what is inside into net"
+        assert sd.lower(make(lambda model: model).eval(), SPEC, STEPS).certificate.proven  # the hint, done
+    assert sd.lower(KeepsModule().eval(), SPEC, STEPS).digest == sd.lower(net().eval(), SPEC, STEPS).digest
+
+
 OTHER = net(2).state_dict()
 TWICE = {
     "two known prefixes": {**named("model."), **named("net.", OTHER)},

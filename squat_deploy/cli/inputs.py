@@ -68,7 +68,7 @@ class InputOptions(BaseModel):
         from squat_deploy.lowering.loading import check_own_grid, infer_input, own_grid
 
         if (self.low, self.high, self.step) != (None, None, None):
-            raise ConfigError("inputs: --calibration says the grid; leave out --low, --high and --step")
+            raise ConfigError("inputs: --calibration says the grid; leave out --low, --high and --input-step")
         data, told = data_for(parsed_shape(self.shape), steps, calibration, self.window, self.time_unit)
         for text in told:
             warnings.warn(text, SquatWarning, stacklevel=2)

@@ -24,7 +24,7 @@ class Share:
     Attributes:
         widest: the most lanes that it could have.
         given: it was by the options.
-        cycles: a step, mean over the golden sequences.
+        cycles: a step, mean over some sequences.
     """
 
     process: str
@@ -58,7 +58,7 @@ class Folding:
 
 
 def fold_core(outline: Outline, events: dict[int, Cycles]) -> Folding:
-    """The folding that the options ask for, by the events of golden sequences (`event_counts`).
+    """The folding that the options ask for, by the events of some sequences (`event_counts`).
 
     Raises: ExportError where a goal is out of reach, with the nearest that is not; ConfigError for a part to fit that
     is not known.

@@ -36,7 +36,7 @@ from squat_deploy.snn.identity import digest_of_frozen
 from squat_deploy.snn.layers import is_exact_form
 from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.states import made_state
-from squat_deploy.snn.wrappers import warn_of_wrappers
+from squat_deploy.snn.wrappers import warn_of_wrappers, wrappers_looked_at
 
 
 def lower(
@@ -128,6 +128,7 @@ def drafted(
     warn_of_unregistered(model)
     model = adopted(model)
     refuse_unmade(model)
+    refuse_wrappers(model)
     stale = stale_tables(model)
     first = made_state(initial_state)
     pristine = apart(time_first(frozen_copy(model), spec), spec, steps, first)
@@ -208,6 +209,17 @@ def refuse_unmade(model: nn.Module) -> None:
     ]
     if faults:
         raise LoweringError(tuple(faults))
+
+
+def refuse_wrappers(model: nn.Module) -> None:
+    """Raises: LoweringError where code of the model looks at a wrapper inside of it, which is taken off."""
+    rule, hint = "nothing in forward looks at wrappers, which are taken off", "lower the model without it: "
+    faults = [
+        Fault(where, rule, f"{found!r} beside the wrapper of {name}", f"{hint}put what is inside into {name}")
+        for name, where, found in wrappers_looked_at(model)
+    ]
+    if faults:
+        raise LoweringError(tuple(dict.fromkeys(faults)))
 
 
 def stale_tables(model: nn.Module) -> list[Fault]:

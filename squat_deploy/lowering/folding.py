@@ -11,6 +11,7 @@ from torch import nn
 
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.all_steps import AllSteps
+from squat_deploy.lowering.behind import check_behind
 from squat_deploy.lowering.entries import Taken, alone, taken_of
 from squat_deploy.lowering.hints import RANDOM, function_hint
 from squat_deploy.lowering.options import read_options
@@ -96,6 +97,7 @@ def fold(steps: Iterable[Recorded], *, stepwise: bool) -> Program:
         if number < 2:
             template = calls
         last = _result(calls, step.outputs)
+        check_behind(step.outputs, last, number)
         if result is not None and last is not result:
             got = f"step {number} returns other spikes than the steps before"
             raise _fault("output", SAME_CALLS, got, "return the same spikes in every step")

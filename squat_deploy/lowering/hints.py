@@ -50,7 +50,7 @@ def function_hint(name: str) -> str:
             "encode before the model: squat_deploy.network.encoders has rate and latency coding, or give it the spikes "
             'of all steps, InputSpec(encoding="sequence")'
         )
-    return FUNCTION_HINTS.get(name, "use modules and functions of the support matrix, or move it behind the output")
+    return FUNCTION_HINTS.get(name, "use modules and functions of the support matrix, or do it outside of the model")
 
 
 def unproven_hint(odd_step: float | None) -> str:
@@ -61,8 +61,8 @@ def unproven_hint(odd_step: float | None) -> str:
     near = f"2**{round(math.log2(odd_step))}"
     return (
         f"make the step of the inputs a power of two: it is {odd_step:.9g}, so that their sums round, whatever the "
-        f"weights; the nearest is {near} (--step {near}, InputQuantizer({near}, low, high) in front of the model); or "
-        "lower sd.exact(model, spec, steps) (--exact)"
+        f"weights; the nearest is {near} (--input-step {near}, InputQuantizer({near}, low, high) in front of the "
+        "model); or lower sd.exact(model, spec, steps) (--exact)"
     )
 
 

@@ -6,6 +6,7 @@ a new version of a library cannot add an option that nobody reads; the tests dra
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -167,7 +168,8 @@ def signature(function: Callable[..., Any]) -> inspect.Signature:
 def bound(function: Callable[..., Any], name: str, args: tuple[Any, ...], given: Mapping[str, Any]) -> dict[str, Any]:
     """All arguments of a call by their names; those that fit no signature are there as "arguments"."""
     if inspect.isfunction(function):
-        return dict(signature(function).bind(*args, **given).arguments)
+        with contextlib.suppress(ValueError):  # operators, which torch wraps, have none
+            return dict(signature(function).bind(*args, **given).arguments)
     for schema in schemas(name):
         if (found := _bound_to(schema, args, given)) is not None:
             return found

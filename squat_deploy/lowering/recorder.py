@@ -32,6 +32,7 @@ from squat_deploy.lowering.program import label_of
 from squat_deploy.lowering.sizes import batch_size, has_sizes, without_sizes
 from squat_deploy.snn.adopting import Adopted, Held
 from squat_deploy.snn.batch_first import BatchFirst
+from squat_deploy.snn.branched import Branched
 from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
@@ -101,6 +102,7 @@ class Sizes(TorchFunctionMode):
         if name in _SIZES or name in _COUNTS or name == "__len__":
             return self.recorder.at_work(lambda recorder: recorder.without_data(func, name, args, given))
         result = func(*args, **given)
+        self.recorder.carry_written(name, args, given, result)
         if self.recorder.sized and name not in _NO_DATA - _LAYOUTS and not _has_tensor(result):
             self.recorder.asked.escape()
         return result
@@ -170,7 +172,7 @@ def users_line() -> str:
 
 def is_leaf(module: nn.Module) -> bool:
     """A module of a library, or of a class made from one: a subclass may override anything."""
-    ours = (QuantizedInput, BatchFirst, Adopted, Held, Shared)
+    ours = (QuantizedInput, BatchFirst, Branched, Adopted, Held, Shared)
     containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, *ours)
     bases = [base for base in type(module).__mro__ if base.__module__.split(".")[0] in _LIBRARIES]
     return any(base not in containers for base in bases)
@@ -211,7 +213,8 @@ class Recorder:
         names: of the copy's modules, by id; originals: what the copy's modules are copies of, by id.
         kept: the contents of each layer before; left: the states that neurons left, by id.
         memories: the buffers of other layers that remember, and their versions, as they left them, by id.
-        written: plain tensors into which recorded values were written, by their memory.
+        written: plain tensors into which recorded values were written, or that were made of such, by their memory,
+            with the line that wrote last.
         results: what layers without states gave, by id and size of what they took.
         set_at: the last line that set an attribute of a module of the user's.
         traces: what the neurons did, by name, while that is kept.
@@ -230,7 +233,7 @@ class Recorder:
     places: dict[int, int] = field(default_factory=dict)
     left: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     memories: dict[int, dict[str, tuple[Tensor, int]]] = field(default_factory=dict)
-    written: dict[int, Tensor] = field(default_factory=dict)
+    written: dict[int, tuple[Tensor, str]] = field(default_factory=dict)
     results: dict[tuple[int, tuple[int, ...]], Tensor] = field(default_factory=dict)
     set_at: dict[tuple[int, str], str] = field(default_factory=dict)
     traces: dict[str, ModelTrace] | None = field(default_factory=dict)
@@ -357,7 +360,13 @@ class Recorder:
         outs = given.get("out")
         for value in (*targets, *(outs if isinstance(outs, tuple | list) else [outs])):
             if isinstance(value, Tensor) and not isinstance(value, Traced):
-                self.written[_memory(value)] = value
+                self.written[memory_of(value)] = value, users_line()
+
+    def carry_written(self, name: str, args: tuple[Any, ...], given: Mapping[str, Any], result: Any) -> None:
+        """What plain functions make of plain tensors that have got recorded values."""
+        if self.written and any(self.is_written(value) for value in _tensors(args, given)):
+            targets = [args[0]] if _is_in_place(name) or name == "__setitem__" else _tensors((result,), {})
+            self.written |= {memory_of(value): (value, users_line()) for value in targets if isinstance(value, Tensor)}
 
     def _recorded(
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], given: Mapping[str, Any], result: Any
@@ -404,7 +413,7 @@ class Recorder:
         return Event(f"{kind} at {users_line()}", kind, (), {}, tuple(value.shape))
 
     def is_written(self, value: Tensor) -> bool:
-        return bool(value.numel()) and _memory(value) in self.written
+        return bool(value.numel()) and memory_of(value) in self.written
 
     # Modules
 
@@ -482,7 +491,7 @@ class Recorder:
         key = id(module), tuple(plain(values[0]).shape)
         if key not in self.results:
             result = self._ran(original, module, args, given)
-            if type(result) is not Tensor or _memory(result) == _memory(plain(values[0])):
+            if type(result) is not Tensor or memory_of(result) == memory_of(plain(values[0])):
                 return result
             self.results[key] = result
         return self.results[key].clone()
@@ -609,7 +618,8 @@ def _name_of(func: Callable[..., Any]) -> str:
     return attribute if func.__name__ == "__get__" else f"{attribute}="
 
 
-def _memory(value: Tensor) -> int:
+def memory_of(value: Tensor) -> int:
+    """Where its values lie."""
     return value.untyped_storage().data_ptr()
 
 

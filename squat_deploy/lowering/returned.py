@@ -40,7 +40,7 @@ def recognised(result: Any, names: Mapping[int, str], traces: Mapping[str, Model
     Args: names: of modules, by id.
     """
     found = []
-    for path, tensor in _tensors(result):
+    for path, tensor in tensors_of(result):
         event = getattr(tensor, "event", None)
         if event is None or (read := _read(event)) is None:
             continue
@@ -62,9 +62,29 @@ def recognised(result: Any, names: Mapping[int, str], traces: Mapping[str, Model
     return tuple(found)
 
 
+def recognised_by_values(
+    path: tuple[Any, ...], tensor: Tensor, traces: Mapping[str, ModelTrace]
+) -> tuple[bool, Returned | None]:
+    """Whether a tensor without a record holds spikes or membranes of one layer, and how it can be compared later.
+
+    Sums of membranes round in ways of their own, and are not compared.
+    """
+    for name, trace in traces.items():
+        for part, kept in (("spikes", trace.spikes), ("membranes", trace.membranes)):
+            values, steps = torch.stack(kept), tuple(range(len(kept)))
+            ways = [(steps, "stack", axis) for axis in range(min(values.ndim, 3))]
+            ways += [(steps, "sum", 0), (steps, "mean", 0), (steps[-1:], "one", 0)]
+            for chosen, form, axis in ways:
+                said = Returned(path, name, part, chosen, form, axis, trace.spike)  # type: ignore[arg-type]
+                if _equal(said.of(values), tensor):
+                    rounds = form in ("sum", "mean") and part == "membranes"
+                    return True, None if rounds else said
+    return False, None
+
+
 def membranes_alone(result: Any) -> tuple[Readout, ...]:
     """The readouts that fit a recorded result made of membranes and of no spikes; empty for any other."""
-    tensors = [tensor for _, tensor in _tensors(result)]
+    tensors = [tensor for _, tensor in tensors_of(result)]
     if any(tensor.numel() for tensor in tensors if not hasattr(tensor, "event")):  # spikes may be written into it
         return ()
     events = [tensor.event for tensor in tensors if hasattr(tensor, "event")]
@@ -107,13 +127,14 @@ def _equal(ours: Tensor, theirs: Tensor) -> bool:
     return ours.dtype == theirs.dtype and torch.equal(ours, theirs)
 
 
-def _tensors(result: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
+def tensors_of(result: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
+    """Every tensor in a result, with the keys and positions that lead to it."""
     if isinstance(result, Tensor):
         yield path, result
     elif isinstance(result, Mapping | tuple | list):
         parts = result.items() if isinstance(result, Mapping) else enumerate(result)
         for key, part in parts:
-            yield from _tensors(part, (*path, key))
+            yield from tensors_of(part, (*path, key))
 
 
 def _read(event: Event) -> tuple[Form, list[_Single]] | None:

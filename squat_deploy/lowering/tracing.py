@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import LoweringError
 from squat_deploy.lowering.asking import USUAL, Asked
+from squat_deploy.lowering.behind import HINT, RULE
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import SAME_CALLS, Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
@@ -31,10 +32,11 @@ from squat_deploy.lowering.recorder import (
     is_leaf,
     layers_of,
     marked,
+    memory_of,
     users_frame,
     users_line,
 )
-from squat_deploy.lowering.returned import membranes_alone, recognised
+from squat_deploy.lowering.returned import membranes_alone, recognised, recognised_by_values, tensors_of
 from squat_deploy.lowering.trial import ANY_BATCH, BATCH, Reached, calls_go_to, example, find_calling, here, ran
 from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import Readout
@@ -123,7 +125,7 @@ class _Run:
     def _recognise(self, result: Any, traces: dict[str, ModelTrace]) -> None:
         """Of the first call, and of the second where states are passed: a sum that they carry is no spikes any more."""
         names = {id(self.recorder.originals[key]): name for key, name in self.recorder.names.items()}
-        found = recognised(result, names, traces)
+        found = (*recognised(result, names, traces), *self._written(result, traces))
         if self.asks is None:
             self.returned, self.asks = found, membranes_alone(result)
             passed = self.calling.start is not None and not self.looped
@@ -132,6 +134,18 @@ class _Run:
             self.returned, passed = tuple(said for said in self.returned if said in later), False
         if not passed:
             self.recorder.traces = None
+
+    def _written(self, result: Any, traces: dict[str, ModelTrace]) -> Iterator[Returned]:
+        """Of tensors into which values were written. Raises: LoweringError for those that are no readout."""
+        for path, tensor in tensors_of(result):
+            if isinstance(tensor, Traced) or not self.recorder.is_written(tensor):
+                continue
+            fits, said = recognised_by_values(path, tensor, traces)
+            if not fits:
+                line = self.recorder.written[memory_of(tensor)][1]
+                raise fault(line, RULE, "a tensor into which they were written, and which holds something else", HINT)
+            if said is not None:
+                yield said
 
 
 def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state: Any = None) -> Program:

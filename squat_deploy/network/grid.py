@@ -15,8 +15,8 @@ from squat_deploy.errors import ConfigError, SquatWarning
 from squat_deploy.network import InputSpec, IntArray, Network
 
 STATE_IT = (
-    "state it: an InputQuantizer in front of the model, --high 1 for spikes, --high 255 --step 1/256 for pixels, or "
-    "--calibration with data as the model sees them"
+    "state it: an InputQuantizer in front of the model, --high 1 for spikes, --high 255 --input-step 1/256 for pixels, "
+    "or --calibration with data as the model sees them"
 )
 _FINEST = 16  # binary digits after the point that a grid may have
 _ENOUGH = 256  # values from which on a set says how much of its range it uses
@@ -41,7 +41,7 @@ def grid_of(data: NDArray[Any]) -> tuple[int, int, float]:
         return *_ends(whole, 1 / 255), 1 / 255
     raise ConfigError(
         "calibration: the inputs lie on no grid (multiples of a power of two, or of 1/255): put an InputQuantizer in"
-        " front of the model and train with it, or choose the grid that they are rounded to: --low --high --step"
+        " front of the model and train with it, or choose the grid that they are rounded to: --low --high --input-step"
     )
 
 
@@ -59,9 +59,9 @@ def step_of(text: str) -> float:
         # Fraction multiplies an exponent out, however large; with a slash there is none
         step = 2.0 ** int(power[1]) if power else float(Fraction(text) if "/" in text else text)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise ConfigError(f"--step: expected a number like 1/256, 2^-8 or 0.125; got {text!r}") from error
+        raise ConfigError(f"--input-step: expected a number like 1/256, 2^-8 or 0.125; got {text!r}") from error
     if not (math.isfinite(step) and step > 0):
-        raise ConfigError(f"--step: must be positive; got {text!r}")
+        raise ConfigError(f"--input-step: must be positive; got {text!r}")
     return step
 
 

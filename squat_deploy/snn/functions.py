@@ -34,6 +34,18 @@ def names_in(code: types.CodeType) -> Iterator[str]:
             yield from names_in(part)
 
 
+def lines_in(code: types.CodeType) -> Iterator[tuple[str, int]]:
+    """The same names, and texts, with the lines on which they stand."""
+    line = code.co_firstlineno
+    for one in dis.get_instructions(code):
+        line = one.starts_line or line
+        if isinstance(one.argval, str):
+            yield one.argval, line
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            yield from lines_in(part)
+
+
 def _globals_in(code: types.CodeType) -> Iterator[str]:
     """Names of globals alone."""
     yield from (one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"))

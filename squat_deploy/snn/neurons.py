@@ -77,8 +77,17 @@ def remembered(module: nn.Module) -> tuple[str, ...]:
 
 def reset_neurons(model: nn.Module) -> None:
     """Puts all that remembers in this model, and in no other, to rest (snnTorch's own reset touches all models)."""
+    _reset(model, (*NEURONS, *REMEMBERING))
+
+
+def reset_delays(model: nn.Module) -> None:
+    """The same of what delays alone."""
+    _reset(model, tuple(REMEMBERING))
+
+
+def _reset(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:
     for module in model.modules():
-        for name in remembered(module) if type(module) in (*NEURONS, *REMEMBERING) else ():
+        for name in remembered(module) if type(module) in kinds else ():
             if name in module._buffers:
                 setattr(module, name, getattr(module, name).new_zeros(0))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from squat_deploy.errors import SquatWarning
+from squat_deploy.snn.functions import Reached, lines_in
 
 _COMPILED = "torch._dynamo.eval_frame.OptimizedModule"
 _INSIDE = {  # by name: some take long to import
@@ -61,6 +64,21 @@ def opened(model: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {}
     open_wrappers(model, memo)
     return copy.deepcopy(model, memo)
+
+
+def wrappers_looked_at(model: nn.Module) -> Iterator[tuple[str, str, str]]:
+    """Lines of the user's that ask for a wrapper inside of the model: (its name, the line, what it names)."""
+    found = {name: module for name, module in model.named_modules() if name and is_wrapper(module)}
+    if not found:
+        return
+    own = {key for module in model.modules() if not is_wrapper(module) for key in (*vars(module), *module._modules)}
+    kinds = {type(module).__name__: name for name, module in found.items()}
+    inside = {_INSIDE[_name(module)]: name for name, module in found.items()}
+    for function in Reached(model.modules()).functions.values():
+        for name, line in lines_in(function.__code__):
+            if name in kinds or (name in inside and name not in own):
+                where = f"{Path(function.__code__.co_filename).name}:{line}"
+                yield kinds.get(name) or inside[name], where, name
 
 
 def warn_of_wrappers(model: nn.Module) -> None:

@@ -61,7 +61,7 @@ class Pipeline:
     loop: Loop
     scope: Scope
 
-    def overloaded(self, functions: dict[str, Cursor], settled: set[str]) -> Iterator[str]:
+    def overloaded(self, functions: dict[str, Cursor], settled: set[tuple[str, str]]) -> Iterator[str]:
         """Memories of which it asks for more than two accesses a cycle; adds the divisions that are no hardware."""
         assert self.loop.interval is not None
         reader = _Reader(self.scope, functions, divisions=settled)
@@ -126,7 +126,7 @@ class _Reader:
         scope: Scope,
         functions: dict[str, Cursor],
         trips: dict[str, int] | None = None,
-        divisions: set[str] | None = None,
+        divisions: set[tuple[str, str]] | None = None,
     ) -> None:
         self.scope, self.functions = scope, functions
         self.settled, self.divisions = set(scope.settled), set() if divisions is None else divisions
@@ -210,8 +210,8 @@ class _Reader:
     def _assigned(self, cursor: Cursor) -> Asked:
         target, value = children(cursor)
         sign = operator_of(cursor)
-        if sign in ("/", "%") and self.is_settled(target):
-            self.divisions.add(place_of(cursor))
+        if sign in ("/", "%") and self.is_settled(target) and self.is_settled(value):
+            self.divisions.add((place_of(cursor), text_of(cursor)))
         if not sign.endswith("=") or sign in _COMPARED or bare(target).kind != CursorKind.ARRAY_SUBSCRIPT_EXPR:
             return self._all([target, value])
         kinds = ["write"] if sign == "=" else ["read", "write"]

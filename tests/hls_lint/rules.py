@@ -8,7 +8,7 @@ from pathlib import Path
 from clang.cindex import Cursor, CursorKind
 
 from tests.hls_lint.ports import definition, pipelines
-from tests.hls_lint.source import bare, children, constant, functions_of, loops_in, operator_of, place_of
+from tests.hls_lint.source import bare, children, constant, functions_of, loops_in, operator_of, place_of, text_of
 
 
 def faults(project: Path) -> list[str]:
@@ -17,7 +17,7 @@ def faults(project: Path) -> list[str]:
     top = next(cursor for cursor in functions.values() if cursor.spelling == "squat_top")
     found = [fault for cursor in functions.values() for fault in _of_loops(cursor)]
     found += _of_channels(top, functions)
-    settled = set[str]()
+    settled = set[tuple[str, str]]()
     for pipeline in pipelines(top, functions):
         found += pipeline.overloaded(functions, settled)
     found += [fault for cursor in functions.values() for fault in _of_divisions(cursor, settled)]
@@ -34,13 +34,13 @@ def _of_loops(function: Cursor) -> Iterator[str]:
             yield f"{loop}: no trip count"
 
 
-def _of_divisions(function: Cursor, settled: set[str]) -> Iterator[str]:
-    """A division by what is no power of two takes some 20 cycles, a modulo as many; of `settled` ones nothing is left."""
+def _of_divisions(function: Cursor, settled: set[tuple[str, str]]) -> Iterator[str]:
+    """A division by what is no power of two takes some 20 cycles; of `settled` ones nothing is left."""
     for cursor in function.walk_preorder():
         kinds = CursorKind.BINARY_OPERATOR, CursorKind.COMPOUND_ASSIGNMENT_OPERATOR
         if cursor.kind in kinds and operator_of(cursor).rstrip("=") in ("/", "%") and constant(cursor) is None:
             divisor = constant(children(cursor)[1])
-            if (divisor is None or divisor & (divisor - 1)) and place_of(cursor) not in settled:
+            if (divisor is None or divisor & (divisor - 1)) and (place_of(cursor), text_of(cursor)) not in settled:
                 yield f"{place_of(cursor)}: divides by {divisor or 'a variable'}"
 
 

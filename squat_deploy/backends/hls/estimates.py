@@ -19,7 +19,7 @@ class Estimate:
 
     Attributes:
         overhead: cycles to fill and drain a loop.
-        averaged: golden sequences over which the mean is taken.
+        averaged: sequences over which the mean is taken.
         mean, worst: cycles of one inference, and its time.
         bound: what keeps it from being faster.
         part: its short name, if `offer` is known, else as it was given.
@@ -46,14 +46,14 @@ class Estimate:
     errors: str
 
 
-def estimate_of(folding: Folding, config: HlsConfig, sequences: int) -> Estimate:
+def estimate_of(folding: Folding, config: HlsConfig, averaged: str) -> Estimate:
     """What `estimate.txt` prints."""
     budget, schedule = folding.budget, folding.schedule
     offer, mean, worst = budget.offer, schedule.mean_cycles, schedule.worst_cycles
     return Estimate(
         clock_ns=config.clock_ns,
         overhead=LOOP_OVERHEAD_CYCLES,
-        averaged=f"over the {sequences} golden sequences",
+        averaged=f"over {averaged}",
         steps=folding.design.network.steps,
         mean=f"{mean:.0f} cycles = {microseconds(mean, config)}",
         worst=f"{worst} cycles = {microseconds(worst, config)}",

@@ -27,7 +27,7 @@ def export_nir(
     target = out or Path(f"{sources.stem_of(network)}.nir")
     loaded = load(network)
     with gathered() as texts:
-        trained, _ = sources.loaded(model, checkpoint)
-        write_nir(loaded, trained, target, dt=dt)
+        trained, state = sources.loaded(model, checkpoint)
+        write_nir(loaded, trained, target, dt=dt, initial_state=state)
     document = {"nir": str(target), "digest": loaded.digest, "dt": dt, "warnings": texts, **grid(loaded.input)}
     emit(document, as_json, f"wrote {target}; read it again: squat-deploy nir {target}")

@@ -7,11 +7,13 @@ from itertools import pairwise
 import nir
 import numpy as np
 
-from squat_deploy.readers.nir.graph import Stage, shown
+from squat_deploy.readers.nir.graph import Stage, is_chain, shown
 
 
 def fused(stages: tuple[Stage, ...]) -> tuple[tuple[Stage, ...], tuple[str, ...]]:
     """The same chain, with a CubaLIF for every LI at rest at 0 that feeds a LIF without recurrence; what was done."""
+    if not is_chain(stages):
+        return stages, ()
     found, told = list(stages[:1]), list[str]()
     for before, stage in pairwise(stages):
         both = _both(before, stage) if found[-1] is before else None
@@ -35,4 +37,4 @@ def _both(first: Stage, second: Stage) -> Stage | None:
     except ValueError:  # told where the nodes are read one by one
         return None
     node = nir.CubaLIF(**{key: np.broadcast_to(value, shape).copy() for key, value in values.items()})
-    return Stage(second.name, node, (*first.ports, *second.ports))
+    return Stage(second.name, node, (*first.ports, *second.ports), takes=first.takes)

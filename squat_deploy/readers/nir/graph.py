@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import nir
@@ -28,12 +29,19 @@ class Stage:
         name: that of the file; of a node in a subgraph, both with a stroke between.
         ports: inputs and outputs of subgraphs that lie on the edge to this node.
         back: linear synapses through which the spikes of these neurons come back to them.
+        takes: names of the nodes whose sum comes to it.
     """
 
     name: str
     node: Any
     ports: tuple[Any, ...] = ()
     back: Stage | None = None
+    takes: tuple[str, ...] = ()
+
+
+def is_chain(stages: Sequence[Stage]) -> bool:
+    """Whether each takes the one before it alone."""
+    return all(stage.takes == (before.name,) for before, stage in pairwise(stages))
 
 
 def shown(name: str) -> str:
@@ -48,7 +56,7 @@ def fault(name: str, node: object, rule: str, got: str, hint: str) -> Fault:
 
 
 def chain(graph: Graph) -> tuple[Stage, ...]:
-    """The nodes from the input to the output, each taking the one before it.
+    """The nodes from the input to the output, each taking the one before it; in files of `write_nir` several may meet.
 
     Raises: LoweringError naming every node and edge that is no part of that.
     """
@@ -59,19 +67,30 @@ def chain(graph: Graph) -> tuple[Stage, ...]:
     loops = _loops(nodes, edges)
     backs = set(loops.values())
     forward = {edge: ports for edge, ports in edges.items() if not set(edge) & backs}
-    refuse_all(list(_branch_faults(nodes, forward)))
+    if graph.stated is None:
+        refuse_all(list(_branch_faults(nodes, forward)))
     start = next(name for name, node in graph.nodes.items() if isinstance(node, nir.Input))
     stages = [Stage(start, nodes[start])]
-    following = dict(list(forward))
-    while (before := stages[-1].name) in following:
-        name = following[before]
+    for name, takes in in_order(start, forward):
         back = loops.get(name)
         looped = back and Stage(back, nodes[back], (*edges[name, back], *edges[back, name]))
-        stages.append(Stage(name, nodes[name], forward[before, name], looped or None))
+        ports = tuple(port for source in takes for port in forward[source, name])
+        stages.append(Stage(name, nodes[name], ports, looped or None, takes))
     refuse_all(_unreached(nodes, {*(stage.name for stage in stages), *backs}))
     if len(stages) == 2:
         refuse_all([fault(start, nodes[start], "a network has layers", "none", "export it again")])
     return tuple(stages)
+
+
+def in_order(start: str, edges: Iterable[tuple[str, str]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Nodes behind all that they take, else in the order in which edges first lead to them; none of a circle."""
+    before = defaultdict[str, list[str]](list)
+    for source, target in edges:
+        before[target].append(source)
+    done, waiting = {start}, dict(before)
+    while ready := next((name for name, taken in waiting.items() if done.issuperset(taken)), None):
+        done.add(ready)
+        yield ready, tuple(waiting.pop(ready))
 
 
 def _regrouped(graph: Graph) -> Graph:

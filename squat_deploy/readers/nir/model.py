@@ -23,6 +23,7 @@ from squat_deploy.readers.nir import layers, neurons
 from squat_deploy.readers.nir.file import read_graph
 from squat_deploy.readers.nir.fusing import fused
 from squat_deploy.readers.nir.graph import Stage, chain, fault, refuse_all, shown
+from squat_deploy.readers.nir.joining import check_joined, joined_modules, line_behind
 from squat_deploy.readers.nir.scales import SYNAPSES, check_taken, handed_on, scale_of
 from squat_deploy.readers.nir.site import Built, NirOptions, Site, check_ports, sizes
 from squat_deploy.readers.nir.stated import Reset, Whole
@@ -92,28 +93,30 @@ def first_shape(stages: Sequence[Stage], options: NirOptions) -> tuple[int, ...]
     return said
 
 
-def _modules(stages: tuple[Stage, ...], site: Site, called: Mapping[str, str]) -> tuple[nn.Sequential, Site]:
+def _modules(stages: tuple[Stage, ...], site: Site, called: Mapping[str, str]) -> tuple[nn.Module, Site]:
     """The layers by their names, and where the output stands. Raises: LoweringError with all faults."""
-    model, faults = nn.Sequential(), list[Fault]()
-    shape, gain, folded = site.shape, site.gain, False
-    for place, stage in enumerate(stages[1:], start=1):
-        site = replace(site, stage=stage, shape=shape, gain=gain, behind=stages[place + 1 :], folded=folded)
+    modules, faults = dict[str, nn.Module](), list[Fault]()
+    given = {stages[0].name: (site.shape, site.gain, False)}
+    for stage in stages[1:]:
+        shape, gain, folded = given[stage.takes[0]]
+        site = replace(site, stage=stage, shape=shape, gain=gain, behind=line_behind(stages, stage), folded=folded)
         try:
+            check_joined(site, [given[name] for name in stage.takes])
             check_ports(site)
             check_taken(site)
             if isinstance(stage.node, nir.Scale):
                 gain = site.gain if folded else scale_of(site) * (1 if gain is None else gain)
             elif not isinstance(stage.node, nir.Output):
-                module, shape = _built(site)
-                model.add_module(called[stage.name], module)
-                gain, folded = handed_on(site, shape), isinstance(stage.node, SYNAPSES)
+                modules[called[stage.name]], shape = _built(site)
+                gain, folded = handed_on(site, shape), isinstance(stage.node, SYNAPSES) and bool(site.behind)
         except LoweringError as error:
             faults.extend(error.faults)
             gain, folded = None, False
             if not isinstance(stage.node, _KEEP_SHAPE):
                 break  # what comes next takes a shape that is not known
+        given[stage.name] = shape, gain, folded
     refuse_all(faults)
-    return model, site
+    return joined_modules(stages, modules, called), site
 
 
 def _checked(options: NirOptions) -> NirOptions:
@@ -197,7 +200,7 @@ def _notes(stages: Sequence[Stage], end: Site, called: Mapping[str, str]) -> Ite
 
 def _module_names(names: Sequence[str]) -> dict[str, str]:
     """Names that a module may have: neither with dots nor those that `nn.Sequential` has itself."""
-    taken = dict.fromkeys(dir(nn.Sequential()), 1)
+    taken = dict.fromkeys([*dir(nn.Sequential()), "plan"], 1)
     plain = {name: "".join(x if x.isprintable() and x != "." else "_" for x in name) for name in names}
     kept_first = sorted(names, key=lambda name: plain[name] != name)
     return {name: unique_name(plain[name], taken) for name in kept_first}

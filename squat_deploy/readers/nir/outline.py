@@ -16,20 +16,20 @@ from squat_deploy.readers.nir.stated import KEY, States, Weights
 
 @dataclass
 class Outline:
-    """Nodes and edges so far, and the shape of what comes next."""
+    """Nodes and edges so far, the nodes whose sum comes next, and its shape."""
 
     dt: float
     shape: tuple[int, ...]
     nodes: dict[str, Any]
-    end: str = "input"
+    ends: tuple[str, ...] = ("input",)
     edges: list[tuple[str, str]] = field(default_factory=list)
     taken: dict[str, int] = field(default_factory=lambda: {"input": 1, "output": 1})
 
     def put(self, name: str, node: Any, stated: Weights | States | None = None) -> str:
-        """A node behind the last one. Returns: its name in the file."""
+        """A node behind the last ones. Returns: its name in the file."""
         own = self.add(name, node, stated)
-        self.edges.append((self.end, own))
-        self.end = own
+        self.edges += [(end, own) for end in self.ends]
+        self.ends = (own,)
         return own
 
     def add(self, name: str, node: Any, stated: Weights | States | None) -> str:

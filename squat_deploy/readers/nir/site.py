@@ -65,7 +65,7 @@ class Site:
     @property
     def last(self) -> bool:
         """Whether nothing but the output follows."""
-        return len(self.behind) <= 1
+        return len(self.behind) == 1 and isinstance(self.behind[0].node, nir.Output)
 
     def refuse(self, rule: str, got: str, hint: str) -> NoReturn:
         raise LoweringError((fault(self.stage.name, self.node, rule, got, hint),))

@@ -14,27 +14,33 @@ import torch
 from brevitas.nn import QuantConv2d, QuantLinear
 from torch import Tensor, nn
 
-from squat_deploy.errors import ConfigError, Fault, LoweringError
+from squat_deploy.errors import ConfigError
 from squat_deploy.files import write_file
+from squat_deploy.lowering.drafting import program_of
+from squat_deploy.lowering.program import Program
 from squat_deploy.lowering.weights import acting_bias, integer_weights
 from squat_deploy.network import Network
+from squat_deploy.readers.nir.calls import write_calls
 from squat_deploy.readers.nir.outline import Outline, refuse
 from squat_deploy.readers.nir.site import Array
 from squat_deploy.readers.nir.stated import KEY, States, Weights, Whole
-from squat_deploy.snn.copying import frozen_copy
+from squat_deploy.snn.batch_first import time_first
+from squat_deploy.snn.copying import frozen_copy, undisturbed
 from squat_deploy.snn.delay import Delay, delays_of
 from squat_deploy.snn.identity import model_digest
 from squat_deploy.snn.layers import FixedConv2d, FixedLinear
 from squat_deploy.snn.neurons import reset_neurons
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer, closure_levels
-from squat_deploy.snn.running import is_plain, leaves
+from squat_deploy.snn.states import made_state
 
 DT = 1e-4  # as snnTorch's exporter
 _ABOVE = 2.0**-45  # of a threshold: float64 rounds r dt / tau, and no float32 lies between
 _SKIPPED = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)
 
 
-def write_nir(network: Network, model: nn.Module, path: str | Path, *, dt: float = DT) -> None:
+def write_nir(
+    network: Network, model: nn.Module, path: str | Path, *, dt: float = DT, initial_state: Any = None
+) -> None:
     """Writes a quantized model, and with what it was lowered, as NIR.
 
     Other readers find Linear, Affine, Conv2d, pooling, Flatten, Delay, LIF, CubaLIF, IF and LI with the numbers that
@@ -43,7 +49,8 @@ def write_nir(network: Network, model: nn.Module, path: str | Path, *, dt: float
 
     Args:
         network: what `lower` made of the model; it says inputs, steps and readout.
-        model: an `nn.Sequential`, as for `lower`.
+        model: as for `lower`; a sum of two values is two edges to the node that takes it.
+        initial_state: of a model that takes its states, as for `lower`.
         dt: the time step that time constants are stated for.
 
     Raises: LoweringError naming every layer that NIR has no node for; ConfigError for another model than the one that
@@ -53,49 +60,38 @@ def write_nir(network: Network, model: nn.Module, path: str | Path, *, dt: float
         raise ConfigError(f"write_nir: dt is a number above 0; got {dt!r}")
     if network.origin.model and model_digest(model) != network.origin.model:
         raise ConfigError("write_nir: this is another model than the one that was lowered; give that one")
-    frozen = frozen_copy(model)
-    reset_neurons(frozen)
     spec = network.input
+    with undisturbed():
+        frozen = frozen_copy(model)
+        program = program_of(time_first(frozen, spec), spec, network.steps, made_state(initial_state))
+    reset_neurons(frozen)
     quantizer = any(isinstance(module, InputQuantizer) for module in frozen.modules())
     said = {key: getattr(spec, key) for key in ("low", "high", "step", "encoding")}
     whole = Whole(
         dt=float(dt), steps=network.steps, readout=network.readout, digest=network.digest, quantizer=quantizer, **said
     )
-    graph = _graph(frozen, spec.shape, float(dt))
+    graph = _graph(program, spec.shape, float(dt))
     graph.metadata = {KEY: whole.model_dump_json()}
     buffer = io.BytesIO()
     nir.write(buffer, graph)
     write_file(Path(path), buffer.getvalue())
 
 
-def _graph(model: nn.Module, shape: tuple[int, ...], dt: float) -> nir.NIRGraph:
+def _graph(program: Program, shape: tuple[int, ...], dt: float) -> nir.NIRGraph:
     """Raises: LoweringError with every layer that has no node."""
-    if not is_plain(model):
-        rule, hint = "the layers are those of an nn.Sequential", "write them as one nn.Sequential, in their order"
-        raise LoweringError((Fault("model", rule, type(model).__name__, hint),))
     writing = Outline(dt, shape, {"input": nir.Input(np.array(shape))})
-    faults, places = list[Fault](), list(leaves(model))
-    for index, (name, module) in enumerate(places):
-        try:
-            _write(writing, f"{name} ({type(module).__name__})", name, module, last=index == len(places) - 1)
-        except LoweringError as error:
-            faults += error.faults
-    if faults:
-        raise LoweringError(tuple(faults))
+    write_calls(writing, program, _write)
     nodes = {**writing.nodes, "output": nir.Output(np.array(writing.shape))}
-    return nir.NIRGraph(nodes, [*writing.edges, (writing.end, "output")], type_check=False)
+    return nir.NIRGraph(nodes, [*writing.edges, *((end, "output") for end in writing.ends)], type_check=False)
 
 
-def _write(writing: Outline, label: str, name: str, module: nn.Module, *, last: bool) -> None:
+def _write(writing: Outline, label: str, name: str, module: nn.Module) -> None:
     write = _WRITERS.get(type(module))
     if isinstance(module, (InputQuantizer, *_SKIPPED)):
         return
     if write is None:
         refuse(label, "NIR has a node for this layer", type(module).__name__, _HINTS.get(type(module).__name__, _HINT))
-    before = writing.shape
     write(writing, label, name, module)
-    if not last and isinstance(writing.nodes[writing.end], nir.LI):
-        refuse(label, "a readout is the last layer", f"{before} and more behind it", "let it fire")
 
 
 _HINT = "use QuantLinear, QuantConv2d, AvgPool2d, Flatten, Delay, Leaky, Synaptic, RLeaky or RSynaptic"
