@@ -30,6 +30,11 @@ def how(table: IntArray, bits: int, *, shared: bool) -> How:
     return "at once" if bits <= AT_ONCE_BITS else "by level"
 
 
+def comparisons(bits: int, how: How) -> int:
+    """Of a search through 2**bits - 1 entries."""
+    return 2**bits - 1 if how == "at once" else bits
+
+
 def searched(name: str, table: IntArray, bits: int, *, shared: bool) -> dict[str, IntArray]:
     """The arrays of a search: one, or one a comparison, each by how many of those before found the key above."""
     if how(table, bits, shared=shared) != "by level":

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.memories import Memory, Style
+from squat_deploy.hardware.memories import LUT_WORDS, Memory, Style
 from squat_deploy.hardware.searches import How, is_logic
 from squat_deploy.hardware.tables import Spread
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, pairs
@@ -97,7 +97,7 @@ class Firing(Unit):
 
     def listed(self, fired: NDArray[np.bool_]) -> Events:
         """The list of the neurons that spiked, of (rows, pe)."""
-        return Events.spikes(self.lanes.element(*np.nonzero(fired & self.lanes.active)))
+        return Events.spikes(self.signal.grid.coded(self.lanes.element(*np.nonzero(fired & self.lanes.active))))
 
     @property
     def in_rounds(self) -> bool:
@@ -136,10 +136,12 @@ class Firing(Unit):
         fired = Memory("fired", rows, (self.masks.words * self.mask_bits,), style=style)
         return states, fired, Memory("places", rows, (self.signal.index_bits,))
 
-    def _rom(self, name: str, table: IntArray, width: int, reads: int = 1, how: How | None = None) -> Memory:
+    def _rom(self, name: str, table: IntArray, width: int, how: How | None = None) -> Memory:
         """Logic of all lanes, which all read it at once, or one bank a lane, or one for two; `how` it is searched."""
         pe, shared = self.lanes.pe, self.spread == "shared"
-        if is_logic(table, shared=shared):
-            return Memory(name, table.size, (width,), table, "logic", pe * (reads if how == "logic" else 1))
+        if is_logic(table, shared=shared):  # comparisons of one search read parts of their own
+            return Memory(name, table.size, (width,), table, "logic", pe)
         banks, fields = (len(table) if shared else pe), (table.shape[-1] if how == "at once" else 1)
-        return Memory(name, table.size // banks // fields, (width * fields,) * banks, table, fields=fields)
+        widths, depth = (width * fields,) * banks, table.size // banks // fields
+        style: Style = "distributed" if depth <= LUT_WORDS else "block"
+        return Memory(name, depth, widths, table, style, 1 + shared, fields)
