@@ -21,6 +21,7 @@ from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.lanes import widths
 from squat_deploy.hardware.schedule import estimate, event_counts
 from squat_deploy.hardware.vectors import USUAL, random_stimulus
+from squat_deploy.lab import bundled
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_budget import wide
 from tests.test_cli import document, invoke
@@ -156,6 +157,17 @@ def test_balance_of_trained_networks(name: str) -> None:
         config = sd.HlsConfig(pe=pe)
         if budget_of(design_of(network, config), config.part).fits:
             assert fast.schedule.mean_cycles <= 1.01 * cycles_at(network, config)
+
+
+def test_convolutions_are_fast_on_inputs_like_real_ones(rng: np.random.Generator) -> None:
+    """On a Zynq-7020, without options: the bundled images, and as many events as recordings have."""
+    images, _ = bundled.images()
+    fashion, nmnist = lowered("fashion_conv")[0], lowered("nmnist_conv")[0]
+    pixels = fashion.input.quantize(images[:32].reshape(-1, *fashion.input.shape))
+    events = (rng.random((nmnist.steps, 8, *nmnist.input.shape)) < 0.03).astype(np.int64)
+    for network, inputs, most in ((fashion, pixels, 300_000), (nmnist, events, 120_000)):
+        found = sd.fold(network, stimulus=inputs)
+        assert found.budget.fits and found.schedule.mean_cycles < most
 
 
 def test_projects_say_what_was_chosen(small: sd.Network, tmp_path: Path) -> None:
