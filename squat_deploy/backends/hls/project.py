@@ -211,6 +211,7 @@ def _environment() -> Environment:
     found.globals.update(
         **{name: getattr(addresses, name) for name in _LAWS},
         storage=storage,
+        pipelined=cpp.pipelined,
         table=table,
         table_at=table_at,
         tables_stored=tables_stored,
