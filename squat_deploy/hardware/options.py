@@ -40,7 +40,7 @@ class HlsConfig(BaseModel):
     and makes spikes of them (rate, latency), or takes the address events of a sensor."""
     vectors: int | None = Field(None, ge=1, le=100_000)
     """Golden sequences if no inputs are given, at most: chosen for what they reach (weights, thresholds), and no more
-    than reach something new; by default at most 1024, with some four million states and spikes."""
+    than reach something new; by default at most 4096, with some eight million states and spikes."""
     board: BoardName | None = None
     """Adds a Vivado design for this board, a driver for PYNQ and a notebook; the part is then the board's."""
 

@@ -377,6 +377,11 @@ def at_start(cycles: float, like: Cycles) -> Cycles:
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
 
 
+def loop(iterations: int) -> int:
+    """Cycles of a loop of so many, pipelined where that is more than one."""
+    return LOOP_OVERHEAD_CYCLES + (iterations if iterations > 1 else 0)
+
+
 def listed_at(number: int) -> int:
     """Where what a unit lists in rounds (T, B, size) stands among the counts of events, by the number of the unit."""
     return -2 - number
