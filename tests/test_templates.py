@@ -47,7 +47,6 @@ ABOVE = {  # still above a limit: their figures may fall, not rise
     "hls/parts/fire.h.jinja": Figures(0.52, 2, 167),
     "hls/parts/fire_pairs.h.jinja": Figures(0.31, 2, 139),
     "hls/parts/fire_step.h.jinja": Figures(0.13, 1, 147),
-    "hls/parts/pool_sums.h.jinja": Figures(0.29, 2, 129),
     "hls/parts/search.jinja": Figures(0.35, 3, 132),
     "hls/parts/scatter_rows.h.jinja": Figures(0.16, 1, 146),
     "hls/parts/weights.jinja": Figures(0.5, 1, 262),

@@ -23,6 +23,7 @@ from squat_deploy.hardware.units.base import (
     Ports,
     Settings,
     Summer,
+    loop,
     one_list,
 )
 from squat_deploy.hardware.weights import WeightRom, weight_rom
@@ -120,7 +121,7 @@ class Scatter(Summer):
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """One loop over all events; what is `given` are the outputs that they reach."""
         walked = given * self.rom.span + taken[0] * self.idle
-        return self.rows.rows + LOOP_OVERHEAD_CYCLES + walked + LOOP_OVERHEAD_CYCLES
+        return loop(self.rows.rows) + walked + LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
         rom, lanes = self.rom, self.rows
