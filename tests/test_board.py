@@ -156,7 +156,12 @@ def test_real_inputs_are_rounded_as_the_network_does(small: sd.Network, tmp_path
     module = driver(emitted(small, None, tmp_path))
     real = np.random.default_rng(0).normal(0.4, 0.5, (500, 16)).astype(np.float32)
     real[0] = np.arange(16) / 32  # ties
-    assert np.array_equal(module.quantize(real), small.input.quantize(real))
+    beyond = int((np.rint(real * 16) != np.rint(real * 16).clip(0, 15)).sum())
+    with pytest.warns(
+        UserWarning, match=rf"quantize: {beyond} of 8000 inputs lie beyond 0\.\.0\.9375 and were clipped"
+    ):
+        assert np.array_equal(module.quantize(real), small.input.quantize(real))
+    assert np.array_equal(module.quantize(real[0]), small.input.quantize(real[0]))
     with pytest.raises(module.InputError, match="every value must be finite; got NaN or infinity"):
         module.quantize([np.nan])
 
@@ -222,6 +227,15 @@ def test_calls_that_cannot_be(spikes: Any, tmp_path: Path) -> None:
             device.call(frame, steps=1, restart=False)
         with pytest.raises(module.InputError, match=r"must lie in 0\.\.31; got"):
             device.call(frame + 32, steps=1, restart=True)
+        with pytest.raises(module.InputError, match=r"expected integers 0\.\.31; got float64; round them"):
+            device.call(frame / 2, steps=1, restart=True)
+    with pytest.raises(
+        module.InputError, match="the core takes intensities, for which no unit is stated; scale and round"
+    ) as error:
+        module.quantize(frame / 31)
+    assert "(values * 31).round().astype(int)" in str(error.value)
+    with simulated(module) as device:
+        assert len(device.run((frame[None] / 31 * 31).round().astype(int)).scores) == 1
 
 
 def test_events_that_cannot_be(tmp_path: Path, compiler: None) -> None:
@@ -236,6 +250,8 @@ def test_events_that_cannot_be(tmp_path: Path, compiler: None) -> None:
         "times and addresses are integers; got float64 and int64": [([0.5], [1])],
         "times start at 0, and addresses are 0..11": [([1], [12])],
     }
+    with pytest.raises(module.InputError, match="the core takes events, for which no unit is stated; events_of"):
+        module.quantize([0.5])
     with simulated(module) as device:
         for told, inputs in refused.items():
             with pytest.raises(module.InputError) as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process, graph_of
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.signals import Signal
@@ -123,12 +124,12 @@ def _stream(network: Network, config: HlsConfig) -> tuple[Port, ...]:
         return ()
     size, high = network.input.size, network.input.high
     low, top = (np.full(size, end, dtype=np.int64) for end in (0, high))
-    return (Port(STREAM, Signal(True, size, 1, low, top, unit=True, capacity=size * high)),)
+    return (Port(STREAM, Signal(True, Grid(size), low, top, unit=True, capacity=size * high)),)
 
 
 def _read_out(network: Network, spikes: Port) -> ReadOut:
     low, high = (np.full(network.outputs, end, dtype=np.int64) for end in (0, 2**32 - 1))
-    scores = Port(spikes.number + 1, Signal(False, network.outputs, 1, low, high))
+    scores = Port(spikes.number + 1, Signal(False, Grid(network.outputs), low, high))
     taken = () if network.readout in OF_MEMBRANES else (spikes,)  # membranes: states alone
     return ReadOut(Ports("readout", taken, scores), network.readout, network.steps, network.worth)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.grid import Number
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.plane import Number, Plane
+from squat_deploy.hardware.plane import Plane
 from squat_deploy.hardware.words import Fields, signed
 from squat_deploy.network import IntArray, int_bits
 from squat_deploy.network.window import Window
@@ -47,11 +48,6 @@ class WeightRom:
     def word_bits(self) -> int:
         """Bits used of the first word of a row."""
         return min(self.fields.per_word, self.fields.count) * self.bits
-
-    @property
-    def visits(self) -> int:
-        """Iterations of the inner loop for one event."""
-        return self.plane.taps * self.span
 
     def row(self, channel: Number, tap_y: Number, tap_x: Number, group: Number) -> Number:
         """Where the weights of an input channel, a tap and a group of lanes stand."""

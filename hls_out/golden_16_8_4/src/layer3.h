@@ -36,7 +36,8 @@ static void scatter(const std::uint16_t index[8], const unsigned events, sum3_t 
         for (unsigned k = 0; k < AT_ONCE; ++k) {
             SQUAT_HLS(unroll)
             if (event + k < events) {
-                const unsigned row = index[event + k] * GROUPS + group;
+                const unsigned place = index[event + k];
+                const unsigned row = (place) * GROUPS + group;
                 for (unsigned lane = 0; lane < PE; ++lane) {
                     SQUAT_HLS(unroll)
                     added[lane] = static_cast<sum3_t>(added[lane] + weight(row, lane));

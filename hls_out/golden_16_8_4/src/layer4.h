@@ -36,6 +36,7 @@ static void fire(sum3_t sums[ROWS][PE], const bool restart,
     SQUAT_HLS(array_reshape variable=fired complete dim=2)
     SQUAT_HLS(bind_storage variable=fired type=ram_2p impl=lutram)
     unsigned filled = 0;
+    unsigned point = 0;  // a position as a list names it
 #ifdef SQUAT_TRACE
     static std::uint32_t spikes[ROWS][MASK_WORDS];
     SQUAT_HLS(array_partition variable=spikes complete dim=2)
@@ -65,8 +66,9 @@ static void fire(sum3_t sums[ROWS][PE], const bool restart,
 #endif
                 fired[filled][k] = static_cast<mask4_t>(mask[k]);
             }
-            places[filled] = static_cast<std::uint16_t>(group * PE * 1 + position);
+            places[filled] = static_cast<std::uint16_t>(group * PE * 1 + point);
             filled += any ? 1u : 0u;
+            point += group + 1 == GROUPS ? 1u : 0u;
         }
     }
 

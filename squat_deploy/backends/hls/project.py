@@ -13,7 +13,7 @@ from jinja2 import Environment
 from numpy.typing import NDArray
 
 from squat_deploy.backends import cpp
-from squat_deploy.backends.hls.addresses import at, plane_terms, weight_row
+from squat_deploy.backends.hls import addresses
 from squat_deploy.backends.hls.board import board_data, board_files, when_empty
 from squat_deploy.backends.hls.board.notebook import notebook_of
 from squat_deploy.backends.hls.coverage import Coverage, coverage_of
@@ -37,6 +37,19 @@ from squat_deploy.network import IntArray, Network
 from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.simulator import Result, simulate
+
+_LAWS = (
+    "at",
+    "at_code",
+    "code_of",
+    "element_of",
+    "first_group",
+    "onward",
+    "recoded",
+    "walk_terms",
+    "weight_row",
+    "window_of",
+)
 
 
 def emit_hls(
@@ -196,17 +209,15 @@ def _documents(
 def _environment() -> Environment:
     found = environment("hls", "testbench")
     found.globals.update(
-        at=at,
+        **{name: getattr(addresses, name) for name in _LAWS},
         storage=storage,
         table=table,
         table_at=table_at,
         tables_stored=tables_stored,
         lane_parameters=lane_parameters,
-        plane_terms=plane_terms,
-        weight_row=weight_row,
         plain=cpp.plain,
         native_int=cpp.native_int,
-        index_type=cpp.index_type,
+        indices=lambda signal: cpp.index_type(signal.grid.codes),
         rom_sums=lambda part: {name: cpp.rom_sums(array) for name, array in part.constants.items()},
         initializer=partial(cpp.initializer, indent="    "),
         wrapped_words=cpp.wrapped_words,

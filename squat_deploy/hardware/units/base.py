@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.memories import Memory, Style, Usage
 from squat_deploy.hardware.signals import Signal
@@ -26,7 +27,8 @@ class Events:
     """A list of events of one time step; an index may come more than once: its values add up.
 
     Attributes:
-        index, value: (events,) each.
+        index: (events,) codes of elements.
+        value: (events,).
     """
 
     index: IntArray
@@ -47,11 +49,17 @@ class Events:
         """One after another."""
         return cls(np.concatenate([one.index for one in lists]), np.concatenate([one.value for one in lists]))
 
-    def dense(self, size: int) -> IntArray:
-        """(size,) value of every index."""
-        values = np.zeros(size, dtype=np.int64)
-        np.add.at(values, self.index, self.value)
+    def dense(self, grid: Grid) -> IntArray:
+        """(size,) value of every element."""
+        values = np.zeros(grid.size, dtype=np.int64)
+        np.add.at(values, grid.element(self.index), self.value)
         return values
+
+    @classmethod
+    def of(cls, values: IntArray, grid: Grid) -> Events:
+        """All elements (size,) that are not zero."""
+        element = np.flatnonzero(values)
+        return cls(grid.coded(element), values[element])
 
 
 Flow = Events | IntArray  # a list of events, or sums (rows, pe)

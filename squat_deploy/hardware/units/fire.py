@@ -91,7 +91,7 @@ class NeuronBlueprint(Blueprint):
         return False
 
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
-        return spikes(self.layer.neurons, taken[0].channels, taken[0].positions)
+        return spikes(taken[0].grid)
 
     def unit(self, ports: Ports, settings: Settings) -> Fire:
         neuron, lanes = self.layer, ports.takes[0].lanes

@@ -97,7 +97,7 @@ class Firing(Unit):
 
     def listed(self, fired: NDArray[np.bool_]) -> Events:
         """The list of the neurons that spiked, of (rows, pe)."""
-        return Events.spikes(self.lanes.element(*np.nonzero(fired & self.lanes.active)))
+        return Events.spikes(self.signal.grid.coded(self.lanes.element(*np.nonzero(fired & self.lanes.active))))
 
     @property
     def in_rounds(self) -> bool:
