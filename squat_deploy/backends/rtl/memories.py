@@ -64,11 +64,10 @@ def _tables(layer: Layer) -> Iterator[tuple[str, str]]:
     neurons, number = layer.neurons, layer.number
     tables, level = neurons.tables, layer.level
     widths = {"SUCCESSOR": neurons.state_bits, "FIRE": level + 1}
-    arrays = dict(tables.arrays()) | {"FIRE": np.asarray(tables.fire_level)}
-    arrays.pop("FIRE_LEVEL", None)
-    table = arrays.pop("THRESHOLDS", None)
-    arrays["TABLE"] = arrays.pop("BOUNDARIES") if table is None else table
-    for name, array in arrays.items():
+    found = {"OFFSET": tables.keys, "SUCCESSOR": tables.successor, "FIRE": tables.fire_level, "TABLE": tables.searched}
+    for name, array in found.items():
+        if array is None:
+            continue
         bits = widths.get(name, tables.key_bits)
         for lane in range(neurons.lanes.pe if tables.spread != "shared" else 1):
             own = array if tables.spread == "shared" else array[:, lane]
