@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.logic import CONTROL, adders
 from squat_deploy.hardware.memories import Memory, Style, Usage
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
 LOOP_OVERHEAD_CYCLES = 10  # entry, fill and drain of one pipelined loop: 8 to 12 in RTL of such loops that Vitis wrote
-_CONTROL = Usage(lut=250, ff=300)  # of one loop nest: counters, addresses, handshakes
 Cycles = NDArray[np.float64]  # (sequences, T), of cycles or of events
 
 
@@ -209,7 +209,7 @@ class Unit(ABC):
     @property
     def usage(self) -> Usage:
         """Estimate of its resources."""
-        return Usage.total([_CONTROL, *(memory.usage for memory in self.memories), self._logic()])
+        return Usage.total([CONTROL, *(memory.usage for memory in self.memories), self._logic()])
 
     def cycles(self, events: Mapping[int, Cycles]) -> Cycles:
         """(sequences, T) cycles of its loops, by the events of every list; those of its sums once, where held."""
@@ -350,8 +350,7 @@ class Summer(Unit):
         return (*(own,) * (self.gathers or not self.handed), *(handed, handed) * self.handed)
 
     def _logic(self) -> Usage:
-        adders = self.rows.pe * self.signal.bits
-        return Usage(lut=adders, ff=2 * adders)
+        return adders(self.rows.pe, self.signal.bits)
 
 
 def lane_memory(name: str, lanes: Lanes, bits: int, *, together: bool) -> Memory:
@@ -376,6 +375,11 @@ def one_array(flow: Flow) -> IntArray:
 def at_start(cycles: float, like: Cycles) -> Cycles:
     """(T,) cycles of the first step of a sequence alone, for as many steps as `like` (sequences, T) has."""
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
+
+
+def loop(iterations: int) -> int:
+    """Cycles of a loop of so many, pipelined where that is more than one."""
+    return LOOP_OVERHEAD_CYCLES + (iterations if iterations > 1 else 0)
 
 
 def listed_at(number: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from squat_deploy.hardware.grid import Grid
+from squat_deploy.hardware.logic import adders, products
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.plane import Plane
 from squat_deploy.hardware.signals import Signal
@@ -22,6 +23,7 @@ from squat_deploy.hardware.units.base import (
     Ports,
     Settings,
     Summer,
+    loop,
     one_list,
 )
 from squat_deploy.hardware.weights import WeightRom, weight_rom
@@ -29,7 +31,6 @@ from squat_deploy.network import IntArray, int_bits
 from squat_deploy.network.layers import ConvTranspose2d, Dense, Weighted
 from squat_deploy.network.window import Window
 
-_DSP_BITS = 5
 SPACING = 4  # cycles in which a row of sums is read, added to and written
 
 
@@ -50,6 +51,11 @@ class Scatter(Summer):
     @property
     def whole_rows(self) -> bool:
         return True
+
+    @property
+    def at_once(self) -> int:
+        """Rows of weights in a cycle."""
+        return 1
 
     @property
     def about(self) -> str:
@@ -115,14 +121,15 @@ class Scatter(Summer):
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """One loop over all events; what is `given` are the outputs that they reach."""
         walked = given * self.rom.span + taken[0] * self.idle
-        return self.rows.rows + LOOP_OVERHEAD_CYCLES + walked + LOOP_OVERHEAD_CYCLES
+        return loop(self.rows.rows) + walked + LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
         rom, lanes = self.rom, self.rows
         last = lanes.pe - (rom.fields.words - 1) * rom.fields.per_word
         widths = (*(rom.fields.per_word,) * (rom.fields.words - 1), last)
         words = np.ascontiguousarray(rom.words).view(np.int64)
-        rows = Memory("WEIGHTS", words.shape[1], tuple(width * rom.bits for width in widths), words)
+        widths = tuple(width * rom.bits for width in widths)
+        rows = Memory("WEIGHTS", words.shape[1], widths, words, reads=self.at_once)
         weights = (rows, *self.plane.memories) if self.walks else (rows,)
         if rom.bias is None:
             return (*super()._memories(), *weights)
@@ -131,12 +138,11 @@ class Scatter(Summer):
         return (*super()._memories(), *weights, bias)
 
     def _logic(self) -> Usage:
-        adders = super()._logic()
+        lanes = self.rows.pe * self.at_once
+        added = adders(lanes, self.signal.bits)
         if self.takes[0].unit:
-            return adders
-        weight, value, pe = self.rom.bits, self.takes[0].bits, self.rows.pe
-        small = min(weight, value) < _DSP_BITS
-        return Usage.total([adders, Usage(lut=pe * weight * value) if small else Usage(dsp=pe)])
+            return added
+        return Usage.total([added, products(lanes, self.rom.bits, self.takes[0].bits)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +159,10 @@ class ScatterRows(Scatter):
     @property
     def gathers(self) -> bool:
         return True
+
+    @property
+    def at_once(self) -> int:
+        return self.events
 
     @property
     def facts(self) -> dict[str, Any]:
