@@ -99,6 +99,7 @@ def test_sequences_chosen_reach_more_than_random_ones(fashion: sd.Network) -> No
         ), key
     assert len(inputs) <= 150
     again = reached_by(fashion, inputs)
+    assert again.tries == len(inputs)
     assert all(np.array_equal(reached.have[key], again.have[key]) for key in reached.have)
 
 
