@@ -176,7 +176,7 @@ def test_projects_say_what_was_chosen(small: sd.Network, tmp_path: Path) -> None
     said = json.loads(files["manifest.json"])["folding"]
     assert [row["pe"] for row in said["processes"]] == [share.pe for share in chosen.shares]
     for share in chosen.shares:
-        line = rf"{share.process} +{share.pe} +{share.widest} +balance\n"
+        line = rf"{share.process} +{share.pe} +{share.widest} +{share.events} +balance\n"
         assert re.search(line, files["reports/estimate.txt"]) and re.search(line, files["README.md"] + "\n")
         layer = next(part for part in chosen.design.parts if part.name == share.process)
         assert f"const unsigned PE = {share.pe};" in files[f"src/rom{layer.number}.h"]

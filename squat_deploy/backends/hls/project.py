@@ -48,6 +48,7 @@ _LAWS = (
     "recoded",
     "walk_terms",
     "weight_row",
+    "where",
     "window_of",
 )
 
