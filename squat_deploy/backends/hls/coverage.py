@@ -82,8 +82,8 @@ def coverage_of(design: Design, reached: Reached, sequences: int, *, given: bool
     )
     uncounted = [index for index, counted in goals.counted.items() if not counted]
     notes += tuple(
-        f"{_name(goals, index)}: which bits of its weights show is not counted: what a weight changes reaches "
-        "the neurons through other synapses, or through pooled sums that it moves both ways"
+        f"{_name(goals, index)}: which bits of its weights show is not counted: there are too many, or what a "
+        "weight changes reaches neurons through other synapses, or through pooled sums that it moves both ways"
         for index in uncounted
     )
     looked = f"They were given; {reached.tries} of them were looked at."
