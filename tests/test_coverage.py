@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 
 import numpy as np
 import pytest
 
 import squat_deploy as sd
+from squat_deploy.backends import hls
+from squat_deploy.hardware.coverage import goals
 from squat_deploy.hardware.coverage.reached import reached_by
 from squat_deploy.hardware.vectors import default_stimulus, golden_inputs
 from squat_deploy.network.encoders import (
@@ -95,4 +99,42 @@ def test_sequences_chosen_reach_more_than_random_ones(fashion: sd.Network) -> No
         ), key
     assert len(inputs) <= 150
     again = reached_by(fashion, inputs)
+    assert again.tries == len(inputs)
     assert all(np.array_equal(reached.have[key], again.have[key]) for key in reached.have)
+
+
+def test_what_is_too_large_to_count_is_said(small: sd.Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words and neurons still are; the levels of tables and the bits of weights beyond a limit are named."""
+    monkeypatch.setattr(goals, "MOST_CODES", 10)
+    monkeypatch.setattr(goals, "MOST_BITS", 10)
+    text = hls.render(small, sd.HlsConfig(vectors=3))["reports/coverage.txt"]
+    assert "fc1: which bits of its weights show is not counted: there are too many, or what" in text
+    assert "lif1: its levels are not counted: there are too many" in text and "bits of weights that" not in text
+    assert re.search(r"fc1 +words of weights read +(\d+) +\1 +\1\n", text)
+
+
+def test_a_given_stimulus_is_reported_too(small: sd.Network) -> None:
+    """In the manifest as in the report: an empty frame reads no weight."""
+    files = hls.render(small, sd.HlsConfig(pe=4), np.zeros((2, 16), dtype=np.int64))
+    stated = json.loads(files["manifest.json"])["coverage"]
+    assert stated["source"] == "They were given; 2 of them were looked at." and stated["sequences"] == 2
+    words = next(row for row in stated["rows"] if row["what"] == "words of weights read" and row["layer"] == "fc1")
+    assert (words["reached"], words["possible"], words["all"]) == (0, 32, 32)
+    assert "fc1: weights of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 4 more: not met in 2 looked at" in stated["notes"]
+
+
+def test_inputs_that_can_do_nothing_are_named(small: sd.Network) -> None:
+    """Neurons that never fire, by their ranges, and the weights behind them."""
+    silent = dataclasses.replace(small.layers[1], thresholds=np.full_like(small.layers[1].thresholds, 10**6))
+    network = dataclasses.replace(small, layers=(small.layers[0], silent, *small.layers[2:]))
+    text = hls.render(network, sd.HlsConfig(vectors=3))["reports/coverage.txt"]
+    assert "lif1: can never fire: neurons 0, 1, 2, 3, 4, 5, 6, 7: proven by activity" in text
+    assert "fc2: no input meets the weights of 0, 1, 2, 3, 4, 5, 6, 7: proven by activity" in text
+
+
+def test_thresholds_of_a_first_layer_are_met_from_both_sides(small: sd.Network) -> None:
+    """All that any sum through a whole sequence leads to, by sums equal to them and by sums one less."""
+    reached = golden_inputs(small)[1]
+    for kind in ("found", "above", "below"):
+        goal = reached.goals.all[1, kind, 0]
+        assert goal.possible.any() and (reached.have[1, kind, 0] >= goal.possible).all()

@@ -21,6 +21,7 @@ from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.lanes import widths
 from squat_deploy.hardware.schedule import estimate, event_counts
 from squat_deploy.hardware.vectors import USUAL, random_stimulus
+from squat_deploy.lab import bundled
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_budget import wide
 from tests.test_cli import document, invoke
@@ -158,13 +159,24 @@ def test_balance_of_trained_networks(name: str) -> None:
             assert fast.schedule.mean_cycles <= 1.01 * cycles_at(network, config)
 
 
+def test_convolutions_are_fast_on_inputs_like_real_ones(rng: np.random.Generator) -> None:
+    """On a Zynq-7020, without options: the bundled images, and as many events as recordings have."""
+    images, _ = bundled.images()
+    fashion, nmnist = lowered("fashion_conv")[0], lowered("nmnist_conv")[0]
+    pixels = fashion.input.quantize(images[:32].reshape(-1, *fashion.input.shape))
+    events = (rng.random((nmnist.steps, 8, *nmnist.input.shape)) < 0.03).astype(np.int64)
+    for network, inputs, most in ((fashion, pixels, 300_000), (nmnist, events, 120_000)):
+        found = sd.fold(network, stimulus=inputs)
+        assert found.budget.fits and found.schedule.mean_cycles < most
+
+
 def test_projects_say_what_was_chosen(small: sd.Network, tmp_path: Path) -> None:
     files = hls.render(small, sd.HlsConfig(fit="xc7z010"))
     chosen = sd.fold(small, sd.HlsConfig(fit="xc7z010"))
     said = json.loads(files["manifest.json"])["folding"]
     assert [row["pe"] for row in said["processes"]] == [share.pe for share in chosen.shares]
     for share in chosen.shares:
-        line = rf"{share.process} +{share.pe} +{share.widest} +balance\n"
+        line = rf"{share.process} +{share.pe} +{share.widest} +{share.events} +balance\n"
         assert re.search(line, files["reports/estimate.txt"]) and re.search(line, files["README.md"] + "\n")
         layer = next(part for part in chosen.design.parts if part.name == share.process)
         assert f"const unsigned PE = {share.pe};" in files[f"src/rom{layer.number}.h"]

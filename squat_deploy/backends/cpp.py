@@ -75,6 +75,11 @@ def decoded(code: str, bits: int, *, signed: bool) -> str:
     return f"static_cast<std::int32_t>({code} ^ {sign}u) - {sign}"
 
 
+def pipelined(iterations: int) -> str:
+    """The pragma of a loop of so many: compilers drop that of a pipeline together with a loop of one."""
+    return f"SQUAT_HLS({'pipeline II=1' if iterations > 1 else 'loop_tripcount min=1 max=1'})"
+
+
 def exact_int(low: int, high: int) -> str:
     """The ap_int type of the width of low..high."""
     if low >= 0:

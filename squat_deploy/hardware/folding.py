@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.balancing import Balance, Bound, Chosen
@@ -23,6 +23,7 @@ class Share:
 
     Attributes:
         widest: the most lanes that it could have.
+        events: that its synapses take a cycle.
         given: it was by the options.
         cycles: a step, mean over some sequences.
     """
@@ -30,6 +31,7 @@ class Share:
     process: str
     pe: int
     widest: int
+    events: Literal[1, 2]
     given: bool
     cycles: float
 
@@ -55,6 +57,12 @@ class Folding:
     def pe(self) -> dict[str, int]:
         """PE of every neuron layer, as `HlsConfig.pe` takes it."""
         return {part.name: part.lanes.pe for part in self.design.neurons}
+
+    @property
+    def events(self) -> dict[str, Literal[1, 2]]:
+        """Events a cycle of the synapses before every neuron layer, as `HlsConfig.events` takes them."""
+        process_of, shares = self.design.graph.process_of, self.shares
+        return {part.name: shares[process_of[part.number] - 1].events for part in self.design.neurons}
 
 
 def fold_core(outline: Outline, events: dict[int, Cycles]) -> Folding:
@@ -86,8 +94,9 @@ def _shares(balance: Balance, chosen: Chosen) -> tuple[Share, ...]:
     return tuple(
         Share(
             process=process.name,
-            pe=chosen[number],
+            pe=chosen[number].pe,
             widest=balance.outline.widest(process),
+            events=2 if min(chosen[number].events, balance.outline.most_events(process)) == 2 else 1,
             given=balance.asked[number] is not None,
             cycles=balance.option(number, chosen).mean,
         )
@@ -111,12 +120,12 @@ def _shortage(design: Design, outline: Outline, events: dict[int, Cycles]) -> Sh
 def _remedies(outline: Outline, events: dict[int, Cycles]) -> Iterator[str]:
     """Changes of options with which it fits by estimate."""
     config = outline.config
-    pe, form, one = {"pe": None}, {"form": "auto"}, {"events": 1}
+    pe, form, one = {"pe": None}, {"form": "auto"}, {"events": None}
     every: tuple[tuple[str, dict[str, Any]], ...] = (
         ("pe left open", {**pe}),
         ("form auto", {**form}),
-        ("events 1", {**one}),
-        ("pe left open, form auto and events 1", {**pe, **form, **one}),
+        ("events left open", {**one}),
+        ("pe left open, form auto and events left open", {**pe, **form, **one}),
     )
     for told, change in every:
         other = config.model_copy(update=change)

@@ -16,8 +16,8 @@ from squat_deploy.network.encoders import AnyEncoder, takes_intensities
 from squat_deploy.network.readout import scores_so_far
 from squat_deploy.network.simulator import Result
 
-_DATA = 2**22  # golden states and spikes, by default
-_LEAST, _MOST = 8, 1024  # sequences, by default
+_DATA = 2**23  # golden states and spikes, by default
+_LEAST, _MOST = 8, 4096  # sequences, by default
 USUAL = 8  # random sequences that stand for usual ones, where cycles are estimated
 _MOST_TEXTS = 2**17  # numbers that are spelled once and looked up
 

@@ -18,11 +18,11 @@ void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool 
     unsigned listed = 0;
     const unsigned words = (restart && step == 0) ? INPUT_WORDS : 0;
     unsigned word = 0;
+    unsigned field = 0;
     unsigned place = 0;  // as a list names it
     for (unsigned input = 0; input < words * 8 && input < INPUTS; ++input) {
         SQUAT_HLS(pipeline II=1)
         SQUAT_HLS(loop_tripcount min=16 max=16)
-        const unsigned field = input % 8;
         if (field == 0) {
             word = take(in_stream);
         }
@@ -34,6 +34,7 @@ void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool 
             ++listed;
         }
         place += 1u;
+        field = field + 1 == 8 ? 0 : field + 1;
     }
     count0_to1 = listed;
 }

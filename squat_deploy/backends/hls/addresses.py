@@ -24,6 +24,11 @@ def at_code(lanes: Lanes, grid: Grid, taken: Grid, code: str) -> str:
     return _placed(lanes.where(channel, position))
 
 
+def where(lanes: Lanes, position: str) -> str:
+    """Where the channel `group` of a position lies in an array of sums."""
+    return _placed(lanes.where(Term("group", lanes.channels), Term(position, lanes.positions)))
+
+
 def _placed(place: tuple[Number, Number]) -> str:
     return "".join(f"[{part}]" for part in place)
 

@@ -16,6 +16,11 @@ from squat_deploy.hardware.design import Design
 from squat_deploy.network import IntArray
 
 _LEVELS = ("above", "below")
+_MANY = 10  # sequences, from which on all edges are among those that are chosen
+_EDGES = (
+    "Behind the first two come the edges: all inputs low, all high, and, where frames differ, the first, or the last, "
+    "alone."
+)
 _SHOWN = 12  # of a list of numbers
 _WHAT = {
     "weights": "words of weights read",
@@ -77,13 +82,13 @@ def coverage_of(design: Design, reached: Reached, sequences: int, *, given: bool
     )
     uncounted = [index for index, counted in goals.counted.items() if not counted]
     notes += tuple(
-        f"{_name(goals, index)}: which bits of its weights show is not counted: what a weight changes reaches "
-        "the neurons through other synapses, or through pooled sums that it moves both ways"
+        f"{_name(goals, index)}: which bits of its weights show is not counted: there are too many, or what a "
+        "weight changes reaches neurons through other synapses, or through pooled sums that it moves both ways"
         for index in uncounted
     )
     looked = f"They were given; {reached.tries} of them were looked at."
-    source = looked if given else f"They were chosen out of {reached.tries} that were run."
-    return Coverage(sequences, source, rows, notes, _table(rows))
+    chosen = f"They were chosen out of {reached.tries} that were run." + (f" {_EDGES}" if sequences >= _MANY else "")
+    return Coverage(sequences, looked if given else chosen, rows, notes, _table(rows))
 
 
 def _table(rows: tuple[Row, ...]) -> str:

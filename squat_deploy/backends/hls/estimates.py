@@ -103,11 +103,13 @@ def shortage_text(folding: Folding) -> str | None:
 
 def folding_table(folding: Folding) -> str:
     """Lanes of every process as text, of those that have any."""
-    rows = [("process", "PE", "of at most", "chosen by")]
+    rows = [("process", "PE", "of at most", "events", "PE chosen by")]
     for share in folding.shares:
         by = "option" if share.given else "balance" if share.widest > 1 else ""
-        rows.append((cpp.plain(share.process), str(share.pe), str(share.widest), by))
-    return "\n".join(f"{name:<20}{pe:>10}{widest:>15}{by:>15}".rstrip() for name, pe, widest, by in rows)
+        rows.append((cpp.plain(share.process), str(share.pe), str(share.widest), str(share.events), by))
+    return "\n".join(
+        f"{name:<20}" + f"{pe:>8}{most:>12}{events:>8}{by:>14}".rstrip() for name, pe, most, events, by in rows
+    )
 
 
 def budget_table(budget: Budget) -> str:

@@ -48,6 +48,7 @@ _LAWS = (
     "recoded",
     "walk_terms",
     "weight_row",
+    "where",
     "window_of",
 )
 
@@ -211,6 +212,7 @@ def _environment() -> Environment:
     found.globals.update(
         **{name: getattr(addresses, name) for name in _LAWS},
         storage=storage,
+        pipelined=cpp.pipelined,
         table=table,
         table_at=table_at,
         tables_stored=tables_stored,

@@ -10,7 +10,7 @@ import numpy as np
 
 from squat_deploy.hardware.coverage.bits import WeightBits
 from squat_deploy.hardware.coverage.flows import Flows
-from squat_deploy.hardware.coverage.margins import Mask, Met, Reach, Search, searches_of
+from squat_deploy.hardware.coverage.margins import Mask, Met, Reach, Search, codes_of_levels, searches_of
 from squat_deploy.hardware.coverage.routes import Margins, counted, margins_of
 from squat_deploy.hardware.coverage.runs import run_all
 from squat_deploy.hardware.weights import codes_of
@@ -23,7 +23,8 @@ Kind = Literal["weights", "bits", "fired", "found", "above", "below"]
 _SIDES: tuple[Kind, ...] = ("found", "above", "below")
 Key = tuple[int, Kind, int]  # layer, what, and which of its searches
 Hits = dict[Key, IntArray]  # numbers of what a sequence reaches
-_MOST_CODES = 2**23  # of a search whose levels are counted
+MOST_CODES = 2**22  # of a layer whose levels are counted
+MOST_BITS = 2**26  # of the weights of a layer whose bits are counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +56,14 @@ class Goals:
                 bits, bipolar, _ = codes_of(layer.weight.reshape(-1, 1))
                 self.synapses[index] = WeightBits(layer, bits, bipolar)
             elif isinstance(layer, NeuronLayer):
-                found = searches_of(layer)
-                self.searches[index] = found if all(s.edges.first.size <= _MOST_CODES for s in found) else ()
+                self.searches[index] = searches_of(layer) if codes_of_levels(layer) <= MOST_CODES else ()
 
     @cached_property
     def counted(self) -> dict[int, bool]:
         """Layers of synapses, and whether the bits of their weights are counted."""
         searched = {index for index, found in self.searches.items() if found}
-        return {index: counted(self.network, index, searched) for index in self.synapses}
+        few = {index: w.bits * w.layer.weight.size <= MOST_BITS for index, w in self.synapses.items()}
+        return {index: few[index] and counted(self.network, index, searched) for index in self.synapses}
 
     @cached_property
     def all(self) -> dict[Key, Goal]:

@@ -272,6 +272,14 @@ def searches_of(neuron: AnyNeuron) -> tuple[Search, ...]:
     return MembraneSearch(neuron), CurrentSearch(neuron)
 
 
+def codes_of_levels(neuron: AnyNeuron) -> int:
+    """How many levels of all states its searches tell apart."""
+    if isinstance(neuron, Neuron):
+        return neuron.tables * neuron.states * neuron.level_count
+    currents = neuron.current_states * neuron.current_level_count
+    return neuron.tables * (neuron.membrane_state_count * neuron.level_count + currents)
+
+
 def before(neuron: AnyNeuron, states: NDArray[Any]) -> IntArray:
     """(T, B, N) states in which the steps of a run begin."""
     first = np.full((1, *states.shape[1:]), neuron.initial_state, dtype=np.int64)

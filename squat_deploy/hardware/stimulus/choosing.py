@@ -18,8 +18,9 @@ from squat_deploy.network.simulator import simulate
 _BLOCK = 64  # sequences that are tried at once
 _VALUES = 2**22  # that flow in those that are run at once, at most
 _WORK = 2**28  # values that flow in all that are tried, at most
-_TRIES = 2048  # sequences that are tried, at most
-_IDLE = 3  # blocks in which nothing is gained, after which no more are tried
+_TRIES = 2560  # sequences that are tried, at most
+_IDLE = 3  # blocks in which little is gained, after which no more are tried
+_LITTLE = 2e-3  # of all that one goal has
 _GOOD = 0.5  # of the best sequence's gain, from which on others of its block are kept too
 _ENOUGH = 0.05  # the same where frames are aimed, of which each shows what others do not
 
@@ -47,8 +48,8 @@ class Choice:
         idle, room = 0, self.count - specials.shape[1]
         packing = packing_of(self.feeding, self.goals)
         while len(self.chosen) < room and idle < _IDLE and self.tries < self.budget:
-            kept = self._keep(self._drawn(packing), room, packing)
-            idle = 0 if kept else idle + 1
+            gained = self._keep(self._drawn(packing), room, packing)
+            idle = 0 if gained > _LITTLE else idle + 1
         return np.concatenate([*self.chosen[:2], specials, *self.chosen[2:]], axis=1)
 
     @cached_property
@@ -64,8 +65,11 @@ class Choice:
     def _drawn(self, packing: Packing | None) -> IntArray:
         """A block to try: frames aimed at weights, inputs that drive neurons, what was kept varied, and anything."""
         size = max(4, min(_BLOCK, 4 * self.count, max(_VALUES // self.values, self.budget // self.count)))
-        aimed = [] if packing is None else [packing.aimed(self.rng, self.reached.have, size)]
-        part = max(1, size // 8 if aimed else size // 2)
+        have = self.reached.have
+        aimed = (
+            [] if packing is None else [packing.aimed(self.rng, have, size), packing.meet(self.rng, have, size // 4)]
+        )
+        part = max(1, size // 5 if aimed else size // 2)
         parents = self.chosen[-2 * size :]
         varied = [self.feeding.varied(self.rng, np.concatenate(parents, axis=1), part)] if parents else []
         return np.concatenate([*aimed, *self._driven(part), *varied, self.feeding.random(self.rng, part)], axis=1)
@@ -94,12 +98,12 @@ class Choice:
         self.tries += len(hits)
         return hits
 
-    def _keep(self, block: IntArray, room: int, packing: Packing | None) -> int:
-        """Keeps the best of a block, so many that what may be tried lasts, and says how many."""
+    def _keep(self, block: IntArray, room: int, packing: Packing | None) -> float:
+        """Keeps the best of a block, so many that what may be tried lasts, and says what that gains."""
         hits = self._tried(block)
         gains = np.array([self.reached.gain(one) for one in hits])
         quota = len(gains) if packing else max(1, len(gains) * room // self.budget)
-        enough, kept = float(gains.max()) * (_ENOUGH if packing else _GOOD), 0
+        enough, kept, gained = float(gains.max()) * (_ENOUGH if packing else _GOOD), 0, 0.0
         while kept < min(quota, room - len(self.chosen) + kept):
             best = int(gains.argmax())
             now = self.reached.gain(hits[best])
@@ -110,8 +114,8 @@ class Choice:
                 break
             self.reached.add(hits[best])
             self.chosen.append(block[:, best : best + 1])
-            gains[best], kept = -1.0, kept + 1
-        return kept
+            gains[best], kept, gained = -1.0, kept + 1, gained + now
+        return gained
 
 
 def chosen(feeding: Feeding, count: int) -> tuple[IntArray, Reached]:

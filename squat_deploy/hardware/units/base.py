@@ -77,6 +77,8 @@ class Port:
         copies: lists that the giver writes, all alike, one a taker.
         lists: lists that are kept in memory: the buffers on its way to each other process.
         handed: its sums go to neurons that run beside their giver.
+        restored: whether the neurons that take its sums write back a bias (True) or 0 (False), where the next step
+            starts; None where they do not.
     """
 
     number: int
@@ -86,6 +88,7 @@ class Port:
     copies: int = 0
     lists: int = 0
     handed: bool = False
+    restored: bool | None = None
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -288,6 +291,11 @@ class Blueprint(ABC):
         return 1
 
     @property
+    def biased(self) -> bool | None:
+        """Whether its sums start at a bias or at 0 before events are added to them; None where they do neither."""
+        return None
+
+    @property
     def hands(self) -> bool:
         """Whether its sums can be handed to neurons that run beside it."""
         return True
@@ -375,6 +383,11 @@ def one_array(flow: Flow) -> IntArray:
 def at_start(cycles: float, like: Cycles) -> Cycles:
     """(T,) cycles of the first step of a sequence alone, for as many steps as `like` (sequences, T) has."""
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
+
+
+def loop(iterations: int) -> int:
+    """Cycles of a loop of so many, pipelined where that is more than one."""
+    return LOOP_OVERHEAD_CYCLES + (iterations if iterations > 1 else 0)
 
 
 def listed_at(number: int) -> int:

@@ -21,6 +21,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Unit,
     at_start,
+    loop,
     one_list,
 )
 from squat_deploy.network import IntArray
@@ -70,8 +71,7 @@ class DelayEvents(Unit):
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """Two cycles an event that is written, one an element that is read; at first, one that is cleared."""
-        cleared = at_start(self.size + LOOP_OVERHEAD_CYCLES, given)
-        return cleared + 2 * taken[0] + self.size + 2 * LOOP_OVERHEAD_CYCLES
+        return at_start(loop(self.size), given) + 2 * taken[0] + LOOP_OVERHEAD_CYCLES + loop(self.size)
 
     def _memories(self) -> Sequence[Memory]:
         past = Memory("past", self.depth * self.size, (1 if self.signal.unit else self.signal.bits,))

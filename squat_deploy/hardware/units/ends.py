@@ -18,6 +18,7 @@ from squat_deploy.hardware.units.base import (
     Flow,
     Kept,
     Unit,
+    loop,
     one_array,
     one_list,
     pairs,
@@ -188,11 +189,11 @@ class ReadOut(Unit):
         return np.asarray(kept["scores"][0])
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        walked = self.size + LOOP_OVERHEAD_CYCLES
+        walked = loop(self.size)
         listed = 0 if self.reads_states else taken[0] + LOOP_OVERHEAD_CYCLES
         ends = np.zeros(self.steps)
         ends[0] += walked  # cleared
-        ends[-1] += walked + (self.size if self.worth else 0)  # sent, sums in two words
+        ends[-1] += loop(2 * self.size) if self.worth else walked  # sent, sums in two words
         return listed + (0 if self.readout == "count" else walked) + ends
 
     def _memories(self) -> Sequence[Memory]:

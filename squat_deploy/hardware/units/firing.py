@@ -14,7 +14,7 @@ from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.memories import LUT_WORDS, Memory, Style
 from squat_deploy.hardware.searches import How, is_logic
 from squat_deploy.hardware.tables import Spread
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, pairs
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, loop, pairs
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network import IntArray
 
@@ -50,6 +50,11 @@ class Firing(Unit):
     def lanes(self) -> Lanes:
         """Neurons lie as the sums that they take."""
         return self.takes_lanes[0]
+
+    @property
+    def restores(self) -> bool | None:
+        """Whether it writes back where sums start: at a bias, or at 0."""
+        return self.ports.takes[0].restored
 
     @property
     def state_bits(self) -> int:
@@ -119,9 +124,8 @@ class Firing(Unit):
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """A cycle a row, and the states one by one where they are handed over."""
-        rows, overhead = self.lanes.rows, LOOP_OVERHEAD_CYCLES
-        handed = self.size + overhead if self.hands_over else 0
-        return rows + overhead + handed + np.zeros_like(given)
+        handed = loop(self.size) if self.hands_over else 0
+        return loop(self.lanes.rows) + handed + np.zeros_like(given)
 
     def _listing(self, rounds: Cycles) -> Cycles:
         return rounds + LOOP_OVERHEAD_CYCLES

@@ -20,6 +20,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Summer,
     Unit,
+    loop,
     one_array,
     one_list,
 )
@@ -43,7 +44,7 @@ class PlaceEvents(Summer):
         return sums
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        return self.rows.rows + 2 * taken[0] + 2 * LOOP_OVERHEAD_CYCLES
+        return loop(self.rows.rows) + 2 * taken[0] + LOOP_OVERHEAD_CYCLES
 
 
 class ListSums(Unit):
@@ -61,7 +62,7 @@ class ListSums(Unit):
         return Events.of(values, self.signal.grid)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        return self.size + LOOP_OVERHEAD_CYCLES
+        return loop(self.size)
 
 
 class FormBlueprint(Blueprint):

@@ -23,6 +23,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Summer,
     Unit,
+    loop,
     one_array,
     one_list,
 )
@@ -97,7 +98,7 @@ class AddSums(_Add, Summer):
         return total if self.parallel else self.rows.placed(total)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        return (self.rows.rows if self.parallel else self.size) + LOOP_OVERHEAD_CYCLES
+        return loop(self.rows.rows if self.parallel else self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ class ConcatSums(_Concat, Summer):
         return sums
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        return self.size + len(self.takes) * LOOP_OVERHEAD_CYCLES
+        return sum(loop(signal.size) for signal in self.takes)
 
 
 def range_of(layer: Join, taken: Sequence[Signal]) -> Range:

@@ -27,6 +27,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Summer,
     Unit,
+    loop,
     one_array,
     one_list,
 )
@@ -105,7 +106,7 @@ class PoolSpikes(PoolEvents):
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         cleared = np.arange(given.shape[1]) % self.stamps == 0
-        return super()._cycles(taken, given) + cleared * (self.size + LOOP_OVERHEAD_CYCLES)
+        return super()._cycles(taken, given) + cleared * loop(self.size)
 
     def _memories(self) -> Sequence[Memory]:
         return Memory("seen", self.size, (self.stamps.bit_length(),)), *super()._memories()
@@ -147,8 +148,7 @@ class PoolSums(_Pool, Summer):
         return best
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        windows = self.rows.rows if self.parallel else self.size
-        return windows * (self.plane.kernel + LOOP_OVERHEAD_CYCLES) + LOOP_OVERHEAD_CYCLES
+        return loop((self.rows.rows if self.parallel else self.size) * self.plane.kernel)
 
 
 @dataclass(frozen=True, eq=False)
