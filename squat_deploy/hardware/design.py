@@ -148,7 +148,8 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
     """What a node gives."""
     signal = graph.signal(number)
     if not signal.events:
-        return Port(number, signal, Lanes(signal.channels, signal.positions, pe), handed=graph.hands(number))
+        lanes = Lanes(signal.channels, signal.positions, pe)
+        return Port(number, signal, lanes, handed=graph.hands(number), restored=graph.restored(number))
     takers = graph.handed_to(number)
     kept = int(graph.repeats if number == ENTRY else graph.kept(number))
     buffers = sum(graph.depth(number, taker) for taker in takers)
@@ -157,7 +158,9 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
 
 def _ports(network: Network, node: Node, given: Mapping[int, Port]) -> Ports:
     taken = (given[source] for source in node.sources)
-    ports = tuple(Port(port.number, port.signal, port.lanes, node.is_late(port.number)) for port in taken)
+    ports = tuple(
+        Port(port.number, port.signal, port.lanes, node.is_late(port.number), restored=port.restored) for port in taken
+    )
     remembers = node.position is not None and network.layers[node.position].remembers
     return Ports(node.name, ports, given[node.number], remembers)
 

@@ -130,6 +130,12 @@ class Graph:
         """Whether a node's sums are handed to neurons that run beside it."""
         return any(process.hands == number for process in self.processes)
 
+    def restored(self, number: int) -> bool | None:
+        """Whether neurons alone take a node's sums, and what they write back (`Port.restored`)."""
+        node, takers = self.nodes[number - 1], [taker for taker in self.nodes if number in taker.sources]
+        alone = len(takers) == 1 and takers[0].blueprint.fires and not node.signal.constant
+        return node.blueprint.biased if alone else None
+
     def kept(self, number: int) -> bool:
         """Whether a node's events are taken in its own process."""
         home = self.process_of[number]

@@ -198,13 +198,18 @@ def _step(design: Design, part: Unit) -> Step:
     return Step(
         number=part.number,
         variables=f"top/{variables}.cpp.jinja",
-        call=f"top/{call}{'_held' if part.held else ''}.cpp.jinja",
+        call=f"top/{call}{_when(part)}.cpp.jinja",
         function=_FUNCTIONS.get(part.kind, part.kind),
         taken=", ".join([*taken, *["restart"] * part.remembers]),
         given=_given(design, part),
         storage=storage(part, "sums", f"sums{part.number}") if variables == "sums" else "",
         index_type=cpp.index_type(part.signal.grid.codes),
     )
+
+
+def _when(part: Unit) -> str:
+    """Of the template of a call, where not all of it is done in every step."""
+    return "_held" if part.held else "_restored" if part.ports.gives.restored is not None else ""
 
 
 def _kept(graph: Graph, part: Unit) -> str:

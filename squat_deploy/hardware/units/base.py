@@ -77,6 +77,8 @@ class Port:
         copies: lists that the giver writes, all alike, one a taker.
         lists: lists that are kept in memory: the buffers on its way to each other process.
         handed: its sums go to neurons that run beside their giver.
+        restored: whether the neurons that take its sums write back a bias (True) or 0 (False), where the next step
+            starts; None where they do not.
     """
 
     number: int
@@ -86,6 +88,7 @@ class Port:
     copies: int = 0
     lists: int = 0
     handed: bool = False
+    restored: bool | None = None
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -286,6 +289,11 @@ class Blueprint(ABC):
     def most_events(self) -> int:
         """The most events that it can take a cycle."""
         return 1
+
+    @property
+    def biased(self) -> bool | None:
+        """Whether its sums start at a bias or at 0 before events are added to them; None where they do neither."""
+        return None
 
     @property
     def hands(self) -> bool:

@@ -52,6 +52,11 @@ class Firing(Unit):
         return self.takes_lanes[0]
 
     @property
+    def restores(self) -> bool | None:
+        """Whether it writes back where sums start: at a bias, or at 0."""
+        return self.ports.takes[0].restored
+
+    @property
     def state_bits(self) -> int:
         """Of a state index."""
         return max(1, (self.states - 1).bit_length())

@@ -23,6 +23,7 @@ from squat_deploy.hardware.units.base import (
     Ports,
     Settings,
     Summer,
+    at_start,
     loop,
     one_list,
 )
@@ -121,7 +122,10 @@ class Scatter(Summer):
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """One loop over all events; what is `given` are the outputs that they reach."""
         walked = given * self.rom.span + taken[0] * self.idle
-        return loop(self.rows.rows) + walked + LOOP_OVERHEAD_CYCLES
+        started = loop(self.rows.rows)
+        if self.ports.gives.restored is not None:
+            return at_start(started, walked) + walked + LOOP_OVERHEAD_CYCLES
+        return started + walked + LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
         rom, lanes = self.rom, self.rows
@@ -186,6 +190,10 @@ class SynapseBlueprint(Blueprint):
     @property
     def most_events(self) -> int:
         return 2 if self._groups == 1 and Plane.of(self._window).single else 1
+
+    @property
+    def biased(self) -> bool | None:
+        return None if self.most_events == 2 else bool(self.layer.bias.any())
 
     @property
     def hands(self) -> bool:
