@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.coverage.bits import WeightBits
 from squat_deploy.hardware.coverage.goals import Goals, Key
-from squat_deploy.hardware.coverage.margins import LevelSearch, Mask
+from squat_deploy.hardware.coverage.margins import Mask
 from squat_deploy.hardware.coverage.runs import met_of_all
+from squat_deploy.hardware.coverage.searches import LevelSearch
 from squat_deploy.hardware.stimulus.feeding import Feeding
 from squat_deploy.network import INPUT, IntArray
 from squat_deploy.network.encoders import takes_intensities
