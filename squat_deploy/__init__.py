@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from squat_deploy.backends.hls import HlsConfig, emit_hls, fold
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.backends.rtl import RtlConfig, emit_rtl
+    from squat_deploy.backends.testbench import emit_testbench
     from squat_deploy.loading import load
     from squat_deploy.lowering import check, exact, lower
     from squat_deploy.network import InputSpec, Network
@@ -36,6 +37,7 @@ __all__ = [
     "emit_hls",
     "emit_qonnx",
     "emit_rtl",
+    "emit_testbench",
     "exact",
     "fold",
     "import_qonnx",
@@ -63,6 +65,7 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "emit_hls": "squat_deploy.backends.hls",
     "emit_qonnx": "squat_deploy.backends.qonnx",
     "emit_rtl": "squat_deploy.backends.rtl",
+    "emit_testbench": "squat_deploy.backends.testbench",
     "exact": "squat_deploy.lowering",
     "fold": "squat_deploy.backends.hls",
     "import_qonnx": "squat_deploy.readers.brevitas.model",

@@ -17,7 +17,7 @@ from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Node
 from squat_deploy.hardware.pipeline import ends
 from squat_deploy.hardware.schedule import event_counts, stage_costs
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, loop
 from squat_deploy.network.encoders import frames_of
 
 HEADER = Path(__file__).parent / "shims" / "count_cycles.h"
@@ -60,8 +60,7 @@ def _stages(design: Design) -> list[tuple[Node, ...]]:
 def _traced(design: Design) -> np.ndarray:
     """(stages,) cycles of writing traces, which the schedule leaves out: only a testbench takes them."""
     loops = [
-        sum(part.size + LOOP_OVERHEAD_CYCLES for part in design.parts_of(stage) if part.kind == "neurons")
-        for stage in _stages(design)
+        sum(loop(part.size) for part in design.parts_of(stage) if part.kind == "neurons") for stage in _stages(design)
     ]
     return np.array([0, *loops, 0])
 

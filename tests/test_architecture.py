@@ -95,7 +95,7 @@ def test_every_layer_is_made_while_lowering() -> None:
     assert set(KINDS) <= made, "a layer has no handler"
 
 
-@pytest.mark.parametrize("family", ["hls", "qonnx"])
+@pytest.mark.parametrize("family", ["hls", "qonnx", "testbench"])
 def test_back_ends_do_not_import_each_other(family: str) -> None:
     others = {path.name for path in (PACKAGE / "backends").iterdir() if path.is_dir()} - {family, "__pycache__"}
     for path in (PACKAGE / "backends" / family).rglob("*.py"):

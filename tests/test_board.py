@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_simulator(made: Any) -> None:
     """Whole sequences, several under way, on one device again and again, and shorter ones between."""
     network, encoder, module = made
     with simulated(module) as device:
-        for samples, steps in ((7, network.steps), (1, network.steps), (4, 1), (3, network.steps)):
+        for samples, steps in ((70, network.steps), (1, network.steps), (4, 1), (3, network.steps)):
             inputs = drawn(network, encoder, samples, seed=samples)
             wanted = scores_after(network, encoder, inputs, steps)
             taken = inputs[:steps] if module.FEED == "sequence" else given(module, inputs)
@@ -94,6 +94,22 @@ def test_a_sequence_goes_on(made: Any) -> None:
         rest = network.steps - 1
         result = device.call(one[1:] if each else None, steps=rest, restart=False)
         assert np.array_equal(result.scores, scores_after(network, encoder, inputs, network.steps)[1:])
+
+
+def test_memory_is_left_alone_until_it_was_read(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DMA that reads a word only when the core asks for it, also those that are left of a shorter sequence."""
+    network, encoder, module = made
+    monkeypatch.setattr(module.SimulatedHardware, "PIECE", 1)
+    inputs = drawn(network, encoder, 5, seed=9)
+    taken = given(module, inputs)
+    with simulated(module) as device:
+        for steps in (1, network.steps, 1, network.steps - 1):
+            some = inputs[:steps] if module.FEED == "sequence" else taken
+            assert np.array_equal(device.run(some, steps=steps).scores, scores_after(network, encoder, inputs, steps))
+        one = inputs[:1, 2] if module.FEED == "sequence" else taken[2]
+        for _ in range(3):
+            result = device.call(one, steps=1, restart=True)
+            assert np.array_equal(result.scores, scores_after(network, encoder, inputs, 1)[2:3])
 
 
 def test_golden_data_of_the_project(made: Any) -> None:
@@ -140,7 +156,12 @@ def test_real_inputs_are_rounded_as_the_network_does(small: sd.Network, tmp_path
     module = driver(emitted(small, None, tmp_path))
     real = np.random.default_rng(0).normal(0.4, 0.5, (500, 16)).astype(np.float32)
     real[0] = np.arange(16) / 32  # ties
-    assert np.array_equal(module.quantize(real), small.input.quantize(real))
+    beyond = int((np.rint(real * 16) != np.rint(real * 16).clip(0, 15)).sum())
+    with pytest.warns(
+        UserWarning, match=rf"quantize: {beyond} of 8000 inputs lie beyond 0\.\.0\.9375 and were clipped"
+    ):
+        assert np.array_equal(module.quantize(real), small.input.quantize(real))
+    assert np.array_equal(module.quantize(real[0]), small.input.quantize(real[0]))
     with pytest.raises(module.InputError, match="every value must be finite; got NaN or infinity"):
         module.quantize([np.nan])
 
@@ -162,7 +183,7 @@ WRONG = [
     (lambda good: {"inputs": good[1:]}, "expected shape (6, batch, 12); got (5, 3, 12)"),
     (lambda good: {"inputs": good[:, :0]}, "expected shape (6, batch, 12); got (6, 0, 12)"),
     (lambda good: {"inputs": good[..., :4]}, "expected shape (6, batch, 12); got (6, 3, 4)"),
-    (lambda good: {"inputs": 2 * good + 3}, "must lie in 0..1; got 3..5"),
+    (lambda good: {"inputs": 2 * good + 3}, "inputs: must lie in 0..1; got 3..5"),
     (lambda good: {"inputs": [[1, 2], [3]]}, "expected one array of integers; got rows of different lengths"),
     (lambda good: {"inputs": "spikes"}, "expected integers 0..1; got <U6; quantize(inputs)"),
     (lambda good: {"inputs": None}, "expected integers 0..1; got object; quantize(inputs)"),
@@ -206,6 +227,15 @@ def test_calls_that_cannot_be(spikes: Any, tmp_path: Path) -> None:
             device.call(frame, steps=1, restart=False)
         with pytest.raises(module.InputError, match=r"must lie in 0\.\.31; got"):
             device.call(frame + 32, steps=1, restart=True)
+        with pytest.raises(module.InputError, match=r"expected integers 0\.\.31; got float64; round them"):
+            device.call(frame / 2, steps=1, restart=True)
+    with pytest.raises(
+        module.InputError, match="the core takes intensities, for which no unit is stated; scale and round"
+    ) as error:
+        module.quantize(frame / 31)
+    assert "(values * 31).round().astype(int)" in str(error.value)
+    with simulated(module) as device:
+        assert len(device.run((frame[None] / 31 * 31).round().astype(int)).scores) == 1
 
 
 def test_events_that_cannot_be(tmp_path: Path, compiler: None) -> None:
@@ -220,6 +250,8 @@ def test_events_that_cannot_be(tmp_path: Path, compiler: None) -> None:
         "times and addresses are integers; got float64 and int64": [([0.5], [1])],
         "times start at 0, and addresses are 0..11": [([1], [12])],
     }
+    with pytest.raises(module.InputError, match="the core takes events, for which no unit is stated; events_of"):
+        module.quantize([0.5])
     with simulated(module) as device:
         for told, inputs in refused.items():
             with pytest.raises(module.InputError) as error:

@@ -75,6 +75,20 @@ def test_a_bitstream_is_made(board: BoardName, place: str, tclsh: str, small: sd
     assert "FREQMHZ 200.000000\n" in said and "the processor makes 199998001 Hz" in said
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_the_core_is_where_the_design_looks(place: str, tclsh: str, small: sd.Network, tmp_path: Path) -> None:
+    """Packaged by the project's own run_hls.tcl, under newer and older tools."""
+    project = made(small, tmp_path, "zcu104")
+    shutil.rmtree(project / "build")
+    environment = settings("zcu104", SQUAT_STEPS="csynth export") | ({"UNIFIED": "1"} if "hls" in place else {})
+    command = [tclsh, str(SHIMS / "vitis.tcl"), "scripts/run_hls.tcl"]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == "DID csynth\nDID export\n", done.stdout + done.stderr
+    assert (project / place / "component.xml").is_file()
+    code, said = vivado(tclsh, project, "design", settings("zcu104"))
+    assert code == 0, said
+
+
 def test_clock_and_environment(tclsh: str, small: sd.Network, tmp_path: Path) -> None:
     project = made(small, tmp_path, "pynq-z2", clock_ns=8.0)
     code, said = vivado(tclsh, project, "design", settings("pynq-z2", SQUAT_BOARD_FILES="/somewhere/boards"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import struct
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 import squat_deploy as sd
 from tests.board import drawn, driver, emitted, nets, simulated
+from tests.test_error_texts import literals, parts, raised
 from tests.test_hardware import sequence_network
 from tests.test_hls import flip
 
@@ -34,6 +37,15 @@ def fault(module: Any, hardware: Any, timeout: float = 0.3) -> str:
         with pytest.raises(module.DeviceError, match=r"this device stopped \(.*\); make a new SquatDevice"):
             device.run(INPUTS)
     return str(error.value)
+
+
+def test_every_text_of_an_error_stands_in_a_test(module: Any, tmp_path: Path) -> None:
+    """Of those between the numbers that are filled in, one of 12 letters at least."""
+    tests = [ast.parse(path.read_text()) for path in Path(__file__).parent.glob("test_board*.py")]
+    said = parts(tuple(text for tree in tests for text in literals(tree)))
+    for _, texts in raised(ast.parse(Path(module.__file__).read_text())):
+        pieces = tuple(piece for text in texts for piece in re.split("%[a-z]", text))
+        assert parts(pieces) & said or not parts(pieces), texts
 
 
 def test_too_few_words(module: Any) -> None:

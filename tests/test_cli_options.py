@@ -96,6 +96,7 @@ def test_a_new_field_becomes_an_option_or_is_named() -> None:
         ("check", sd.check),
         ("quantize", sd.quantize),
         ("qonnx", sd.emit_qonnx),
+        ("testbench", sd.emit_testbench),
         ("study run", run_study),
     ],
 )

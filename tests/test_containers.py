@@ -429,13 +429,16 @@ def test_real_values_in_python(network: sd.Network, tmp_path: Path) -> None:
         sd.emit_hls(network, tmp_path / "c", stimulus=real)
 
 
+NET = (
+    "import torch, snntorch as snn\n\ndef factory():\n    torch.manual_seed(0)\n    n = torch.nn\n"
+    "    return n.Sequential(n.Linear(16, 6), snn.Leaky(beta=0.9, init_hidden=True),"
+    " n.Linear(6, 3), snn.Leaky(beta=0.9, init_hidden=True))\n"
+)
+
+
 def test_quantize_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("net.py").write_text(
-        "import torch, snntorch as snn\n\ndef factory():\n    torch.manual_seed(0)\n    n = torch.nn\n"
-        "    return n.Sequential(n.Linear(16, 6), snn.Leaky(beta=0.9, init_hidden=True),"
-        " n.Linear(6, 3), snn.Leaky(beta=0.9, init_hidden=True))\n"
-    )
+    Path("net.py").write_text(NET)
     path = CONTAINERS["idx"](tmp_path)
     given = ("quantize", "net.py:factory", "--steps", 4, "--calibration", path, "--shape", 16)
     found = document(*given)
@@ -447,6 +450,16 @@ def test_quantize_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert checked["agrees"] and checked["executors"][0]["executor"] == "torch"  # type: ignore[index]
     told = invoke("verify", "network.safetensors", "--model", "network.model.safetensors", code=1)
     assert "holds weights that quantize saved, and no layers; give --model net.py:factory --checkpoint" in told
+    assert "or as --model the NIR file that quantize --nir or export-nir writes of it" in told
+    again = document(*given, "--nir", "net.nir", "--overwrite")
+    assert again["nir"] == "net.nir" and again["digest"] == found["digest"]
+    Path("net.py").unlink()
+    alone = document("verify", "network.safetensors", "--model", "net.nir", *real)
+    assert alone["agrees"] and alone["executors"][0]["executor"] == "torch"  # type: ignore[index]
+    assert "net.nir says that it was written of this network" in alone["notes"]  # type: ignore[operator]
+    assert not any("another model" in text for text in alone["warnings"])  # type: ignore[attr-defined]
+    Path("net.py").write_text(NET)
+    assert "--nir: net.py is also what MODEL reads" in invoke(*given, "--nir", "net.py", "--overwrite", code=1)
 
 
 def test_bytes_that_are_anything(tmp_path: Path) -> None:

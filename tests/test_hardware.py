@@ -16,6 +16,7 @@ from squat_deploy import toolchain
 from squat_deploy.backends import hls
 from squat_deploy.hardware.design import Design, design_of
 from squat_deploy.hardware.graph import ENTRY
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.running import run
 from squat_deploy.hardware.units import Events, ListSums, PlaceEvents, Unit
 from squat_deploy.lab.models import dense_lif_net
@@ -48,7 +49,7 @@ def by_layer(network: sd.Network, frame: np.ndarray, spikes: Values, past: Past)
 
 def flat(unit: Unit, flow: Events | np.ndarray) -> np.ndarray:
     """(size,) in the order of the network."""
-    return flow.dense(unit.size) if isinstance(flow, Events) else unit.lanes.elements(flow)
+    return flow.dense(unit.signal.grid) if isinstance(flow, Events) else unit.lanes.elements(flow)
 
 
 def check_run(design: Design, inputs: np.ndarray, sample: int) -> None:
@@ -172,7 +173,7 @@ def sequence_network(ends: tuple[int, int]) -> sd.Network:
 def assert_entered(network: sd.Network, moments: list, frames: np.ndarray) -> None:
     """Frames (T, 1, inputs) enter, and lead to the simulator's scores."""
     for moment, frame in zip(moments, frames, strict=True):
-        assert np.array_equal(moment.flows[ENTRY].dense(network.input.size), frame[0])
+        assert np.array_equal(moment.flows[ENTRY].dense(Grid(network.input.size)), frame[0])
     assert np.array_equal(moments[-1].flows[max(moments[-1].flows)], sd.simulate(network, frames).scores[0])
 
 

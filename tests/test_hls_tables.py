@@ -13,7 +13,7 @@ from squat_deploy.errors import ExportError
 from squat_deploy.hardware import searches
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.searches import searched
-from squat_deploy.hardware.units import Fire
+from squat_deploy.hardware.units import Fire, FirePairs
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network import InputSpec
 from tests.cycles import cycles_compared
@@ -49,7 +49,7 @@ def check(network: sd.Network, config: sd.HlsConfig, folder: Path) -> None:
         assert "PASS: 0 mismatches" in make(project, target, WARNINGS)
 
 
-FORMS = [(4, "auto", "at once"), (5, "auto", "by level"), (5, "threshold", "by level")]
+FORMS = [(4, "threshold", "by level"), (5, "auto", "by level"), (5, "threshold", "by level")]
 
 
 @pytest.mark.parametrize(("bits", "form", "how"), FORMS)
@@ -96,7 +96,11 @@ def test_pairs_of_states(entries: int, monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(searches, "LOGIC_ENTRIES", entries)
     for number, beta in enumerate((0.8, torch.tensor([0.8, 0.9, 0.8, 0.7]))):
         network = sd.lower(model(4, reset_mechanism="subtract", beta=beta), SPEC, 4, readout="count")
-        project = sd.emit_hls(network, tmp_path / str(number), sd.HlsConfig(pe=3), stimulus=drawn())
+        config = sd.HlsConfig(pe=3)
+        unit = design_of(network, config).neurons[0]
+        assert isinstance(unit, FirePairs)
+        assert unit.tables.reached.how == ("logic" if number == 0 and entries > 3 else "at once")
+        project = sd.emit_hls(network, tmp_path / str(number), config, stimulus=drawn())
         assert [fault for fault in faults(project) if "accesses" in fault] == []
         for target in ("csim", "csim-ap", "sanitize"):
             assert "PASS: 0 mismatches" in make(project, target, WARNINGS)

@@ -40,9 +40,9 @@ def planes(shape: tuple[int, ...], **changes: float) -> nir.LIF:
     return nir.LIF(**{key: np.full(shape, value) for key, value in values.items()})
 
 
-def conv(seed: int, groups: int = 1, channels: int = 2) -> nir.Conv2d:
+def conv(seed: int, groups: int = 1, channels: int = 2, plane: tuple[int, int] = (5, 5)) -> nir.Conv2d:
     weight = np.random.default_rng(seed).integers(-2, 5, (4, channels // groups, 3, 3)) * 0.25
-    return nir.Conv2d((5, 5), weight, 1, 1, 1, groups, np.arange(4) * 0.25)
+    return nir.Conv2d(plane, weight, 1, 1, 1, groups, np.arange(4) * 0.25)
 
 
 EACH = nir.Scale(np.array([2.0, 0.5, 4.0]))
@@ -63,6 +63,15 @@ FORMS: dict[str, Callable[[], nir.NIRGraph]] = {
     "scale before a flatten": lambda: chain(
         conv(0), planes((4, 5, 5)), CHANNELS,
         nir.Flatten({"input": np.array([4, 5, 5])}, 0, -1), nir.Linear(np.tile(WEIGHT, 25) * 0.125), cell(),
+        shape=(2, 5, 5),
+    ),
+    "scale before a sum of windows": lambda: chain(
+        conv(0), planes((4, 5, 5)), CHANNELS, nir.SumPool2d(*(np.array([2, 2]),) * 2, np.array([1, 1])),
+        conv(1, 2, 4, (3, 3)), planes((4, 3, 3)), shape=(2, 5, 5),
+    ),
+    "scale before an average": lambda: chain(
+        conv(0), planes((4, 5, 5)), CHANNELS, nir.AvgPool2d(*(np.array([2, 2]),) * 2, np.array([0, 0])),
+        nir.Flatten({"input": np.array([4, 2, 2])}, 0, -1), nir.Linear(np.tile(WEIGHT, 4) * 0.5), cell(),
         shape=(2, 5, 5),
     ),
     "leak to a potential": lambda: chain(fc(), cell(v_leak=np.array([0.5, -0.25, 0.0]))),
@@ -166,6 +175,9 @@ def test_a_convolution_takes_in_one_factor_a_channel(tmp_path: Path) -> None:
         match="position of a channel; got factors or leaks of 1 to 100; make it so, or leave it to a Linear",
     ):
         read_back(tmp_path, chain(conv(0), uneven, planes((4, 5, 5)), shape=(2, 5, 5)), OPTIONS)
+    parts = conv(0), planes((4, 5, 5)), uneven, nir.AvgPool2d(*(np.array([2, 2]),) * 2, np.array([0, 0]))
+    with pytest.raises(LoweringError, match="what a convolution or a pool takes in is the same at every position"):
+        read_back(tmp_path, chain(*parts, conv(1, 2, 4, (2, 2)), planes((4, 2, 2)), shape=(2, 5, 5)), OPTIONS)
 
 
 def edited(path: Path, edit: Callable[[Any], None]) -> Path:

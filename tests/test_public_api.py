@@ -14,8 +14,8 @@ from tests.conftest import ROOT
 def test_public_names() -> None:
     assert sorted(sd.__all__) == [
         "Certificate", "HlsConfig", "InputSpec", "Network", "RtlConfig", "check", "deviation", "emit_hls",
-        "emit_qonnx", "emit_rtl", "exact", "fold", "import_qonnx", "load", "lower", "quantize", "read_inputs",
-        "read_nir", "save", "search_bits", "simulate", "verify", "write_nir",
+        "emit_qonnx", "emit_rtl", "emit_testbench", "exact", "fold", "import_qonnx", "load", "lower", "quantize",
+        "read_inputs", "read_nir", "save", "search_bits", "simulate", "verify", "write_nir",
     ]  # fmt: skip
     for name in sd.__all__:
         assert getattr(sd, name).__doc__

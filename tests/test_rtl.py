@@ -144,7 +144,9 @@ def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Net
     assert sd.emit_rtl(named, tmp_path / "p", RtlConfig()).is_dir()
 
 
-@pytest.mark.parametrize("listing", [Listing(32, 25, 1, 1), Listing(32, 25, 1, 4), Listing(10, 3, 3, 5)])
+@pytest.mark.parametrize(
+    "listing", [Listing(32, 25, 1, 1, False), Listing(32, 25, 1, 4, False), Listing(10, 3, 3, 5, True)]
+)
 def test_every_input_has_a_place_in_one_bank(listing: Listing) -> None:
     places = sorted(index for bank in range(listing.simd) for index in bank_inputs(listing, bank).tolist())
     assert places == list(range(listing.words * listing.fields))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -63,9 +62,9 @@ def native_int(low: int, high: int) -> str:
     raise OverflowError(f"{low}..{high} needs more than 64 bits")
 
 
-def index_type(size: int) -> str:
-    """The type of indices 0..size - 1, at least 16 bits wide."""
-    return native_int(0, 2 ** index_bits(size) - 1)
+def index_type(codes: int) -> str:
+    """The type of codes 0..codes - 1, at least 16 bits wide."""
+    return native_int(0, 2 ** index_bits(codes) - 1)
 
 
 def decoded(code: str, bits: int, *, signed: bool) -> str:
@@ -76,54 +75,16 @@ def decoded(code: str, bits: int, *, signed: bool) -> str:
     return f"static_cast<std::int32_t>({code} ^ {sign}u) - {sign}"
 
 
+def pipelined(iterations: int) -> str:
+    """The pragma of a loop of so many: compilers drop that of a pipeline together with a loop of one."""
+    return f"SQUAT_HLS({'pipeline II=1' if iterations > 1 else 'loop_tripcount min=1 max=1'})"
+
+
 def exact_int(low: int, high: int) -> str:
     """The ap_int type of the width of low..high."""
     if low >= 0:
         return f"ap_uint<{int_bits(low, high)}>"
     return f"ap_int<{int_bits(low, high)}>"
-
-
-@dataclass(frozen=True)
-class Term:
-    """An expression of unsigned integers; the laws of addresses make longer ones of it, as they do of numbers."""
-
-    text: str
-    binding: int = 3  # of its outermost operator: 3 none, 2 products, 1 sums, 0 choices
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __add__(self, other: Term | int) -> Term:
-        return self._joined("+", other, 1)
-
-    def __sub__(self, other: Term | int) -> Term:
-        return self._joined("-", other, 1)
-
-    def __mul__(self, other: Term | int) -> Term:
-        return self._joined("*", other, 2)
-
-    def __floordiv__(self, other: Term | int) -> Term:
-        return self._joined("/", other, 2)
-
-    def __mod__(self, other: Term | int) -> Term:
-        return self._joined("%", other, 2)
-
-    def signed(self) -> Term:
-        """As a number that may be negative."""
-        return Term(f"static_cast<int>({self})")
-
-    def among(self, values: Sequence[int]) -> Term:
-        """The value at this place of a list."""
-        choices = "".join(f"{self} == {place} ? {value} : " for place, value in enumerate(values[:-1]))
-        return Term(f"{choices}{values[-1]}", 0)
-
-    def _joined(self, operator: str, other: Term | int, binding: int) -> Term:
-        right = other if isinstance(other, Term) else Term(str(other))
-        texts = (self._within(binding), right._within(binding + 1))
-        return Term(f"{texts[0]} {operator} {texts[1]}", binding)
-
-    def _within(self, binding: int) -> str:
-        return self.text if self.binding >= binding else f"({self})"
 
 
 def rom_sums(values: IntArray) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from squat_deploy.files import same_place
 
 P = ParamSpec("P")
 R = TypeVar("R")
-WRITTEN = ("out", "picture")  # parameters of commands that name what is written; every other path is read
+WRITTEN = ("out", "picture", "nir")  # parameters of commands that name what is written; every other path is read
 _EXTRAS = {
     "qonnx": ("onnx", "onnxruntime", "qonnx", "graphviz"),
     "study": ("dask", "distributed", "matplotlib"),

@@ -26,6 +26,9 @@ LabelsFile = Annotated[Path | None, typer.Option(help="Classes (B,) as .npy, .np
 DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files, or .npz file of events.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file of --out that is not of this model.")]
 NetworkOut = Annotated[Path, typer.Option(help="Where to save the network.")]
+NirOut = Annotated[
+    Path | None, typer.Option("--nir", help="Also write the quantized model as NIR, which verify takes alone.")
+]
 Steps = Annotated[int, typer.Option(help="Time steps of one sequence.")]
 NeuronFile = Annotated[Path | None, typer.Option(help="YAML file with the neurons of a QONNX export.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="State dict: safetensors, or a torch file of weights only.")]

@@ -49,6 +49,14 @@ def loaded(model: str, checkpoint: Path | None, *, trained: bool = False) -> tup
     return with_checkpoint(read_nir(model, _nir_options(checkpoint, NirOptions)).model, checkpoint), None
 
 
+def written_of(model: str) -> str:
+    """The digest of the network that a NIR file was written of, as it says itself; empty where it says none."""
+    from squat_deploy.readers.nir.model import read_nir
+
+    whole = read_nir(model).whole
+    return "" if whole is None else whole.digest
+
+
 def _nir_options(checkpoint: Path, kind: type[NirOptions]) -> NirOptions:
     """How a NIR file was read when `nir` wrote this checkpoint. Raises: FileFormatError."""
     from pydantic import TypeAdapter, ValidationError
@@ -91,6 +99,7 @@ def made_by_training(model: str) -> tuple[nn.Sequential, InputSpec, int]:
 
     if "quantized" in (said := model_metadata(Path(model))):
         way = f"--model {printable(str(said.get('source'))[:255])} --checkpoint {model}"
+        way += ", or as --model the NIR file that quantize --nir or export-nir writes of it"
         raise ConfigError(f"{model}: holds weights that quantize saved, and no layers; give {way}")
     made, config = trained_model(Path(model))
     return made, config.input, config.steps

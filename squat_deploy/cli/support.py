@@ -14,6 +14,7 @@ from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint, Uint8ActPe
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from squat_deploy.backends import testbench
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.backends.hls.project import render
 from squat_deploy.backends.qonnx.emitting import FORMS, emit_qonnx
@@ -39,7 +40,7 @@ from squat_deploy.snn.layers import (
 from squat_deploy.snn.neurons import KINDS
 from squat_deploy.snn.quantizers import InputQuantizer, state_quant
 
-BACK_ENDS = ("simulator", "HLS", "RTL", *(f"ONNX {form}" for form in FORMS))
+BACK_ENDS = ("simulator", "HLS", "RTL", "C testbench", *(f"ONNX {form}" for form in FORMS))
 
 
 def support_matrix() -> str:
@@ -95,6 +96,7 @@ def _everywhere(model: nn.Sequential, readout: Readout = "count") -> Iterator[st
         "simulator": lambda: simulate(network, np.zeros((1, *shape), dtype=np.int64)),
         "HLS": lambda: render(network, HlsConfig(vectors=1)),
         "RTL": lambda: render_rtl(network, RtlConfig(vectors=1)),
+        "C testbench": lambda: testbench.render(network, vectors=1, constants=True),
         **{f"ONNX {form}": partial(emit_qonnx, network, form=form) for form in FORMS},
     }
     assert tuple(calls) == BACK_ENDS

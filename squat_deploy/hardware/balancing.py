@@ -6,7 +6,7 @@ A process is priced on its own, by the events of the golden sequences, which are
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 
 from squat_deploy.errors import ExportError
@@ -24,7 +24,16 @@ _LEAST = 1.001  # by this factor, more lanes must make the whole faster
 _SLACK = 0.01  # lanes are taken back where the whole gets slower by no more
 YARDSTICK = Offer("Zynq-7020", 140, 53_200, 106_400, 220)  # for parts that are not known
 
-Chosen = Mapping[int, int]  # PE by the number of a process
+
+@dataclass(frozen=True)
+class Fold:
+    """Lanes of a process, and events that its synapses take a cycle."""
+
+    pe: int
+    events: int
+
+
+Chosen = Mapping[int, Fold]  # by the number of a process
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,8 @@ class Bound:
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """One process with so many lanes."""
+    """One process, folded."""
 
-    pe: int
     units: tuple[Unit, ...]
     costs: list[Cycles]
 
@@ -66,12 +74,16 @@ class Balance:
         self.processes = {process.number: process for process in outline.graph.processes}
         self.offer = offer_of(self.config.part)
         self.asked = {number: outline.asked(process) for number, process in self.processes.items()}
+        self.asked_events = {number: outline.asked_events(process) for number, process in self.processes.items()}
         self.ends = [[cost_of((unit,), events)] for unit in (outline.entry, outline.readout)]
-        self.made: dict[tuple[int, int], Option] = {}
+        self.made: dict[tuple[int, Fold], Option] = {}
 
     def start(self) -> Chosen:
         """Every process at its fewest lanes. Raises: ExportError where one cannot be made so."""
-        chosen = {number: self._widths(process)[0] for number, process in self.processes.items()}
+        chosen = {
+            number: Fold(self._widths(process)[0], self.asked_events[number] or 1)
+            for number, process in self.processes.items()
+        }
         for number in chosen:
             self.option(number, chosen)
         return chosen
@@ -86,10 +98,16 @@ class Balance:
         return chosen, Bound("target", "is met")
 
     def slimmer(self, chosen: Chosen) -> Chosen:
-        """With lanes taken back as long as the whole stays as fast, or within the target: the dearest first."""
-        limit = self.config.target or self.cycles(chosen) * (1 + _SLACK)
+        """With lanes taken back as long as the whole stays as fast, or within the target: the dearest first.
+
+        As fast is: slower by less, as a share, than it gets cheaper, and all in all by no more than `_SLACK`.
+        """
+        target = self.config.target
+        limit = target or self.cycles(chosen) * (1 + _SLACK)
         while True:
-            fewer = [other for other in self._lowered(chosen) if self.cycles(other) <= limit]
+            worth = float("inf") if target else self.cycles(chosen) * self._price(chosen)
+            lowered = ((other, self.cycles(other)) for other in self._lowered(chosen))
+            fewer = [other for other, taken in lowered if taken <= limit and taken * self._price(other) <= worth]
             if not fewer:
                 return chosen
             chosen = min(fewer, key=self._price)
@@ -99,8 +117,8 @@ class Balance:
         key = number, chosen[number]
         if key not in self.made:
             process = self.processes[number]
-            units = self.outline.units(process, key[1])
-            self.made[key] = Option(key[1], units, process_costs(process, units, self.events))
+            units = self.outline.units(process, key[1].pe, key[1].events)
+            self.made[key] = Option(units, process_costs(process, units, self.events))
         return self.made[key]
 
     def cycles(self, chosen: Chosen) -> float:
@@ -117,8 +135,8 @@ class Balance:
         more, cycles = dict(chosen), self.cycles(chosen)
         thrifty = self.config.target is None and self.config.fit is None
         for number in sorted(chosen, key=lambda number: -self.option(number, chosen).mean):
-            wider = [pe for pe in self._widths(self.processes[number]) if pe > chosen[number]]
-            if wider and self._has_room(attempt := {**more, number: wider[0]}, chosen):
+            wider = self._wider(number, chosen[number])
+            if wider is not None and self._has_room(attempt := {**more, number: wider}, chosen):
                 more = attempt
                 gain, cost = cycles / self.cycles(more), self._price(more) / self._price(chosen)
                 if gain > (max(cost, _LEAST) if thrifty else _LEAST):
@@ -126,11 +144,25 @@ class Balance:
         return None
 
     def _lowered(self, chosen: Chosen) -> Iterator[Chosen]:
-        """One width less for one process, where that is cheaper."""
-        for number, process in self.processes.items():
-            narrower = [pe for pe in self._widths(process) if pe < chosen[number]]
-            if narrower and self._price(fewer := {**chosen, number: narrower[-1]}) < self._price(chosen):
-                yield fewer
+        """One width less for one process, or an event, where that is cheaper."""
+        for number, fold in chosen.items():
+            for narrower in self._narrower(number, fold):
+                if self._price(fewer := {**chosen, number: narrower}) < self._price(chosen):
+                    yield fewer
+
+    def _wider(self, number: int, fold: Fold) -> Fold | None:
+        """A second event a cycle costs less than twice the lanes."""
+        process = self.processes[number]
+        if self.asked_events[number] is None and fold.events < self.outline.most_events(process):
+            return replace(fold, events=fold.events + 1)
+        wider = [pe for pe in self._widths(process) if pe > fold.pe]
+        return replace(fold, pe=wider[0]) if wider else None
+
+    def _narrower(self, number: int, fold: Fold) -> Iterator[Fold]:
+        narrower = [pe for pe in self._widths(self.processes[number]) if pe < fold.pe]
+        yield from (replace(fold, pe=pe) for pe in narrower[-1:])
+        if self.asked_events[number] is None and fold.events > 1:
+            yield replace(fold, events=fold.events - 1)
 
     def _has_room(self, wanted: Chosen, chosen: Chosen) -> bool:
         """Whether it can be made, and takes no more of anything than is there for it, or than is taken already."""
@@ -162,14 +194,12 @@ class Balance:
         told = f"takes longest, {means[number]:.0f} cycles a step"
         if number in names:
             return Bound(names[number], told)
-        return Bound(self.processes[number].name, f"{told}, with PE {chosen[number]}{self._why_not(number, chosen)}")
+        return Bound(self.processes[number].name, f"{told}, with PE {chosen[number].pe}{self._why_not(number, chosen)}")
 
     def _why_not(self, number: int, chosen: Chosen) -> str:
         """Why a process has no more lanes."""
-        if self.asked[number] is not None:
-            return ", which is given"
-        wider = [pe for pe in self._widths(self.processes[number]) if pe > chosen[number]]
-        if not wider:
-            return ", its widest"
-        room = self._has_room({**chosen, number: wider[0]}, chosen)
+        wider = self._wider(number, chosen[number])
+        if wider is None:
+            return ", its widest" if self.asked[number] is None else ", which is given"
+        room = self._has_room({**chosen, number: wider}, chosen)
         return "; more would gain too little" if room else "; there is no room for more"

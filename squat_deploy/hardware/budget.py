@@ -66,14 +66,6 @@ class Budget:
         """Whether a device has enough of everything."""
         return all(taken <= there for taken, there in zip(astuple(self.total), offer.amounts, strict=True))
 
-    @property
-    def excess(self) -> str:
-        """What a device has too little of, in words."""
-        assert self.offer is not None
-        pairs = zip(RESOURCES, astuple(self.total), self.offer.amounts, strict=True)
-        short = [f"{taken:,} {name}, of which it has {there:,}" for name, taken, there in pairs if taken > there]
-        return f"the design takes {' and '.join(short)}"
-
 
 def offer_of(device: str) -> Offer | None:
     """What a device has, if that is known."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process, graph_of
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.signals import Signal
@@ -66,9 +67,16 @@ class Outline:
         """The PE that the options give a process, if they do. Raises: ExportError, ConfigError."""
         return _asked(process, self.config, self.widest(process))
 
-    def units(self, process: Process, pe: int) -> tuple[Unit, ...]:
-        """The units of one process, with its sums in so many lanes. Raises: ExportError, ConfigError."""
-        events = _events(process, self.config)
+    def most_events(self, process: Process) -> int:
+        """The most events that its synapses can take a cycle."""
+        return max(node.blueprint.most_events for node in process.nodes)
+
+    def asked_events(self, process: Process) -> int | None:
+        """The events a cycle that the options give a process, if they do. Raises: ConfigError."""
+        return _asked_events(process, self.config, self.most_events(process))
+
+    def units(self, process: Process, pe: int, events: int) -> tuple[Unit, ...]:
+        """The units of one process, with its sums in so many lanes. Raises: ExportError."""
         return tuple(self._unit(node, pe, events) for node in process.nodes)
 
     def design(self, units: Mapping[int, Sequence[Unit]]) -> Design:
@@ -109,10 +117,13 @@ def outline_of(network: Network, config: HlsConfig) -> Outline:
 
 
 def design_of(network: Network, config: HlsConfig) -> Design:
-    """A core as its options fold it, with PE 1 where they leave that open. Raises: as `outline_of`."""
+    """A core as its options fold it, where they leave it open with PE 1 and all the events. Raises: as `outline_of`."""
     outline = outline_of(network, config)
     folded = {
-        process.number: outline.units(process, outline.asked(process) or 1) for process in outline.graph.processes
+        process.number: outline.units(
+            process, outline.asked(process) or 1, outline.asked_events(process) or outline.most_events(process)
+        )
+        for process in outline.graph.processes
     }
     return outline.design(folded)
 
@@ -123,12 +134,12 @@ def _stream(network: Network, config: HlsConfig) -> tuple[Port, ...]:
         return ()
     size, high = network.input.size, network.input.high
     low, top = (np.full(size, end, dtype=np.int64) for end in (0, high))
-    return (Port(STREAM, Signal(True, size, 1, low, top, unit=True, capacity=size * high)),)
+    return (Port(STREAM, Signal(True, Grid(size), low, top, unit=True, capacity=size * high)),)
 
 
 def _read_out(network: Network, spikes: Port) -> ReadOut:
     low, high = (np.full(network.outputs, end, dtype=np.int64) for end in (0, 2**32 - 1))
-    scores = Port(spikes.number + 1, Signal(False, network.outputs, 1, low, high))
+    scores = Port(spikes.number + 1, Signal(False, Grid(network.outputs), low, high))
     taken = () if network.readout in OF_MEMBRANES else (spikes,)  # membranes: states alone
     return ReadOut(Ports("readout", taken, scores), network.readout, network.steps, network.worth)
 
@@ -137,7 +148,8 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
     """What a node gives."""
     signal = graph.signal(number)
     if not signal.events:
-        return Port(number, signal, Lanes(signal.channels, signal.positions, pe), handed=graph.hands(number))
+        lanes = Lanes(signal.channels, signal.positions, pe)
+        return Port(number, signal, lanes, handed=graph.hands(number), restored=graph.restored(number))
     takers = graph.handed_to(number)
     kept = int(graph.repeats if number == ENTRY else graph.kept(number))
     buffers = sum(graph.depth(number, taker) for taker in takers)
@@ -146,7 +158,9 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
 
 def _ports(network: Network, node: Node, given: Mapping[int, Port]) -> Ports:
     taken = (given[source] for source in node.sources)
-    ports = tuple(Port(port.number, port.signal, port.lanes, node.is_late(port.number)) for port in taken)
+    ports = tuple(
+        Port(port.number, port.signal, port.lanes, node.is_late(port.number), restored=port.restored) for port in taken
+    )
     remembers = node.position is not None and network.layers[node.position].remembers
     return Ports(node.name, ports, given[node.number], remembers)
 
@@ -169,11 +183,10 @@ def _asked(process: Process, config: HlsConfig, most: int) -> int | None:
     return next(iter(wanted.values()), None)
 
 
-def _events(process: Process, config: HlsConfig) -> int:
-    """Events a cycle that the fully connected synapses of a process take. Raises: ConfigError."""
-    if isinstance(config.events, int):
+def _asked_events(process: Process, config: HlsConfig, most: int) -> int | None:
+    """Events a cycle that the fully connected synapses of a process take, by the options. Raises: ConfigError."""
+    if config.events is None or isinstance(config.events, int):
         return config.events
-    most = max(node.blueprint.most_events for node in process.nodes)
     neurons = [node.name for node in process.nodes if node.blueprint.fires]
     wanted = {name: config.events[name] for name in neurons if name in config.events}
     for name, events in wanted.items():
@@ -181,4 +194,4 @@ def _events(process: Process, config: HlsConfig) -> int:
             raise ConfigError(f"events: {name} is not behind fully connected synapses, which take {events}; give it 1")
     if len(set(wanted.values())) > 1:
         raise ConfigError(f"events: {' and '.join(wanted)} run in one process; give them one number")
-    return next(iter(wanted.values()), most)
+    return next(iter(wanted.values()), None)

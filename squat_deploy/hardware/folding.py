@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.balancing import Balance, Bound, Chosen
-from squat_deploy.hardware.budget import OFFERS, Budget, budget_of
-from squat_deploy.hardware.design import Design, Outline
+from squat_deploy.hardware.budget import Budget, budget_of
+from squat_deploy.hardware.design import Design, Outline, outline_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule, estimate
+from squat_deploy.hardware.shortage import Shortage, shortage_of
 from squat_deploy.hardware.units.base import Cycles
 
 
@@ -20,13 +23,15 @@ class Share:
 
     Attributes:
         widest: the most lanes that it could have.
+        events: that its synapses take a cycle.
         given: it was by the options.
-        cycles: a step, mean over the golden sequences.
+        cycles: a step, mean over some sequences.
     """
 
     process: str
     pe: int
     widest: int
+    events: Literal[1, 2]
     given: bool
     cycles: float
 
@@ -38,6 +43,7 @@ class Folding:
     Attributes:
         shares: of all processes, in order.
         bound: what keeps it from being faster.
+        shortage: what the part has too little of, if it has.
     """
 
     design: Design
@@ -45,15 +51,22 @@ class Folding:
     budget: Budget
     shares: tuple[Share, ...]
     bound: Bound
+    shortage: Shortage | None
 
     @property
     def pe(self) -> dict[str, int]:
         """PE of every neuron layer, as `HlsConfig.pe` takes it."""
         return {part.name: part.lanes.pe for part in self.design.neurons}
 
+    @property
+    def events(self) -> dict[str, Literal[1, 2]]:
+        """Events a cycle of the synapses before every neuron layer, as `HlsConfig.events` takes them."""
+        process_of, shares = self.design.graph.process_of, self.shares
+        return {part.name: shares[process_of[part.number] - 1].events for part in self.design.neurons}
+
 
 def fold_core(outline: Outline, events: dict[int, Cycles]) -> Folding:
-    """The folding that the options ask for, by the events of golden sequences (`event_counts`).
+    """The folding that the options ask for, by the events of some sequences (`event_counts`).
 
     Raises: ExportError where a goal is out of reach, with the nearest that is not; ConfigError for a part to fit that
     is not known.
@@ -63,13 +76,14 @@ def fold_core(outline: Outline, events: dict[int, Cycles]) -> Folding:
         raise ConfigError(f"fit: what {config.fit} offers is not known here; name it as part, and give a target")
     start = balance.start()
     if config.fit is not None or config.target is not None:
-        _check_fits(_made(balance, start), config.part)
+        _check_fits(_made(balance, start), outline, events)
     reached, bound = balance.faster(start)
     if config.target is not None and balance.cycles(reached) > config.target:
         raise ExportError(_out_of_reach(config, balance.cycles(reached), bound))
     chosen = balance.slimmer(reached)
     design = _made(balance, chosen)
-    return Folding(design, estimate(design, events), budget_of(design, config.part), _shares(balance, chosen), bound)
+    budget, short = budget_of(design, config.part), _shortage(design, outline, events)
+    return Folding(design, estimate(design, events), budget, _shares(balance, chosen), bound, short)
 
 
 def _made(balance: Balance, chosen: Chosen) -> Design:
@@ -80,8 +94,9 @@ def _shares(balance: Balance, chosen: Chosen) -> tuple[Share, ...]:
     return tuple(
         Share(
             process=process.name,
-            pe=chosen[number],
+            pe=chosen[number].pe,
             widest=balance.outline.widest(process),
+            events=2 if min(chosen[number].events, balance.outline.most_events(process)) == 2 else 1,
             given=balance.asked[number] is not None,
             cycles=balance.option(number, chosen).mean,
         )
@@ -89,16 +104,39 @@ def _shares(balance: Balance, chosen: Chosen) -> tuple[Share, ...]:
     )
 
 
-def _check_fits(design: Design, part: str) -> None:
+def _check_fits(design: Design, outline: Outline, events: dict[int, Cycles]) -> None:
     """Raises: ExportError where the fewest lanes are too many for a part."""
-    budget = budget_of(design, part)
-    if budget.fits:
-        return
-    larger = next((name for name, offer in OFFERS.items() if budget.within(offer)), None)
-    hint = (
-        "it fits no part that is known here" if larger is None else f"the smallest part here that it fits is {larger}"
+    short = _shortage(design, outline, events)
+    if short is not None:
+        told = f"{short.excess}, most of it in {short.layer}; {short.remedies}"
+        raise ExportError(f"{outline.config.part}: with the fewest lanes {told}; without a goal it is written as it is")
+
+
+def _shortage(design: Design, outline: Outline, events: dict[int, Cycles]) -> Shortage | None:
+    short = shortage_of(design, outline.config.part)
+    return short and replace(short, options=tuple(_remedies(outline, events)))
+
+
+def _remedies(outline: Outline, events: dict[int, Cycles]) -> Iterator[str]:
+    """Changes of options with which it fits by estimate."""
+    config = outline.config
+    pe, form, one = {"pe": None}, {"form": "auto"}, {"events": None}
+    every: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("pe left open", {**pe}),
+        ("form auto", {**form}),
+        ("events left open", {**one}),
+        ("pe left open, form auto and events left open", {**pe, **form, **one}),
     )
-    raise ExportError(f"{part}: with the fewest lanes {budget.excess}; {hint}; without a goal it is written as it is")
+    for told, change in every:
+        other = config.model_copy(update=change)
+        if other != config and _fits(Balance(outline_of(outline.network, other), events)):
+            yield told
+            return
+
+
+def _fits(balance: Balance) -> bool:
+    """Whether a folding that fits can be found: that of the fewest lanes."""
+    return budget_of(_made(balance, balance.start()), balance.config.part).fits
 
 
 def _out_of_reach(config: HlsConfig, cycles: float, bound: Bound) -> str:

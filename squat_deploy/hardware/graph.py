@@ -16,6 +16,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.pipeline import Link, linked
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.units import Blueprint, FormBlueprint, blueprint_of
@@ -129,6 +130,12 @@ class Graph:
         """Whether a node's sums are handed to neurons that run beside it."""
         return any(process.hands == number for process in self.processes)
 
+    def restored(self, number: int) -> bool | None:
+        """Whether neurons alone take a node's sums, and what they write back (`Port.restored`)."""
+        node, takers = self.nodes[number - 1], [taker for taker in self.nodes if number in taker.sources]
+        alone = len(takers) == 1 and takers[0].blueprint.fires and not node.signal.constant
+        return node.blueprint.biased if alone else None
+
     def kept(self, number: int) -> bool:
         """Whether a node's events are taken in its own process."""
         home = self.process_of[number]
@@ -155,10 +162,10 @@ def _constant_events(entry: Signal, nodes: Sequence[Node], source: int) -> bool:
 
 def _entry(network: Network) -> Signal:
     spec = network.input
-    channels = spec.shape[0] if len(spec.shape) == 3 else spec.size
+    grid = Grid(*spec.shape) if len(spec.shape) == 3 else Grid(spec.size)
     low, high = (np.full(spec.size, end, dtype=np.int64) for end in (min(spec.low, 0), max(spec.high, 0)))
     spikes = (spec.low, spec.high) == (0, 1)
-    return Signal(True, channels, spec.size // channels, low, high, spikes, True, spec.size, spec.encoding == "direct")
+    return Signal(True, grid, low, high, spikes, True, spec.size, spec.encoding == "direct")
 
 
 class _Nodes:
@@ -170,7 +177,7 @@ class _Nodes:
         self.signals: dict[object, Signal] = {INPUT: entry}
         for index, layer in enumerate(network.layers):
             if layer.late:  # known before it runs: late spikes
-                self.signals[index] = spikes(layer.outputs, layer.outputs, 1)
+                self.signals[index] = spikes(Grid(layer.outputs))
         for index, layer in enumerate(network.layers):
             self._append(index, blueprint_of(layer))
 

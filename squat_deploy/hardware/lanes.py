@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from squat_deploy.hardware.plane import Number
+from squat_deploy.hardware.grid import Number
 from squat_deploy.network import IntArray
 
 REGISTER_ROWS = 16  # up to here sums of planes are registers: a sum may be updated in two cycles running
@@ -63,9 +63,15 @@ class Lanes:
     def at(self, element: Number) -> tuple[Number, Number]:
         """(row, lane) of an element."""
         if self.positions == 1:
-            return element // self.pe, element % self.pe
-        row = element % self.positions * self.groups + element // (self.positions * self.pe)
-        return row, element // self.positions % self.pe
+            return self.where(element, 0)
+        return self.where(element // self.positions if self.channels > 1 else 0, element % self.positions)
+
+    def where(self, channel: Number, position: Number) -> tuple[Number, Number]:
+        """(row, lane) of an element, by its channel and its position."""
+        if self.groups == 1:
+            return position, channel
+        group, lane = (channel, 0) if self.pe == 1 else (channel // self.pe, channel % self.pe)
+        return (group if self.positions == 1 else position * self.groups + group), lane
 
     def element(self, row: Number, lane: Number) -> Number:
         """The inverse of `at`."""

@@ -16,6 +16,7 @@ from squat_deploy.network import IntArray
 
 _SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))  # (depth, width) of 18 Kbit
 _SMALL_BITS = 1024
+LUT_WORDS = 64  # up to here a LUT holds a bit of a ROM
 Style = Literal["block", "distributed", "registers", "logic"]
 
 
@@ -43,7 +44,7 @@ class Memory:
         contents: what it always holds, in the shape in which it is indexed; None for RAM. Words of 64 bits are stored
             as the signed numbers with these bits.
         style: "block" RAM (distributed where it is small), "distributed" RAM, "registers", or a table in "logic".
-        reads: how often such a table is read at a time; it stands there as often.
+        reads: how often it is read in a cycle; a table in logic stands there as often.
         fields: numbers of `contents` in a word.
     """
 
@@ -58,21 +59,33 @@ class Memory:
     @property
     def usage(self) -> Usage:
         """Estimate."""
-        depth, bits = self.depth, sum(self.widths)
+        depth, bits, rom = self.depth, sum(self.widths), self.contents is not None
         if self.style == "registers":
             return Usage(ff=depth * bits)
         if self.style == "logic":
-            return Usage(lut=self.reads * bits * max(1, math.ceil(depth / 64)))
+            return Usage.total([_constants(depth, bits)] * self.reads)
         if self.style == "distributed":
-            return _distributed(depth, bits)
-        return Usage.total(_block(depth, width) for width in self.widths)
+            return Usage.total([_constants(depth, bits)] * self.reads) if rom else _distributed(depth, bits)
+        return Usage.total(self._bank(width) for width in self.widths)
+
+    def _bank(self, width: int) -> Usage:
+        """One memory, which tools make of LUTs where it is small; the widest words have one port to read."""
+        if self.depth * width > _SMALL_BITS:
+            return _block(self.depth, width, _SHAPES if self.reads == 1 else _SHAPES[:-1])
+        if self.contents is None:
+            return _distributed(self.depth, width)
+        return Usage.total([_constants(self.depth, width)] * self.reads)
 
 
 def _distributed(depth: int, width: int) -> Usage:
-    return Usage(lut=math.ceil(depth / 64) * width * 2)
+    """Of RAM with one port to write and one to read: four LUTs are 32 words of 6 bits, or 64 of 3 (AMD UG474)."""
+    return Usage(lut=4 * min(math.ceil(depth / deep) * math.ceil(width / wide) for deep, wide in ((32, 6), (64, 3))))
 
 
-def _block(depth: int, width: int) -> Usage:
-    if depth * width <= _SMALL_BITS:
-        return _distributed(depth, width)
-    return Usage(bram18=min(math.ceil(depth / deep) * math.ceil(width / wide) for deep, wide in _SHAPES))
+def _constants(depth: int, width: int) -> Usage:
+    """A LUT a bit and 64 words; one word is wires."""
+    return Usage(lut=math.ceil(depth / LUT_WORDS) * width if depth > 1 else 0)
+
+
+def _block(depth: int, width: int, shapes: Iterable[tuple[int, int]]) -> Usage:
+    return Usage(bram18=min(math.ceil(depth / deep) * math.ceil(width / wide) for deep, wide in shapes))

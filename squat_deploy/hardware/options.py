@@ -30,16 +30,17 @@ class HlsConfig(BaseModel):
     """Cycles of a mean inference to fold for, with as little as it takes."""
     target_us: float | None = Field(None, gt=0)
     """Microseconds of a mean inference to fold for, instead of cycles."""
-    events: Literal[1, 2] | dict[str, Literal[1, 2]] = 2
+    events: Literal[1, 2] | dict[str, Literal[1, 2]] | None = None
     """Events that synapses take a cycle: two through both ports of their ROM, where they are fully connected, else one;
-    for all layers, or by the name of the neuron layer behind them."""
+    for all layers, or by the name of the neuron layer behind them. What is left open is chosen."""
     form: Literal["auto", "offset", "threshold"] = "auto"
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
     encoder: Encoder | None = None
     """Stands in front of the first layer of a network that takes a sequence of frames: the core then takes intensities
     and makes spikes of them (rate, latency), or takes the address events of a sensor."""
-    vectors: int = Field(8, ge=1, le=100_000)
-    """Random golden sequences if no inputs are given."""
+    vectors: int | None = Field(None, ge=1, le=100_000)
+    """Golden sequences if no inputs are given, at most: chosen for what they reach (weights, thresholds), and no more
+    than reach something new; by default at most 4096, with some eight million states and spikes."""
     board: BoardName | None = None
     """Adds a Vivado design for this board, a driver for PYNQ and a notebook; the part is then the board's."""
 

@@ -1,38 +1,26 @@
 """The walk of one event over the windows of a kernel that it lies in.
 
-The laws here are written once, for numbers, for NumPy's arrays, and for the terms of a printer, which have the same
-operators and say themselves how they become signed (`signed`) and how they choose from a table (`among`).
+What an event meets along one axis is a table by its place there, made by trying every tap. The laws of the walk are
+written once, for NumPy's arrays and for the terms of a printer, which have the same operators.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from squat_deploy.hardware.grid import Grid, Number
+from squat_deploy.hardware.memories import Memory
 from squat_deploy.network import IntArray
 from squat_deploy.network.window import Spread, Window
-
-Number = Any  # an integer, an array of integers, or a term of a printer
-
-
-def signed(number: Number) -> Number:
-    """As a number that may be negative: all are, but for unsigned terms."""
-    return number.signed() if hasattr(number, "signed") else number
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The taps of a kernel along one axis that one event meets: outputs `(place + pad - tap * dilation) / stride`.
-
-    Attributes:
-        first: tap that an event at `(place + pad) % stride` meets first; `kernel` where it meets none.
-        step: from one tap to the next that falls on an output.
-        move: outputs from one such tap to the next, backwards.
-        taps: most taps that an event meets.
-    """
+    """The taps of a kernel along one axis that one event meets: outputs `(place + pad - tap * dilation) / stride`."""
 
     size: int
     outputs: int
@@ -41,59 +29,61 @@ class Axis:
     pad: int
     dilation: int
 
+    def reached(self, place: IntArray, tap: IntArray) -> tuple[IntArray, Any]:
+        """(output, whether there is one) of places through taps."""
+        along = place + self.pad - tap * self.dilation
+        output = along // self.stride
+        return output, (along % self.stride == 0) & (output >= 0) & (output < self.outputs)
+
+    @cached_property
+    def meets(self) -> IntArray:
+        """(size, 3): the first tap of each place, its output, and how many taps; for none, one that leads nowhere.
+
+        Any further tap lies `step` taps and `move` outputs behind the one before.
+        """
+        output, inside = self.reached(np.arange(self.size)[:, None], np.arange(self.kernel))
+        first, taps = inside.argmax(axis=1), inside.sum(axis=1)
+        outputs = np.where(taps > 0, output[np.arange(self.size), first], self.outputs)
+        return np.stack([first, outputs, np.maximum(taps, 1)], axis=1).astype(np.int64)
+
     @property
     def step(self) -> int:
-        return self.stride // math.gcd(self.stride, self.dilation)
+        """From one tap to the next."""
+        return int(self.stride // np.gcd(self.stride, self.dilation))
 
     @property
     def move(self) -> int:
-        return self.dilation // math.gcd(self.stride, self.dilation)
+        """From the output of one tap to that of the next."""
+        return -int(self.dilation // np.gcd(self.stride, self.dilation))
 
     @property
     def taps(self) -> int:
-        return -(-self.kernel // self.step)
+        """Most taps that an event meets."""
+        return int(self.meets[:, 2].max())
 
     @property
-    def first(self) -> tuple[int, ...]:
-        candidates = range(min(self.step, self.kernel))
-        return tuple(
-            next((tap for tap in candidates if (rest - tap * self.dilation) % self.stride == 0), self.kernel)
-            for rest in range(self.stride)
-        )
+    def gaps(self) -> bool:
+        """Whether there are places that meet no tap."""
+        return bool((self.meets[:, 1] == self.outputs).any())
 
     @property
     def single(self) -> bool:
         """Whether there is one place, one tap and one output."""
         return (self.size, self.kernel, self.outputs, self.pad) == (1, 1, 1, 0)
 
-    def along(self, place: Number) -> Number:
-        """Where an event lies in the padded input."""
-        return place + self.pad if self.pad else place
+    def tap(self, first: Number, visit: Number) -> Number:
+        """The tap of a visit, 0 to `taps` - 1."""
+        return first + (visit * self.step if self.step > 1 else visit)
 
-    def first_tap(self, rest: Number) -> Number:
-        """The first tap that it meets, by `along % stride`."""
-        return rest.among(self.first) if hasattr(rest, "among") else np.array(self.first)[rest]
-
-    def first_output(self, along: Number, first_tap: Number) -> Number:
-        """The output that it reaches through its first tap; may lie outside."""
-        if self.stride == 1:
-            return signed(along)
-        return (signed(along) - signed(first_tap * self.dilation)) // self.stride
-
-    def tap(self, first_tap: Number, visit: Number) -> Number:
-        """The tap of a visit, 0 to `taps` - 1; beyond the kernel there is none."""
-        return first_tap + (visit * self.step if self.step > 1 else visit)
-
-    def output(self, first_output: Number, visit: Number) -> Number:
-        """The output of a visit; may lie outside."""
-        return first_output - (signed(visit) * self.move if self.move > 1 else signed(visit))
+    def output(self, first: Number, visit: Number) -> Number:
+        """The output of a visit."""
+        moved = visit * abs(self.move) if abs(self.move) > 1 else visit
+        return first - moved if self.move < 0 else first + moved
 
     def visits(self, place: IntArray, visit: IntArray) -> tuple[IntArray, IntArray, Any]:
-        """(tap, output, whether both exist) of events at `place`, broadcast with `visit`."""
-        along = self.along(place)
-        first_tap = self.first_tap(along % self.stride)
-        tap, output = self.tap(first_tap, visit), self.output(self.first_output(along, first_tap), visit)
-        return tap, output, (tap < self.kernel) & (output >= 0) & (output < self.outputs)
+        """(tap, output, whether there are any) of events at `place`, broadcast with `visit`."""
+        first, output, taps = np.moveaxis(self.meets[place], -1, 0)
+        return self.tap(first, visit), self.output(output, visit), (visit < taps) & (output < self.outputs)
 
 
 @dataclass(frozen=True)
@@ -102,15 +92,17 @@ class SpreadAxis(Axis):
 
     apart: int
 
-    def along(self, place: Number) -> Number:
-        """Where its first tap lies, before anything is cut off."""
-        return place * self.apart if self.apart > 1 else place
+    @property
+    def move(self) -> int:
+        return self.dilation
 
-    def first_output(self, along: Number, first_tap: Number) -> Number:
-        return signed(along) - self.pad if self.pad else signed(along)
+    @property
+    def step(self) -> int:
+        return 1
 
-    def output(self, first_output: Number, visit: Number) -> Number:
-        return first_output + (signed(visit) * self.dilation if self.dilation > 1 else signed(visit))
+    def reached(self, place: IntArray, tap: IntArray) -> tuple[IntArray, Any]:
+        output = place * self.apart - self.pad + tap * self.dilation
+        return output, (output >= 0) & (output < self.outputs)
 
 
 @dataclass(frozen=True)
@@ -118,16 +110,15 @@ class Walk:
     """Every visit of events, each (events, vertical taps, horizontal taps) or broadcast to it.
 
     Attributes:
-        position: output position `y * width + x`.
-        window: number of the output in its own channel.
+        channel: of the event.
         inside: whether there is such a tap and output; the rest means nothing where not.
     """
 
     channel: IntArray
     tap_y: IntArray
     tap_x: IntArray
-    position: IntArray
-    window: IntArray
+    output_y: IntArray
+    output_x: IntArray
     inside: Any
 
 
@@ -135,18 +126,19 @@ class Walk:
 class Plane:
     """Both axes of a kernel over (channels, height, width)."""
 
+    grid: Grid
     y: Axis
     x: Axis
 
     @classmethod
     def of(cls, window: Window) -> Plane:
         """The walk over the windows of a convolution or a pooling."""
-        sizes = window.input_shape[1:], window.output_sizes, window.kernel
+        grid, sizes = Grid(*window.input_shape), (window.input_shape[1:], window.output_sizes, window.kernel)
         if isinstance(window, Spread):
             spread = zip(*sizes, (1, 1), window.padding, window.dilation, window.stride, strict=True)
-            return cls(*(SpreadAxis(*axis) for axis in spread))
+            return cls(grid, *(SpreadAxis(*axis) for axis in spread))
         axes = zip(*sizes, window.stride, window.padding, window.dilation, strict=True)
-        return cls(*(Axis(*axis) for axis in axes))
+        return cls(grid, *(Axis(*axis) for axis in axes))
 
     @property
     def single(self) -> bool:
@@ -163,25 +155,36 @@ class Plane:
         """Most visits of one event."""
         return self.y.taps * self.x.taps
 
-    def coordinates(self, place: Number) -> tuple[Number, Number, Number]:
-        """(channel, vertical, horizontal) of an input."""
-        y, x = self.y.size, self.x.size
-        return place // (y * x), 0 if y == 1 else place // x % y, 0 if x == 1 else place % x
+    @property
+    def gaps(self) -> bool:
+        """Whether there are events that meet no window."""
+        return self.y.gaps or self.x.gaps
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """The tables of both axes, by the place of an event."""
+        tables = ("MEETS_Y", self.y.meets), ("MEETS_X", self.x.meets)
+        widths = (tuple(int(column.max()).bit_length() or 1 for column in table.T) for _, table in tables)
+        named = zip(tables, widths, strict=True)
+        return tuple(Memory(name, len(table), width, table, "logic") for (name, table), width in named)
+
+    @property
+    def visits(self) -> IntArray:
+        """(size,) visits of an event at each element; one where there are none."""
+        visits = self.y.meets[:, None, 2] * self.x.meets[:, 2]
+        return np.tile(visits.reshape(-1), self.grid.channels)
 
     def position(self, output_y: Number, output_x: Number) -> Number:
         """Number of an output position."""
-        return output_y * self.x.outputs + output_x
+        down = output_y * self.x.outputs if self.x.outputs > 1 else output_y
+        return output_x if self.y.outputs == 1 else down + output_x if self.x.outputs > 1 else down
 
-    def window(self, channel: Number, output_y: Number, output_x: Number) -> Number:
-        """Number of an output of as many channels as there are inputs."""
-        return (channel * self.y.outputs + output_y) * self.x.outputs + output_x
-
-    def walk(self, place: IntArray) -> Walk:
-        """All visits of events (events,)."""
-        channel, down, right = self.coordinates(place[:, None, None])
+    def walk(self, taken: Grid, codes: IntArray) -> Walk:
+        """All visits of events (events,), by their codes in a list over `taken`."""
+        places = (np.broadcast_to(place, codes.shape)[:, None, None] for place in self.grid.of(taken, codes))
+        channel, down, right = places
         tap_y, output_y, inside_y = self.y.visits(down, np.arange(self.y.taps)[:, None])
         tap_x, output_x, inside_x = self.x.visits(right, np.arange(self.x.taps))
-        shape = (len(place), self.y.taps, self.x.taps)
-        outputs = self.position(output_y, output_x), self.window(channel, output_y, output_x)
-        arrays = (channel, tap_y, tap_x, *outputs, inside_y & inside_x)
+        shape = (len(codes), self.y.taps, self.x.taps)
+        arrays = (channel, tap_y, tap_x, output_y, output_x, inside_y & inside_x)
         return Walk(*(np.broadcast_to(array, shape) for array in arrays))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
 from squat_deploy.hardware.pipeline import ends
-from squat_deploy.hardware.units import Lister, Unit
+from squat_deploy.hardware.units import Lister, Scatter, Unit
 from squat_deploy.hardware.units.base import Cycles, delayed, listed_at
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
@@ -25,7 +25,7 @@ from squat_deploy.network.simulator import Result
 
 @dataclass(frozen=True)
 class ProcessCycles:
-    """Cycles of one process a time step: mean over the golden sequences, and with every input and neuron active.
+    """Cycles of one process a time step: mean over some sequences, and with every input and neuron active.
 
     Of two stages, those of the slower one.
     """
@@ -45,10 +45,10 @@ class Schedule:
 
 
 def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
-    """Schedule for the events of golden sequences.
+    """Schedule for the events of some sequences.
 
     Args:
-        events: of every node that gives lists, (sequences, T); 0 for what enters. `event_counts` makes them.
+        events: as `event_counts` makes them.
     """
     costs, worst = stage_costs(design, events), stage_costs(design, _most(design))
     names = ["input", *(process.name for process in design.graph.processes), "readout"]
@@ -60,7 +60,10 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run, and what is listed in rounds (`listed_at`)."""
+    """Events (sequences, T) of every list in a simulated run; of synapses that walk, the outputs that these reach.
+
+    And what is listed in rounds (`listed_at`).
+    """
     network = design.network
     flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
     values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
@@ -74,9 +77,14 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
             many[unit.number] = _values(design, unit.number, known) != 0
         elif isinstance(unit, Lister):
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
+    walked = {
+        unit.number: (_taken(design.graph.nodes[unit.number - 1], many)[0] @ unit.plane.visits.astype(np.float64)).T
+        for unit in design.parts
+        if isinstance(unit, Scatter) and unit.walks
+    }
     counts = {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
     units = (design.entry, *design.parts)
-    return counts | {listed_at(unit.number): many[unit.number] for unit in units if unit.in_rounds}
+    return counts | walked | {listed_at(unit.number): many[unit.number] for unit in units if unit.in_rounds}
 
 
 def _most(design: Design) -> dict[int, Cycles]:
@@ -85,6 +93,11 @@ def _most(design: Design) -> dict[int, Cycles]:
     ports = (*design.entry.ports.takes, *(part.ports.gives for part in design.parts if part.signal.events))
     most = {port.number: np.full((1, len(steps)), float(port.signal.capacity)) for port in ports}
     most[ENTRY] = np.where(steps < design.entry.listed_steps, float(design.entry.signal.capacity), 0.0)[None]
+    for unit in design.parts:
+        if isinstance(unit, Scatter) and unit.walks:
+            (port,) = unit.ports.takes
+            full = most[port.number] / port.signal.capacity
+            most[unit.number] = unit.most_visits * (delayed(full.T).T if port.late else full)
     for unit in (design.entry, *design.parts):
         if unit.in_rounds:
             most[listed_at(unit.number)] = np.ones((len(steps), 1, unit.size))

@@ -1,8 +1,8 @@
 """How tables stand in hardware, so that none is read more than twice a cycle.
 
 A table that all neurons share is logic up to `LOGIC_ENTRIES`, and a memory for every two lanes beyond; others are a
-memory a lane. A search in a memory compares with all of a word at once, up to `AT_ONCE_BITS`, or reads a memory for
-each of its comparisons, of which the next has twice the entries.
+memory a lane. A search in a memory compares with all of a word at once, up to `AT_ONCE_BITS` and where there is not a
+row of them for each state, or reads a memory for each of its comparisons, of which the next has twice the entries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ def how(table: IntArray, bits: int, *, shared: bool) -> How:
     """How a table of 2**bits - 1 entries, in its last dimension, is searched."""
     if is_logic(table, shared=shared):
         return "logic"
-    return "at once" if bits <= AT_ONCE_BITS else "by level"
+    by_state = table.ndim == (2 if shared else 4)  # wide words of few rows would waste block RAM
+    return "by level" if by_state or bits > AT_ONCE_BITS else "at once"
+
+
+def comparisons(bits: int, how: How) -> int:
+    """Of a search through 2**bits - 1 entries."""
+    return 2**bits - 1 if how == "at once" else bits
 
 
 def searched(name: str, table: IntArray, bits: int, *, shared: bool) -> dict[str, IntArray]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.network import IntArray, int_bits
 
 
-def index_bits(size: int) -> int:
-    """Width of an index as it is stored, for lists of so many elements."""
-    return 16 if size <= 2**16 else 32
+def index_bits(codes: int) -> int:
+    """Width of an index as it is stored, for lists of so many codes."""
+    return 16 if codes <= 2**16 else 32
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Signal:
 
     Attributes:
         events: a list of events; else an array of sums.
-        channels, positions: element `channel * positions + position`.
+        grid: its elements; events name them by their codes there.
         low, high: bounds (elements,) of every partial sum of an element, 0 included.
         unit: every event is worth 1, so that the list has indices only.
         single: no index stands in the list twice.
@@ -29,8 +30,7 @@ class Signal:
     """
 
     events: bool
-    channels: int
-    positions: int
+    grid: Grid
     low: IntArray
     high: IntArray
     unit: bool = False
@@ -39,8 +39,16 @@ class Signal:
     constant: bool = False
 
     @property
+    def channels(self) -> int:
+        return self.grid.channels
+
+    @property
+    def positions(self) -> int:
+        return self.grid.positions
+
+    @property
     def size(self) -> int:
-        return self.channels * self.positions
+        return self.grid.size
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -61,10 +69,10 @@ class Signal:
     @property
     def index_bits(self) -> int:
         """Width of an index as it is stored."""
-        return index_bits(self.size)
+        return index_bits(self.grid.codes)
 
 
-def spikes(size: int, channels: int, positions: int) -> Signal:
+def spikes(grid: Grid) -> Signal:
     """A list of neurons that spike."""
-    ends = np.zeros(size, dtype=np.int64), np.ones(size, dtype=np.int64)
-    return Signal(True, channels, positions, *ends, unit=True, single=True, capacity=size)
+    ends = np.zeros(grid.size, dtype=np.int64), np.ones(grid.size, dtype=np.int64)
+    return Signal(True, grid, *ends, unit=True, single=True, capacity=grid.size)

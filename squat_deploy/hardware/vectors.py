@@ -8,15 +8,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.coverage.reached import Reached
+from squat_deploy.hardware.stimulus.choosing import chosen
+from squat_deploy.hardware.stimulus.feeding import Feeding
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.encoders import AnyEncoder, takes_intensities
 from squat_deploy.network.readout import scores_so_far
 from squat_deploy.network.simulator import Result
 
+_DATA = 2**23  # golden states and spikes, by default
+_LEAST, _MOST = 8, 4096  # sequences, by default
+USUAL = 8  # random sequences that stand for usual ones, where cycles are estimated
 _MOST_TEXTS = 2**17  # numbers that are spelled once and looked up
 
 
-def default_stimulus(network: Network, count: int, encoder: AnyEncoder | None = None) -> IntArray:
+def golden_inputs(
+    network: Network, count: int | None = None, encoder: AnyEncoder | None = None
+) -> tuple[IntArray, Reached]:
+    """Sequences chosen for what they reach, and that; the same for the same network.
+
+    Args: count: sequences, at most; None: as many as golden data of a stated size has room for.
+
+    Returns: what a core is fed, (B, *shape) where one frame is a sequence, else (T, B, *shape).
+    """
+    feeding = Feeding(network, encoder)
+    if count is None:
+        values = 2 * network.steps * sum(neuron.neurons for neuron in network.neurons)
+        count = min(_MOST, max(_LEAST, _DATA // values))
+    block, reached = chosen(feeding, count)
+    return feeding.taken(block), reached
+
+
+def default_stimulus(network: Network, count: int | None = None, encoder: AnyEncoder | None = None) -> IntArray:
+    """The golden sequences alone."""
+    return golden_inputs(network, count, encoder)[0]
+
+
+def random_stimulus(network: Network, count: int, encoder: AnyEncoder | None = None) -> IntArray:
     """Random sequences, the same for the same network; the first is all low, the second all high."""
     spec, rng = network.input, np.random.default_rng(int(network.digest[:16], 16))
     low, high, single = spec.low, spec.high, spec.encoding == "direct"

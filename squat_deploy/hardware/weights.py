@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.grid import Number
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.plane import Number, Plane
+from squat_deploy.hardware.plane import Plane
 from squat_deploy.hardware.words import Fields, signed
 from squat_deploy.network import IntArray, int_bits
 from squat_deploy.network.window import Window
@@ -48,11 +49,6 @@ class WeightRom:
         """Bits used of the first word of a row."""
         return min(self.fields.per_word, self.fields.count) * self.bits
 
-    @property
-    def visits(self) -> int:
-        """Iterations of the inner loop for one event."""
-        return self.plane.taps * self.span
-
     def row(self, channel: Number, tap_y: Number, tap_x: Number, group: Number) -> Number:
         """Where the weights of an input channel, a tap and a group of lanes stand."""
         y, x = self.plane.y, self.plane.x
@@ -79,13 +75,13 @@ def weight_rom(weight: IntArray, bias: IntArray, groups: int, window: Window, la
     inside = (reached // channels_out == np.arange(groups)[:, None, None]) | (groups == 1)
     kernels = weight[np.minimum(reached, len(weight) - 1)]  # idle lanes repeat the last channel
     kernels = np.where(inside[..., None, None, None], kernels, 0)  # (groups, span, pe, channels, height, width)
-    bits, bipolar, codes = _codes(kernels.transpose(0, 3, 4, 5, 1, 2).reshape(-1, lanes.pe))
+    bits, bipolar, codes = codes_of(kernels.transpose(0, 3, 4, 5, 1, 2).reshape(-1, lanes.pe))
     fields = Fields(lanes.pe, bits, WORD_BITS)
     start = lanes.by_channel(bias) if bias.any() else None
     return WeightRom(Plane.of(window), span, channels_in, channels_out, fields, bipolar, fields.pack(codes).T, start)
 
 
-def _codes(weight: IntArray) -> tuple[int, bool, IntArray]:
+def codes_of(weight: IntArray) -> tuple[int, bool, IntArray]:
     """(bits, bipolar, numbers to store) of the narrowest encoding: +-1 in one bit, else two's complement."""
     if (np.abs(weight) == 1).all():
         return 1, True, (weight > 0).astype(np.int64)

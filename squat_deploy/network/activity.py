@@ -44,13 +44,22 @@ class Activity:
 
 def activity(network: Network) -> tuple[Activity, ...]:
     """Of every neuron layer, over all inputs and every step."""
+    return _settled(network)[0]
+
+
+def narrowed(network: Network) -> dict[int, Range]:
+    """What every layer gives, and what enters, by its position; neurons that never fire are 0."""
+    return _settled(network)[1]
+
+
+def _settled(network: Network) -> tuple[tuple[Activity, ...], dict[int, Range]]:
     spec = network.input
     given: dict[int, Range] = {INPUT: (np.full(spec.size, spec.low), np.full(spec.size, spec.high))}
     rows, silent = _pass(network, given), -1
     late = any(source >= index for index, wire in enumerate(network.wires) for source in wire)
     while late and silent < (now := sum(int(row.never.sum()) for row in rows)):
         rows, silent = _pass(network, given), now  # what never fires is known to those that take it a step later
-    return rows
+    return rows, given
 
 
 def _pass(network: Network, given: dict[int, Range]) -> tuple[Activity, ...]:

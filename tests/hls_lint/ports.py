@@ -210,7 +210,7 @@ class _Reader:
     def _assigned(self, cursor: Cursor) -> Asked:
         target, value = children(cursor)
         sign = operator_of(cursor)
-        if sign in ("/", "%") and self.is_settled(target):
+        if sign in ("/", "%") and self.is_settled(target) and self.is_settled(value):
             self.divisions.add((place_of(cursor), text_of(cursor)))
         if not sign.endswith("=") or sign in _COMPARED or bare(target).kind != CursorKind.ARRAY_SUBSCRIPT_EXPR:
             return self._all([target, value])

@@ -29,7 +29,7 @@ array set options {
     zynq {PCW_USE_M_AXI_GP0 PCW_USE_S_AXI_HP0 PCW_S_AXI_HP0_DATA_WIDTH PCW_EN_CLK0_PORT PCW_EN_RST0_PORT
         PCW_FPGA0_PERIPHERAL_FREQMHZ}
     zynq_ultra {PSU__USE__M_AXI_GP0 PSU__USE__M_AXI_GP1 PSU__USE__M_AXI_GP2 PSU__MAXIGP0__DATA_WIDTH
-        PSU__USE__S_AXI_GP2 PSU__FPGA_PL0_ENABLE PSU__NUM_FABRIC_RESETS PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ}
+        PSU__USE__S_AXI_GP2 PSU__SAXIGP2__DATA_WIDTH PSU__FPGA_PL0_ENABLE PSU__NUM_FABRIC_RESETS PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ}
     dma {c_include_sg c_sg_include_stscntrl_strm c_include_mm2s c_include_s2mm c_m_axi_mm2s_data_width
         c_m_axis_mm2s_tdata_width c_m_axi_s2mm_data_width c_sg_length_width}
     smart {NUM_SI NUM_MI}

@@ -36,7 +36,8 @@ static void scatter(const std::uint16_t index[16], const value0_t value[16], con
         for (unsigned k = 0; k < AT_ONCE; ++k) {
             SQUAT_HLS(unroll)
             if (event + k < events) {
-                const unsigned row = index[event + k] * GROUPS + group;
+                const unsigned place = index[event + k];
+                const unsigned row = (place) * GROUPS + group;
                 for (unsigned lane = 0; lane < PE; ++lane) {
                     SQUAT_HLS(unroll)
                     added[lane] = static_cast<sum1_t>(added[lane] + weight(row, lane) * value[event + k]);

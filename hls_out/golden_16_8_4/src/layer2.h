@@ -36,37 +36,41 @@ static void fire(sum1_t sums[ROWS][PE], const bool restart,
     SQUAT_HLS(array_reshape variable=fired complete dim=2)
     SQUAT_HLS(bind_storage variable=fired type=ram_2p impl=lutram)
     unsigned filled = 0;
+    unsigned point = 0;  // a position as a list names it
 #ifdef SQUAT_TRACE
     static std::uint32_t spikes[ROWS][MASK_WORDS];
     SQUAT_HLS(array_partition variable=spikes complete dim=2)
 #endif
     SQUAT_HLS(array_partition variable=THRESHOLDS complete dim=0)
 
-    for (unsigned position = 0; position < POSITIONS; ++position) {
-        for (unsigned group = 0; group < GROUPS; ++group) {
-            SQUAT_HLS(pipeline II=1)
-            const unsigned row = position * GROUPS + group;
-            std::uint32_t mask[MASK_WORDS] = {};
-            SQUAT_HLS(array_partition variable=mask complete dim=1)
-            bool any = false;
-            for (unsigned lane = 0; lane < PE; ++lane) {
-                SQUAT_HLS(unroll)
-                const unsigned state = restart ? REST : static_cast<unsigned>(states[row][lane]);
-                const unsigned level = reached_level(state, sums[row][lane]);
-                states[row][lane] = static_cast<state2_t>(level);
-                const bool spike = level >= FIRE_LEVEL;
-                mask[lane / MASK_BITS] |= static_cast<std::uint32_t>(spike ? 1 : 0) << (lane % MASK_BITS);
-                any = any || spike;
-            }
-            for (unsigned k = 0; k < MASK_WORDS; ++k) {
-                SQUAT_HLS(unroll)
+    unsigned group = 0;
+    for (unsigned row = 0; row < ROWS; ++row) {
+        SQUAT_HLS(pipeline II=1)
+        std::uint32_t mask[MASK_WORDS] = {};
+        SQUAT_HLS(array_partition variable=mask complete dim=1)
+        bool any = false;
+        for (unsigned lane = 0; lane < PE; ++lane) {
+            SQUAT_HLS(unroll)
+            const unsigned state = restart ? REST : static_cast<unsigned>(states[row][lane]);
+            const unsigned level = reached_level(state, sums[row][lane]);
+            states[row][lane] = static_cast<state2_t>(level);
+            const bool spike = level >= FIRE_LEVEL;
+            mask[lane / MASK_BITS] |= static_cast<std::uint32_t>(spike ? 1 : 0) << (lane % MASK_BITS);
+            any = any || spike;
+        }
+        for (unsigned k = 0; k < MASK_WORDS; ++k) {
+            SQUAT_HLS(unroll)
 #ifdef SQUAT_TRACE
-                spikes[row][k] = mask[k];
+            spikes[row][k] = mask[k];
 #endif
-                fired[filled][k] = static_cast<mask2_t>(mask[k]);
-            }
-            places[filled] = static_cast<std::uint16_t>(group * PE * 1 + position);
-            filled += any ? 1u : 0u;
+            fired[filled][k] = static_cast<mask2_t>(mask[k]);
+        }
+        places[filled] = static_cast<std::uint16_t>(group * PE * 1 + point);
+        filled += any ? 1u : 0u;
+        point += group + 1 == GROUPS ? 1u : 0u;
+        ++group;
+        if (group == GROUPS) {
+            group = 0;
         }
     }
 

@@ -14,7 +14,7 @@ inline int weight(const unsigned row, const unsigned lane) {
     return static_cast<int>(code ^ 8u) - 8;
 }
 
-const unsigned AT_ONCE = 2;  // events a cycle, each through a port of the weights
+const unsigned AT_ONCE = 1;  // events a cycle, each through a port of the weights
 
 // Adds the weights of every event. The first ones are added to where all sums start, so that nothing is cleared before.
 static void scatter(const std::uint16_t index[8], const unsigned events, sum3_t sums[ROWS][PE], sum3_t handed[ROWS][PE]) {
@@ -24,7 +24,7 @@ static void scatter(const std::uint16_t index[8], const unsigned events, sum3_t 
     unsigned group = 0;
     for (unsigned visit = 0; visit < rounds * GROUPS; ++visit) {
         SQUAT_HLS(pipeline II=1)
-        SQUAT_HLS(loop_tripcount min=1 max=4)
+        SQUAT_HLS(loop_tripcount min=1 max=8)
         // A sum is met again after all groups.
         SQUAT_HLS(dependence variable=sums type=inter direction=RAW distance=1 dependent=true)
         sum3_t added[PE];
@@ -36,7 +36,8 @@ static void scatter(const std::uint16_t index[8], const unsigned events, sum3_t 
         for (unsigned k = 0; k < AT_ONCE; ++k) {
             SQUAT_HLS(unroll)
             if (event + k < events) {
-                const unsigned row = index[event + k] * GROUPS + group;
+                const unsigned place = index[event + k];
+                const unsigned row = (place) * GROUPS + group;
                 for (unsigned lane = 0; lane < PE; ++lane) {
                     SQUAT_HLS(unroll)
                     added[lane] = static_cast<sum3_t>(added[lane] + weight(row, lane));

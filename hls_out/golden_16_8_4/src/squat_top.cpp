@@ -18,20 +18,23 @@ void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool 
     unsigned listed = 0;
     const unsigned words = (restart && step == 0) ? INPUT_WORDS : 0;
     unsigned word = 0;
+    unsigned field = 0;
+    unsigned place = 0;  // as a list names it
     for (unsigned input = 0; input < words * 8 && input < INPUTS; ++input) {
         SQUAT_HLS(pipeline II=1)
         SQUAT_HLS(loop_tripcount min=16 max=16)
-        const unsigned field = input % 8;
         if (field == 0) {
             word = take(in_stream);
         }
         const unsigned code = (word >> (field * 4)) & 15u;
         const std::int32_t value = static_cast<std::int32_t>(code);
         if (value != 0) {
-            index0_to1[listed] = static_cast<std::uint16_t>(input);
+            index0_to1[listed] = static_cast<std::uint16_t>(place);
             value0_to1[listed] = static_cast<value0_t>(value);
             ++listed;
         }
+        place += 1u;
+        field = field + 1 == 8 ? 0 : field + 1;
     }
     count0_to1 = listed;
 }
@@ -103,7 +106,8 @@ void read_out(const std::uint16_t spike_index[OUTPUTS], const unsigned spikes, c
         SQUAT_HLS(pipeline II=1)
         SQUAT_HLS(loop_tripcount min=0 max=4)
         SQUAT_HLS(dependence variable=scores type=inter dependent=false)  // a neuron spikes once a step
-        ++scores[spike_index[spike]];
+        const unsigned place = spike_index[spike];
+        ++scores[place];
     }
     if (step + 1 == steps) {
         for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {

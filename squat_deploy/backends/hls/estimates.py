@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from squat_deploy.backends import cpp
 from squat_deploy.hardware.budget import Budget, Offer
 from squat_deploy.hardware.folding import Folding
+from squat_deploy.hardware.measured import ERRORS
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES
@@ -18,12 +19,14 @@ class Estimate:
 
     Attributes:
         overhead: cycles to fill and drain a loop.
-        averaged: golden sequences over which the mean is taken.
+        averaged: sequences over which the mean is taken.
         mean, worst: cycles of one inference, and its time.
         bound: what keeps it from being faster.
         part: its short name, if `offer` is known, else as it was given.
         offer: what the part has.
         fits: whether that is enough.
+        shortage: what is not, and what to change.
+        errors: of the resources.
     """
 
     clock_ns: float
@@ -39,16 +42,18 @@ class Estimate:
     part: str
     offer: str | None
     fits: str
+    shortage: str | None
+    errors: str
 
 
-def estimate_of(folding: Folding, config: HlsConfig, sequences: int) -> Estimate:
+def estimate_of(folding: Folding, config: HlsConfig, averaged: str) -> Estimate:
     """What `estimate.txt` prints."""
     budget, schedule = folding.budget, folding.schedule
     offer, mean, worst = budget.offer, schedule.mean_cycles, schedule.worst_cycles
     return Estimate(
         clock_ns=config.clock_ns,
         overhead=LOOP_OVERHEAD_CYCLES,
-        averaged=f"over the {sequences} golden sequences",
+        averaged=f"over {averaged}",
         steps=folding.design.network.steps,
         mean=f"{mean:.0f} cycles = {microseconds(mean, config)}",
         worst=f"{worst} cycles = {microseconds(worst, config)}",
@@ -59,6 +64,8 @@ def estimate_of(folding: Folding, config: HlsConfig, sequences: int) -> Estimate
         part=config.part if offer is None else offer.name,
         offer=None if offer is None else _offered(offer),
         fits="fits" if budget.fits else "DOES NOT FIT",
+        shortage=shortage_text(folding),
+        errors=ERRORS,
     )
 
 
@@ -83,13 +90,26 @@ def bound_of(folding: Folding) -> str:
     return f"{cpp.plain(folding.bound.name)} {folding.bound.why}"
 
 
+def shortage_text(folding: Folding) -> str | None:
+    """What the part has too little of, in sentences, or None."""
+    short = folding.shortage
+    if short is None:
+        return None
+    share = f"{cpp.plain(short.layer)} takes {100 * short.share:.0f} % of what is shortest"
+    return (
+        f"The design DOES NOT FIT a {short.part}, by estimate: {short.excess}. {share}. What helps: {short.remedies}."
+    )
+
+
 def folding_table(folding: Folding) -> str:
     """Lanes of every process as text, of those that have any."""
-    rows = [("process", "PE", "of at most", "chosen by")]
+    rows = [("process", "PE", "of at most", "events", "PE chosen by")]
     for share in folding.shares:
         by = "option" if share.given else "balance" if share.widest > 1 else ""
-        rows.append((cpp.plain(share.process), str(share.pe), str(share.widest), by))
-    return "\n".join(f"{name:<20}{pe:>10}{widest:>15}{by:>15}".rstrip() for name, pe, widest, by in rows)
+        rows.append((cpp.plain(share.process), str(share.pe), str(share.widest), str(share.events), by))
+    return "\n".join(
+        f"{name:<20}" + f"{pe:>8}{most:>12}{events:>8}{by:>14}".rstrip() for name, pe, most, events, by in rows
+    )
 
 
 def budget_table(budget: Budget) -> str:

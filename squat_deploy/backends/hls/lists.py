@@ -70,7 +70,7 @@ def list_of(graph: Graph, number: int, taker: int | None = None) -> EventList:
     """A node's events on their way to process `taker`, or inside a process."""
     signal = graph.signal(number)
     suffix = "" if taker is None else f"_to{taker}"
-    return EventList(number, suffix, cpp.index_type(signal.size), signal.capacity, signal.unit)
+    return EventList(number, suffix, cpp.index_type(signal.grid.codes), signal.capacity, signal.unit)
 
 
 def handed_lists(graph: Graph, number: int) -> tuple[EventList, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.addresses import code_of, onward
 from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
@@ -55,6 +56,8 @@ class Reader:
         remark: on the frame, for readers.
         most_reads: iterations over a frame of spikes at most.
         decoded: the number that the field `code` stands for.
+        code: of the element `input` in a list.
+        onward: from the code `place` to that of the next element.
         capacity: of a list of inputs.
         lists: those that are written, one that is `kept` where a frame is listed again: `copies` (to, from) are made.
     """
@@ -65,6 +68,8 @@ class Reader:
     inputs: int
     most_reads: int
     decoded: str
+    code: str
+    onward: str
     capacity: int
     lists: tuple[EventList, ...]
     kept: str
@@ -88,6 +93,8 @@ def reader_of(design: Design) -> Reader:
         inputs=spec.size,
         most_reads=entry.fields.words * STREAM_BITS // 2,
         decoded=cpp.decoded("code", spec.bits, signed=spec.low < 0),
+        code=str(code_of(entry.signal, "input")),
+        onward=onward(entry.signal.grid, "place"),
         capacity=kept.capacity,
         lists=(kept,) if again else given,
         kept="\n    ".join(f"static {array};" for array in kept.arrays),

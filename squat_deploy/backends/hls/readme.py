@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from squat_deploy.backends import cpp
-from squat_deploy.backends.hls.estimates import bound_of, folding_table, microseconds
+from squat_deploy.backends.hls.estimates import bound_of, folding_table, microseconds, shortage_text
 from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.budget import Budget
 from squat_deploy.hardware.design import Design
@@ -40,6 +40,7 @@ class Readme:
         mean, worst: time of one inference.
         folding, bound: the lanes of every process, and what keeps the core from being faster.
         resources: what is taken of the part, if that is known.
+        shortage: what the part has too little of, and what to change.
         board: for which the project is whole, if there is one.
     """
 
@@ -62,6 +63,7 @@ class Readme:
     folding: str
     bound: str
     resources: str | None
+    shortage: str | None
     board: str | None
 
 
@@ -92,6 +94,7 @@ def readme_of(folding: Folding, config: HlsConfig, sequences: int) -> Readme:
         folding=folding_table(folding),
         bound=bound_of(folding),
         resources=_resources(folding.budget),
+        shortage=shortage_text(folding),
         board=None if config.board is None else BOARDS[config.board].title,
     )
 
@@ -153,5 +156,4 @@ def _resources(budget: Budget) -> str | None:
     if offer is None:
         return None
     memory, logic = f"{total.bram18} of {offer.bram36 * 2} BRAM18", f"{total.lut} of {offer.lut} LUT"
-    shares = f"{memory}, {logic}, {total.dsp} of {offer.dsp} DSP"
-    return f"On a {offer.name} by estimate: {shares}{'' if budget.fits else ': it does not fit'}."
+    return f"On a {offer.name} by estimate: {memory}, {logic}, {total.dsp} of {offer.dsp} DSP."

@@ -61,3 +61,5 @@ def _pragmas(part: Firing, memory: Memory) -> Iterator[str]:
     yield f"array_partition variable={memory.name} complete dim={1 if part.spread == 'shared' else 2}"
     if memory.fields > 1:
         yield f"array_reshape variable={memory.name} complete dim={memory.contents.ndim}"
+    if memory.style == "distributed" and memory.depth > 1:
+        yield f"bind_storage variable={memory.name} type=rom_{memory.reads}p impl=lutram"

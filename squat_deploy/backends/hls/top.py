@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squat_deploy.backends import cpp
+from squat_deploy.backends.hls.addresses import element_of
 from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.backends.hls.reader import Reader, reader_of
 from squat_deploy.backends.hls.storage import storage
@@ -71,13 +72,18 @@ class TopProcess:
 
 @dataclass(frozen=True)
 class TopReadout:
-    """The function `read_out`; `template` updates the scores, with the table `worth` of states if it has one."""
+    """The function `read_out`; `template` updates the scores, with the table `worth` of states if it has one.
+
+    Attributes:
+        neuron: of the code `place` in the list of spikes.
+    """
 
     name: str
     scores: str
     template: str
     parameters: str
     arguments: str
+    neuron: str
     worth: str
     wide: bool
 
@@ -192,13 +198,18 @@ def _step(design: Design, part: Unit) -> Step:
     return Step(
         number=part.number,
         variables=f"top/{variables}.cpp.jinja",
-        call=f"top/{call}{'_held' if part.held else ''}.cpp.jinja",
+        call=f"top/{call}{_when(part)}.cpp.jinja",
         function=_FUNCTIONS.get(part.kind, part.kind),
         taken=", ".join([*taken, *["restart"] * part.remembers]),
         given=_given(design, part),
         storage=storage(part, "sums", f"sums{part.number}") if variables == "sums" else "",
-        index_type=cpp.index_type(part.size),
+        index_type=cpp.index_type(part.signal.grid.codes),
     )
+
+
+def _when(part: Unit) -> str:
+    """Of the template of a call, where not all of it is done in every step."""
+    return "_held" if part.held else "_restored" if part.ports.gives.restored is not None else ""
 
 
 def _kept(graph: Graph, part: Unit) -> str:
@@ -226,13 +237,15 @@ def _given(design: Design, part: Unit) -> str:
 def _readout(design: Design) -> TopReadout:
     readout, last, states = design.network.readout, len(design.parts), design.readout.reads_states
     spikes = list_of(design.graph, last, len(design.graph.processes) + 1).passed
+    index_type = "std::uint16_t" if states else cpp.index_type(design.parts[-1].signal.grid.codes)
     read = "last_states[OUTPUTS]" if states else "spike_index[OUTPUTS], const unsigned spikes"
     return TopReadout(
         name=readout,
         scores=SCORES[readout],
         template=f"top/score_{readout.replace('-', '_')}.cpp.jinja",
-        parameters=f"const std::uint16_t {read}",
+        parameters=f"const {index_type} {read}",
         arguments="last_states" if states else spikes,
+        neuron=str(element_of(design.parts[-1].signal, "place")),
         worth=cpp.initializer(np.array(design.network.worth, dtype=np.int64)),
         wide=bool(design.network.worth),
     )

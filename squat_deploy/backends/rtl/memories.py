@@ -62,12 +62,10 @@ def bank_inputs(listing: Listing, bank: int) -> IntArray:
 def _tables(layer: Layer) -> Iterator[tuple[str, str]]:
     """Of each lane where neurons have their own, else one of each for all."""
     neurons, number = layer.neurons, layer.number
-    tables, level = neurons.tables, layer.level
-    widths = {"SUCCESSOR": neurons.state_bits, "FIRE": level + 1}
-    arrays = dict(tables.arrays()) | {"FIRE": np.asarray(tables.fire_level)}
-    arrays.pop("FIRE_LEVEL", None)
-    table = arrays.pop("THRESHOLDS", None)
-    arrays["TABLE"] = arrays.pop("BOUNDARIES") if table is None else table
+    tables = neurons.tables
+    widths = {"SUCCESSOR": neurons.state_bits, "FIRE": tables.search_bits + 1}
+    found = {"TABLE": tables.searched, "OFFSET": tables.keys, "SUCCESSOR": tables.successor, "FIRE": tables.fire_level}
+    arrays = {name: np.asarray(array) for name, array in found.items() if array is not None}
     for name, array in arrays.items():
         bits = widths.get(name, tables.key_bits)
         for lane in range(neurons.lanes.pe if tables.spread != "shared" else 1):

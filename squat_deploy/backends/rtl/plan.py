@@ -22,7 +22,7 @@ class Listing:
 
     Attributes:
         words: of a step.
-        value: bits of a number.
+        value: bits of a number, `signed` or not.
         index: bits of an index in a bank.
     """
 
@@ -30,6 +30,7 @@ class Listing:
     words: int
     value: int
     simd: int
+    signed: bool
 
     @property
     def entries(self) -> int:
@@ -64,11 +65,6 @@ class Layer:
         """Rows of spikes that may wait: those of a step, at least two."""
         return max(2, 2 ** (self.neurons.lanes.groups - 1).bit_length())
 
-    @property
-    def level(self) -> int:
-        """Bits of a level."""
-        return self.neurons.tables.search_bits
-
 
 @dataclass(frozen=True, eq=False)
 class RtlPlan:
@@ -89,15 +85,16 @@ def plan_of(design: Design, simd: int) -> RtlPlan:
     """The plan of a folded design. Raises: ExportError naming the layer that RTL does not take, or the folding."""
     pairs = _chain(design)
     frame = design.entry.fields
-    fields, words, value = frame.per_word, frame.words, design.network.input.bits
+    spec = design.network.input
+    fields, words, value, signed = frame.per_word, frame.words, spec.bits, spec.low < 0
     layers = list[Layer]()
     for synapses, neurons in pairs:
         if fields % simd:
             source = "the input" if not layers else layers[-1].neurons.name
             what = f"{fields} numbers a word" if not layers else f"PE {fields}"
             raise ExportError(f"{source}: {what} cannot be dealt over {simd} banks; use simd={_divisor(fields, simd)}")
-        layers.append(Layer(synapses, neurons, Listing(fields, words, value, simd)))
-        fields, words, value = neurons.lanes.pe, neurons.lanes.groups, 1
+        layers.append(Layer(synapses, neurons, Listing(fields, words, value, simd, signed)))
+        fields, words, value, signed = neurons.lanes.pe, neurons.lanes.groups, 1, False
     return RtlPlan(design, frame, tuple(layers), _MODES[design.network.readout])
 
 

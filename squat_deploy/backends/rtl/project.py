@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.backends.printing import environment, header_of
+from squat_deploy.backends.rtl import instances
 from squat_deploy.backends.rtl.manifest import manifest_of
 from squat_deploy.backends.rtl.memories import memories_of
 from squat_deploy.backends.rtl.options import RtlConfig
@@ -37,9 +38,8 @@ class Core:
     layers: tuple[Layer, ...]
     frame: Fields
     once: bool
-    signed_inputs: bool
+    often: str
     scores: str
-    mode: int
     steps: int
     outputs: int
     wide: bool
@@ -87,7 +87,9 @@ def render(
     core = _core(plan, tuple(memories))
     files: dict[str, str | bytes] = {f"rtl/lib/squat_{name}.sv": _library(name) for name in MODULES}
     for path, template in _GENERATED.items():
-        files[path] = environment("rtl").get_template(template).render(vars(core), row_bits=_row_bits)
+        files[path] = (
+            environment("rtl").get_template(template).render(vars(core), row_bits=_row_bits, instances=instances)
+        )
     files |= {f"memories/{name}": text for name, text in memories.items()}
     files["tb/stimulus.bin"] = stream_words(plan, checked).astype("<u4").tobytes()
     files["tb/golden.bin"] = trace_bytes(network, result)
@@ -113,9 +115,8 @@ def _core(plan: RtlPlan, memories: tuple[str, ...]) -> Core:
         layers=plan.layers,
         frame=plan.frame,
         once=plan.design.entry.once,
-        signed_inputs=network.input.low < 0,
+        often="a sequence" if plan.design.entry.once else "a time step",
         scores=f"{network.outputs} scores ({SCORES[network.readout]})",
-        mode=plan.mode,
         steps=network.steps,
         outputs=network.outputs,
         wide=bool(network.worth),

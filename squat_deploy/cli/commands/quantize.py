@@ -22,6 +22,7 @@ from squat_deploy.cli.options import (
     Json,
     LabelsFile,
     NetworkOut,
+    NirOut,
     Overwrite,
     Steps,
     TimeUnitOption,
@@ -55,6 +56,7 @@ def quantize(
     encoding: Encoded = "direct",
     batch_first: BatchFirst = False,
     out: NetworkOut = Path("network.safetensors"),
+    nir: NirOut = None,
     allow_unproven: Unproven = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -66,7 +68,8 @@ def quantize(
     from squat_deploy.snn.states import made_state
 
     source, beside = sources.source_of(model), out.parent / f"{out.stem}.model.safetensors"
-    check_paths({"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint, "out": beside})
+    read = {"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint}
+    check_paths({**read, "out": beside, "nir": nir})
     targets.check_both(out, beside, source, overwrite=overwrite, ask=not as_json)
     if budget is not None and labels is None:
         raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
@@ -81,21 +84,25 @@ def quantize(
         spec, name = input_spec(made, data, encoding, time_first=not batch_first), sources.name_of(model)
         lowered = lowering.lower(made, spec, steps, allow_unproven=allow_unproven, name=name, initial_state=first)
     network = replace(lowered, origin=replace(lowered.origin, source=source, **seen_in(data.numpy(), spec)))
+    _write_nir(network, made, nir, first)
     save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
     save(network, out)
     accuracy = None if labels is None else {"float": score(loaded), "quantized": score(made)}
     weights = sources.weights_line(model, checkpoint)
-    document: dict[str, Any] = {
-        "network": str(out),
-        "model": str(beside),
-        "accuracy": accuracy,
-        "trials": trials,
-        "weights": weights,
-    }
-    document["notes"] = notes
+    files = {"network": str(out), "model": str(beside), **({"nir": str(nir)} if nir else {})}
+    document: dict[str, Any] = {**files, "accuracy": accuracy, "trials": trials, "weights": weights, "notes": notes}
     saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
+    saved += f"; as {nir} it needs no {source}" if nir else ""
     tables = _tables(network, trials, weights, accuracy)
     emit({**document, "warnings": texts, **summary(network)}, as_json, *notes, *tables, saved)
+
+
+def _write_nir(network: Network, model: nn.Module, path: Path | None, initial_state: Any) -> None:
+    """If it is asked for. Raises: LoweringError for layers that NIR has no node for."""
+    from squat_deploy.readers.nir.writing import write_nir
+
+    if path is not None:
+        write_nir(network, model, path, initial_state=initial_state)
 
 
 def _quantized(

@@ -13,7 +13,7 @@ from squat_deploy.hardware.units.firing import Firing
 from squat_deploy.hardware.units.forms import FormBlueprint, ListSums, PlaceEvents
 from squat_deploy.hardware.units.joins import AddBlueprint, ConcatBlueprint
 from squat_deploy.hardware.units.pool import PoolBlueprint
-from squat_deploy.hardware.units.scatter import SynapseBlueprint
+from squat_deploy.hardware.units.scatter import Scatter, SynapseBlueprint
 from squat_deploy.network import Layer, Neuron, TwoStateNeuron
 from squat_deploy.network.layers import Add, Concat, Conv2d, ConvTranspose2d, Delay, Dense, Pool2d
 
@@ -33,6 +33,7 @@ __all__ = [
     "Ports",
     "ReadInput",
     "ReadOut",
+    "Scatter",
     "Settings",
     "Summer",
     "Unit",

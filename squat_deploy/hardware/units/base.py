@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.logic import CONTROL, adders
 from squat_deploy.hardware.memories import Memory, Style, Usage
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
 LOOP_OVERHEAD_CYCLES = 10  # entry, fill and drain of one pipelined loop: 8 to 12 in RTL of such loops that Vitis wrote
-_CONTROL = Usage(lut=250, ff=300)  # of one loop nest: counters, addresses, handshakes
 Cycles = NDArray[np.float64]  # (sequences, T), of cycles or of events
 
 
@@ -26,7 +27,8 @@ class Events:
     """A list of events of one time step; an index may come more than once: its values add up.
 
     Attributes:
-        index, value: (events,) each.
+        index: (events,) codes of elements.
+        value: (events,).
     """
 
     index: IntArray
@@ -47,11 +49,17 @@ class Events:
         """One after another."""
         return cls(np.concatenate([one.index for one in lists]), np.concatenate([one.value for one in lists]))
 
-    def dense(self, size: int) -> IntArray:
-        """(size,) value of every index."""
-        values = np.zeros(size, dtype=np.int64)
-        np.add.at(values, self.index, self.value)
+    def dense(self, grid: Grid) -> IntArray:
+        """(size,) value of every element."""
+        values = np.zeros(grid.size, dtype=np.int64)
+        np.add.at(values, grid.element(self.index), self.value)
         return values
+
+    @classmethod
+    def of(cls, values: IntArray, grid: Grid) -> Events:
+        """All elements (size,) that are not zero."""
+        element = np.flatnonzero(values)
+        return cls(grid.coded(element), values[element])
 
 
 Flow = Events | IntArray  # a list of events, or sums (rows, pe)
@@ -69,6 +77,8 @@ class Port:
         copies: lists that the giver writes, all alike, one a taker.
         lists: lists that are kept in memory: the buffers on its way to each other process.
         handed: its sums go to neurons that run beside their giver.
+        restored: whether the neurons that take its sums write back a bias (True) or 0 (False), where the next step
+            starts; None where they do not.
     """
 
     number: int
@@ -78,6 +88,7 @@ class Port:
     copies: int = 0
     lists: int = 0
     handed: bool = False
+    restored: bool | None = None
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -201,7 +212,7 @@ class Unit(ABC):
     @property
     def usage(self) -> Usage:
         """Estimate of its resources."""
-        return Usage.total([_CONTROL, *(memory.usage for memory in self.memories), self._logic()])
+        return Usage.total([CONTROL, *(memory.usage for memory in self.memories), self._logic()])
 
     def cycles(self, events: Mapping[int, Cycles]) -> Cycles:
         """(sequences, T) cycles of its loops, by the events of every list; those of its sums once, where held."""
@@ -280,6 +291,11 @@ class Blueprint(ABC):
         return 1
 
     @property
+    def biased(self) -> bool | None:
+        """Whether its sums start at a bias or at 0 before events are added to them; None where they do neither."""
+        return None
+
+    @property
     def hands(self) -> bool:
         """Whether its sums can be handed to neurons that run beside it."""
         return True
@@ -342,8 +358,7 @@ class Summer(Unit):
         return (*(own,) * (self.gathers or not self.handed), *(handed, handed) * self.handed)
 
     def _logic(self) -> Usage:
-        adders = self.rows.pe * self.signal.bits
-        return Usage(lut=adders, ff=2 * adders)
+        return adders(self.rows.pe, self.signal.bits)
 
 
 def lane_memory(name: str, lanes: Lanes, bits: int, *, together: bool) -> Memory:
@@ -368,6 +383,11 @@ def one_array(flow: Flow) -> IntArray:
 def at_start(cycles: float, like: Cycles) -> Cycles:
     """(T,) cycles of the first step of a sequence alone, for as many steps as `like` (sequences, T) has."""
     return np.where(np.arange(like.shape[1]) == 0, float(cycles), 0.0)
+
+
+def loop(iterations: int) -> int:
+    """Cycles of a loop of so many, pipelined where that is more than one."""
+    return LOOP_OVERHEAD_CYCLES + (iterations if iterations > 1 else 0)
 
 
 def listed_at(number: int) -> int:

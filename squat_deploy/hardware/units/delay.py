@@ -21,6 +21,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Unit,
     at_start,
+    loop,
     one_list,
 )
 from squat_deploy.network import IntArray
@@ -62,17 +63,15 @@ class DelayEvents(Unit):
         past = kept.setdefault("past", np.zeros((self.depth, self.size), dtype=np.int64))
         slot, age = kept.get("slot", 0), kept.get("age", 0)
         events, elements = one_list(taken[0]), np.arange(self.size)
-        np.add.at(past[slot], events.index, events.value)
+        past[slot] += events.dense(self.takes[0].grid)
         values = np.where(self.steps <= age, past[(slot - self.steps) % self.depth, elements], 0)
         kept["slot"], kept["age"] = (slot + 1) % self.depth, min(age + 1, self.depth)
         past[kept["slot"]] = 0
-        index = np.flatnonzero(values)
-        return Events(index, values[index])
+        return Events.of(values, self.signal.grid)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """Two cycles an event that is written, one an element that is read; at first, one that is cleared."""
-        cleared = at_start(self.size + LOOP_OVERHEAD_CYCLES, given)
-        return cleared + 2 * taken[0] + self.size + 2 * LOOP_OVERHEAD_CYCLES
+        return at_start(loop(self.size), given) + 2 * taken[0] + LOOP_OVERHEAD_CYCLES + loop(self.size)
 
     def _memories(self) -> Sequence[Memory]:
         past = Memory("past", self.depth * self.size, (1 if self.signal.unit else self.signal.bits,))
@@ -91,7 +90,7 @@ class DelayBlueprint(Blueprint):
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
         (first,) = taken
         unit, ends = first.unit and first.single, self.layer.range((first.low, first.high))
-        return Signal(True, first.channels, first.positions, *ends, unit, single=True, capacity=self.layer.outputs)
+        return Signal(True, first.grid, *ends, unit, single=True, capacity=self.layer.outputs)
 
     def unit(self, ports: Ports, settings: Settings) -> DelayEvents:
         return DelayEvents(ports, self.layer.steps)

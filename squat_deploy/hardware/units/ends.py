@@ -18,6 +18,7 @@ from squat_deploy.hardware.units.base import (
     Flow,
     Kept,
     Unit,
+    loop,
     one_array,
     one_list,
     pairs,
@@ -89,13 +90,12 @@ class ReadInput(Unit):
         if isinstance(encoder, EventEncoder):
             return self._counted(kept, (step + 1) * encoder.window)
         if takes_intensities(encoder):
-            return Events.spikes(np.flatnonzero(self._fires(encoder, self._frame(kept, step), step)))
+            return Events.of(self._fires(encoder, self._frame(kept, step), step).astype(np.int64), self.signal.grid)
         if step >= self.listed_steps:
             return Events.none()
         frame = self._frame(kept, step)
         values = signed(frame, self.fields.bits) if self.spec.low < 0 else frame
-        index = np.flatnonzero(values)
-        return Events(index, values[index])
+        return Events.of(values, self.signal.grid)
 
     def _frame(self, kept: Kept, step: int) -> IntArray:
         """The bits (size,) of the numbers of this step."""
@@ -120,7 +120,7 @@ class ReadInput(Unit):
                 counts[address] = min(counts.get(address, 0) + 1, self.spec.high)
         kept["waiting"] = kept["waiting"][used:]
         index, value = (np.fromiter(numbers, dtype=np.int64) for numbers in (counts.keys(), counts.values()))
-        return Events(index, value)
+        return Events(self.signal.grid.coded(index), value)
 
     @property
     def listed_steps(self) -> int:
@@ -182,18 +182,18 @@ class ReadOut(Unit):
 
     def run(self, kept: Kept, *taken: Flow) -> IntArray:
         """Spikes, or the states (classes,) if it takes them, to scores (classes,); `kept["scores"]` are the last."""
-        spikes = None if self.reads_states else one_list(taken[0]).dense(self.size)[None] != 0
+        spikes = None if self.reads_states else one_list(taken[0]).dense(self.takes[0].grid)[None] != 0
         states = one_array(taken[0])[None] if self.reads_states else None
         before = kept.get("scores", np.zeros((1, self.size), dtype=np.int64))
         kept["scores"] = updated(self.readout, before, spikes, states, self.worth)
         return np.asarray(kept["scores"][0])
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        walked = self.size + LOOP_OVERHEAD_CYCLES
+        walked = loop(self.size)
         listed = 0 if self.reads_states else taken[0] + LOOP_OVERHEAD_CYCLES
         ends = np.zeros(self.steps)
         ends[0] += walked  # cleared
-        ends[-1] += walked + (self.size if self.worth else 0)  # sent, sums in two words
+        ends[-1] += loop(2 * self.size) if self.worth else walked  # sent, sums in two words
         return listed + (0 if self.readout == "count" else walked) + ends
 
     def _memories(self) -> Sequence[Memory]:

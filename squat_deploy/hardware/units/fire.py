@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.logic import adders, searches
 from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.searches import comparisons
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.tables import NeuronTables, Spread, neuron_tables
 from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Ports, Settings, one_array
@@ -68,7 +70,6 @@ class Fire(Firing):
                 name,
                 table,
                 widths.get(name, tables.key_bits),
-                tables.search_bits,
                 tables.how if name == tables.search else None,
             )
             for name, table in tables.arrays().items()
@@ -76,8 +77,9 @@ class Fire(Firing):
         return *self._kept(self.state_bits), *roms
 
     def _logic(self) -> Usage:
-        key = self.lanes.pe * self.tables.key_bits
-        return Usage(lut=key * self.tables.search_bits, ff=3 * key)
+        pe, tables = self.lanes.pe, self.tables
+        found = searches(pe, tables.key_bits, comparisons(tables.search_bits, tables.how))
+        return found if tables.keys is None else Usage.total([adders(pe, tables.key_bits), found])
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ class NeuronBlueprint(Blueprint):
         return False
 
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
-        return spikes(self.layer.neurons, taken[0].channels, taken[0].positions)
+        return spikes(taken[0].grid)
 
     def unit(self, ports: Ports, settings: Settings) -> Fire:
         neuron, lanes = self.layer, ports.takes[0].lanes

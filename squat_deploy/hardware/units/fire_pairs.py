@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.logic import adders, searches
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.pair_tables import PairTables, Search, pair_tables
+from squat_deploy.hardware.searches import comparisons
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.tables import Spread
 from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Ports, Settings, one_array
@@ -94,13 +96,13 @@ class FirePairs(Firing):
 
     def _memories(self) -> Sequence[Memory]:
         tables = self.tables
-        searches = {search.name: search for search in (tables.reached, tables.following)}
+        tabled = {search.name: search for search in (tables.reached, tables.following)}
         roms = (
             self._rom(
                 name,
                 table,
                 tables.widths[name.rstrip(digits)],
-                *((searches[name].bits, searches[name].how) if name in searches else ()),
+                tabled[name].how if name in tabled else None,
             )
             for name, table in tables.arrays().items()
         )
@@ -108,9 +110,9 @@ class FirePairs(Firing):
 
     def _logic(self) -> Usage:
         """Comparisons of both searches, and three adders in front of them."""
-        pe, reached, after = self.lanes.pe, self.tables.reached, self.tables.following
-        lut = reached.key_bits * (reached.bits + 2) + after.key_bits * (after.bits + 1)
-        return Usage(lut=pe * lut, ff=3 * pe * (reached.key_bits + after.key_bits))
+        pe, both = self.lanes.pe, (self.tables.reached, self.tables.following)
+        added = (adders(pe * number, one.key_bits) for number, one in zip((2, 1), both, strict=True))
+        return Usage.total([*added, *(searches(pe, one.key_bits, comparisons(one.bits, one.how)) for one in both)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,7 @@ class PairBlueprint(Blueprint):
         return False
 
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
-        return spikes(self.layer.neurons, taken[0].channels, taken[0].positions)
+        return spikes(taken[0].grid)
 
     def unit(self, ports: Ports, settings: Settings) -> FirePairs:
         neuron, lanes = self.layer, ports.takes[0].lanes

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.memories import Memory, Style
+from squat_deploy.hardware.memories import LUT_WORDS, Memory, Style
 from squat_deploy.hardware.searches import How, is_logic
 from squat_deploy.hardware.tables import Spread
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, pairs
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, loop, pairs
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network import IntArray
 
@@ -50,6 +50,11 @@ class Firing(Unit):
     def lanes(self) -> Lanes:
         """Neurons lie as the sums that they take."""
         return self.takes_lanes[0]
+
+    @property
+    def restores(self) -> bool | None:
+        """Whether it writes back where sums start: at a bias, or at 0."""
+        return self.ports.takes[0].restored
 
     @property
     def state_bits(self) -> int:
@@ -97,7 +102,7 @@ class Firing(Unit):
 
     def listed(self, fired: NDArray[np.bool_]) -> Events:
         """The list of the neurons that spiked, of (rows, pe)."""
-        return Events.spikes(self.lanes.element(*np.nonzero(fired & self.lanes.active)))
+        return Events.spikes(self.signal.grid.coded(self.lanes.element(*np.nonzero(fired & self.lanes.active))))
 
     @property
     def in_rounds(self) -> bool:
@@ -119,9 +124,8 @@ class Firing(Unit):
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """A cycle a row, and the states one by one where they are handed over."""
-        rows, overhead = self.lanes.rows, LOOP_OVERHEAD_CYCLES
-        handed = self.size + overhead if self.hands_over else 0
-        return rows + overhead + handed + np.zeros_like(given)
+        handed = loop(self.size) if self.hands_over else 0
+        return loop(self.lanes.rows) + handed + np.zeros_like(given)
 
     def _listing(self, rounds: Cycles) -> Cycles:
         return rounds + LOOP_OVERHEAD_CYCLES
@@ -136,10 +140,12 @@ class Firing(Unit):
         fired = Memory("fired", rows, (self.masks.words * self.mask_bits,), style=style)
         return states, fired, Memory("places", rows, (self.signal.index_bits,))
 
-    def _rom(self, name: str, table: IntArray, width: int, reads: int = 1, how: How | None = None) -> Memory:
+    def _rom(self, name: str, table: IntArray, width: int, how: How | None = None) -> Memory:
         """Logic of all lanes, which all read it at once, or one bank a lane, or one for two; `how` it is searched."""
         pe, shared = self.lanes.pe, self.spread == "shared"
-        if is_logic(table, shared=shared):
-            return Memory(name, table.size, (width,), table, "logic", pe * (reads if how == "logic" else 1))
+        if is_logic(table, shared=shared):  # comparisons of one search read parts of their own
+            return Memory(name, table.size, (width,), table, "logic", pe)
         banks, fields = (len(table) if shared else pe), (table.shape[-1] if how == "at once" else 1)
-        return Memory(name, table.size // banks // fields, (width * fields,) * banks, table, fields=fields)
+        widths, depth = (width * fields,) * banks, table.size // banks // fields
+        style: Style = "distributed" if depth <= LUT_WORDS else "block"
+        return Memory(name, depth, widths, table, style, 1 + shared, fields)

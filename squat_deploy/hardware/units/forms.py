@@ -20,6 +20,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Summer,
     Unit,
+    loop,
     one_array,
     one_list,
 )
@@ -37,12 +38,13 @@ class PlaceEvents(Summer):
         return f"events into sums, {self.takes[0].size} -> {self.size}"
 
     def run(self, kept: Kept, *taken: Flow) -> IntArray:
-        events, sums = one_list(taken[0]), self.rows.zeros
-        np.add.at(sums, self.rows.at(events.index), events.value)
+        events, sums, grid = one_list(taken[0]), self.rows.zeros, self.signal.grid
+        channel, y, x = grid.of(self.takes[0].grid, events.index)
+        np.add.at(sums, self.rows.where(channel, y * grid.width + x), events.value)
         return sums
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        return self.rows.rows + 2 * taken[0] + 2 * LOOP_OVERHEAD_CYCLES
+        return loop(self.rows.rows) + 2 * taken[0] + LOOP_OVERHEAD_CYCLES
 
 
 class ListSums(Unit):
@@ -57,11 +59,10 @@ class ListSums(Unit):
 
     def run(self, kept: Kept, *taken: Flow) -> Events:
         values = self.takes_lanes[0].elements(one_array(taken[0]))
-        index = np.flatnonzero(values)
-        return Events(index, values[index])
+        return Events.of(values, self.signal.grid)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        return self.size + LOOP_OVERHEAD_CYCLES
+        return loop(self.size)
 
 
 class FormBlueprint(Blueprint):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
@@ -22,6 +23,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Summer,
     Unit,
+    loop,
     one_array,
     one_list,
 )
@@ -59,6 +61,9 @@ class _Concat(_Join):
 class _Lists(Lister):
     """The lists of all branches, one after another."""
 
+    def _recoded(self, branch: int, events: Events, first: int = 0) -> Events:
+        return Events(self.signal.grid.recoded(self.takes[branch].grid, events.index, first), events.value)
+
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         return np.sum(taken, axis=0) + LOOP_OVERHEAD_CYCLES * len(taken)
 
@@ -68,7 +73,7 @@ class AddEvents(_Add, _Lists):
     """Values times factors."""
 
     def run(self, kept: Kept, *taken: Flow) -> Events:
-        lists = [one_list(flow) for flow in taken]
+        lists = [self._recoded(branch, one_list(flow)) for branch, flow in enumerate(taken)]
         return Events.joined(
             [Events(one.index, one.value * factor) for one, factor in zip(lists, self.factors, strict=True)]
         )
@@ -93,7 +98,7 @@ class AddSums(_Add, Summer):
         return total if self.parallel else self.rows.placed(total)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        return (self.rows.rows if self.parallel else self.size) + LOOP_OVERHEAD_CYCLES
+        return loop(self.rows.rows if self.parallel else self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +106,11 @@ class ConcatEvents(_Concat, _Lists):
     """Each branch with its own range of indices."""
 
     def run(self, kept: Kept, *taken: Flow) -> Events:
-        lists = [one_list(flow) for flow in taken]
         return Events.joined(
-            [Events(one.index + first, one.value) for one, first in zip(lists, self.firsts, strict=True)]
+            [
+                self._recoded(branch, one_list(flow), first)
+                for branch, (flow, first) in enumerate(zip(taken, self.firsts, strict=True))
+            ]
         )
 
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
@@ -121,12 +128,17 @@ class ConcatSums(_Concat, Summer):
         return sums
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        return self.size + len(self.takes) * LOOP_OVERHEAD_CYCLES
+        return sum(loop(signal.size) for signal in self.takes)
 
 
 def range_of(layer: Join, taken: Sequence[Signal]) -> Range:
     """Bounds of every element that a layer makes of these."""
     return layer.range(*((signal.low, signal.high) for signal in taken))
+
+
+def _common(taken: Sequence[Signal]) -> Grid:
+    """Of all, or one without a plane where they differ: all lists can be told in it."""
+    return taken[0].grid if len({one.grid for one in taken}) == 1 else Grid(taken[0].size)
 
 
 def _joined(signal: Signal, taken: Sequence[Signal], *, unit: bool) -> Signal:
@@ -143,7 +155,7 @@ class AddBlueprint(Blueprint):
     layer: Add
 
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
-        signal = Signal(as_events, taken[0].channels, taken[0].positions, *range_of(self.layer, taken))
+        signal = Signal(as_events, _common(taken) if as_events else taken[0].grid, *range_of(self.layer, taken))
         return _joined(signal, taken, unit=max(self.layer.factors) == 1)
 
     def unit(self, ports: Ports, settings: Settings) -> AddEvents | AddSums:
@@ -157,11 +169,12 @@ class ConcatBlueprint(Blueprint):
     layer: Concat
 
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
-        channels, positions = self.layer.outputs, 1
-        if len({signal.positions for signal in taken}) == 1:
-            channels, positions = sum(signal.channels for signal in taken), taken[0].positions
+        planes = {(one.grid.height, one.grid.width) for one in taken}
+        grid = Grid(self.layer.outputs)
+        if len(planes) == 1:
+            grid = Grid(sum(one.channels for one in taken), *planes.pop())
         single = as_events and all(one.single for one in taken)
-        signal = Signal(as_events, channels, positions, *range_of(self.layer, taken), single=single)
+        signal = Signal(as_events, grid, *range_of(self.layer, taken), single=single)
         return _joined(signal, taken, unit=True)
 
     def unit(self, ports: Ports, settings: Settings) -> ConcatEvents | ConcatSums:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.memories import Memory
 from squat_deploy.hardware.plane import Plane
@@ -27,7 +27,7 @@ from squat_deploy.hardware.units.base import (
     Settings,
     Summer,
     Unit,
-    at_start,
+    loop,
     one_array,
     one_list,
 )
@@ -57,21 +57,18 @@ class _Pool(Unit):
 
 @dataclass(frozen=True, eq=False)
 class PoolEvents(_Pool, Lister):
-    """Sum: an event a window that an event lies in. Maximum: a spike a window in which anything spiked."""
-
-    @property
-    def remembers(self) -> bool:
-        """Marks of windows that were seen; they are taken back after every step, and where a sequence starts."""
-        return self.most
+    """An event a window that an event lies in."""
 
     def run(self, kept: Kept, *taken: Flow) -> Events:
         events = one_list(taken[0])
-        walk = self.plane.walk(events.index)
-        window = walk.window[walk.inside]
-        if not self.most:
-            return Events(window, events.value[np.nonzero(walk.inside)[0]])
-        first_seen = np.sort(np.unique(window, return_index=True)[1])
-        return Events.spikes(window[first_seen])
+        windows, event = self._windows(events)
+        return Events(windows, events.value[event])
+
+    def _windows(self, events: Events) -> tuple[IntArray, IntArray]:
+        """(code, number of the event) of every window that an event lies in."""
+        walk = self.plane.walk(self.takes[0].grid, events.index)
+        window = self.signal.grid.code(walk.channel, walk.output_y, walk.output_x)
+        return window[walk.inside], np.nonzero(walk.inside)[0]
 
     def multiplicity(self, *taken: NDArray[Any]) -> NDArray[Any]:
         found = taken[0]
@@ -80,15 +77,39 @@ class PoolEvents(_Pool, Lister):
         return np.asarray(pooled.reshape(*found.shape[:2], -1))
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        windows, overhead = self.plane.taps, LOOP_OVERHEAD_CYCLES
-        entered = overhead if windows > 1 else 0  # loops over the windows of one event
-        if self.most:
-            cleared = at_start(self.size + overhead, given)
-            return cleared + taken[0] * (2 * windows + entered) + overhead + given + overhead
-        return taken[0] * (windows + entered) + overhead
+        return taken[0] * self.plane.taps + LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
-        return (Memory("seen", self.size, (1,)),) if self.most else ()
+        return self.plane.memories
+
+
+@dataclass(frozen=True, eq=False)
+class PoolSpikes(PoolEvents):
+    """A spike a window in which anything spiked: each remembers the time step in which it was seen.
+
+    A mark is read and written within `SPACING` cycles; the windows of as many visits are compared themselves.
+    """
+
+    @property
+    def remembers(self) -> bool:
+        return True
+
+    @property
+    def stamps(self) -> int:
+        """Time steps after which all windows are forgotten."""
+        return 255
+
+    def run(self, kept: Kept, *taken: Flow) -> Events:
+        windows, _ = self._windows(one_list(taken[0]))
+        first_seen = np.sort(np.unique(windows, return_index=True)[1])
+        return Events.spikes(windows[first_seen])
+
+    def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
+        cleared = np.arange(given.shape[1]) % self.stamps == 0
+        return super()._cycles(taken, given) + cleared * loop(self.size)
+
+    def _memories(self) -> Sequence[Memory]:
+        return Memory("seen", self.size, (self.stamps.bit_length(),)), *super()._memories()
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +148,7 @@ class PoolSums(_Pool, Summer):
         return best
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> float:
-        windows = self.rows.rows if self.parallel else self.size
-        return windows * (self.plane.kernel + LOOP_OVERHEAD_CYCLES) + LOOP_OVERHEAD_CYCLES
+        return loop((self.rows.rows if self.parallel else self.size) * self.plane.kernel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +164,7 @@ class PoolBlueprint(Blueprint):
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
         """A list of sums has an event for everything in a window, a list of maxima one for the window."""
         (first,), pool = taken, self.layer
-        channels, *plane = pool.output_shape
-        signal = Signal(as_events, channels, math.prod(plane), *range_of(pool, taken))
+        signal = Signal(as_events, Grid(*pool.output_shape), *range_of(pool, taken))
         if not as_events:
             return signal
         if pool.kind == "max":
@@ -168,4 +187,5 @@ class PoolBlueprint(Blueprint):
 
     def unit(self, ports: Ports, settings: Settings) -> PoolEvents | PoolSums:
         maximum = self.layer.kind == "max"
-        return (PoolEvents if ports.gives.signal.events else PoolSums)(ports, self.layer.window, maximum)
+        lists = PoolSpikes if maximum else PoolEvents
+        return (lists if ports.gives.signal.events else PoolSums)(ports, self.layer.window, maximum)

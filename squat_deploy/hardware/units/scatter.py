@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.grid import Grid
+from squat_deploy.hardware.logic import adders, products
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.plane import Plane
 from squat_deploy.hardware.signals import Signal
@@ -21,6 +23,8 @@ from squat_deploy.hardware.units.base import (
     Ports,
     Settings,
     Summer,
+    at_start,
+    loop,
     one_list,
 )
 from squat_deploy.hardware.weights import WeightRom, weight_rom
@@ -28,7 +32,7 @@ from squat_deploy.network import IntArray, int_bits
 from squat_deploy.network.layers import ConvTranspose2d, Dense, Weighted
 from squat_deploy.network.window import Window
 
-_DSP_BITS = 5
+SPACING = 4  # cycles in which a row of sums is read, added to and written
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +47,16 @@ class Scatter(Summer):
     what: str
     kind: ClassVar[str] = "synapses"
     accumulates: ClassVar[bool] = True
+    walks: ClassVar[bool] = True  # from sum to sum that an event reaches, else over all
 
     @property
     def whole_rows(self) -> bool:
         return True
+
+    @property
+    def at_once(self) -> int:
+        """Rows of weights in a cycle."""
+        return 1
 
     @property
     def about(self) -> str:
@@ -64,41 +74,79 @@ class Scatter(Summer):
     def run(self, kept: Kept, *taken: Flow) -> IntArray:
         events, rom, lanes = one_list(taken[0]), self.rom, self.rows
         sums = lanes.zeros if rom.bias is None else np.tile(rom.bias, (lanes.positions, 1))
-        walk, groups = rom.plane.walk(events.index), np.arange(rom.span)
-        event = np.nonzero(walk.inside)[0]
+        walk, groups = rom.plane.walk(self.takes[0].grid, events.index), np.arange(rom.span)
+        event, position = np.nonzero(walk.inside)[0], rom.plane.position(walk.output_y, walk.output_x)
         channel, tap_y, tap_x, position = (
-            array[walk.inside][:, None] for array in (walk.channel, walk.tap_y, walk.tap_x, walk.position)
+            array[walk.inside][:, None] for array in (walk.channel, walk.tap_y, walk.tap_x, position)
         )
         row = position * lanes.groups + rom.first_group(channel, lanes)[:, :1] + groups
         products = self.weights[rom.row(channel, tap_y, tap_x, groups)] * events.value[event][:, None, None]
         np.add.at(sums, row, products)
         return sums
 
+    @property
+    def plane(self) -> Plane:
+        """The walk of an event."""
+        return self.rom.plane
+
+    @property
+    def spacing(self) -> int:
+        """Iterations from one update of a row of sums to the next at least, and those of an event at least.
+
+        The rows of one event differ. Where all events reach the same groups, each walks over these in turn, so that a
+        row comes again after `span` iterations, or later; `idle` iterations lie between the rows of two events.
+        """
+        return SPACING
+
+    @property
+    def idle(self) -> int:
+        """Iterations after the last row of an event."""
+        return max(0, SPACING - self.rom.span) if self.rom.span == self.rows.groups else SPACING - 1
+
+    @property
+    def iterations(self) -> IntArray:
+        """(inputs,) iterations for an event of each input."""
+        return self.plane.visits * self.rom.span + self.idle
+
+    @property
+    def most_visits(self) -> int:
+        """Outputs that the events of a step reach, where the list is full."""
+        taken, each = self.takes[0], self.plane.visits
+        return int(each.sum() if taken.single else each.max() * taken.capacity)
+
+    @property
+    def most_iterations(self) -> int:
+        """Iterations where the list is full."""
+        return self.most_visits * self.rom.span + self.takes[0].capacity * self.idle
+
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """Memories are drained between events."""
-        overhead = LOOP_OVERHEAD_CYCLES
-        visits = self.rom.visits + (0 if self.rows.registers else overhead)
-        return self.rows.rows + overhead + taken[0] * visits + overhead
+        """One loop over all events; what is `given` are the outputs that they reach."""
+        walked = given * self.rom.span + taken[0] * self.idle
+        started = loop(self.rows.rows)
+        if self.ports.gives.restored is not None:
+            return at_start(started, walked) + walked + LOOP_OVERHEAD_CYCLES
+        return started + walked + LOOP_OVERHEAD_CYCLES
 
     def _memories(self) -> Sequence[Memory]:
         rom, lanes = self.rom, self.rows
         last = lanes.pe - (rom.fields.words - 1) * rom.fields.per_word
         widths = (*(rom.fields.per_word,) * (rom.fields.words - 1), last)
         words = np.ascontiguousarray(rom.words).view(np.int64)
-        weights = Memory("WEIGHTS", words.shape[1], tuple(width * rom.bits for width in widths), words)
+        widths = tuple(width * rom.bits for width in widths)
+        rows = Memory("WEIGHTS", words.shape[1], widths, words, reads=self.at_once)
+        weights = (rows, *self.plane.memories) if self.walks else (rows,)
         if rom.bias is None:
-            return (*super()._memories(), weights)
+            return (*super()._memories(), *weights)
         bits = int_bits(min(int(rom.bias.min()), -1), int(rom.bias.max()))
         bias = Memory("BIAS", lanes.groups, (bits,) * lanes.pe, rom.bias, "logic")
-        return (*super()._memories(), weights, bias)
+        return (*super()._memories(), *weights, bias)
 
     def _logic(self) -> Usage:
-        adders = super()._logic()
+        lanes = self.rows.pe * self.at_once
+        added = adders(lanes, self.signal.bits)
         if self.takes[0].unit:
-            return adders
-        weight, value, pe = self.rom.bits, self.takes[0].bits, self.rows.pe
-        small = min(weight, value) < _DSP_BITS
-        return Usage.total([adders, Usage(lut=pe * weight * value) if small else Usage(dsp=pe)])
+            return added
+        return Usage.total([added, products(lanes, self.rom.bits, self.takes[0].bits)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,18 +158,22 @@ class ScatterRows(Scatter):
 
     events: int
     accumulates: ClassVar[bool] = False
+    walks: ClassVar[bool] = False
 
     @property
     def gathers(self) -> bool:
         return True
 
     @property
+    def at_once(self) -> int:
+        return self.events
+
+    @property
     def facts(self) -> dict[str, Any]:
         return {**super().facts, "events": self.events}
 
     @property
-    def most_visits(self) -> int:
-        """Iterations where the list is full."""
+    def most_iterations(self) -> int:
         return max(1, -(-self.takes[0].capacity // self.events)) * self.rows.groups
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
@@ -138,6 +190,10 @@ class SynapseBlueprint(Blueprint):
     @property
     def most_events(self) -> int:
         return 2 if self._groups == 1 and Plane.of(self._window).single else 1
+
+    @property
+    def biased(self) -> bool | None:
+        return None if self.most_events == 2 else bool(self.layer.bias.any())
 
     @property
     def hands(self) -> bool:
@@ -165,9 +221,10 @@ class SynapseBlueprint(Blueprint):
     def gives(self, taken: Sequence[Signal], *, as_events: bool) -> Signal:
         """Bounds of all sums on the way: they are stored in one array, so one pair does for all."""
         layer, channels = self.layer, len(self.layer.weight)
+        plane = (1, 1) if isinstance(layer, Dense) else self._window.output_sizes
         ends = layer.partial_range((taken[0].low, taken[0].high))
         low, high = (np.full(layer.outputs, end, dtype=np.int64) for end in ends)
-        return Signal(False, channels, layer.outputs // channels, low, high)
+        return Signal(False, Grid(channels, *plane), low, high)
 
     def unit(self, ports: Ports, settings: Settings) -> Scatter:
         layer, lanes = self.layer, ports.gives.lanes

@@ -15,7 +15,8 @@ BESIDE = "put a Linear with the identity in front of it, which takes it in"
 SYNAPSES = (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)
 READOUTS = (nir.LI, nir.I)
 _MOVE = (nir.Flatten, nir.Delay)
-_TAKE = (*SYNAPSES, *_MOVE, nir.LIF, nir.CubaLIF, nir.IF)
+_POOLS = (nir.SumPool2d, nir.AvgPool2d)
+_TAKE = (*SYNAPSES, *_MOVE, *_POOLS, nir.LIF, nir.CubaLIF, nir.IF)
 
 
 def scale_of(site: Site) -> Array:
@@ -61,7 +62,10 @@ def _by_channel(site: Site, values: Array) -> Array:
     """One value a channel of synapses whose positions share their weights. Raises: LoweringError where they differ."""
     each = values.reshape(len(values), -1)
     if (each != each[:, :1]).any():
-        rule, hint = "what a convolution takes in is the same at every position of a channel", "make it so, or leave it"
+        rule, hint = (
+            "what a convolution or a pool takes in is the same at every position of a channel",
+            "make it so, or leave it",
+        )
         site.refuse(rule, f"factors or leaks of {each.min():g} to {each.max():g}", f"{hint} to a Linear")
     return each[:, 0]
 
@@ -86,7 +90,9 @@ def of_neurons(site: Site, factor: Array, *, recurrent: bool) -> Array:
 
 
 def handed_on(site: Site, shape: tuple[int, ...]) -> Array | None:
-    """The factors of a Scale behind a node that only moves values, in place of before it."""
+    """The factors of a Scale behind a node that moves values, or adds those of a channel, in place of before it."""
+    if site.gain is not None and isinstance(site.node, _POOLS):
+        return np.broadcast_to(_by_channel(site, site.gain).reshape(-1, 1, 1), shape)
     return site.gain.reshape(shape) if site.gain is not None and isinstance(site.node, _MOVE) else None
 
 

@@ -1,8 +1,8 @@
 // Lists what is not zero: words of FIELDS numbers become beats of up to SIMD events, one of each bank.
 //
-// Field f of word w belongs to bank f % SIMD, where it has the index w * FIELDS / SIMD + f / SIMD. A beat has the lowest
-// field of every bank that is left in its word. The last beat of a step says so (`out_end`), and carries the step's
-// flags; a step without events is one beat without events.
+// Field f of word w belongs to bank f % SIMD, where it has the index w * FIELDS / SIMD + f / SIMD. A beat has the
+// lowest field of every bank that is left in its word. The last beat of a step says so (`out_end`), and carries the
+// step's flags; a step without events is one beat without events.
 // Throughput: a word takes as many cycles as its fullest bank has events, one at least.
 `default_nettype none
 

@@ -1,8 +1,8 @@
 // One neuron's step: from a state and a synaptic sum to the level that the membrane reaches, the next state, the spike.
 //
 // Thresholds (KEYS = 0): the level is the number of TABLE[state] that are <= sum; all are compared at once.
-// Offsets (KEYS = 1): the number of TABLE that are <= OFFSET[state] + (sum << FRACTION), by a binary search, a comparison
-// a cycle. Tables are padded to 2**LEVEL - 1 entries with more than any key.
+// Offsets (KEYS = 1): the number of TABLE that are <= OFFSET[state] + (sum << FRACTION), by a binary search, one
+// comparison a cycle. Tables are padded to 2**LEVEL - 1 entries with more than any key.
 // Latency: 2 cycles (thresholds) or LEVEL + 2 (offsets); a new state and sum in every cycle while `move` is high.
 `default_nettype none
 

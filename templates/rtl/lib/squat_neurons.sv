@@ -1,4 +1,4 @@
-// A layer of neurons, PE at once: reads the sums of a step row by row, updates states, and gives a row of spikes a cycle.
+// A layer of neurons, PE at once: reads the sums of a step row by row, updates states, gives a row of spikes a cycle.
 //
 // At the first step of a sequence (flag 0) states are taken to be REST, whatever memory holds.
 // Latency of a row: that of `squat_neuron`. A step begins when all rows of the step before have left.
@@ -97,8 +97,8 @@ module squat_neurons #(
             .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
             .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
         ) neuron (
-            .clk, .move, .owner(OWN ? OWNER'(rows[0]) : OWNER'(0)), .state(read[lane*STATE+:STATE]), .sum(sums[lane*SUM+:SUM]),
-            .next_state(out_states[lane*STATE+:STATE]), .spike
+            .clk, .move, .owner(OWN ? OWNER'(rows[0]) : OWNER'(0)), .state(read[lane*STATE+:STATE]),
+            .sum(sums[lane*SUM+:SUM]), .next_state(out_states[lane*STATE+:STATE]), .spike
         );
         // A lane without a neuron says nothing.
         assign out_spikes[lane] = spike && 32'(rows[LATENCY]) * PE + lane < CHANNELS;

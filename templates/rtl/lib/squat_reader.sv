@@ -1,6 +1,6 @@
-// The input stream, cut into the words of each step. A call has `steps` steps; the first is marked where a sequence starts
-// (flag 0), the last of the call as its end (flag 1). With ONCE, a sequence has one frame, which comes with its start;
-// all other steps are empty words.
+// The input stream, cut into the words of each step. A call has `steps` steps; the first is marked where a sequence
+// starts (flag 0), the last of the call as its end (flag 1). With ONCE, a sequence has one frame, which comes with its
+// start; all other steps are empty words.
 `default_nettype none
 
 module squat_reader #(

@@ -1,4 +1,4 @@
-// A memory of constants, read in one cycle: block RAM, or LUTs where it is small. `next` keeps the word where it is low.
+// A memory of constants, read in one cycle: block RAM, or LUTs where it is small. Where `next` is low the word stays.
 `default_nettype none
 
 module squat_rom #(

@@ -1,7 +1,8 @@
 // Fully connected synapses: every beat adds a row of weights a bank to the sums of all channels, PE channels a cycle.
 //
-// Sums are doubled: while neurons read those of one step (`out_*`), the next step is added up. A beat is a pass over the
-// GROUPS rows; the first of a step writes start values plus products instead of adding, so that sums are never cleared.
+// Sums are doubled: while neurons read those of one step (`out_*`), the next step is added up. A beat is a pass over
+// the GROUPS rows; the first of a step writes start values plus products instead of adding, so that sums are
+// never cleared.
 // With HELD, the input is given once a sequence: a step without events presents the sums that are there once more.
 // Latency: 3 cycles from a beat to its sums; throughput: GROUPS cycles a beat, no gap between beats and steps.
 `default_nettype none

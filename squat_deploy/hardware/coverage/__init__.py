@@ -1,0 +1,1 @@
+"""What golden sequences reach of a network: weights, thresholds, neurons."""

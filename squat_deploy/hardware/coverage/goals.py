@@ -1,0 +1,146 @@
+"""What golden vectors should reach in a network, and what single sequences reach of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from squat_deploy.hardware.coverage.bits import WeightBits
+from squat_deploy.hardware.coverage.flows import Flows
+from squat_deploy.hardware.coverage.margins import Mask, Met, Reach, Search, codes_of_levels, searches_of
+from squat_deploy.hardware.coverage.routes import Margins, counted, margins_of
+from squat_deploy.hardware.coverage.runs import run_all
+from squat_deploy.hardware.weights import codes_of
+from squat_deploy.network import IntArray, Network
+from squat_deploy.network.activity import activity, narrowed
+from squat_deploy.network.layers import NeuronLayer, Synapses
+from squat_deploy.network.simulator import Result
+
+Kind = Literal["weights", "bits", "fired", "found", "above", "below"]
+_SIDES: tuple[Kind, ...] = ("found", "above", "below")
+Key = tuple[int, Kind, int]  # layer, what, and which of its searches
+Hits = dict[Key, IntArray]  # numbers of what a sequence reaches
+MOST_CODES = 2**22  # of a layer whose levels are counted
+MOST_BITS = 2**26  # of the weights of a layer whose bits are counted
+
+
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """One kind of thing in one layer.
+
+    Attributes:
+        possible: what an input may reach; what is not there no input can.
+    """
+
+    key: Key
+    possible: Mask
+
+    @property
+    def weight(self) -> float:
+        """Of one of them, so that every goal counts the same."""
+        return 1 / max(1, int(self.possible.sum()))
+
+
+class Goals:
+    """All goals of a network."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.ranges = network, narrowed(network)
+        self.synapses: dict[int, WeightBits] = {}
+        self.searches: dict[int, tuple[Search, ...]] = {}
+        for index, layer in enumerate(network.layers):
+            if isinstance(layer, Synapses):
+                bits, bipolar, _ = codes_of(layer.weight.reshape(-1, 1))
+                self.synapses[index] = WeightBits(layer, bits, bipolar)
+            elif isinstance(layer, NeuronLayer):
+                self.searches[index] = searches_of(layer) if codes_of_levels(layer) <= MOST_CODES else ()
+
+    @cached_property
+    def counted(self) -> dict[int, bool]:
+        """Layers of synapses, and whether the bits of their weights are counted."""
+        searched = {index for index, found in self.searches.items() if found}
+        few = {index: w.bits * w.layer.weight.size <= MOST_BITS for index, w in self.synapses.items()}
+        return {index: few[index] and counted(self.network, index, searched) for index in self.synapses}
+
+    @cached_property
+    def all(self) -> dict[Key, Goal]:
+        """By their keys."""
+        goals = [*self._of_synapses(), *self._of_neurons()]
+        return {goal.key: goal for goal in goals}
+
+    def _of_synapses(self) -> list[Goal]:
+        goals = []
+        for index, weights in self.synapses.items():
+            ends = self.ranges[self.network.wires[index][0]]
+            alive = np.asarray((ends[0] != 0) | (ends[1] != 0))
+            met = weights.met(alive[None])
+            goals.append(Goal((index, "weights", 0), met.reshape(-1)))
+            if self.counted[index]:
+                wide = np.broadcast_to(met[:, None], (weights.bits, *weights.kernels.shape))
+                goals.append(Goal((index, "bits", 0), wide.reshape(-1)))
+        return goals
+
+    def _of_neurons(self) -> list[Goal]:
+        goals: list[Goal] = []
+        for (index, found), row in zip(self.searches.items(), activity(self.network), strict=True):
+            goals.append(Goal((index, "fired", 0), ~row.never))
+            for number, search in enumerate(found):
+                reach = self._reach(index, search)
+                goals += [Goal((index, k, number), mask) for k, mask in zip(_SIDES, reach.masks, strict=True)]
+        return goals
+
+    def _reach(self, index: int, search: Search) -> Reach:
+        """By ranges of sums; where those never change within a sequence, by running every one of them."""
+        network, source = self.network, self.network.wires[index][0]
+        sums = self.ranges[source]
+        found = search.reach(sums, network.steps)
+        if network.input.encoding != "direct" or source == -1 or not network.still[source]:
+            return found
+        exact = run_all(search, sums, network.steps)
+        return found if exact is None else Reach(*(a & b for a, b in zip(found.masks, exact.masks, strict=True)))
+
+    def hits(self, inputs: IntArray, result: Result) -> list[Hits]:
+        """What every sequence of a run reaches.
+
+        Args: inputs: as for `simulate`, with whole traces.
+        """
+        flows = Flows(self.network, inputs, result.trace or ())
+        met = {i: [search.met(flows.traces[i]) for search in found] for i, found in self.searches.items()}
+        samples = range(len(result.scores))
+        hits: list[Hits] = [{} for _ in samples]
+        for index, found in met.items():
+            fired = np.any(flows.traces[index].spikes, axis=0, keepdims=True)[0]
+            for sample in samples:
+                hits[sample][index, "fired", 0] = np.flatnonzero(fired[sample])
+                for number, one in enumerate(found):
+                    of_one = (values[:, sample].reshape(-1) for values in (one.code, one.up, one.down))
+                    reach = self.searches[index][number].edges.seen(*of_one)
+                    for kind, mask in zip(_SIDES, reach.masks, strict=True):
+                        hits[sample][index, kind, number] = np.flatnonzero(mask)
+        for index in self.synapses:
+            self._synapse_hits(flows, index, {i: _nearest(found) for i, found in met.items() if found}, hits)
+        return hits
+
+    def _synapse_hits(self, flows: Flows, index: int, near: dict[int, Margins], hits: list[Hits]) -> None:
+        weights, values = self.synapses[index], flows.taken(index)[0]
+        up = down = None
+        if self.counted[index]:
+            up, down = margins_of(flows, index, near)
+            if len(values) == 1:
+                up, down = up.min(axis=0, keepdims=True), down.min(axis=0, keepdims=True)
+        for sample, found in enumerate(hits):
+            if up is None or down is None:
+                met = weights.met(values[:, sample])
+                found[index, "weights", 0] = np.flatnonzero(met)
+            else:
+                shown = weights.shown(values[:, sample], up[:, sample], down[:, sample])
+                found[index, "weights", 0], found[index, "bits", 0] = shown
+
+
+def _nearest(found: list[Met]) -> Margins:
+    """Of all searches of a layer together."""
+    up, down = (np.minimum.reduce([getattr(one, side) for one in found]) for side in ("up", "down"))
+    return up, down

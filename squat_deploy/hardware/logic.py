@@ -1,0 +1,28 @@
+"""LUTs and flip-flops of logic, by structure; `measured.py` says how far that is from what yosys made of such cores.
+
+An adder takes a LUT a bit, a comparison with a constant one for two bits, a product of small factors one a bit of each;
+every bit that is added or searched for has a flip-flop. What a search reads in its steps are parts of one table, so
+that a lane counts the table once.
+"""
+
+from __future__ import annotations
+
+from squat_deploy.hardware.memories import Usage
+
+CONTROL = Usage(lut=250, ff=300)  # of a unit, its counters, addresses, handshakes: as of RTL that Bambu wrote
+_DSP_BITS = 5  # from here on a product is one of DSPs
+
+
+def adders(count: int, bits: int) -> Usage:
+    """Additions of so many bits, side by side."""
+    return Usage(lut=count * bits, ff=count * bits)
+
+
+def products(count: int, one: int, other: int) -> Usage:
+    """Products of numbers of so many bits, side by side."""
+    return Usage(dsp=count) if min(one, other) >= _DSP_BITS else Usage(lut=count * one * other)
+
+
+def searches(count: int, key_bits: int, comparisons: int) -> Usage:
+    """Searches for keys of so many bits, side by side."""
+    return Usage(lut=count * comparisons * ((key_bits + 1) // 2), ff=count * key_bits)

@@ -1,0 +1,47 @@
+"""What yosys made of cores of this structure, and how far the estimate is: synth_xilinx, 7-series, LUTs as mapped.
+
+Eight were written by hand: 784-128-10, 4-bit weights, a row of weights an event, all lanes in parallel; yosys 0.70.
+Two were written by Bambu 2024.10 from emitted C++, one lane after another. No RTL of Vitis is among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Core:
+    """One core: `pe` of the first layer (the second has as many, up to 10), bits of states; BRAM18 are half RAMB36."""
+
+    name: str
+    pe: int
+    state_bits: int
+    lut: int
+    ff: int
+    bram18: int
+
+
+BY_HAND = (
+    Core("784-128-10", 1, 2, 489, 480, 23),
+    Core("784-128-10", 1, 4, 549, 480, 23),
+    Core("784-128-10", 8, 2, 1085, 785, 26),
+    Core("784-128-10", 8, 4, 1743, 875, 26),
+    Core("784-128-10", 32, 2, 2487, 1412, 27),
+    Core("784-128-10", 32, 4, 3807, 1246, 27),
+    Core("784-128-10", 128, 2, 4843, 4342, 31),
+    Core("784-128-10", 128, 4, 10783, 5712, 31),
+)
+BY_BAMBU = (Core("golden", 4, 4, 1570, 1926, 0), Core("fashion_mnist", 16, 4, 2845, 2736, 53))
+
+# (least, most) estimate as a multiple of these figures
+LUT_ERROR = (1.2, 3.5)
+LARGE_LUT_ERROR = (1.2, 1.8)  # of the cores of more than LARGE
+FF_ERROR = (1.0, 4.0)
+BRAM_ERROR = (1.1, 1.5)
+LARGE = 2_000
+ERRORS = (
+    f"On {len(BY_HAND) + len(BY_BAMBU)} such cores, {len(BY_HAND)} by hand and {len(BY_BAMBU)} by Bambu, it is "
+    f"{LUT_ERROR[0]} to {LUT_ERROR[1]} times the LUT of yosys\n({LARGE_LUT_ERROR[0]} to {LARGE_LUT_ERROR[1]} above "
+    f"{LARGE:,}), {FF_ERROR[0]:g} to {FF_ERROR[1]:g} times the FF, {BRAM_ERROR[0]} to {BRAM_ERROR[1]} times the BRAM; "
+    "no RTL of Vitis has been measured."
+)

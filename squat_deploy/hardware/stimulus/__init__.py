@@ -1,0 +1,1 @@
+"""Golden sequences chosen for what they reach."""
