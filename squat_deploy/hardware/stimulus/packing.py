@@ -77,7 +77,8 @@ class Packing:
         frames = [np.zeros((0, len(self.columns)), dtype=np.int64)]
         for _, table, goal in pairs[rng.permutation(len(pairs))[:count]].tolist():
             outputs = np.flatnonzero(self.table == table)
-            frames += self._with_sum(rng, int(outputs[rng.integers(outputs.size)]), goal)
+            if outputs.size:  # else a table that no neuron has
+                frames += self._with_sum(rng, int(outputs[rng.integers(outputs.size)]), goal)
         return np.concatenate(frames)[None]
 
     def _with_sum(self, rng: np.random.Generator, output: int, goal: int) -> list[IntArray]:
