@@ -77,7 +77,7 @@ class Packing:
         frames = [np.zeros((0, len(self.columns)), dtype=np.int64)]
         for _, table, goal in pairs[rng.permutation(len(pairs))[:count]].tolist():
             outputs = np.flatnonzero(self.table == table)
-            if outputs.size:  # else a table that no neuron has
+            if outputs.size:  # else no neuron has this table
                 frames += self._with_sum(rng, int(outputs[rng.integers(outputs.size)]), goal)
         return np.concatenate(frames)[None]
 
