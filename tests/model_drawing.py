@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from typing import Any
 
 import numpy as np
 import snntorch as snn
@@ -62,7 +63,12 @@ def conv(rng: random.Random, shape: Shape, channels: int, same: bool = False) ->
         return _transposed(aside, shape, channels, same)
     kind = QuantConv2d if len(shape) == 3 else QuantConv1d
     kernel = 3 if same else rng.randint(1, min(3, *shape[1:]))
-    sizes = {"stride": 1 if same else rng.choice([1, 1, 2]), "padding": 1 if same else rng.randint(0, kernel - 1)}
+    sizes: dict[str, Any] = {
+        "stride": 1 if same else rng.choice([1, 1, 2]),
+        "padding": 1 if same else rng.randint(0, kernel - 1),
+    }
+    if not same and sizes["stride"] == 1 and aside.random() < 0.3:
+        sizes["padding"] = "same"
     groups = shape[0] if channels % shape[0] == 0 and rng.random() < 0.2 else 1
     return _weights(rng, kind(shape[0], channels, kernel, groups=groups, **sizes, **_options(rng, same)))
 
@@ -129,9 +135,11 @@ class Stage(nn.Module):
         shape = tuple(self._pooled(torch.zeros(1, *shape), self.before).shape[1:])
         self.lif = neurons(rng, shape)
         self.after = rng.choice([None, None, "max", "average"]) if planes and min(shape[1:]) >= 3 else None
-        self.shape = tuple(self._pooled(torch.zeros(1, *shape), self.after).shape[1:])
+        pooled = self._pooled(torch.zeros(1, *shape), self.after)
         aside = random.Random(hash(rng.getstate()[1]))  # what else is drawn does not depend on it
         self.late = Delay(aside.randint(0, 3)) if aside.random() < 0.3 else nn.Identity()
+        self.also = _pooling(aside, tuple(pooled.shape[1:])) if aside.random() < 0.3 else nn.Identity()
+        self.shape = tuple(self.also(pooled).shape[1:])
 
     def _pooled(self, x, kind):
         if kind == "max":
@@ -140,7 +148,24 @@ class Stage(nn.Module):
 
     def forward(self, x):
         spikes = self.lif(self._pooled(self.norm(self.synapses(x)), self.before))
-        return self.late(self._pooled(spikes, self.after))
+        return self.late(self.also(self._pooled(spikes, self.after)))
+
+
+class Mean(nn.Module):
+    """Over all positions."""
+
+    def forward(self, x):
+        return x.mean(tuple(range(2, x.dim())), keepdim=True)
+
+
+def _pooling(rng: random.Random, shape: Shape) -> nn.Module:
+    """Of planes or lines, as modules, adaptive ones and means among them."""
+    if min(shape[1:]) < 2:
+        return nn.Identity()
+    if len(shape) == 2:
+        return rng.choice([nn.MaxPool1d(2), nn.AvgPool1d(2), nn.MaxPool1d(3, 1, 1), nn.AdaptiveAvgPool1d(1), Mean()])
+    halves = [size // 2 if size % 2 == 0 else size for size in shape[1:]]
+    return rng.choice([nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1), nn.AdaptiveAvgPool2d(halves), Mean()])
 
 
 def _norm(rng: random.Random, shape: Shape) -> nn.Module:

@@ -99,6 +99,7 @@ def test_sequences_chosen_reach_more_than_random_ones(fashion: sd.Network) -> No
         ), key
     assert len(inputs) <= 150
     again = reached_by(fashion, inputs)
+    assert again.tries == len(inputs)
     assert all(np.array_equal(reached.have[key], again.have[key]) for key in reached.have)
 
 
@@ -129,3 +130,11 @@ def test_inputs_that_can_do_nothing_are_named(small: sd.Network) -> None:
     text = hls.render(network, sd.HlsConfig(vectors=3))["reports/coverage.txt"]
     assert "lif1: can never fire: neurons 0, 1, 2, 3, 4, 5, 6, 7: proven by activity" in text
     assert "fc2: no input meets the weights of 0, 1, 2, 3, 4, 5, 6, 7: proven by activity" in text
+
+
+def test_thresholds_of_a_first_layer_are_met_from_both_sides(small: sd.Network) -> None:
+    """All that any sum through a whole sequence leads to, by sums equal to them and by sums one less."""
+    reached = golden_inputs(small)[1]
+    for kind in ("found", "above", "below"):
+        goal = reached.goals.all[1, kind, 0]
+        assert goal.possible.any() and (reached.have[1, kind, 0] >= goal.possible).all()

@@ -15,7 +15,7 @@ from tests.graph_drawing import draw_graph
 from tests.hls_lint.rules import faults
 from tests.test_hardware import sequence_network
 
-PENDING = ("of 1 iterations", "divides by", "accesses of BIAS", "', 'process")
+PENDING = ("divides by",)
 
 
 def left(project: Path) -> list[str]:
@@ -41,7 +41,7 @@ def test_the_bundled_network_breaks_no_rule(pe: int, fashion: sd.Network, tmp_pa
 
 
 BROKEN = [
-    (r"const unsigned GROUPS = \d+;", "const unsigned GROUPS = 1;", "a pipelined loop of 1 iterations"),
+    (r"const unsigned ROWS = \d+;", "const unsigned ROWS = 1;", "a pipelined loop of 1 iterations"),
     (r" *SQUAT_HLS\(loop_tripcount [^\n]*\n", "", "no trip count"),
     (r" *SQUAT_HLS\(array_(?:partition|reshape) variable=WEIGHTS [^\n]*\n", "", "8 accesses of WEIGHTS in 1 cycles"),
     (r" *SQUAT_HLS\(array_(?:partition|reshape) variable=states [^\n]*\n", "", "accesses of states in 1 cycles"),

@@ -456,13 +456,13 @@ class Rated(Looped):
 
 
 class OneForAll(Looped):
-    """One neuron module for layers of two sizes."""
+    """One neuron module for layers of two sizes, one of which is given no state of its own."""
 
     def forward(self, x):
-        mem1, mem2, out = self.lif1.init_leaky(), self.lif1.init_leaky(), []
+        mem1, out = self.lif1.init_leaky(), []
         for _ in range(STEPS):
             spk1, mem1 = self.lif1(self.fc1(x), mem1)
-            spk2, mem2 = self.lif1(self.fc2(spk1), mem2)
+            spk2, _ = self.lif1(self.fc2(spk1))
             out.append(spk2)
         return torch.stack(out)
 

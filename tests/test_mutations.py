@@ -107,7 +107,7 @@ def test_changed_weights_in_cpp(
     assert re.search(r"layer [24] \(lif[12]\) neuron", first_difference(project))
 
 
-@pytest.mark.parametrize(("state", "threshold", "bit"), [(4, 0, 3), (4, 1, 7), (1, 1, 6)])
+@pytest.mark.parametrize(("state", "threshold", "bit"), [(4, 0, 0), (4, 1, 0), (4, 2, 0), (1, 1, 6)])
 def test_changed_thresholds_in_cpp(
     state: int, threshold: int, bit: int, small: sd.Network, tmp_path: Path, compiler: None
 ) -> None:

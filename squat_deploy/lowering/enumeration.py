@@ -98,12 +98,12 @@ def _samples(row: Row, thresholds: IntArray, alone: bool) -> Iterator[_Combinati
 
 def _shares(states: IntArray) -> NDArray[np.float64]:
     """Random shares of a range of sums, (R, samples): other ones in every state, the same ones in every table."""
-    return np.stack([_random(state) for state in states.tolist()])
+    return _random(-(-int(states.max() + 1) // _SAMPLE) * _SAMPLE)[states]
 
 
-@lru_cache(maxsize=2**12)
-def _random(state: int) -> NDArray[np.float64]:
-    return np.random.default_rng(state).random(_SAMPLE)
+@lru_cache(maxsize=1)
+def _random(states: int) -> NDArray[np.float64]:
+    return np.stack([np.random.default_rng(state).random(_SAMPLE) for state in range(states)])
 
 
 def _parts(states: IntArray, size: int) -> Iterator[IntArray]:

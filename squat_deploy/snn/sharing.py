@@ -125,14 +125,12 @@ class _Calls:
 
     order: list[int] = field(default_factory=list)
     left: list[Tensor] = field(default_factory=list)  # membranes that each use returned last, kept alive
-    given: Tensor | None = None
     apart: bool = True
 
     def before(self, module: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> None:
         self.apart = self.apart and _are_given(module, args, given)
         if self.apart:
-            self.given = _given(module, args, given)[-1]
-            self.order.append(self._use(self.given))
+            self.order.append(self._use(_given(module, args, given)[-1]))
 
     def after(self, _module: nn.Module, _args: Any, result: Any) -> None:
         self.apart = self.apart and isinstance(result, tuple)
@@ -146,13 +144,15 @@ class _Calls:
         if same or not bool(given.any()):
             return same[0] if same else len(self.left)
         equal = [use for use, left in enumerate(self.left) if torch.equal(left, given)]
+        self.apart = self.apart and bool(equal)  # else a state that none of them left
         waiting = sorted(equal, key=lambda use: max(i for i, one in enumerate(self.order) if one == use))
         return waiting[0] if waiting else len(self.left)
 
-    def of(self, times: int) -> tuple[int, ...] | None:
-        """The order, where there are several uses and each runs so many times."""
+    def of(self, times: int, steps: int) -> tuple[int, ...] | None:
+        """The order, where there are several uses and each runs so many times: in all steps, or in one."""
         counts = {self.order.count(use) for use in self.order}
-        return tuple(self.order) if self.apart and len(self.left) > 1 and counts == {times} else None
+        anew = times == 1 and len(self.order) == steps > 1  # a loop that starts from rest in every step
+        return tuple(self.order) if self.apart and len(self.left) > 1 and counts == {times} and not anew else None
 
 
 def taken_apart(model: nn.Module, inputs: Tensor, steps: int, *, direct: bool, initial_state: Any = None) -> nn.Module:
@@ -189,7 +189,7 @@ def _orders(
                 name: order
                 for name, one in (calls or {}).items()
                 for times in (steps, 1)
-                if (order := one.of(times)) is not None
+                if (order := one.of(times, steps)) is not None
             }
             if found:
                 return found

@@ -20,6 +20,7 @@ from tests.hls_lint.source import (
     children,
     constant,
     loop_of,
+    loops_in,
     operator_of,
     place_of,
     pragma_of,
@@ -56,17 +57,16 @@ class Scope:
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """A pipelined loop, in a function as it was called."""
+    """A pipelined loop, in a function as it was called; or one of a single iteration, which needs no pipeline."""
 
     loop: Loop
     scope: Scope
 
     def overloaded(self, functions: dict[str, Cursor], settled: set[tuple[str, str]]) -> Iterator[str]:
         """Memories of which it asks for more than two accesses a cycle; adds the divisions that are no hardware."""
-        assert self.loop.interval is not None
         reader = _Reader(self.scope, functions, divisions=settled)
         for memory, accesses in reader.asked(self.loop.body).items():
-            if (ports := sum(accesses.values())) > 2 * self.loop.interval:
+            if self.loop.interval is not None and (ports := sum(accesses.values())) > 2 * self.loop.interval:
                 yield f"{self.loop}: {ports} accesses of {memory} in {self.loop.interval} cycles"
 
 
@@ -79,12 +79,17 @@ def pipelines(function: Cursor, functions: dict[str, Cursor], scope: Scope | Non
 
 def _pipelines(cursor: Cursor, functions: dict[str, Cursor], scope: Scope) -> Iterator[Pipeline]:
     for child in children(cursor):
-        if child.kind in LOOPS and (loop := loop_of(child)).interval is not None:
+        if child.kind in LOOPS and _is_whole(loop := loop_of(child)):
             yield Pipeline(loop, scope)
         elif child.kind == CursorKind.CALL_EXPR and (called := definition(child, functions)) is not None:
             yield from pipelines(called, functions, _Reader(scope, functions).entered(called, child))
         else:
             yield from _pipelines(child, functions, scope)
+
+
+def _is_whole(loop: Loop) -> bool:
+    """Whether all of a loop's iterations are one pipeline."""
+    return loop.interval is not None or (loop.trips == 1 and not any(inner.interval for inner in loops_in(loop.body)))
 
 
 def definition(call: Cursor, functions: dict[str, Cursor]) -> Cursor | None:

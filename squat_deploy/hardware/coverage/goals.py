@@ -10,9 +10,10 @@ import numpy as np
 
 from squat_deploy.hardware.coverage.bits import WeightBits
 from squat_deploy.hardware.coverage.flows import Flows
-from squat_deploy.hardware.coverage.margins import Mask, Met, Reach, Search, codes_of_levels, searches_of
+from squat_deploy.hardware.coverage.margins import Mask, Met, Reach
 from squat_deploy.hardware.coverage.routes import Margins, counted, margins_of
 from squat_deploy.hardware.coverage.runs import run_all
+from squat_deploy.hardware.coverage.searches import Search, codes_of_levels, searches_of
 from squat_deploy.hardware.weights import codes_of
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.activity import activity, narrowed

@@ -12,7 +12,8 @@ from squat_deploy.network import IntArray, Network
 from squat_deploy.network.simulator import simulate
 
 _VALUES = 2**22  # that flow in sequences whose coverage is counted at once
-_WORK = 2**28  # that flow in all whose coverage is counted
+_WORK = 2**26  # that flow in all whose coverage is counted
+_LOOKED = 256  # sequences whose coverage is counted, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +54,13 @@ def values_of(network: Network) -> int:
 
 
 def reached_by(network: Network, inputs: IntArray) -> Reached:
-    """What given sequences reach; only so many of them are looked at as a stated amount of work allows.
+    """What given sequences reach; of many only the first are looked at.
 
     Args: inputs: as for `simulate`.
     """
     reached, axis = Reached.nothing(Goals(network)), 0 if network.input.encoding == "direct" else 1
     values, samples = values_of(network), inputs.shape[axis]
-    looked, size = min(samples, max(1, _WORK // values)), max(1, _VALUES // values)
+    looked, size = min(samples, _LOOKED, max(1, _WORK // values)), max(1, _VALUES // values)
     for start in range(0, looked, size):
         part = inputs.take(range(start, min(start + size, looked)), axis=axis)
         for hits in reached.goals.hits(part, simulate(network, part, trace=True)):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squat_deploy.hardware.coverage.margins import Met, Reach, Search
+from squat_deploy.hardware.coverage.margins import Met, Reach
+from squat_deploy.hardware.coverage.searches import Search
 from squat_deploy.network import IntArray
 from squat_deploy.network.layers import Range
 from squat_deploy.network.simulator import LayerTrace

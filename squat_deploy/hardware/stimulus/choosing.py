@@ -65,7 +65,10 @@ class Choice:
     def _drawn(self, packing: Packing | None) -> IntArray:
         """A block to try: frames aimed at weights, inputs that drive neurons, what was kept varied, and anything."""
         size = max(4, min(_BLOCK, 4 * self.count, max(_VALUES // self.values, self.budget // self.count)))
-        aimed = [] if packing is None else [packing.aimed(self.rng, self.reached.have, size)]
+        have = self.reached.have
+        aimed = (
+            [] if packing is None else [packing.aimed(self.rng, have, size), packing.meet(self.rng, have, size // 4)]
+        )
         part = max(1, size // 5 if aimed else size // 2)
         parents = self.chosen[-2 * size :]
         varied = [self.feeding.varied(self.rng, np.concatenate(parents, axis=1), part)] if parents else []

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.coverage.bits import WeightBits
 from squat_deploy.hardware.coverage.goals import Goals, Key
-from squat_deploy.hardware.coverage.margins import LevelSearch, Mask
+from squat_deploy.hardware.coverage.margins import Mask
 from squat_deploy.hardware.coverage.runs import met_of_all
+from squat_deploy.hardware.coverage.searches import LevelSearch
 from squat_deploy.hardware.stimulus.feeding import Feeding
 from squat_deploy.network import INPUT, IntArray
 from squat_deploy.network.encoders import takes_intensities
@@ -36,6 +37,7 @@ class Packing:
         values: that inputs may have.
         low: the lowest sum.
         needed: (2, values, tables, sums) from which bit on one shows, if the sum rises, and if it falls.
+        meeting: by the key of its goal, (P, 3) numbers of things that sums next to a threshold reach, tables, and sums.
     """
 
     key: Key
@@ -44,6 +46,7 @@ class Packing:
     values: IntArray
     low: int
     needed: IntArray
+    meeting: dict[Key, IntArray]
 
     @cached_property
     def columns(self) -> IntArray:
@@ -66,6 +69,32 @@ class Packing:
             climb.move()
         best = climb.best()
         return (climb.on[best] * self.values[climb.value[best]][:, None])[None].astype(np.int64)
+
+    def meet(self, rng: np.random.Generator, have: dict[Key, Mask], count: int) -> IntArray:
+        """Frames (1, up to count, inputs) with a sum at a threshold, or one less, that no frame had yet."""
+        waiting = [pairs[~have[key][pairs[:, 0]]] for key, pairs in self.meeting.items()]
+        pairs = np.concatenate(waiting)
+        frames = [np.zeros((0, len(self.columns)), dtype=np.int64)]
+        for _, table, goal in pairs[rng.permutation(len(pairs))[:count]].tolist():
+            outputs = np.flatnonzero(self.table == table)
+            if outputs.size:  # else no neuron has this table
+                frames += self._with_sum(rng, int(outputs[rng.integers(outputs.size)]), goal)
+        return np.concatenate(frames)[None]
+
+    def _with_sum(self, rng: np.random.Generator, output: int, goal: int) -> list[IntArray]:
+        """A frame (1, inputs) in which an output has this sum: some inputs, and what is missing, coarse to fine."""
+        weights, high = self.columns[:, output], int(self.values[-1])
+        frame = rng.integers(0, high + 1, weights.size) * (
+            rng.integers(0, weights.size, weights.size) < rng.integers(8)
+        )
+        missing = goal - int(self.weights.layer.bias[output] + frame @ weights)
+        for place in np.lexsort((rng.integers(0, 2**20, weights.size), -np.abs(weights))).tolist():
+            weight = int(weights[place])
+            if missing * weight > 0:
+                more = min(high - int(frame[place]), abs(missing) // abs(weight))
+                frame[place] += more
+                missing -= more * weight
+        return [frame[None]] if missing == 0 else []
 
 
 class Climb:
@@ -188,11 +217,17 @@ def _packing(goals: Goals, index: int, layer: Dense, search: LevelSearch) -> Pac
     if (high - low + 1) * tables * values.size > _MOST_SUMS:
         return None
     span, needed = np.arange(low, high + 1), np.zeros((2, values.size, tables, high - low + 1), dtype=np.int64)
+    place, distances = goals.network.wires.index((index,)), search.edges.distances.size
+    meeting: dict[Key, list[IntArray]] = {(place, "below", 0): [], (place, "above", 0): []}
     for table in range(tables):
         met = met_of_all(search, table, span, goals.network.steps)
-        for side, margin in enumerate((met.up, met.down)):
+        for side, (key, margin) in enumerate(zip(meeting, (met.up, met.down), strict=True)):
+            step, _, sums = np.nonzero(margin == 1)
+            found = np.stack([met.code[step, 0, sums] * distances, np.full(sums.size, table), span[sums]], axis=1)
+            meeting[key].append(np.unique(found, axis=0))
             nearest = margin.min(axis=(0, 1))
-            for place, value in enumerate(values):
+            for number, value in enumerate(values):
                 changes = value * np.array(weights.changes)
-                needed[side, place, table] = (nearest[:, None] > changes).sum(axis=1)
-    return Packing((index, "bits", 0), weights, search.neuron.table, values, low, needed)
+                needed[side, number, table] = (nearest[:, None] > changes).sum(axis=1)
+    pairs = {key: np.concatenate(found) for key, found in meeting.items()}
+    return Packing((index, "bits", 0), weights, search.neuron.table, values, low, needed, pairs)

@@ -105,7 +105,7 @@ class Neuron(NeuronLayer):
     def _value_rules(self, lows: IntArray, highs: IntArray) -> list[str]:
         thresholds = self.thresholds
         rules = {
-            "thresholds must ascend": (np.diff(thresholds, axis=2) >= 0).all(),
+            "thresholds must ascend": (thresholds[..., 1:] >= thresholds[..., :-1]).all(),
             "thresholds must lie in the reachable range of sums": lows.min() <= thresholds.min()
             and thresholds.max() <= highs.max() + 1,
             "successors must be states": within(self.successor, 0, self.states - 1),
