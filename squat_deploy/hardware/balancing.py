@@ -135,8 +135,9 @@ class Balance:
         more, cycles = dict(chosen), self.cycles(chosen)
         thrifty = self.config.target is None and self.config.fit is None
         for number in sorted(chosen, key=lambda number: -self.option(number, chosen).mean):
-            wider = self._wider(number, chosen[number])
-            if wider is not None and self._has_room(attempt := {**more, number: wider}, chosen):
+            for wider in self._wider(number, chosen[number]):
+                if not self._has_room(attempt := {**more, number: wider}, chosen):
+                    continue
                 more = attempt
                 gain, cost = cycles / self.cycles(more), self._price(more) / self._price(chosen)
                 if gain > (max(cost, _LEAST) if thrifty else _LEAST):
@@ -150,13 +151,13 @@ class Balance:
                 if self._price(fewer := {**chosen, number: narrower}) < self._price(chosen):
                     yield fewer
 
-    def _wider(self, number: int, fold: Fold) -> Fold | None:
-        """A second event a cycle costs less than twice the lanes."""
+    def _wider(self, number: int, fold: Fold) -> Iterator[Fold]:
+        """A second event a cycle costs less than twice the lanes, and helps synapses alone."""
         process = self.processes[number]
         if self.asked_events[number] is None and fold.events < self.outline.most_events(process):
-            return replace(fold, events=fold.events + 1)
+            yield replace(fold, events=fold.events + 1)
         wider = [pe for pe in self._widths(process) if pe > fold.pe]
-        return replace(fold, pe=wider[0]) if wider else None
+        yield from (replace(fold, pe=pe) for pe in wider[:1])
 
     def _narrower(self, number: int, fold: Fold) -> Iterator[Fold]:
         narrower = [pe for pe in self._widths(self.processes[number]) if pe < fold.pe]
@@ -198,8 +199,8 @@ class Balance:
 
     def _why_not(self, number: int, chosen: Chosen) -> str:
         """Why a process has no more lanes."""
-        wider = self._wider(number, chosen[number])
-        if wider is None:
+        wider = tuple(self._wider(number, chosen[number]))
+        if not wider:
             return ", its widest" if self.asked[number] is None else ", which is given"
-        room = self._has_room({**chosen, number: wider}, chosen)
+        room = any(self._has_room({**chosen, number: fold}, chosen) for fold in wider)
         return "; more would gain too little" if room else "; there is no room for more"
