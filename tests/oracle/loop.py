@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.oracle.models import Case, neurons_of
+from tests.oracle.models import Case, neurons_of, unregistered
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ def _spikes_in(case: Case, result: Any) -> Tensor:
 def first_currents(case: Case, integers: NDArray[np.int64], kind: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """The current that every neuron module gets in the first step, by name."""
     model = copy.deepcopy(case.model).eval().to(kind)
+    for _, module in unregistered(model):
+        module.to(kind)
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:

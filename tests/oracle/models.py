@@ -451,4 +451,13 @@ def _insert(dice: Draw, stages: list[Stage], clock: Clock | None, steps: int) ->
 
 def neurons_of(model: nn.Module) -> list[tuple[str, Any]]:
     """Names and neuron modules, in the order in which they are registered."""
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, snn.SpikingNeuron)]
+    modules = [*model.named_modules(), *unregistered(model)]
+    return [(name, module) for name, module in modules if isinstance(module, snn.SpikingNeuron)]
+
+
+def unregistered(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Layers in plain lists and dictionaries of a model, which it does not know of."""
+    kept = {name: value for name, value in vars(model).items() if not name.startswith("_")}
+    items = [(name, dict(enumerate(value)) if isinstance(value, list) else value) for name, value in kept.items()]
+    found = [(f"{name}.{key}", part) for name, value in items if isinstance(value, dict) for key, part in value.items()]
+    return [(name, part) for name, part in found if isinstance(part, nn.Module)]

@@ -133,6 +133,8 @@ def draw_spelling(seed: int) -> Case:
     container = dice.pick(*CONTAINERS)
     store = dice.pick("attributes", "list", "dict")
     source, returns, first, initial = _source(spelling, neurons, form, store, container, direct, steps)
+    if not hidden and random.Random(f"plain {seed}").random() < 0.5:  # layers that the model does not know of
+        source = source.replace("nn.ModuleList(", "list(").replace("nn.ModuleDict(", "dict(")
     model = _executed(source, synapses, neurons, steps)
     state, stated = _states(model, spelling, container, first, initial)
     entry = ((widths[0],), 0, 1, 1.0, "direct" if direct else "sequence", steps)
