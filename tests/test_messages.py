@@ -337,7 +337,7 @@ CASES: dict[str, Case] = {
     ),
     "no executor": (
         ConfigError,
-        "verify: name at least one executor of torch, numpy, c++, onnxruntime, qonnx",
+        "verify: name at least one executor of torch, numpy, c++, onnxruntime, qonnx, rtlsim",
         lambda net, path: sd.verify(net, None, np.ones((1, 16), int), executors=()),
     ),
     "one branch": (

@@ -30,6 +30,8 @@ class Term:
         return self._joined("-", other, 1, self.bound)
 
     def __mul__(self, other: Term | int) -> Term:
+        if other == 0:
+            return Term("0", 1)
         most = other.bound - 1 if isinstance(other, Term) else other
         return self._joined("*", other, 2, (self.bound - 1) * most + 1)
 

@@ -51,9 +51,9 @@ def loaded(model: str, checkpoint: Path | None, *, trained: bool = False) -> tup
 
 def written_of(model: str) -> str:
     """The digest of the network that a NIR file was written of, as it says itself; empty where it says none."""
-    from squat_deploy.readers.nir.model import read_nir
+    from squat_deploy.readers.nir.file import read_graph
 
-    whole = read_nir(model).whole
+    whole = read_graph(Path(model)).stated
     return "" if whole is None else whole.digest
 
 

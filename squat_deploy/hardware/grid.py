@@ -116,7 +116,7 @@ class Grid:
         sizes = self.channels, self.height, self.width
         scaled = zip(sizes, (channel, y, x), (plane, row, 1), strict=True)
         numbers = [number * pitch if pitch > 1 else number for size, number, pitch in scaled if size > 1]
-        return reduce(add, numbers) if numbers else 0 * x
+        return reduce(add, numbers) if numbers else x * 0
 
     def _split(self, number: Number, plane: int, row: int) -> tuple[Number, Number, Number]:
         lines = number // row if row > 1 else number
