@@ -133,7 +133,7 @@ def test_the_documentation_runs(
     assert len(shown) == 11
     for line in shown:
         command = line.replace("squat-deploy", f"{sys.executable} -m squat_deploy", 1)
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
         assert (done.returncode != 0) == ("# fails" in line), done.stdout + done.stderr
         if "make" in line and "# fails" not in line:
             assert "PASS: 0 mismatches in " in done.stdout

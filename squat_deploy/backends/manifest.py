@@ -11,7 +11,7 @@ from squat_deploy.files import DIGESTS, GENERATOR
 from squat_deploy.network import Network
 
 
-def manifest_of(network: Network, files: Mapping[str, str], **more: Any) -> str:
+def manifest_of(network: Network, files: Mapping[str, str | bytes], **more: Any) -> str:
     """The file that tells an exported project from any other folder; `more` is what a back end says besides."""
     from squat_deploy import __version__
 
@@ -26,6 +26,10 @@ def manifest_of(network: Network, files: Mapping[str, str], **more: Any) -> str:
             "input": network.input.to_dict(),
         },
         **more,
-        DIGESTS: {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
+        DIGESTS: {name: _digest(content) for name, content in sorted(files.items())},
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _digest(content: str | bytes) -> str:
+    return hashlib.sha256(content if isinstance(content, bytes) else content.encode()).hexdigest()

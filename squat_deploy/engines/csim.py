@@ -17,6 +17,7 @@ from squat_deploy import toolchain
 from squat_deploy.backends.hls import emit_hls
 from squat_deploy.engines.base import Case, Engine
 from squat_deploy.errors import ToolError
+from squat_deploy.hardware.records import record_of
 from squat_deploy.network import Network
 from squat_deploy.network.observed import Observed, Seen, Verdict
 from squat_deploy.network.simulator import Result
@@ -71,9 +72,6 @@ def read_trace(network: Network, path: Path) -> tuple[tuple[Seen, ...], NDArray[
 
     Returns: states and spikes (T, B, N) of every layer, and scores (B, classes).
     """
-    neuron = np.dtype([("state", f"<u{network.state_bytes}"), ("spike", "u1")])
-    step = [(f"layer{index}", neuron, (layer.neurons,)) for index, layer in enumerate(network.neurons)]
-    kind = "<u8" if network.worth else "<u4"
-    whole = np.memmap(path, [("steps", step, (network.steps,)), ("scores", kind, (network.outputs,))], mode="r")
-    layers = (whole["steps"][name].swapaxes(0, 1) for name, *_ in step)
+    whole = np.memmap(path, record_of(network), mode="r")
+    layers = (whole["steps"][f"layer{index}"].swapaxes(0, 1) for index in range(len(network.neurons)))
     return tuple(Seen({"state": layer["state"], "spike": layer["spike"]}) for layer in layers), whole["scores"]

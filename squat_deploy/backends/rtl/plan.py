@@ -61,6 +61,12 @@ class Layer:
         return plain(self.neurons.name)
 
     @property
+    def facts(self) -> dict[str, object]:
+        """What a manifest says of it."""
+        own = {"name": self.name, "simd": self.listing.simd, "neurons": self.neurons.size}
+        return {**own, **self.synapses.facts, **self.neurons.facts}
+
+    @property
     def queue(self) -> int:
         """Rows of spikes that may wait: those of a step, at least two."""
         return max(2, 2 ** (self.neurons.lanes.groups - 1).bit_length())

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from squat_deploy.backends.manifest import manifest_of
 from squat_deploy.backends.printing import environment, header_of
 from squat_deploy.backends.rtl import instances
-from squat_deploy.backends.rtl.manifest import manifest_of
 from squat_deploy.backends.rtl.memories import memories_of
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import Layer, RtlPlan, plan_of
@@ -19,6 +19,7 @@ from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.options import HlsConfig
+from squat_deploy.hardware.records import record_of
 from squat_deploy.hardware.vectors import default_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network import IntArray, Network
@@ -93,7 +94,14 @@ def render(
     files |= {f"memories/{name}": text for name, text in memories.items()}
     files["tb/stimulus.bin"] = stream_words(plan, checked).astype("<u4").tobytes()
     files["tb/golden.bin"] = trace_bytes(network, result)
-    files[MANIFEST] = manifest_of(plan, config, files)
+    files[MANIFEST] = manifest_of(
+        network,
+        files,
+        kind="rtl",
+        config=config.model_dump(),
+        certificate=network.certificate.proofs(),
+        layers=[layer.facts for layer in plan.layers],
+    )
     return files
 
 
@@ -139,14 +147,10 @@ def stream_words(plan: RtlPlan, inputs: IntArray) -> IntArray:
 
 def trace_bytes(network: Network, result: Result) -> bytes:
     """What the testbench compares: of every sequence and step the state and spike of every neuron, then the scores."""
-    neuron = np.dtype([("state", f"<u{network.state_bytes}"), ("spike", "u1")])
-    step = [(f"layer{index}", neuron, (layer.neurons,)) for index, layer in enumerate(network.neurons)]
-    kind = "<u8" if network.worth else "<u4"
-    record = np.dtype([("steps", step, (network.steps,)), ("scores", kind, (network.outputs,))])
-    whole = np.zeros(len(result.scores), record)
-    for (name, *_), layer in zip(step, result.trace or (), strict=True):
-        whole["steps"][name]["state"] = layer.states.swapaxes(0, 1)
-        whole["steps"][name]["spike"] = layer.spikes.swapaxes(0, 1)
+    whole = np.zeros(len(result.scores), record_of(network))
+    for index, layer in enumerate(result.trace or ()):
+        neurons = whole["steps"][f"layer{index}"]
+        neurons["state"], neurons["spike"] = layer.states.swapaxes(0, 1), layer.spikes.swapaxes(0, 1)
     whole["scores"] = result.scores
     return whole.tobytes()
 
