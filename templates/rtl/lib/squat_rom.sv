@@ -1,4 +1,4 @@
-// A memory of constants, read in one cycle: block RAM, or LUTs where it is small. Where `next` is low the word stays.
+// A memory of constants, read in one cycle: block RAM, or LUTs where it is small.
 `default_nettype none
 
 module squat_rom #(
@@ -7,14 +7,13 @@ module squat_rom #(
     parameter     FILE = ""
 ) (
     input  wire logic                     clk,
-    input  wire logic                     next,
     input  wire logic [$clog2(DEPTH)-1:0] address,
     output      logic [WIDTH-1:0]         word
 );
     logic [WIDTH-1:0] words [DEPTH];
     initial $readmemh(FILE, words);
 
-    always_ff @(posedge clk) if (next) word <= words[address];
+    always_ff @(posedge clk) word <= words[address];
 endmodule
 
 `default_nettype wire

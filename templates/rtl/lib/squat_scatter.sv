@@ -47,13 +47,13 @@ module squat_scatter #(
 
     // Stage 0: which row of which beat. A pass begins when the bank that it writes is free.
     row_t row = '0;
-    logic bank = 1'b0;          // that this step writes
+    logic bank = 1'b0;          // that this step writes; always the first with HELD
     logic fresh = 1'b1;         // no beat of this step has been added
-    logic [BANKS-1:0] taken = '0;  // banks that a step fills, or neurons read
+    logic [1:0] taken = '0;  // banks that a step fills, or neurons read
     logic last_row, go, again;
 
     assign again = HELD && in_end && fresh && !in_flags[0] && in_keep == '0;
-    assign go = in_valid && (!fresh || row != '0 || !taken[HELD ? 0 : bank]);
+    assign go = in_valid && (!fresh || row != '0 || !taken[bank]);
     assign last_row = again || row == row_t'(GROUPS - 1);
     assign in_ready = go && last_row;
 
@@ -87,7 +87,7 @@ module squat_scatter #(
             .WIDTH(PE * WEIGHT),
             .DEPTH(ENTRIES * GROUPS > 1 ? ENTRIES * GROUPS : 2),
             .FILE({WEIGHTS, TENS, ONES, ".hex"})
-        ) weights (.clk, .next(1'b1), .address, .word(s1_weights[b*PE*WEIGHT+:PE*WEIGHT]));
+        ) weights (.clk, .address, .word(s1_weights[b*PE*WEIGHT+:PE*WEIGHT]));
     end
 
     always_ff @(posedge clk) begin
@@ -165,31 +165,31 @@ module squat_scatter #(
     always_ff @(posedge clk) if (s2_valid && !s2_again) sums[place(s2_bank, s2_row)] <= renewed;
 
     // Complete steps, in their order.
-    logic [BANKS-1:0] full = '0;
-    logic [FLAGS-1:0] flags [BANKS];
+    logic [1:0] full = '0;
+    logic [FLAGS-1:0] flags [2];
     logic reading = 1'b0;  // the bank that neurons read
     logic starts_step;
     assign starts_step = go && fresh && row == '0;
 
     always_ff @(posedge clk) begin
-        if (s2_valid && s2_end) flags[HELD ? 0 : s2_bank] <= s2_flags;
+        if (s2_valid && s2_end) flags[s2_bank] <= s2_flags;
         if (rst) begin
             full <= '0;
             taken <= '0;
             reading <= 1'b0;
         end else begin
-            if (s2_valid && s2_end) full[HELD ? 0 : s2_bank] <= 1'b1;
-            if (starts_step) taken[HELD ? 0 : bank] <= 1'b1;
+            if (s2_valid && s2_end) full[s2_bank] <= 1'b1;
+            if (starts_step) taken[bank] <= 1'b1;
             if (out_done) begin
-                full[HELD ? 0 : reading] <= 1'b0;
-                taken[HELD ? 0 : reading] <= 1'b0;
+                full[reading] <= 1'b0;
+                taken[reading] <= 1'b0;
                 reading <= HELD ? 1'b0 : ~reading;
             end
         end
     end
 
-    assign out_full = full[HELD ? 0 : reading];
-    assign out_flags = flags[HELD ? 0 : reading];
+    assign out_full = full[reading];
+    assign out_flags = flags[reading];
     assign out_sums = sums[place(reading, out_row)];
 endmodule
 
