@@ -51,7 +51,8 @@ class RtlPlan:
     @property
     def facts(self) -> list[dict[str, object]]:
         """What a manifest says of every unit."""
-        return [{"name": plain(unit.name), "kind": unit.kind, "size": unit.size, **unit.facts} for unit in self.design.parts]
+        units = self.design.parts
+        return [{"name": plain(unit.name), "kind": unit.kind, "size": unit.size, **unit.facts} for unit in units]
 
 
 def plan_of(design: Design, simd: int) -> RtlPlan:

@@ -83,7 +83,10 @@ def render(
     result = reference or simulate(network, checked, trace=True)
     memories = plan.memories
     core = _core(plan, tuple(memories))
-    files: dict[str, str | bytes] = {f"rtl/lib/squat_{name}.sv": _library(name) for name in plan.modules}
+    files = dict[str, str | bytes]()
+    for name in plan.modules:
+        files[f"rtl/lib/squat_{name}.sv"] = _library(f"lib/squat_{name}.sv")
+    files["synth/squat_pins.sv"] = _library("squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
     files |= {f"memories/{name}": text for name, text in memories.items()}
@@ -151,7 +154,7 @@ def trace_bytes(network: Network, result: Result) -> bytes:
 
 
 def _library(name: str) -> str:
-    """A module as it is in the library: hand-written, the same in every project."""
+    """A module as it is in the templates: hand-written, the same in every project."""
     loader = environment("rtl").loader
     assert loader is not None
-    return loader.get_source(environment("rtl"), f"lib/squat_{name}.sv")[0]
+    return loader.get_source(environment("rtl"), name)[0]
