@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,6 +13,7 @@ from squat_deploy.agreement import Agreement
 from squat_deploy.errors import printable
 from squat_deploy.network import INPUT, Network
 from squat_deploy.network.certificate import Certificate
+from squat_deploy.proofs.table import Certificate as Proofs
 
 if TYPE_CHECKING:
     from squat_deploy.backends.qonnx.cost import StepCost
@@ -22,6 +23,27 @@ if TYPE_CHECKING:
 
 def _plain(title: str | None = None) -> Table:
     return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """Names, and numbers that stand to the right."""
+    table = _plain(title)
+    table.add_column("what", overflow="fold")
+    table.add_column("how much", justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def proofs_table(certificate: Proofs) -> Table:
+    """A claim a row: of what, and whether it is proven."""
+    table = _plain("proofs")
+    table.add_column("of", overflow="fold")
+    table.add_column("proven", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    for row in certificate.rows:
+        table.add_row(printable(row.unit), Text(row.text, style="green" if row.holds else "red"), printable(row.claim))
+    return table
 
 
 def certificate_table(certificate: Certificate) -> Table:
