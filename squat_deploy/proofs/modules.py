@@ -3,7 +3,7 @@
 A file says in comments what it shows, and where it is asked:
 
     // shows: no word is lost, doubled or reordered
-    // case: WIDTH=2 DEPTH=4 cycles=12 induction=4
+    // case: WIDTH=2 DEPTH=4 cycles=12 induction=4 twins=10
     // memory tiny.hex: 1 2 3
 
 A parameter of a case that is a text names a memory of the file.
@@ -12,17 +12,18 @@ A parameter of a case that is a text names a memory of the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from squat_deploy.proofs.library import folder
+from squat_deploy.proofs.library import folder, with_parameters
 from squat_deploy.proofs.solving import Claim, Failure, put
 from squat_deploy.proofs.table import Row
+from squat_deploy.proofs.twins import twins_of
 
 _SHOWS = re.compile(r"^// shows: (.+)$", re.MULTILINE)
 _CASE = re.compile(r"^// case: (.+)$", re.MULTILINE)
 _MEMORY = re.compile(r"^// memory (\S+): (.+)$", re.MULTILINE)
-_LIMITS = ("cycles", "induction")
+_LIMITS = ("cycles", "induction", "twins")
 _END = re.compile(r"\bendmodule\b(?!.*\bendmodule\b)", re.DOTALL)
 
 
@@ -41,26 +42,26 @@ def claims(path: Path, project: Path) -> Iterator[Claim]:
     for case in _CASE.findall(text):
         values = dict(part.split("=", 1) for part in case.split())
         limits = {name: int(values.pop(name, 0)) for name in _LIMITS}
-        texts = {name: value for name, value in values.items() if not value.lstrip("-").isdigit()}
-        numbers = {name: int(value) for name, value in values.items() if name not in texts}
-        about = " ".join(f"{name}={value}" for name, value in values.items() if name not in texts)
-        yield Claim(
+        parameters = {name: int(value) if value.isdigit() else value for name, value in values.items()}
+        about = " ".join(f"{name}={value}" for name, value in parameters.items() if isinstance(value, int))
+        twins = limits.pop("twins")
+        claim = Claim(
             unit=f"{path.stem} {about}".strip(),
             text=shows,
             top=path.stem,
-            sources=_sources(path, project, texts),
-            parameters=numbers,
+            sources=_sources(path, project, parameters),
             files=memories,
             **limits,
         )
+        yield claim
+        if twins:
+            yield twins_of(claim, twins)
 
 
-def _sources(path: Path, project: Path, texts: dict[str, str]) -> dict[str, str]:
-    """All modules of the project's library; this one with its properties, and the names of its memories."""
+def _sources(path: Path, project: Path, parameters: Mapping[str, int | str]) -> dict[str, str]:
+    """All modules of the project's library; this one with its properties and parameters."""
     sources = {found.name: found.read_text() for found in sorted((project / "rtl/lib").glob("*.sv"))}
-    module = sources[path.name]
-    for name, value in texts.items():
-        module = re.sub(rf'(parameter\s+{name}\s*=\s*)""', rf'\g<1>"{value}"', module)
+    module = with_parameters(path.stem, sources[path.name], parameters)
     sources[path.name] = _END.sub(lambda _: f"{path.read_text()}endmodule", module, count=1)
     return sources
 

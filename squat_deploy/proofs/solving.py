@@ -30,13 +30,12 @@ class Claim:
 
     Attributes:
         unit, text: what of, and what, for people.
-        top: module of `sources` {name: text} whose assertions must hold.
-        parameters: numbers of the top.
+        top: module of `sources` {name of a file: text} whose assertions must hold; its file has its name.
         files: text of memories that `sources` read.
         cycles: how far it is looked at from the start.
         induction: the most cycles that a step of induction may take, 0 where none is tried.
         complete: why `cycles` are all that there is; empty where they are a bound.
-        unset: registers begin with anything, not with their initial values.
+        between: commands for Yosys, when all is one module.
         seconds: of the solver.
     """
 
@@ -45,11 +44,10 @@ class Claim:
     top: str
     sources: Mapping[str, str]
     cycles: int
-    parameters: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     induction: int = 0
     complete: str = ""
-    unset: bool = False
+    between: tuple[str, ...] = ()
     seconds: int = 600
 
 
@@ -99,12 +97,10 @@ def put(claim: Claim) -> Row | Failure:
 
 def _script(claim: Claim) -> list[str]:
     """Commands for Yosys. Memories become registers: contents of a ROM are free in induction where they stay arrays."""
-    changed = " ".join(f"-chparam {name} 32'b{value & 2**32 - 1:032b}" for name, value in claim.parameters.items())
     return [
-        f"read_verilog -sv -defer -formal {' '.join(claim.sources)}",
-        f"hierarchy -check -top {claim.top} {changed}",
+        *read_commands(claim),
         f"prep -top {claim.top} -flatten -nordff",
-        *(["setattr -unset init w:*"] if claim.unset else []),
+        *claim.between,
         "memory_map -rom-only",
         "memory_map",
         "opt -full",
@@ -112,6 +108,16 @@ def _script(claim: Claim) -> list[str]:
         "dffunmap",
         "opt_clean",
         "write_smt2 -wires claim.smt2",
+    ]
+
+
+def read_commands(claim: Claim) -> list[str]:
+    """Commands for Yosys that read the sources of a claim, and choose its top."""
+    top = f"{claim.top}.sv"
+    return [
+        f"read_verilog -sv -defer -formal {' '.join(name for name in claim.sources if name != top)}",
+        f"read_verilog -sv -formal {top}",
+        f"hierarchy -check -top {claim.top}",
     ]
 
 

@@ -19,7 +19,7 @@ from squat_deploy.network.transition import (
     threshold_level,
 )
 from squat_deploy.proofs.core import UNIT, Found
-from squat_deploy.proofs.library import text_of
+from squat_deploy.proofs.library import text_of, with_parameters
 from squat_deploy.proofs.solving import Claim, Failure
 from squat_deploy.proofs.table import Row
 from squat_deploy.proofs.waves import signed
@@ -94,13 +94,14 @@ def claim_of(unit: Unit, project: Path) -> Claim:
     wide = max(32, int_bits(min(int(wanted["lower"].min()), -1), int(wanted["upper"].max())))
     numbers = {name: unit.number(name) for name in _PASSED}
     own = {"LOW": unit.low, "HIGH": unit.high, "LEVELS": unit.neuron.level_count, "WIDE": wide}
+    values = {**numbers, **own, "CARRIES": int(unit.neuron.carries_level)}
+    harness = text_of("unit_neuron.sv")
     files = {f"want_{name}.hex": _hex(array, wide) for name, array in wanted.items()}
     return Claim(
         unit=unit.name,
         text=f"next state and spike are those of the table, {_range(unit, live)}",
         top="unit_neuron",
-        sources={"unit_neuron.sv": text_of("unit_neuron.sv"), "squat_neuron.sv": _source(project)},
-        parameters={**numbers, **own, "CARRIES": int(unit.neuron.carries_level)},
+        sources={"unit_neuron.sv": with_parameters("unit_neuron", harness, values), "squat_neuron.sv": _source(project)},
         files={**unit.memories, **files},
         cycles=unit.latency + 1,
         complete=f"a pipeline: {unit.latency + 1} cycles from anything that its registers may hold are all that it does"

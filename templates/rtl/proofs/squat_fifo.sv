@@ -1,7 +1,7 @@
 
 // ---- Properties, put before the end of squat_fifo.
 // shows: no word is lost, doubled or reordered; only a full queue refuses and only an empty one has nothing; what is offered stays until it is taken
-// case: WIDTH=2 DEPTH=4 cycles=12 induction=3
+// case: WIDTH=2 DEPTH=4 cycles=12 induction=3 twins=10
 // case: WIDTH=1 DEPTH=2 cycles=10 induction=3
     (* anyseq *) logic proof_mark;       // any word may be the one that is followed
     logic proof_marked = 1'b0;

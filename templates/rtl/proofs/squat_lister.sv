@@ -1,8 +1,8 @@
 
 // ---- Properties, put before the end of squat_lister.
 // shows: every number that is not zero is listed once, under its index, lowest first in every bank; one end a step, with its flags; a beat stays until it is taken; whoever waits waits for the other side alone
-// case: FIELDS=4 VALUE=1 SIMD=2 INDEX=3 cycles=10 induction=3
-// case: FIELDS=3 VALUE=2 SIMD=1 INDEX=4 cycles=10 induction=3
+// case: FIELDS=4 VALUE=1 SIMD=2 INDEX=3 cycles=10 induction=3 twins=10
+// case: FIELDS=3 VALUE=2 SIMD=1 INDEX=4 cycles=10 induction=3 twins=10
     logic [FIELDS-1:0] proof_left = '0;     // fields of the word that are still to be listed
     logic proof_owes = 1'b0;                // it ends a step, and no beat has said so
     logic [FIELDS*VALUE-1:0] proof_fields = '0;

@@ -1,9 +1,9 @@
 
 // ---- Properties, put before the end of squat_neurons.
 // shows: of every step each row is read once, in order, and comes out once, in order, with its flags; its state is that of the table, from REST where a sequence starts; the page is given back once; a row stays until it is taken; it waits for sums and takers alone
-// case: PE=2 GROUPS=2 CHANNELS=3 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=4 REST=1 TABLE=own_ FIRE=fire_ cycles=14
-// case: PE=1 GROUPS=1 CHANNELS=1 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=5 KEYS=1 REST=3 TABLE=shared_ OFFSET=offset_ FIRE=fire_ cycles=14
-// case: PE=1 GROUPS=2 CHANNELS=2 SUM=3 STATE=2 STATES=4 LEVEL=1 KEY=4 CARRIED=0 OWNERS=2 OWN=1 TABLE=owners_ SUCCESSOR=next_ FIRE=fires_ cycles=12
+// case: PE=2 GROUPS=2 CHANNELS=3 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=4 REST=1 TABLE=own_ FIRE=fire_ cycles=14 twins=10
+// case: PE=1 GROUPS=1 CHANNELS=1 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=5 KEYS=1 REST=3 TABLE=shared_ OFFSET=offset_ FIRE=fire_ cycles=14 twins=10
+// case: PE=1 GROUPS=2 CHANNELS=2 SUM=3 STATE=2 STATES=4 LEVEL=1 KEY=4 CARRIED=0 OWNERS=2 OWN=1 TABLE=owners_ SUCCESSOR=next_ FIRE=fires_ cycles=12 twins=10
 // memory own_000.hex: e 0 2 f 1 3 0 1 2 d e 3
 // memory fire_000.hex: 2
 // memory shared_000.hex: 1e 01 03
