@@ -61,13 +61,23 @@ class Items:
     kind: ClassVar[str] = "items"
 
 
+@dataclass(frozen=True)
+class Key:
+    """What a colour or a sign of a chart means; `shape` is "area", "ring", "dot" or "diamond"."""
+
+    text: str
+    colour: str
+    shape: str = "area"
+
+
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A chart below its title; `alt` says in words what it shows."""
+    """A chart below its title and its legend; `alt` says in words what it shows."""
 
     title: str
     alt: str
     figure: Figure
+    legend: tuple[Key, ...] = ()
     kind: ClassVar[str] = "chart"
 
 

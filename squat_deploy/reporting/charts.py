@@ -9,13 +9,13 @@ from bokeh.models import FixedTicker, HoverTool
 from bokeh.models.text import PlainText
 from bokeh.plotting import figure
 
-# Okabe and Ito; their yellow is darkened, and the grey of texts has contrast on white and on black
+# Okabe and Ito, their yellow darkened: in the dark, the page inverts lightness, and it must not become black
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, YELLOW = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#a89400",
 )  # fmt: skip
-GREY, INK = "#9a9a9a", "#767676"
+GREY, INK = "#9a9a9a", "#333333"
 ROW = 28  # pixels of a row in a chart of rows
-_AXIS, _ABOVE = 55, 34  # pixels of an axis with its label, and of a legend or a toolbar
+_AXIS, _ABOVE = 55, 34  # pixels of an axis with its label, and of a toolbar
 Tips = Sequence[tuple[str, str]]
 Plot = Any  # a figure of bokeh, whose annotations know less of its parts than its code
 
@@ -28,7 +28,7 @@ def chart(height: int, x: str, y: str = "", *, tools: str = "", **more: Any) -> 
         x_axis_label=x, y_axis_label=y, background_fill_color=None, border_fill_color=None, outline_line_color=None,
         **more,
     )  # fmt: skip
-    drawn.toolbar.logo = None
+    drawn.toolbar.logo = drawn.toolbar.active_drag = None
     for axis in drawn.axis:
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_color = axis.major_label_text_color = INK
@@ -36,7 +36,7 @@ def chart(height: int, x: str, y: str = "", *, tools: str = "", **more: Any) -> 
         axis.minor_tick_line_color = None
         axis.axis_line_color = axis.major_tick_line_color = INK
         axis.formatter.use_scientific = False
-    drawn.grid.grid_line_alpha = 0.4
+    drawn.grid.grid_line_color, drawn.grid.grid_line_alpha = INK, 0.12
     return drawn
 
 
@@ -53,17 +53,6 @@ def name_rows(drawn: Plot, names: Sequence[str]) -> None:
     drawn.y_range.start, drawn.y_range.end = len(names) - 0.4, -0.6
 
 
-def short(name: str, most: int = 24) -> str:
+def short(name: str, most: int = 16) -> str:
     """A name that leaves room for the chart."""
     return name if len(name) <= most else name[: most - 1] + "…"
-
-
-def legend_above(drawn: Plot, columns: int = 3) -> None:
-    """A legend that lies over no data, in rows that have room on a phone."""
-    legend = drawn.legend[0]
-    drawn.add_layout(legend, "above")
-    rows = -(-len(legend.items) // columns)
-    drawn.height += _ABOVE + 22 * (rows - 1)
-    legend.orientation, legend.border_line_color, legend.background_fill_alpha = "horizontal", None, 0
-    legend.ncols, legend.spacing, legend.location = columns, 10, "left"
-    legend.label_text_color, legend.label_text_font_size, legend.padding = INK, "12px", 0

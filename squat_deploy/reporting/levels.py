@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 
 from squat_deploy.network.layers import AnyNeuron
 from squat_deploy.network.simulator import LayerTrace
-from squat_deploy.reporting.blocks import Block, Chart, Paragraph, Section, share
-from squat_deploy.reporting.charts import BLUE, GREY, RED, ROW, Plot, chart, hover, legend_above, name_rows
+from squat_deploy.reporting.blocks import Block, Chart, Key, Paragraph, Section, share
+from squat_deploy.reporting.charts import BLUE, GREY, RED, ROW, Plot, chart, hover, name_rows
 from squat_deploy.reporting.material import Material
 
+_LEGEND = (
+    Key("between these lies the threshold", RED + "40"),
+    Key("level", BLUE, "ring"),
+    Key("level that fires", RED, "dot"),
+    Key("other state", GREY, "diamond"),
+)
 _TABLES = 4  # different level tables of a layer that are drawn
 _LARGE = 32  # levels that are drawn large
 _STEMS = 128  # membranes that are drawn one by one
@@ -86,20 +92,19 @@ def _drawn(material: Material) -> Iterator[Block]:
     gaps = [(row, *one.threshold) for row, (_, one) in enumerate(rows) if one.threshold]
     if gaps:
         at, low, high = zip(*gaps, strict=True)
-        drawn.hbar(at, height=0.7, left=low, right=high, color=RED, alpha=0.2, legend_label="threshold")
-    for fires, label in ((False, "level"), (True, "level that fires")):
-        _dots(drawn, rows, fires, label)
+        drawn.hbar(at, height=0.7, left=low, right=high, color=RED, alpha=0.2)
+    for fires in (False, True):
+        _dots(drawn, rows, fires)
     others = [(row, float(value)) for row, (_, one) in enumerate(rows) for value in np.unique(one.others)]
     if others:
         at, values = zip(*others, strict=True)
-        drawn.scatter(values, at, marker="diamond", size=7, color=GREY, legend_label="other state")
-    legend_above(drawn)
-    yield Chart("Level tables", "levels of every layer on the membrane axis", drawn)
+        drawn.scatter(values, at, marker="diamond", size=7, color=GREY)
+    yield Chart("Level tables", "levels of every layer on the membrane axis", drawn, _LEGEND)
     if left_out:
         yield Paragraph(" ".join(left_out))
 
 
-def _dots(drawn: Plot, rows: list[tuple[str, LevelTable]], fires: bool, label: str) -> None:
+def _dots(drawn: Plot, rows: list[tuple[str, LevelTable]], fires: bool) -> None:
     found = [
         (row, name, index, float(value))
         for row, (name, one) in enumerate(rows)
@@ -113,13 +118,7 @@ def _dots(drawn: Plot, rows: list[tuple[str, LevelTable]], fires: bool, label: s
     data = ColumnDataSource({"row": at, "layer": names, "level": indices, "membrane": values})
     colour = RED if fires else BLUE
     dots = drawn.scatter(
-        "membrane",
-        "row",
-        source=data,
-        size=size,
-        line_color=colour,
-        fill_color=colour if fires else None,
-        legend_label=label,
+        "membrane", "row", source=data, size=size, line_color=colour, fill_color=colour if fires else None
     )
     hover(drawn, [("layer", "@layer"), ("level", "@level"), ("membrane", "@membrane{0.000000}")], dots)
 

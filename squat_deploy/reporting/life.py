@@ -9,8 +9,8 @@ import numpy as np
 from bokeh.models import ColumnDataSource
 
 from squat_deploy.network.activity import Activity, activity, fired, warnings_of, warnings_on
-from squat_deploy.reporting.blocks import Block, Cell, Chart, Items, Paragraph, Section, share, table
-from squat_deploy.reporting.charts import BLUE, GREY, ORANGE, ROW, SKY, chart, hover, legend_above, name_rows
+from squat_deploy.reporting.blocks import Block, Cell, Chart, Items, Key, Paragraph, Section, share, table
+from squat_deploy.reporting.charts import BLUE, GREY, ORANGE, ROW, SKY, chart, hover, name_rows
 from squat_deploy.reporting.material import Material
 
 
@@ -100,6 +100,7 @@ def _chart(rows: list[Life]) -> Chart:
         ("never here", [row.silent for row in rows], SKY),
         ("can never", [row.dead for row in rows], GREY),
     )
+    legend = tuple(Key(label, colour) for label, counts, colour in kinds if any(counts))
     start = np.zeros(len(rows))
     for label, counts, colour in kinds:
         if not any(counts):
@@ -115,10 +116,7 @@ def _chart(rows: list[Life]) -> Chart:
                 "share": [share(part, row.neurons) for part, row in zip(counts, rows, strict=True)],
             }
         )
-        bars = drawn.hbar(
-            "row", height=0.7, left="left", right="right", source=source, color=colour, legend_label=label
-        )
+        bars = drawn.hbar("row", height=0.7, left="left", right="right", source=source, color=colour)
         hover(drawn, [("layer", "@layer"), (label, "@neurons (@share)")], bars)
         start = end
-    legend_above(drawn)
-    return Chart("Who fires", "shares of neurons that fire at some, all or no steps", drawn)
+    return Chart("Who fires", "shares of neurons that fire at some, all or no steps", drawn, legend)

@@ -16,7 +16,7 @@ from squat_deploy.reporting.material import Core, Material
 
 WIDTH, HEIGHT, GAP = 320.0, 74.0, 30.0
 _LANE = 12.0  # between wires side by side
-_LETTERS = 46  # of a line in a box
+_TITLE, _LETTERS = 36, 46  # of a box, and of a line in it
 Wire = tuple[int, int]  # from row to row; the input is row 0
 
 
@@ -29,7 +29,7 @@ def graph_section(material: Material) -> Section:
     left = _LANE * (2.5 + len(lanes)) if any(end <= start for start, end in wires) else 2.0
     middle = left + WIDTH / 2
     boxes = tuple(
-        Box(middle, _top(row) + HEIGHT / 2, style, _cut(title), tuple(map(_cut, lines)))
+        Box(middle, _top(row) + HEIGHT / 2, style, _cut(title, _TITLE), tuple(_cut(line, _LETTERS) for line in lines))
         for row, (style, title, lines) in enumerate(_boxes(material))
     )
     arrows = tuple(_arrow(network, wire, left, lanes.get(wire)) for wire in wires)
@@ -44,9 +44,9 @@ def _top(row: int) -> float:
     return 4 + row * (HEIGHT + GAP)
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, most: int) -> str:
     text = printable(text)
-    return text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _wires(network: Network) -> tuple[Wire, ...]:

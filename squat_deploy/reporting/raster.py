@@ -33,10 +33,12 @@ def _blocks(material: Material) -> Iterator[Block]:
     steps = Range1d(start=-0.6, end=material.network.steps - 0.4)
     layers = zip(material.network.neurons, material.run.trace, _grids(material), strict=True)
     left = _MOST_SPIKES
-    for neuron, layer, grid in layers:
+    for place, (neuron, layer, grid) in enumerate(layers):
         own = layer.part(slice(material.sample, material.sample + 1))
         block, used = _raster(neuron, own, grid, steps, left)
         left -= used
+        if isinstance(block, Chart):
+            block.figure.name = f"raster {place}"
         yield block
 
 

@@ -12,7 +12,7 @@ from squat_deploy.hardware.budget import RESOURCES, Budget
 from squat_deploy.hardware.measured import ERRORS
 from squat_deploy.hardware.memories import Usage
 from squat_deploy.hardware.units import Unit
-from squat_deploy.reporting.blocks import Block, Cell, Chart, Paragraph, Section, count, share, table
+from squat_deploy.reporting.blocks import Block, Cell, Chart, Key, Paragraph, Section, count, share, table
 from squat_deploy.reporting.charts import (
     BLUE,
     GREEN,
@@ -25,7 +25,6 @@ from squat_deploy.reporting.charts import (
     YELLOW,
     chart,
     hover,
-    legend_above,
     name_rows,
     short,
 )
@@ -70,8 +69,9 @@ def _chart(budget: Budget) -> Chart:
     there = np.array(budget.offer.amounts)
     drawn = chart(ROW * len(RESOURCES), "share of the part, %")
     name_rows(drawn, RESOURCES)
-    start = np.zeros(len(RESOURCES))
+    start, legend = np.zeros(len(RESOURCES)), tuple[Key, ...]()
     for (name, amounts), colour in zip(_largest(budget), (*_COLOURS, GREY), strict=False):
+        legend = (*legend, Key(short(name), colour))
         end = start + 100 * amounts / there
         source = ColumnDataSource(
             {
@@ -90,14 +90,12 @@ def _chart(budget: Budget) -> Chart:
             source=source,
             color=colour,
             line_color=None,
-            legend_label=short(name, 12),
         )
         hover(drawn, [("unit", "@name"), ("takes", "@amount{0,0}")], bars)
         start = end
     drawn.x_range.start, drawn.x_range.end = 0, max(100.0, 1.05 * float(start.max()))
-    legend_above(drawn)
     drawn.vspan(x=[100], line_color=RED, line_dash="dashed")
-    return Chart(f"Of a {budget.offer.name}", "shares of the part's resources by unit", drawn)
+    return Chart(f"Of a {budget.offer.name}", "shares of the part's resources by unit", drawn, legend)
 
 
 def _largest(budget: Budget) -> list[tuple[str, np.ndarray]]:
