@@ -385,6 +385,8 @@ def test_in_a_browser(browser: Any, given: SimpleNamespace) -> None:
     assert before[0] < low < high < before[1] and high - low < 150
     _tooltip(page, raster)
     SHOTS.mkdir(parents=True, exist_ok=True)
+    page.locator("#spikes .bk-tool-icon-reset").first.click()
+    page.mouse.move(0, 0)
     for one in page.locator("section").all():
         one.screenshot(path=SHOTS / f"{one.get_attribute('id')}.png")
     assert not wrong

@@ -108,5 +108,5 @@ def _chart(stages: Stages, sample: int) -> Chart:
     tips = [("stage", "@stage"), ("step", "@step"), ("starts", "@start{0,0}"), ("ends", "@end{0,0}")]
     hover(drawn, [*tips, ("cycles", "@cycles{0,0}")], bars)
     part = "" if steps == stages.ends[0].shape[1] else f", the first {steps} steps"
-    title = f"Sequence {sample}{part}: one bar a time step; {stages.names[stages.longest]}, in red, takes longest"
+    title = f"Sequence {sample}{part}: one bar a time step; {stages.names[stages.longest]}, in orange, takes longest"
     return Chart(title, "timeline of all stages of one sequence", drawn)
