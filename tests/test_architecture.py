@@ -40,9 +40,10 @@ MAY = {
 }
 MAY["synthesis"] = set()  # of projects, by their files
 MAY["proofs"] = {"network", "hardware", "backends", "synthesis"}  # of projects, by the network that lies in them
-MAY["cli"] = MAY["lab"] | {"lab", "loading", "reading", "synthesis", "proofs"}
+MAY["reporting"] = {"network", "hardware", "agreement"}
+MAY["cli"] = MAY["lab"] | {"lab", "loading", "reading", "synthesis", "reporting", "proofs"}
 EDGE = {"__init__", "__main__", "loading", "moved", "reading"}  # the names that users see
-MOST_ARROWS = 96
+MOST_ARROWS = 106
 
 
 def imported(path: Path) -> Iterator[str]:
