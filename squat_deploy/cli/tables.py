@@ -13,12 +13,12 @@ from squat_deploy.agreement import Agreement
 from squat_deploy.errors import printable
 from squat_deploy.network import INPUT, Network
 from squat_deploy.network.certificate import Certificate
-from squat_deploy.proofs.table import Certificate as Proofs
 
 if TYPE_CHECKING:
     from squat_deploy.backends.qonnx.cost import StepCost
     from squat_deploy.backends.qonnx.description import Port
     from squat_deploy.lowering.checking import CheckedLayer
+    from squat_deploy.proofs.table import Certificate as Proofs
 
 
 def _plain(title: str | None = None) -> Table:

@@ -44,18 +44,18 @@ def claims(path: Path, project: Path) -> Iterator[Claim]:
         limits = {name: int(values.pop(name, 0)) for name in _LIMITS}
         parameters = {name: int(value) if value.isdigit() else value for name, value in values.items()}
         about = " ".join(f"{name}={value}" for name, value in parameters.items() if isinstance(value, int))
-        twins = limits.pop("twins")
         claim = Claim(
             unit=f"{path.stem} {about}".strip(),
             text=shows,
             top=path.stem,
             sources=_sources(path, project, parameters),
             files=memories,
-            **limits,
+            cycles=limits["cycles"],
+            induction=limits["induction"],
         )
         yield claim
-        if twins:
-            yield twins_of(claim, twins)
+        if limits["twins"]:
+            yield twins_of(claim, limits["twins"])
 
 
 def _sources(path: Path, project: Path, parameters: Mapping[str, int | str]) -> dict[str, str]:

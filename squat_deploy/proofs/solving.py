@@ -114,8 +114,9 @@ def _script(claim: Claim) -> list[str]:
 def read_commands(claim: Claim) -> list[str]:
     """Commands for Yosys that read the sources of a claim, and choose its top."""
     top = f"{claim.top}.sv"
+    others = [name for name in claim.sources if name != top]
     return [
-        f"read_verilog -sv -defer -formal {' '.join(name for name in claim.sources if name != top)}",
+        *([f"read_verilog -sv -defer -formal {' '.join(others)}"] if others else []),
         f"read_verilog -sv -formal {top}",
         f"hierarchy -check -top {claim.top}",
     ]

@@ -101,7 +101,10 @@ def claim_of(unit: Unit, project: Path) -> Claim:
         unit=unit.name,
         text=f"next state and spike are those of the table, {_range(unit, live)}",
         top="unit_neuron",
-        sources={"unit_neuron.sv": with_parameters("unit_neuron", harness, values), "squat_neuron.sv": _source(project)},
+        sources={
+            "unit_neuron.sv": with_parameters("unit_neuron", harness, values),
+            "squat_neuron.sv": _source(project),
+        },
         files={**unit.memories, **files},
         cycles=unit.latency + 1,
         complete=f"a pipeline: {unit.latency + 1} cycles from anything that its registers may hold are all that it does"
