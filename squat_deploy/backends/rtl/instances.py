@@ -188,6 +188,8 @@ class Dense(Instance):
             "SUM": self.unit.signal.bits,
             "HELD": flag(self.unit.held),
             "READERS": len(self.outs),
+            "VIEW": self.outs[0].lanes.pe,
+            "VIEWS": self.outs[0].lanes.rows,
             "WEIGHTS": file(self.unit.number, "weights_"),
             "START": file(self.unit.number, "start.hex"),
         }
