@@ -4,7 +4,11 @@
 // case: PE=1 ROWS=2 SUM=3 READERS=2 START=start.hex cycles=9
 // case: PE=1 ROWS=2 SUM=2 START=start.hex cycles=9 twins=10
 // case: PE=2 ROWS=1 SUM=2 HELD=1 START=start_pair.hex cycles=12 twins=12
+// case: PE=2 ROWS=2 SUM=2 VIEW=1 VIEWS=4 START=start_pairs.hex cycles=8
+// case: PE=1 ROWS=1 SUM=2 START=start_one.hex cycles=9 twins=10
+// memory start_one.hex: 2
 // memory start.hex: 5 2
+// memory start_pairs.hex: 9 3
 // memory start_pair.hex: 9
     (* anyconst *) logic [ROW-1:0] proof_row;   // any number of a row may be the one that is followed
     (* anyconst *) logic [7:0] proof_lane;
@@ -26,6 +30,10 @@
 
     logic [SUM-1:0] proof_start, proof_number, proof_after;
     logic proof_ends, proof_release;
+    logic [SEEN-1:0] proof_view;                // the row of a reader in which it is, and the place there
+    int proof_part;
+    assign proof_view = SEEN'(int'(proof_row) * SHARE + int'(proof_lane) / VIEW);
+    assign proof_part = int'(proof_lane) % VIEW;
     assign proof_start = proof_starts[proof_row][int'(proof_lane)*SUM+:SUM];
     assign proof_number = add_numbers[int'(proof_lane)*SUM+:SUM];
     assign proof_after = !add || add_again || add_row != proof_row ? proof_sum
@@ -33,10 +41,16 @@
     assign proof_ends = add && add_end;
     assign proof_release = (proof_done | out_done) == '1;
 
+    logic proof_soon = 1'b0;                    // a step could be read, and was not full in this cycle
+    logic proof_late = 1'b0;                    // nor in the one before
+    logic proof_waits = 1'b0;                   // it was full, and somebody has not read it
     always_ff @(posedge clk) begin
+        proof_soon <= !rst && proof_full != '0 && !proof_release && out_full == '0;
+        proof_late <= !rst && proof_soon && out_full == '0;
+        proof_waits <= !rst && out_full != '0 && !proof_release;
         for (int r = 0; r < READERS; r++) begin
             if (out_read[r]) begin
-                proof_looks[r] <= !rst && out_full[r] && out_row[r*ROW+:ROW] == proof_row;
+                proof_looks[r] <= !rst && out_full[r] && out_row[r*SEEN+:SEEN] == proof_view;
                 proof_seen[r] <= proof_first;
             end
         end
@@ -80,15 +94,18 @@
         end
         for (int r = 0; r < READERS; r++) begin
             if (out_done[r]) assume (out_full[r]);
-            if (out_read[r]) assume (int'(out_row[r*ROW+:ROW]) < ROWS);
+            if (out_read[r]) assume (int'(out_row[r*SEEN+:SEEN]) < VIEWS);
         end
 
         page_is_free: assert (free == (int'(proof_claimed) < PAGES));
-        full_when_added: assert (out_full == (proof_full != '0 ? ~proof_done : '0));
+        full_when_added: assert ((out_full & (proof_full != '0 ? proof_done : '1)) == '0);
+        full_for_all: assert (out_full == '0 || out_full == ~proof_done);
+        in_time: assert (!proof_late);
+        if (proof_waits) stays: assert (out_full == ~proof_done);
         if (out_full[0]) flags_of: assert (out_flags[FLAGS-1:0] == proof_first_flags);
         if (out_full[READERS-1]) flags_same: assert (out_flags[(READERS-1)*FLAGS+:FLAGS] == proof_first_flags);
-        if (proof_looks[0]) sum_of: assert (out_sums[int'(proof_lane)*SUM+:SUM] == proof_seen[0]);
+        if (proof_looks[0]) sum_of: assert (out_sums[proof_part*SUM+:SUM] == proof_seen[0]);
         if (proof_looks[READERS-1]) begin
-            sum_same: assert (out_sums[((READERS-1)*PE+int'(proof_lane))*SUM+:SUM] == proof_seen[READERS-1]);
+            sum_same: assert (out_sums[((READERS-1)*VIEW+proof_part)*SUM+:SUM] == proof_seen[READERS-1]);
         end
     end
