@@ -12,6 +12,8 @@ module squat_product #(
     input  wire logic [VALUE-1:0]      number,
     output      logic signed [SUM-1:0] product
 );
+    localparam int WHOLE = WEIGHT + VALUE + 1;  // bits of any product
+
     logic signed [WEIGHT:0] weight;
     if (BIPOLAR) begin : g_bipolar
         assign weight = code[0] ? (WEIGHT + 1)'(1) : -(WEIGHT + 1)'(1);
@@ -19,14 +21,16 @@ module squat_product #(
         assign weight = {code[WEIGHT-1], code};
     end
 
+    logic signed [WHOLE-1:0] whole;
     if (VALUE == 1 && !VALUE_SIGNED) begin : g_spike
-        assign product = SUM'(weight);
-        wire unused = &{1'b0, number};
+        assign whole = WHOLE'(weight);
     end else begin : g_number
         logic signed [VALUE:0] value;
         assign value = {VALUE_SIGNED && number[VALUE-1], number};
-        assign product = SUM'(weight) * SUM'(value);
+        assign whole = WHOLE'(weight * value);
     end
+    assign product = SUM'(whole);
+    wire unused = &{1'b0, code, number, whole};
 endmodule
 
 `default_nettype wire
