@@ -265,7 +265,7 @@ class Neurons(Instance):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        return (self.module, "neuron")
+        return (self.module, "neuron", "ram")
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,7 +43,9 @@ def of_tables(unit: Fire) -> Iterator[tuple[str, str]]:
     """Of each lane where neurons have their own, else one of each for all."""
     tables = unit.tables
     widths = {"SUCCESSOR": unit.state_bits, "FIRE": tables.search_bits + 1}
-    found = {"TABLE": tables.searched, "OFFSET": tables.keys, "SUCCESSOR": tables.successor, "FIRE": tables.fire_level}
+    padding = [(0, 0)] * (tables.searched.ndim - 1) + [(0, 1)]  # to a power of two: addresses are side by side
+    table = np.pad(tables.searched, padding, constant_values=2 ** (tables.key_bits - 1) - 1)
+    found = {"TABLE": table, "OFFSET": tables.keys, "SUCCESSOR": tables.successor, "FIRE": tables.fire_level}
     arrays = {name: np.asarray(array) for name, array in found.items() if array is not None}
     for name, array in arrays.items():
         bits = widths.get(name, tables.key_bits)

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from squat_deploy.backends.rtl.instances import Dense, Instance, Neurons, Reader, Scores
+from squat_deploy.backends.rtl.plane_units import add_convolution, add_place, add_pooled_sums, add_windows
 from squat_deploy.backends.rtl.streams import Rows, SpikeRows, elements_of, in_words
 from squat_deploy.backends.rtl.wiring import Wiring
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
-from squat_deploy.hardware.units import Fire, Firing, Unit
-from squat_deploy.hardware.units.scatter import ScatterRows
+from squat_deploy.hardware.units import Fire, Firing, PlaceEvents, Unit
+from squat_deploy.hardware.units.pool import PoolEvents, PoolSpikes, PoolSums
+from squat_deploy.hardware.units.scatter import Scatter, ScatterRows
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 
-_TAKEN = "RTL takes fully connected layers and neurons of one state so far"
+_TAKEN = "RTL takes synapses, pooling and neurons of one state so far"
 _INSTEAD = "write this network with `squat-deploy hls`"
 
 
@@ -103,4 +105,12 @@ def _score(wiring: Wiring) -> None:
     wiring.add(Scores("readout", wiring.design.readout, neurons, leg))
 
 
-BUILDERS: dict[type[Unit], Callable[[Wiring, Unit], None]] = {ScatterRows: _dense, Fire: _fire}
+BUILDERS: dict[type[Unit], Callable[[Wiring, Unit], None]] = {
+    ScatterRows: _dense,
+    Scatter: add_convolution,
+    PlaceEvents: add_place,
+    PoolEvents: add_windows,
+    PoolSpikes: add_windows,
+    PoolSums: add_pooled_sums,
+    Fire: _fire,
+}

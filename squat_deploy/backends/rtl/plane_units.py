@@ -15,7 +15,7 @@ from squat_deploy.backends.rtl.planes import (
     Windows,
     by_code,
 )
-from squat_deploy.backends.rtl.streams import Beats, Rows
+from squat_deploy.backends.rtl.streams import NOTHING, Beats, Rows
 from squat_deploy.backends.rtl.tracks import Track, track_of_places, track_of_pool, track_of_synapses
 from squat_deploy.backends.rtl.wiring import Wiring
 from squat_deploy.errors import ExportError
@@ -86,8 +86,7 @@ def _add_sums(
 
 def _coordinates(wiring: Wiring, unit: Unit, grid: Grid) -> Beats:
     """What a unit takes, as events by their coordinates in `grid`. Raises: ExportError where several come a cycle."""
-    if wiring.simd > 1:
-        raise ExportError(f"{unit.name}: {unit.about}: takes one event a cycle; use simd=1")
+    wiring.one_event(unit)
     stream, elements, number = wiring.stream(unit), by_code(grid), str(unit.number)
     if isinstance(stream, Rows):
         lanes = _lanes_of(wiring, unit)
@@ -114,5 +113,7 @@ def _agree(found: IntArray, wanted: IntArray) -> bool:
     """Whether the indices are alike in width and in every place."""
     longest = max(found.shape[1], wanted.shape[1])
     alike = (found.shape[1] - 1).bit_length() == (wanted.shape[1] - 1).bit_length()
-    padded = (np.pad(one, [(0, 0), (0, longest - one.shape[1])], constant_values=-1) for one in (found, wanted))
-    return alike and bool(np.array_equal(*padded))
+    first, second = (
+        np.pad(one, [(0, 0), (0, longest - one.shape[1])], constant_values=NOTHING) for one in (found, wanted)
+    )
+    return alike and bool(np.array_equal(first, second))

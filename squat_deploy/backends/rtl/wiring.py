@@ -84,8 +84,7 @@ class Wiring:
         """The events that a unit takes, dealt over banks where they come as rows. Raises: ExportError."""
         stream, simd = self.stream(unit, branch), self.simd
         if isinstance(stream, Beats):
-            if simd > 1:
-                raise ExportError(f"{unit.name}: events of joined branches come one a cycle; use simd=1")
+            self.one_event(unit)
             return stream
         assert isinstance(stream, Rows)
         if stream.fields % simd:
@@ -94,7 +93,12 @@ class Wiring:
             what = f"{stream.fields} numbers a word" if source == ENTRY else f"PE {stream.fields}"
             works = max(number for number in range(1, simd) if stream.fields % number == 0)
             raise ExportError(f"{name}: {what} cannot be dealt over {simd} banks; use simd={works}")
-        return self._listed(stream, f"{unit.number}" + (f"_{branch}" if branch else ""), simd)
+        return self.listed(stream, f"{unit.number}" + (f"_{branch}" if branch else ""), simd)
+
+    def one_event(self, unit: Unit) -> None:
+        """Raises: ExportError where a unit that takes one event a cycle is to take several."""
+        if self.simd > 1:
+            raise ExportError(f"{unit.name}: {unit.about}: takes one event a cycle; use simd=1")
 
     def finish(self) -> None:
         """Adds forks and queues."""
@@ -107,7 +111,7 @@ class Wiring:
                 if leg.queued:
                     self.add(Queue(f"fifo_{leg.out.name}", given, leg.through, leg.out, 1))
 
-    def _listed(self, rows: Rows, suffix: str, simd: int) -> Beats:
+    def listed(self, rows: Rows, suffix: str, simd: int) -> Beats:
         elements = in_banks(rows.elements, simd)
         beats = Beats(f"event{suffix}", elements, rows.value, rows.signed, elements.size)
         self.add(Lister(f"lister{suffix}", rows, beats))

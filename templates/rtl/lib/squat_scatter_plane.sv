@@ -4,8 +4,7 @@
 // port of its own, the next step is added up. A row that is read with RESTORED is written back as start values, so that
 // nothing is cleared; else, and after a reset, ROWS cycles do it. With HELD, the input is given once a sequence: there
 // is one page, which starts anew where a sequence does, and steps without events present it once more.
-// Reading takes a cycle: `out_sums` are those of `out_row` in the last cycle with `out_read`, until `out_done` says that
-// the last ones have been taken.
+// Reading takes a cycle: `out_sums` are those of `out_row` in the last cycle with `out_read`.
 // Latency: 3 cycles from a visit to its sums; throughput: a visit a cycle, the same row as often as may be.
 `default_nettype none
 
@@ -44,7 +43,7 @@ module squat_scatter_plane #(
     input  wire logic [READERS*ROW-1:0]    out_row,
     input  wire logic [READERS-1:0]        out_read,
     output      logic [READERS*PE*SUM-1:0] out_sums,
-    input  wire logic [READERS-1:0]        out_done    // the last row has been taken
+    input  wire logic [READERS-1:0]        out_done    // the last row is read
 );
     localparam int BANKS = HELD ? 1 : 2;
     localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
@@ -218,16 +217,21 @@ module squat_scatter_plane #(
     end
 
     for (genvar r = 0; r < READERS; r++) begin : g_reader
-        logic from;  // the bank of the row that was read
-        logic [PE*SUM-1:0] row;
-        always_ff @(posedge clk) if (out_read[r]) from <= reading;
+        logic from;                    // the bank of the row that was read
+        logic come;                    // that has come now
+        logic [PE*SUM-1:0] row, kept;  // its sums; the bank may be added to while they stay here
+        always_ff @(posedge clk) begin
+            come <= out_read[r];
+            if (out_read[r]) from <= reading;
+            if (come) kept <= row;
+        end
         if (HELD) begin : g_one
             assign row = g_bank[0].g_copy[r].found;
             wire unused = &{1'b0, from};
         end else begin : g_two
             assign row = from ? g_bank[1].g_copy[r].found : g_bank[0].g_copy[r].found;
         end
-        assign out_sums[r*PE*SUM+:PE*SUM] = row;
+        assign out_sums[r*PE*SUM+:PE*SUM] = come ? row : kept;
         assign out_full[r] = full[reading] && !done[r];
         assign out_flags[r*FLAGS+:FLAGS] = flags[reading];
     end
