@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -13,15 +14,17 @@ import torch
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl.builders import BUILDERS
 from squat_deploy.backends.rtl.memories import in_banks
 from squat_deploy.backends.rtl.project import render
 from squat_deploy.backends.rtl.streams import NOTHING, in_words
 from squat_deploy.errors import ExportError
+from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
 from tests.drawing import draw
-from tests.graph_drawing import draw_graph
+from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_hardware import sequence_network
 
 PYTHON = f"PYTHON={sys.executable}"
@@ -118,10 +121,23 @@ def test_the_testbench_says_what_it_cannot_do(built: Path) -> None:
     assert "ERROR: the golden data are incomplete" in said("--golden", "short")
 
 
-@pytest.mark.parametrize("seed", [0, 8, 12])
-def test_what_is_not_there_yet_is_refused_by_name(seed: int) -> None:
-    with pytest.raises(ExportError, match=r"RTL takes .*; write this network with `squat-deploy hls`"):
-        render(draw_graph(seed), RtlConfig())
+def test_every_unit_has_a_builder() -> None:
+    def kinds(unit: type[Unit]) -> set[type[Unit]]:
+        return {unit}.union(*map(kinds, unit.__subclasses__()))
+
+    ends = {ReadInput, ReadOut}
+    assert {unit for unit in kinds(Unit) - ends if not inspect.isabstract(unit)} <= BUILDERS.keys()
+
+
+def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
+    """Delays, late spikes, sums of lists and of sums, neurons on spikes, two states; with gaps, and alone."""
+    network = draw_graph(315)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2), stimulus=draw_inputs(network, 6))
+    modules = {path.stem.removeprefix("squat_") for path in (project / "rtl" / "lib").iterdir()}
+    assert {"add", "delay", "fork", "join", "late", "pair", "place", "repeat", "unload"} <= modules
+    toolchain.run(["make", "-s", "lint", PYTHON], project)
+    for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
+        assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
 
 def test_impossible_foldings(small: sd.Network) -> None:
@@ -130,6 +146,10 @@ def test_impossible_foldings(small: sd.Network) -> None:
     assert render(small, RtlConfig(simd=2))
     with pytest.raises(ExportError, match="lif1: PE 1 cannot be dealt over 2 banks; use simd=1"):
         render(small, RtlConfig(pe=1, simd=2))
+    joined = draw_graph(350)  # its last synapses are behind a concatenation
+    with pytest.raises(ExportError, match=r"head8: fully connected, .* weights: takes one event a cycle; use simd=1"):
+        render(joined, RtlConfig(pe=2, simd=2))
+    assert render(joined, RtlConfig(pe=2, simd=1))
 
 
 def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Network, tmp_path: Path) -> None:

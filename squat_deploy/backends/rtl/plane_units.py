@@ -8,18 +8,16 @@ from squat_deploy.backends.rtl.planes import (
     First,
     Plane,
     PlaneLister,
+    PlaneRecode,
     PooledSums,
-    Recode,
     Visits,
     Walk,
     Windows,
     by_code,
 )
-from squat_deploy.backends.rtl.streams import NOTHING, Beats, Rows
+from squat_deploy.backends.rtl.streams import NOTHING, Beats, Rows, elements_of
 from squat_deploy.backends.rtl.tracks import Track, track_of_places, track_of_pool, track_of_synapses
 from squat_deploy.backends.rtl.wiring import Wiring
-from squat_deploy.errors import ExportError
-from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.units import PlaceEvents, Scatter, Unit
@@ -63,12 +61,16 @@ def add_windows(wiring: Wiring, unit: Unit) -> None:
 
 
 def add_pooled_sums(wiring: Wiring, unit: Unit) -> None:
-    """Pooling of arrays of sums. Raises: ExportError where these lie in other lanes than its own."""
+    """Pooling of arrays of sums, which are laid out anew where they lie in other lanes than its own."""
     assert isinstance(unit, PoolSums)
+    page, number, (channels, height, width) = wiring.page(unit), f"{unit.number}", unit.window.input_shape
     if not unit.parallel:
-        what = "takes sums that are no plane of as many channels"
-        raise ExportError(f"{unit.name}: {unit.about}: {what}; write this network with `squat-deploy hls`")
-    wiring.add(PooledSums(f"pool{unit.number}", unit, wiring.page(unit), wiring.pages(unit)))
+        rows = wiring.unloaded(page, number)
+        stream = wiring.repeated(rows, number) if page.held else rows
+        taken = unit.takes[0]
+        lanes = Lanes(channels, height * width, unit.rows.pe)
+        page = wiring.placed(wiring.elements(stream, number, taken.size), number, lanes, taken)
+    wiring.add(PooledSums(f"pool{number}", unit, page, wiring.pages(unit)))
 
 
 def _add_sums(
@@ -85,12 +87,12 @@ def _add_sums(
 
 
 def _coordinates(wiring: Wiring, unit: Unit, grid: Grid) -> Beats:
-    """What a unit takes, as events by their coordinates in `grid`. Raises: ExportError where several come a cycle."""
+    """What a unit takes, as events by their coordinates in `grid`. Raises: ExportError for several a cycle."""
     wiring.one_event(unit)
     stream, elements, number = wiring.stream(unit), by_code(grid), str(unit.number)
     if isinstance(stream, Rows):
-        lanes = _lanes_of(wiring, unit)
-        if lanes is not None and (lanes.channels, lanes.positions) == (grid.channels, grid.positions):
+        lanes = Lanes(grid.channels, grid.positions, min(stream.fields, grid.channels))
+        if np.array_equal(stream.elements, elements_of(lanes)):
             placed = Beats(f"event{number}", elements, stream.value, stream.signed, grid.size)
             wiring.add(PlaneLister(f"lister{number}", stream, placed, grid, lanes))
             return placed
@@ -99,14 +101,8 @@ def _coordinates(wiring: Wiring, unit: Unit, grid: Grid) -> Beats:
     if _agree(stream.elements, elements):
         return stream
     recoded = Beats(f"place{number}", elements, stream.value, stream.signed, stream.capacity)
-    wiring.add(Recode(f"recode{number}", number, stream, recoded))
+    wiring.add(PlaneRecode(f"recode{number}", stream, recoded))
     return recoded
-
-
-def _lanes_of(wiring: Wiring, unit: Unit) -> Lanes | None:
-    """How the neurons lie that it takes, None where it takes no neurons."""
-    source = unit.sources[0]
-    return None if source == ENTRY else wiring.design.parts[source - 1].lanes
 
 
 def _agree(found: IntArray, wanted: IntArray) -> bool:

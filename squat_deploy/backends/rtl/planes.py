@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from squat_deploy.backends.rtl.instances import Instance, Lister, Parameters, file, flag, page_ports
+from squat_deploy.backends.rtl.flow import Lister, Recode
+from squat_deploy.backends.rtl.instance import Instance, Parameters, file, flag, page_ports
 from squat_deploy.backends.rtl.memories import hex_lines
 from squat_deploy.backends.rtl.streams import NOTHING, Beats, Bundle, Page, Stream
 from squat_deploy.backends.rtl.tracks import Track
@@ -60,38 +61,15 @@ class PlaneLister(Lister):
 
 
 @dataclass(frozen=True, eq=False)
-class Recode(Instance):
-    """Events under other indices: `number` names the table."""
-
-    number: str
-    source: Beats
-    out: Beats
-    module: ClassVar[str] = "recode"
-
-    @property
-    def _table(self) -> str:
-        return f"codes{self.number}.hex"
-
-    @property
-    def parameters(self) -> Parameters:
-        sizes = {"ENTRIES": self.source.entries, "GIVEN": self.out.index, "VALUE": self.out.value}
-        return {**sizes, "TABLE": f'"memories/{self._table}"'}
-
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
+class PlaneRecode(Recode):
+    """Events by the coordinates of their element."""
 
     @property
     def memories(self) -> Mapping[str, str]:
-        place = np.zeros(int(self.out.elements.max()) + 1, dtype=np.int64)
         (held,) = np.nonzero(self.out.elements[0] != NOTHING)
+        place = np.zeros(len(held), dtype=np.int64)
         place[self.out.elements[0][held]] = held
-        codes = np.where(self.source.elements[0] == NOTHING, 0, place[self.source.elements[0]])
-        return {self._table: hex_lines(codes[:, None], self.out.index)}
+        return {f"{self.name}.hex": hex_lines(place[np.maximum(self.source.elements.T, 0)], self.out.index)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,8 +210,8 @@ class Plane(Instance):
             "HELD": flag(self.unit.held),
             "RESTORED": flag(self.restored),
             "READERS": len(self.outs),
-            "WEIGHTS": file(number, "weights.hex"),
-            "START": file(number, "start.hex"),
+            "WEIGHTS": file(f"layer{number}_weights.hex"),
+            "START": file(f"layer{number}_start.hex"),
         }
 
     @property

@@ -40,7 +40,7 @@ module squat_neuron #(
     initial $readmemh(TABLE, searched);
     initial $readmemh(FIRE, fire);
 
-    wire unused = &{1'b0, sum};  // its highest bits, where partial sums need more than whole ones
+    wire unused_sum = &{1'b0, sum};  // all that a whole sum can be fits a key
     logic [LEVEL-1:0] level;
     logic [STATE-1:0] from;
     logic [OWNER-1:0] whose;

@@ -1,14 +1,14 @@
-// Events under other indices, by a table: TABLE[index].
-// Latency: 1 cycle; throughput: a beat a cycle.
+// Names events anew: the index of every event is looked up in a table.
+// Latency: a cycle; throughput: a beat a cycle.
 `default_nettype none
 
 module squat_recode #(
     parameter int ENTRIES = 2,  // indices that come
-    parameter int GIVEN = 1,    // bits of those that go
-    parameter int VALUE = 1,    // bits of an event's number
+    parameter int INDEX = 1,    // bits of those, and of the new ones
+    parameter int CODE = 1,
+    parameter int VALUE = 1,
     parameter int FLAGS = 2,
-    parameter     TABLE = "",
-    localparam int INDEX = ENTRIES > 1 ? $clog2(ENTRIES) : 1
+    parameter     CODES = ""    // file of ENTRIES new indices
 ) (
     input  wire logic             clk,
     input  wire logic             rst,
@@ -24,14 +24,19 @@ module squat_recode #(
     output      logic             out_end,
     output      logic [FLAGS-1:0] out_flags,
     output      logic             out_keep,
-    output      logic [GIVEN-1:0] out_index,
+    output      logic [CODE-1:0]  out_index,
     output      logic [VALUE-1:0] out_value
 );
-    logic [GIVEN-1:0] codes [ENTRIES > 1 ? ENTRIES : 2];
-    initial $readmemh(TABLE, codes);
+    logic [CODE-1:0] codes [ENTRIES];
+    initial $readmemh(CODES, codes);
 
-    assign in_ready = !out_valid || out_ready;
+    logic held = 1'b0;
+    assign in_ready = !held || out_ready;
+    assign out_valid = held;
+
     always_ff @(posedge clk) begin
+        if (rst) held <= 1'b0;
+        else if (in_ready) held <= in_valid;
         if (in_ready) begin
             out_end <= in_end;
             out_flags <= in_flags;
@@ -39,10 +44,7 @@ module squat_recode #(
             out_index <= codes[in_index];
             out_value <= in_value;
         end
-        if (rst) out_valid <= 1'b0;
-        else if (in_ready) out_valid <= in_valid;
     end
-    initial out_valid = 1'b0;
 endmodule
 
 `default_nettype wire
