@@ -54,11 +54,13 @@ def test_sources_are_clean(seed: int, tmp_path: Path, verilator: None) -> None:
         toolchain.run(["make", "-s", "lint", PYTHON], project)
 
 
-@pytest.mark.parametrize(("seed", "pe", "simd"), [(3, 2, 1), (7, 3, 1), (13, 3, 2)])
-def test_rtl_agrees_with_the_simulator(seed: int, pe: int, simd: int, tmp_path: Path, verilator: None) -> None:
+@pytest.mark.parametrize(("seed", "pe", "simd", "share"), [(3, 4, 1, 2), (7, 14, 1, 7), (13, 3, 2, 1)])
+def test_rtl_agrees_with_the_simulator(
+    seed: int, pe: int, simd: int, share: int, tmp_path: Path, verilator: None
+) -> None:
     """Whole traces: sequences back to back, with gaps in both streams, and one after another."""
     network, inputs = drawn(seed)
-    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd), stimulus=inputs)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd, share=share), stimulus=inputs)
     for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
@@ -140,12 +142,20 @@ def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
 
+def test_lanes_that_share_a_neuron_unit(small: sd.Network) -> None:
+    """As many as keep up with the golden events; a wrong number is refused, and what the refusal says works."""
+    with pytest.raises(ExportError, match="lif1: PE 4 cannot be shared by 3 lanes; use share=2"):
+        render(small, RtlConfig(pe=4, share=3))
+    assert ".VIEW(2)" in str(render(small, RtlConfig(pe=4, share=2))["rtl/squat_core.sv"])
+    with pytest.raises(ExportError, match="lif1: PE 6 cannot be shared by 3 lanes; use share=2"):  # in whole rows
+        render(small, RtlConfig(pe=6, share=3))
+
+
 def test_impossible_foldings(small: sd.Network) -> None:
     with pytest.raises(ExportError, match="the input: 8 numbers a word cannot be dealt over 3 banks; use simd=2"):
         render(small, RtlConfig(simd=3))
     assert render(small, RtlConfig(simd=2))
-    with pytest.raises(ExportError, match="lif1: PE 1 cannot be dealt over 2 banks; use simd=1"):
-        render(small, RtlConfig(pe=1, simd=2))
+    assert ".SIMD(1)" in str(render(small, RtlConfig(pe=1, simd=2))["rtl/squat_core.sv"])  # of the second layer
     joined = draw_graph(350)  # its last synapses are behind a concatenation
     with pytest.raises(ExportError, match=r"head8: fully connected, .* weights: takes one event a cycle; use simd=1"):
         render(joined, RtlConfig(pe=2, simd=2))
