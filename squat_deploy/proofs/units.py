@@ -25,6 +25,7 @@ from squat_deploy.proofs.table import Row
 from squat_deploy.proofs.waves import signed
 
 _MEMORIES = ("TABLE", "OFFSET", "SUCCESSOR", "FIRE")
+_AT_ONCE = 2  # bits of a level, up to which thresholds are compared in one cycle
 _PASSED = ("SUM", "STATE", "STATES", "LEVEL", "KEY", "KEYS", "FRACTION", "CARRIED", "OWNERS", "OWNER")
 
 
@@ -58,14 +59,15 @@ class Unit:
         return int(self.found.parameters[name])
 
     @property
-    def searches(self) -> bool:
+    def offsets(self) -> bool:
         """Whether it is of the offset form."""
         return bool(self.number("KEYS"))
 
     @property
     def latency(self) -> int:
         """Cycles from a state and a sum to what becomes of them."""
-        return self.number("LEVEL") + 2 if self.searches else 2
+        level = self.number("LEVEL")
+        return level + 2 if self.offsets or level > _AT_ONCE else 2
 
 
 def distinct(found: Sequence[Found], network: Network, graph: Graph, project: Path) -> list[Unit]:
@@ -86,8 +88,8 @@ def distinct(found: Sequence[Found], network: Network, graph: Graph, project: Pa
 
 def claim_of(unit: Unit, project: Path) -> Claim:
     """What the solver is asked about a unit."""
-    form = offset_form(unit.neuron, unit.low, unit.high) if unit.searches else None
-    if unit.searches and form is None:
+    form = offset_form(unit.neuron, unit.low, unit.high) if unit.offsets else None
+    if unit.offsets and form is None:
         raise ExportError(f"{unit.neuron.name}: the core searches an offset form, but none exists; write it anew")
     live = [reachable_states(unit.neuron, table, unit.low, unit.high) for table in unit.tables]
     wanted = _wanted(unit, form, live)

@@ -4,14 +4,14 @@
 // case: PE=2 GROUPS=2 CHANNELS=3 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=4 REST=1 TABLE=own_ FIRE=fire_ cycles=14 twins=10
 // case: PE=1 GROUPS=1 CHANNELS=1 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=5 KEYS=1 REST=3 TABLE=shared_ OFFSET=offset_ FIRE=fire_ cycles=14 twins=10
 // case: PE=1 GROUPS=2 CHANNELS=2 SUM=3 STATE=2 STATES=4 LEVEL=1 KEY=4 CARRIED=0 OWNERS=2 OWN=1 TABLE=owners_ SUCCESSOR=next_ FIRE=fires_ cycles=12 twins=10
-// memory own_000.hex: e 0 2 f 1 3 0 1 2 d e 3
+// memory own_000.hex: e 0 2 7 f 1 3 7 0 1 2 7 d e 3 7
 // memory fire_000.hex: 2
-// memory shared_000.hex: 1e 01 03
+// memory shared_000.hex: 1e 01 03 0f
 // memory offset_000.hex: 00 01 1e 03
-// memory owners_000.hex: e f 1 2 0 3 1 d
+// memory owners_000.hex: e 7 f 7 1 7 2 7 0 7 3 7 1 7 d 7
 // memory next_000.hex: 2 1 3 0 1 3 0 2 3 2 0 1 1 0 2 3
 // memory fires_000.hex: 1 0
-    localparam int PROOF_ENTRIES = (1 << LEVEL) - 1;
+    localparam int PROOF_ENTRIES = 1 << LEVEL;
     logic signed [KEY-1:0] proof_table [OWNERS * (KEYS ? 1 : STATES) * PROOF_ENTRIES];
     logic signed [KEY-1:0] proof_offset [OWNERS * STATES];
     logic [STATE-1:0] proof_successor [OWNERS * STATES * (1 << LEVEL)];
@@ -56,7 +56,7 @@
         if (KEYS) proof_key = proof_offset[proof_owner * STATES + int'(proof_from)] + (proof_key <<< FRACTION);
         proof_base = (KEYS ? proof_owner : proof_owner * STATES + int'(proof_from)) * PROOF_ENTRIES;
         proof_level = '0;
-        for (int i = 0; i < PROOF_ENTRIES; i++) if (proof_table[proof_base + i] <= proof_key) proof_level = (LEVEL + 1)'(i + 1);
+        for (int i = 0; i < PROOF_ENTRIES - 1; i++) if (proof_table[proof_base + i] <= proof_key) proof_level = (LEVEL + 1)'(i + 1);
         proof_next = STATE'(proof_level);
         if (!CARRIED) proof_next = proof_successor[(proof_owner * STATES + int'(proof_from)) * (1 << LEVEL) + int'(proof_level)];
     end

@@ -28,7 +28,7 @@ module unit_neuron #(
     input wire logic [STATE-1:0]      state,
     input wire logic signed [SUM-1:0] sum
 );
-    localparam int LATENCY = KEYS != 0 ? LEVEL + 2 : 2;
+    localparam int LATENCY = KEYS != 0 || LEVEL > 2 ? LEVEL + 2 : 2;
     localparam int BRACKETS = OWNERS * LEVELS * (KEYS != 0 ? 1 : STATES);
 
     logic [STATE-1:0] next_state;
