@@ -86,7 +86,8 @@ def render(
     result = reference or simulate(network, checked, trace=True)
     memories = memories_of(plan)
     core = _core(plan, tuple(memories))
-    files: dict[str, str | bytes] = {f"rtl/lib/squat_{name}.sv": _library(name) for name in MODULES}
+    files: dict[str, str | bytes] = {f"rtl/lib/squat_{name}.sv": _library(f"lib/squat_{name}.sv") for name in MODULES}
+    files["synth/squat_pins.sv"] = _library("squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = (
             environment("rtl").get_template(template).render(vars(core), row_bits=_row_bits, instances=instances)
@@ -160,7 +161,7 @@ def _row_bits(lanes: Lanes) -> int:
 
 
 def _library(name: str) -> str:
-    """A module as it is in the library: hand-written, the same in every project."""
+    """A module as it is in the templates: hand-written, the same in every project."""
     loader = environment("rtl").loader
     assert loader is not None
-    return loader.get_source(environment("rtl"), f"lib/squat_{name}.sv")[0]
+    return loader.get_source(environment("rtl"), name)[0]
