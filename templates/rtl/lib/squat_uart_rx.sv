@@ -30,11 +30,11 @@ module squat_uart_rx #(
         synced <= {synced[0], line};
         out_valid <= 1'b0;
         broken <= 1'b0;
-        if (rst) begin
+        if (waiting) begin  // through a reset too, which the break itself may have asked for
             running <= 1'b0;
-            waiting <= 1'b0;
-        end else if (waiting) begin
             waiting <= !synced[1];
+        end else if (rst) begin
+            running <= 1'b0;
         end else if (!running) begin
             running <= !synced[1];
             left <= COUNT'(DIVIDER / 2);
