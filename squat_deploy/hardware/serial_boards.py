@@ -15,7 +15,7 @@ class SerialBoard:
     """A board.
 
     Attributes:
-        target, device: as `squat-deploy synth` names them.
+        target, devices: as `squat-deploy synth` names them; the board comes with any of these, the first by default.
         mhz: of its oscillator, which is the clock of the core.
         pins: {port of the top: location}.
         high: ports beside clock and line, which are held high.
@@ -25,7 +25,7 @@ class SerialBoard:
 
     title: str
     target: str
-    device: str
+    devices: tuple[str, ...]
     mhz: int
     pins: Mapping[str, str]
     loader: str
@@ -48,7 +48,7 @@ SERIAL_BOARDS: dict[SerialBoardName, SerialBoard] = {
     "ulx3s": SerialBoard(
         "ULX3S",
         "ecp5",
-        "85k",
+        ("85k", "45k", "25k"),
         25,
         {"clk": "G2", "uart_rx": "M1", "uart_tx": "L4", "wifi_gpio0": "L2"},
         "ulx3s",
@@ -57,9 +57,23 @@ SERIAL_BOARDS: dict[SerialBoardName, SerialBoard] = {
         ("wifi_gpio0",),
     ),
     "tang-nano-9k": SerialBoard(
-        "Tang Nano 9K", "gowin", "gw1nr-9c", 27, {"clk": "52", "uart_rx": "18", "uart_tx": "17"}, "tangnano9k", "cst", "fs"
+        "Tang Nano 9K",
+        "gowin",
+        ("gw1nr-9c",),
+        27,
+        {"clk": "52", "uart_rx": "18", "uart_tx": "17"},
+        "tangnano9k",
+        "cst",
+        "fs",
     ),
     "icebreaker": SerialBoard(
-        "iCEBreaker", "ice40", "up5k", 12, {"clk": "35", "uart_rx": "6", "uart_tx": "9"}, "ice40_generic", "pcf", "bin"
+        "iCEBreaker",
+        "ice40",
+        ("up5k",),
+        12,
+        {"clk": "35", "uart_rx": "6", "uart_tx": "9"},
+        "ice40_generic",
+        "pcf",
+        "bin",
     ),
 }

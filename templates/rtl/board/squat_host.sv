@@ -108,19 +108,31 @@ module squat_host #(
         end
     end
 
-    // Two chunks fit: the words of one may wait while the next one comes.
+    // Two chunks fit: the words of one may wait while the next one comes. A block RAM, and a register behind it.
     localparam int ROOM = $clog2(2 * CHUNK);
-    logic [ROOM:0] kept = '0;  // words in the queue
-    logic words_room;          // always, since a chunk comes only when there is
-    squat_fifo #(.WIDTH(32), .DEPTH(2 * CHUNK)) queue (
-        .clk, .rst, .in_valid(word_in), .in_ready(words_room), .in_data(whole), .out_valid(words_valid),
-        .out_ready(words_ready), .out_data(words_data)
-    );
-    wire unused = &{1'b0, words_room};
+    logic [31:0] words [2 * CHUNK];
+    logic [ROOM-1:0] first = '0, next = '0;
+    logic [ROOM:0] waiting = '0;  // words in the memory
+    logic [ROOM:0] kept;          // and in the register
+    logic taken;
+
+    assign taken = waiting != '0 && (!words_valid || words_ready);
+    assign kept = waiting + (ROOM + 1)'(words_valid);
 
     always_ff @(posedge clk) begin
-        if (rst) kept <= '0;
-        else kept <= kept + (ROOM + 1)'(word_in) - (ROOM + 1)'(words_valid && words_ready);
+        if (word_in) words[next] <= whole;
+        if (taken) words_data <= words[first];
+        if (rst) begin
+            first <= '0;
+            next <= '0;
+            waiting <= '0;
+            words_valid <= 1'b0;
+        end else begin
+            if (word_in) next <= next + 1'b1;
+            if (taken) first <= first + 1'b1;
+            waiting <= waiting + (ROOM + 1)'(word_in) - (ROOM + 1)'(taken);
+            words_valid <= taken || (words_valid && !words_ready);
+        end
     end
 
     // Messages: up to nine bytes leave one after another.
