@@ -88,7 +88,9 @@ def test_what_the_core_does_not_understand_is_said(device: Any, host: Any, input
         assert device._heard() == b"X"
     device.reset()
     device.line.write(b"z")
-    with pytest.raises(host.DeviceError, match=r"the core understood something else .* is the line set to 1000000 baud"):
+    with pytest.raises(
+        host.DeviceError, match=r"the core understood something else .* is the line set to 1000000 baud"
+    ):
         device.run(inputs[:, :1])
     device.reset()
     device.timeout = 0.3
