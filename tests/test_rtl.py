@@ -22,7 +22,7 @@ from squat_deploy.network.encoders import RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
 from tests.conftest import need
 from tests.drawing import draw
-from tests.graph_drawing import draw_graph
+from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_hardware import sequence_network
 
 PYTHON = f"PYTHON={sys.executable}"
@@ -57,11 +57,13 @@ def test_sources_are_clean(seed: int, tmp_path: Path, verilator: None) -> None:
         toolchain.run(["make", "-s", "lint", PYTHON], project)
 
 
-@pytest.mark.parametrize(("seed", "pe", "simd"), [(3, 2, 1), (7, 3, 1), (13, 3, 2)])
-def test_rtl_agrees_with_the_simulator(seed: int, pe: int, simd: int, tmp_path: Path, verilator: None) -> None:
+@pytest.mark.parametrize(("seed", "pe", "simd", "share"), [(3, 4, 1, 2), (7, 14, 1, 7), (13, 3, 2, 1)])
+def test_rtl_agrees_with_the_simulator(
+    seed: int, pe: int, simd: int, share: int, tmp_path: Path, verilator: None
+) -> None:
     """Whole traces: sequences back to back, with gaps in both streams, and one after another."""
     network, inputs = drawn(seed)
-    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd), stimulus=inputs)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd, share=share), stimulus=inputs)
     for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
@@ -124,18 +126,42 @@ def test_the_testbench_says_what_it_cannot_do(built: Path) -> None:
     assert "ERROR: the golden data are incomplete" in said("--golden", "short")
 
 
-@pytest.mark.parametrize("seed", [0, 8, 12])
-def test_what_is_not_there_yet_is_refused_by_name(seed: int) -> None:
-    with pytest.raises(ExportError, match=r"RTL takes fully connected .*; write this network with `squat-deploy hls`"):
-        render(draw_graph(seed), RtlConfig())
+def test_what_is_not_there_yet_is_refused_by_name() -> None:
+    with pytest.raises(
+        ExportError, match=r"convolution .*: not in RTL yet; write this network with `squat-deploy hls`"
+    ):
+        render(draw_graph(0), RtlConfig())
+
+
+def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
+    """Delays, late spikes, sums of lists and of sums, neurons on spikes, two states; with gaps, and alone."""
+    network = draw_graph(315)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2), stimulus=draw_inputs(network, 6))
+    modules = {path.stem.removeprefix("squat_") for path in (project / "rtl" / "lib").iterdir()}
+    assert {"add", "delay", "fork", "join", "late", "pair", "place", "repeat", "unload"} <= modules
+    toolchain.run(["make", "-s", "lint", PYTHON], project)
+    for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
+        assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
+
+
+def test_lanes_that_share_a_neuron_unit(small: sd.Network) -> None:
+    """As many as keep up with the golden events; a wrong number is refused, and what the refusal says works."""
+    with pytest.raises(ExportError, match="lif1: PE 4 cannot be shared by 3 lanes; use share=2"):
+        render(small, RtlConfig(pe=4, share=3))
+    assert ".VIEW(2)" in str(render(small, RtlConfig(pe=4, share=2))["rtl/squat_core.sv"])
+    with pytest.raises(ExportError, match="lif1: PE 6 cannot be shared by 3 lanes; use share=2"):  # in whole rows
+        render(small, RtlConfig(pe=6, share=3))
 
 
 def test_impossible_foldings(small: sd.Network) -> None:
     with pytest.raises(ExportError, match="the input: 8 numbers a word cannot be dealt over 3 banks; use simd=2"):
         render(small, RtlConfig(simd=3))
     assert render(small, RtlConfig(simd=2))
-    with pytest.raises(ExportError, match="lif1: PE 1 cannot be dealt over 2 banks; use simd=1"):
-        render(small, RtlConfig(pe=1, simd=2))
+    assert ".SIMD(1)" in str(render(small, RtlConfig(pe=1, simd=2))["rtl/squat_core.sv"])  # of the second layer
+    joined = draw_graph(350)  # its last synapses are behind a concatenation
+    with pytest.raises(ExportError, match="events of joined branches come one a cycle; use simd=1"):
+        render(joined, RtlConfig(pe=2, simd=2))
+    assert render(joined, RtlConfig(pe=2, simd=1))
 
 
 def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Network, tmp_path: Path) -> None:

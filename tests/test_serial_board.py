@@ -149,6 +149,9 @@ def test_why_there_is_no_bitstream(project: Path, tmp_path: Path, monkeypatch: p
     (tmp_path / MANIFEST).write_text('{"kind": "rtl", "network": {}, "config": {}}')
     with pytest.raises(ConfigError, match="has no board; write it with `squat-deploy rtl NET --board ulx3s`"):
         make_bitstream(tmp_path)
+    (tmp_path / MANIFEST).write_text('{"kind": "rtl", "network": {}, "board": {"suffix": "../x"}}')
+    with pytest.raises(ConfigError, match="its manifest is damaged; write it again"):
+        make_bitstream(tmp_path)
     with pytest.raises(ConfigError, match="--device 85k: ice40 has up5k"):
         make_bitstream(project, device="85k")
     monkeypatch.setattr(bitstream, "cells_of", lambda *_: ({"SB_LUT4": 10}, 0.0))

@@ -5,15 +5,30 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from squat_deploy.errors import ConfigError, ToolError
+from pydantic import BaseModel, ConfigDict
+
+from squat_deploy.errors import ConfigError, ToolError, translated
 from squat_deploy.files import write_file
-from squat_deploy.hardware.serial_boards import SERIAL_BOARDS, SerialBoard
 from squat_deploy.synthesis.flow import manifest_in, target_of
 from squat_deploy.synthesis.netlist import Say, cells_of
 from squat_deploy.synthesis.routing import START, Routed, check_size, placed
 from squat_deploy.synthesis.running import run_logged
 from squat_deploy.synthesis.targets import Resources, Target, resources_of
+
+
+class _Board(BaseModel):
+    """What the manifest of a project says of its board."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    target: str
+    devices: tuple[str, ...]
+    mhz: int
+    pin_suffix: Literal["lpf", "pcf", "cst"]
+    suffix: Literal["bit", "bin", "fs"]
 
 
 @dataclass(frozen=True)
@@ -54,10 +69,7 @@ def make_bitstream(
         ToolError: a tool is missing or fails, with its first error; the design does not fit, or is slower
             than the board.
     """
-    name = manifest_in(project).get("config", {}).get("board")
-    if name not in SERIAL_BOARDS:
-        raise ConfigError(f"{project} has no board; write it with `squat-deploy rtl NET --board ulx3s`")
-    board = SERIAL_BOARDS[name]
+    board = _board_of(project)
     family = target_of(board.target)
     target = replace(family, devices=tuple(one for one in family.devices if one.name in board.devices))
     part = target.device(device)
@@ -80,6 +92,15 @@ def make_bitstream(
     return Bitstream(board.title, part.name, board.mhz, found, routed, path)
 
 
+def _board_of(project: Path) -> _Board:
+    """Raises: ConfigError."""
+    stated = manifest_in(project).get("board")
+    if stated is None:
+        raise ConfigError(f"{project} has no board; write it with `squat-deploy rtl NET --board ulx3s`")
+    with translated(ConfigError, f"{project}: its manifest is damaged; write it again"):
+        return _Board.model_validate(stated)
+
+
 def _script(target: Target, work: Path) -> list[str]:
     return [
         "read_verilog -defer -sv rtl/lib/*.sv rtl/squat_core.sv board/*.sv",
@@ -94,7 +115,7 @@ def _script(target: Target, work: Path) -> list[str]:
 class _Packing:
     """How a family is given its pins, and its routed design made a file."""
 
-    board: SerialBoard
+    board: _Board
     target: Target
     work: Path
 

@@ -13,6 +13,14 @@ CHUNK = 64  # words that the host sends at once
 _MODULES = ("uart_rx", "uart_tx", "host")
 
 
+def board_facts(name: SerialBoardName | None) -> dict[str, Any] | None:
+    """What the manifest says of it, for those who make its bitstream."""
+    if name is None:
+        return None
+    board = SERIAL_BOARDS[name]
+    return {one: getattr(board, one) for one in ("title", "target", "devices", "mhz", "pin_suffix", "suffix")}
+
+
 def board_files(design: Design, name: SerialBoardName | None, header: str) -> dict[str, str | bytes]:
     """Their texts by path; none for a project without a board."""
     if name is None:
@@ -25,7 +33,7 @@ def board_files(design: Design, name: SerialBoardName | None, header: str) -> di
         f"board/{path}": templates.get_template(f"board/{template}.jinja").render(view)
         for path, template in {
             "squat_board.sv": "board.sv",
-            f"squat.{board.pin_suffix}": "pins",
+            f"squat.{board.pin_suffix}": f"pins.{board.pin_suffix}",
             "board.mk": "board.mk",
             "uart_tb.cpp": "uart_tb.cpp",
             "squat_uart.py": "squat_uart.py",
