@@ -54,9 +54,9 @@ class RtlPlan:
         return [{"name": plain(unit.name), "kind": unit.kind, "size": unit.size, **unit.facts} for unit in units]
 
 
-def plan_of(design: Design, simd: int) -> RtlPlan:
+def plan_of(design: Design, simd: int, pace: float) -> RtlPlan:
     """The plan of a folded design. Raises: ExportError naming the layer that RTL does not take, or the folding."""
-    wiring = Wiring(design, simd)
+    wiring = Wiring(design, simd, pace)
     for part in design.parts:
         if type(part) not in BUILDERS:
             raise ExportError(f"{part.name}: {part.about}: not in RTL yet; {_INSTEAD}")
