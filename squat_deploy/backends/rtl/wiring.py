@@ -133,8 +133,7 @@ class Wiring:
         """The events that a unit takes, dealt over banks where they come as rows. Raises: ExportError."""
         stream, simd = self.stream(unit, branch), self.simd
         if isinstance(stream, Beats):
-            if simd > 1:
-                raise ExportError(f"{unit.name}: events of joined branches come one a cycle; use simd=1")
+            self.one_event(unit)
             return stream
         assert isinstance(stream, Rows)
         works = max(number for number in range(1, simd + 1) if stream.fields % number == 0)
@@ -157,6 +156,11 @@ class Wiring:
         narrow = Rows(f"narrow{suffix}", elements, rows.value, rows.signed)
         self.add(Narrow(f"narrower{suffix}", rows, narrow))
         return narrow
+
+    def one_event(self, unit: Unit) -> None:
+        """Raises: ExportError where a unit that takes one event a cycle is to take several."""
+        if self.simd > 1:
+            raise ExportError(f"{unit.name}: {unit.about}: takes one event a cycle; use simd=1")
 
     def elements(self, stream: Stream, suffix: str, size: int) -> Beats:
         """Events one a cycle, by the number of their element."""
