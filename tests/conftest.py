@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from functools import lru_cache
@@ -32,6 +33,12 @@ def _session(node: bytes) -> onnxruntime.InferenceSession:
 
 
 onnx_exec.rt = SimpleNamespace(InferenceSession=_session)  # else qonnx makes one of each node each time it runs
+
+
+def pytest_collection_finish() -> None:
+    """What the libraries made lives as long as the tests; the collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
