@@ -13,9 +13,9 @@ import torch
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
-from squat_deploy.backends.rtl.memories import bank_inputs
-from squat_deploy.backends.rtl.plan import Listing
+from squat_deploy.backends.rtl.memories import in_banks
 from squat_deploy.backends.rtl.project import render
+from squat_deploy.backends.rtl.streams import NOTHING, in_words
 from squat_deploy.errors import ExportError
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import RateEncoder
@@ -102,7 +102,7 @@ def built(small: sd.Network, tmp_path_factory: pytest.TempPathFactory, verilator
     return project
 
 
-@pytest.mark.parametrize("name", ["layer2_weights_00.hex", "layer2_table_000.hex"])
+@pytest.mark.parametrize("name", ["layer1_weights_00.hex", "layer2_table_000.hex"])
 def test_wrong_memory_words_are_found(name: str, built: Path) -> None:
     path = built / "memories" / name
     kept, words = path.read_text(), path.read_text().split()
@@ -147,9 +147,8 @@ def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Net
     assert sd.emit_rtl(named, tmp_path / "p", RtlConfig()).is_dir()
 
 
-@pytest.mark.parametrize(
-    "listing", [Listing(32, 25, 1, 1, False), Listing(32, 25, 1, 4, False), Listing(10, 3, 3, 5, True)]
-)
-def test_every_input_has_a_place_in_one_bank(listing: Listing) -> None:
-    places = sorted(index for bank in range(listing.simd) for index in bank_inputs(listing, bank).tolist())
-    assert places == list(range(listing.words * listing.fields))
+@pytest.mark.parametrize(("size", "fields", "simd"), [(800, 32, 1), (790, 32, 4), (29, 10, 5)])
+def test_every_input_has_a_place_in_one_bank(size: int, fields: int, simd: int) -> None:
+    banks = in_banks(in_words(size, fields), simd)
+    assert sorted(banks[banks != NOTHING].tolist()) == list(range(size)) and len(banks) == simd
+    assert banks[1 % simd, 0] == 1 % simd  # neighbours belong to different banks

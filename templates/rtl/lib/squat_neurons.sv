@@ -6,7 +6,8 @@
 
 module squat_neurons #(
     parameter int PE = 1,
-    parameter int GROUPS = 1,
+    parameter int GROUPS = 1,     // rows of a position
+    parameter int POSITIONS = 1,
     parameter int CHANNELS = 1,
     parameter int SUM = 12,
     parameter int STATE = 2,
@@ -17,7 +18,8 @@ module squat_neurons #(
     parameter int FRACTION = 0,
     parameter bit CARRIED = 1'b1,
     parameter int REST = 0,
-    parameter bit OWN = 1'b0,     // every neuron has tables of its own
+    parameter int OWNERS = 1,     // tables of a lane: one, one a group, or one a row
+    parameter bit OWN = 1'b0,     // every lane has tables of its own
     parameter int FLAGS = 2,
     parameter     TABLE = "",     // files TABLE + "000.hex", one a lane with OWN, else one for all
     parameter     OFFSET = "",
@@ -29,7 +31,8 @@ module squat_neurons #(
     input  wire logic                in_full,
     input  wire logic [FLAGS-1:0]    in_flags,
     output      logic [ROW-1:0]      in_row,
-    input  wire logic [PE*SUM-1:0]   in_sums,
+    output      logic                in_read,
+    input  wire logic [PE*SUM-1:0]   in_sums,   // of the row that was read last
     output      logic                in_done,
     output      logic                out_valid,
     input  wire logic                out_ready,
@@ -38,13 +41,16 @@ module squat_neurons #(
     output      logic [PE-1:0]       out_spikes,
     output      logic [PE*STATE-1:0] out_states
 );
-    localparam int ROW = GROUPS > 1 ? $clog2(GROUPS) : 1;
+    localparam int ROWS = GROUPS * POSITIONS;
+    localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
+    localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
     localparam int LATENCY = KEYS ? LEVEL + 2 : 2;
-    localparam int OWNERS = OWN ? GROUPS : 1;
-    localparam int OWNER = OWN ? ROW : 1;
+    localparam int OWNER = OWNERS > 1 ? $clog2(OWNERS) : 1;
 
-    logic [PE*STATE-1:0] states [GROUPS];
+    logic [PE*STATE-1:0] states [ROWS];
     logic [ROW-1:0] row = '0;
+    logic [GROUP-1:0] group = '0;  // of that row
+    logic [GROUP-1:0] groups [LATENCY + 1];
     logic running = 1'b0;
     logic [LATENCY:0] valid = '0;  // stage 0 holds what has just been read
     logic [LATENCY:0] last;
@@ -54,39 +60,43 @@ module squat_neurons #(
 
     assign move = !valid[LATENCY] || out_ready;
     assign issue = move && (running || (in_full && valid == '0));
-    assign ended = issue && row == ROW'(GROUPS - 1);
+    assign ended = issue && row == ROW'(ROWS - 1);
     assign in_row = row;
+    assign in_read = move;
     assign in_done = ended;
 
     always_ff @(posedge clk) begin
         if (rst) begin
             row <= '0;
+            group <= '0;
             running <= 1'b0;
             valid <= '0;
         end else if (move) begin
             valid <= {valid[LATENCY-1:0], issue};
             if (issue) begin
                 row <= ended ? '0 : row + 1'b1;
+                group <= group == GROUP'(GROUPS - 1) ? '0 : group + 1'b1;
                 running <= !ended;
             end
         end
         if (move) begin
             last <= {last[LATENCY-1:0], ended};
             rows[0] <= row;
+            groups[0] <= group;
             flags[0] <= in_flags;
             for (int stage = 0; stage < LATENCY; stage++) begin
                 rows[stage+1] <= rows[stage];
+                groups[stage+1] <= groups[stage];
                 flags[stage+1] <= flags[stage];
             end
         end
     end
 
     logic [PE*STATE-1:0] read;
-    logic [PE*SUM-1:0] sums;
-    always_ff @(posedge clk) if (move) begin
-        read <= in_flags[0] ? {PE{STATE'(REST)}} : states[row];
-        sums <= in_sums;
-    end
+    always_ff @(posedge clk) if (move) read <= in_flags[0] ? {PE{STATE'(REST)}} : states[row];
+
+    logic [OWNER-1:0] owner;
+    assign owner = OWNERS == 1 ? '0 : OWNERS == ROWS ? OWNER'(rows[0]) : OWNER'(groups[0]);
 
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
         localparam int NAMED = OWN ? lane : 0;
@@ -97,11 +107,11 @@ module squat_neurons #(
             .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
             .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
         ) neuron (
-            .clk, .move, .owner(OWN ? OWNER'(rows[0]) : OWNER'(0)), .state(read[lane*STATE+:STATE]),
-            .sum(sums[lane*SUM+:SUM]), .next_state(out_states[lane*STATE+:STATE]), .spike
+            .clk, .move, .owner, .state(read[lane*STATE+:STATE]),
+            .sum(in_sums[lane*SUM+:SUM]), .next_state(out_states[lane*STATE+:STATE]), .spike
         );
         // A lane without a neuron says nothing.
-        assign out_spikes[lane] = spike && 32'(rows[LATENCY]) * PE + lane < CHANNELS;
+        assign out_spikes[lane] = spike && 32'(groups[LATENCY]) * PE + lane < CHANNELS;
     end
 
     always_ff @(posedge clk) if (valid[LATENCY] && move) states[rows[LATENCY]] <= out_states;
