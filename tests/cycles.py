@@ -43,7 +43,7 @@ def cycles_compared(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfi
 
 @lru_cache(maxsize=4)
 def _compiled_header(flags: str) -> Path:
-    """The header with its compiled form beside it, which g++ takes for the same flags: once a process, not a project."""
+    """The header with its compiled form beside it, which g++ takes for the same flags: once a process."""
     folder = Path(tempfile.mkdtemp(prefix="squat-count-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     header = Path(shutil.copy(HEADER, folder))

@@ -69,7 +69,7 @@ def deep_copy(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module
         memo[id(module)] = type(module).__new__(type(module))
     for module in alone:
         held = vars(memo[id(module)])
-        for key, value in module.__getstate__().items():
+        for key, value in module.__getstate__().items():  # type: ignore[no-untyped-call]
             if type(value) in _ATOMS:
                 held[key] = value
             else:
