@@ -21,7 +21,7 @@ from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
 from tests.drawing import draw
-from tests.graph_drawing import draw_graph
+from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_hardware import sequence_network
 
 PYTHON = f"PYTHON={sys.executable}"
@@ -118,10 +118,22 @@ def test_the_testbench_says_what_it_cannot_do(built: Path) -> None:
     assert "ERROR: the golden data are incomplete" in said("--golden", "short")
 
 
-@pytest.mark.parametrize("seed", [0, 8, 12])
-def test_what_is_not_there_yet_is_refused_by_name(seed: int) -> None:
-    with pytest.raises(ExportError, match=r"RTL takes fully connected .*; write this network with `squat-deploy hls`"):
-        render(draw_graph(seed), RtlConfig())
+def test_what_is_not_there_yet_is_refused_by_name() -> None:
+    with pytest.raises(
+        ExportError, match=r"convolution .*: not in RTL yet; write this network with `squat-deploy hls`"
+    ):
+        render(draw_graph(0), RtlConfig())
+
+
+def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
+    """Delays, late spikes, sums of lists and of sums, neurons on spikes, two states; with gaps, and alone."""
+    network = draw_graph(315)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2), stimulus=draw_inputs(network, 6))
+    modules = {path.stem.removeprefix("squat_") for path in (project / "rtl" / "lib").iterdir()}
+    assert {"add", "delay", "fork", "join", "late", "pair", "place", "repeat", "unload"} <= modules
+    toolchain.run(["make", "-s", "lint", PYTHON], project)
+    for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
+        assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
 
 def test_impossible_foldings(small: sd.Network) -> None:
@@ -130,6 +142,10 @@ def test_impossible_foldings(small: sd.Network) -> None:
     assert render(small, RtlConfig(simd=2))
     with pytest.raises(ExportError, match="lif1: PE 1 cannot be dealt over 2 banks; use simd=1"):
         render(small, RtlConfig(pe=1, simd=2))
+    joined = draw_graph(350)  # its last synapses are behind a concatenation
+    with pytest.raises(ExportError, match="events of joined branches come one a cycle; use simd=1"):
+        render(joined, RtlConfig(pe=2, simd=2))
+    assert render(joined, RtlConfig(pe=2, simd=1))
 
 
 def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Network, tmp_path: Path) -> None:

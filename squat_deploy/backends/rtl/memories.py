@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from squat_deploy.hardware.units import Fire
 from squat_deploy.hardware.units.scatter import Scatter
 from squat_deploy.network import IntArray
 
@@ -39,14 +38,8 @@ def in_banks(elements: IntArray, simd: int) -> IntArray:
     return np.moveaxis(elements.reshape(len(elements), -1, simd), 2, 0).reshape(simd, -1)
 
 
-def of_tables(unit: Fire) -> Iterator[tuple[str, str]]:
-    """Of each lane where neurons have their own, else one of each for all."""
-    tables = unit.tables
-    widths = {"SUCCESSOR": unit.state_bits, "FIRE": tables.search_bits + 1}
-    found = {"TABLE": tables.searched, "OFFSET": tables.keys, "SUCCESSOR": tables.successor, "FIRE": tables.fire_level}
-    arrays = {name: np.asarray(array) for name, array in found.items() if array is not None}
-    for name, array in arrays.items():
-        bits = widths.get(name, tables.key_bits)
-        for lane in range(unit.lanes.pe if tables.spread != "shared" else 1):
-            own = array if tables.spread == "shared" else array[:, lane]
-            yield f"layer{unit.number}_{name.lower()}_{lane:03}.hex", hex_lines(np.reshape(own, (-1, 1)), bits)
+def lane_files(array: IntArray, bits: int, pe: int | None) -> Iterator[tuple[int, str]]:
+    """(lane, text) of a table (rows, pe, ...) for each of `pe` lanes, or of one for all where there is no `pe`."""
+    for lane in range(pe or 1):
+        own = array if pe is None else array[:, lane]
+        yield lane, hex_lines(np.reshape(own, (-1, 1)), bits)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from squat_deploy.backends.rtl.instances import Dense, Instance, Neurons, Reader, Scores
-from squat_deploy.backends.rtl.streams import Rows, SpikeRows, elements_of, in_words
+from squat_deploy.backends.rtl.builders import BUILDERS, rows_of
+from squat_deploy.backends.rtl.flow import Reader
+from squat_deploy.backends.rtl.instance import Instance
+from squat_deploy.backends.rtl.neurons import Neurons, Scores
+from squat_deploy.backends.rtl.streams import Rows, in_words
 from squat_deploy.backends.rtl.wiring import Wiring
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
-from squat_deploy.hardware.units import Fire, Firing, Unit
-from squat_deploy.hardware.units.scatter import ScatterRows
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 
-_TAKEN = "RTL takes fully connected layers and neurons of one state so far"
 _INSTEAD = "write this network with `squat-deploy hls`"
 
 
@@ -59,21 +58,16 @@ def plan_of(design: Design, simd: int) -> RtlPlan:
     """The plan of a folded design. Raises: ExportError naming the layer that RTL does not take, or the folding."""
     wiring = Wiring(design, simd)
     for part in design.parts:
-        if type(part) not in BUILDERS or any(port.late for port in part.ports.takes):
-            raise ExportError(f"{part.name}: {part.about}: {_TAKEN}; {_INSTEAD}")
-        if isinstance(part, Firing):
-            wiring.give(part.number, _rows_of(part).alone)
+        if type(part) not in BUILDERS:
+            raise ExportError(f"{part.name}: {part.about}: not in RTL yet; {_INSTEAD}")
+    for neurons in design.neurons:  # spikes of later ones may be taken by earlier layers
+        wiring.give(neurons.number, rows_of(neurons).alone)
     _read(wiring)
     for part in design.parts:
         BUILDERS[type(part)](wiring, part)
     _score(wiring)
     wiring.finish()
     return RtlPlan(design, design.entry.fields, tuple(wiring.instances))
-
-
-def _rows_of(part: Firing) -> SpikeRows:
-    """Spikes of neurons, a row a cycle."""
-    return SpikeRows(f"rows{part.number}", elements_of(part.lanes), 1, False, part.state_bits)
 
 
 def _read(wiring: Wiring) -> None:
@@ -86,21 +80,8 @@ def _read(wiring: Wiring) -> None:
     wiring.give(ENTRY, words)
 
 
-def _dense(wiring: Wiring, unit: Unit) -> None:
-    assert isinstance(unit, ScatterRows)
-    wiring.add(Dense(f"scatter{unit.number}", unit, wiring.beats(unit), wiring.pages(unit)))
-
-
-def _fire(wiring: Wiring, unit: Unit) -> None:
-    assert isinstance(unit, Fire)
-    wiring.add(Neurons(f"neurons{unit.number}", unit, wiring.page(unit), _rows_of(unit)))
-
-
 def _score(wiring: Wiring) -> None:
     last = wiring.design.neurons[-1]
-    (neurons,) = [one for one in wiring.instances if isinstance(one, Neurons) and one.unit is last]
+    (neurons,) = (one for one in wiring.instances if isinstance(one, Neurons) and one.layer is last)
     leg = wiring.leg(last.number, queued=False)
     wiring.add(Scores("readout", wiring.design.readout, neurons, leg))
-
-
-BUILDERS: dict[type[Unit], Callable[[Wiring, Unit], None]] = {ScatterRows: _dense, Fire: _fire}

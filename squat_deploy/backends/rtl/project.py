@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from squat_deploy.backends.manifest import manifest_of
 from squat_deploy.backends.printing import environment, header_of
-from squat_deploy.backends.rtl.instances import Instance, Neurons
+from squat_deploy.backends.rtl.instance import Instance
+from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
 from squat_deploy.files import MANIFEST, write_folder

@@ -62,6 +62,11 @@ class Stream(ABC):
         """All of that, as one number."""
         return f"{{{', '.join(f'{self.name}_{wire}' for wire in self.carried)}}}"
 
+    @property
+    def numbers(self) -> str:
+        """All but the end and the flags, as one number."""
+        return f"{{{', '.join(f'{self.name}_{wire}' for wire in self.payload)}}}"
+
     def ports(self, side: str) -> dict[str, str]:
         """Its wires as the ports of a module that begin with `side`."""
         return {f"{side}_{wire}": f"{self.name}_{wire}" for wire in ("valid", "ready", *self.carried)}
@@ -119,6 +124,19 @@ class SpikeRows(Rows):
     @property
     def wires(self) -> dict[str, int]:
         return {**super().wires, self.states: self.fields * self.state}
+
+
+@dataclass(frozen=True, eq=False)
+class Ticks(Stream):
+    """One beat a step, which carries its flags."""
+
+    @property
+    def payload(self) -> Mapping[str, int]:
+        return {}
+
+    @property
+    def most(self) -> int:
+        return 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ module squat_neuron #(
     initial $readmemh(TABLE, searched);
     initial $readmemh(FIRE, fire);
 
+    wire unused_sum = &{1'b0, sum};  // all that a whole sum can be fits a key
     logic [LEVEL-1:0] level;
     logic [STATE-1:0] from;
     logic [OWNER-1:0] whose;

@@ -1,5 +1,6 @@
 // A layer of neurons, PE at once: reads the sums of a step row by row, updates states, gives a row of spikes a cycle.
 //
+// Neurons of two states (PAIR) have codes of both in place of a state.
 // At the first step of a sequence (flag 0) states are taken to be REST, whatever memory holds.
 // Latency of a row: that of `squat_neuron`. A step begins when all rows of the step before have left.
 `default_nettype none
@@ -21,6 +22,17 @@ module squat_neurons #(
     parameter int OWNERS = 1,     // tables of a lane: one, one a group, or one a row
     parameter bit OWN = 1'b0,     // every lane has tables of its own
     parameter int FLAGS = 2,
+    parameter bit PAIR = 1'b0,    // neurons of two states, `squat_pair`, with the parameters that only that has:
+    parameter int MEMBRANE = 1,
+    parameter int CURRENTS = 1,
+    parameter int NEXT_LEVEL = 1,
+    parameter int NEXT_KEY = 1,
+    parameter int NEXT_FRACTION = 0,
+    parameter bit SOME = 1'b0,
+    parameter     CURRENT_OFFSET = "",
+    parameter     NEXT_OFFSET = "",
+    parameter     NEXT_BOUNDS = "",
+    parameter     FOLLOWS = "",
     parameter     TABLE = "",     // files TABLE + "000.hex", one a lane with OWN, else one for all
     parameter     OFFSET = "",
     parameter     SUCCESSOR = "",
@@ -44,7 +56,7 @@ module squat_neurons #(
     localparam int ROWS = GROUPS * POSITIONS;
     localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
     localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
-    localparam int LATENCY = KEYS ? LEVEL + 2 : 2;
+    localparam int LATENCY = PAIR && NEXT_LEVEL > LEVEL ? NEXT_LEVEL + 2 : PAIR || KEYS ? LEVEL + 2 : 2;
     localparam int OWNER = OWNERS > 1 ? $clog2(OWNERS) : 1;
 
     logic [PE*STATE-1:0] states [ROWS];
@@ -102,14 +114,29 @@ module squat_neurons #(
         localparam int NAMED = OWN ? lane : 0;
         localparam logic [23:0] DIGITS = {8'(48 + NAMED / 100), 8'(48 + NAMED / 10 % 10), 8'(48 + NAMED % 10)};
         logic spike;
-        squat_neuron #(
-            .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS), .FRACTION(FRACTION),
-            .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
-            .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
-        ) neuron (
-            .clk, .move, .owner, .state(read[lane*STATE+:STATE]),
-            .sum(in_sums[lane*SUM+:SUM]), .next_state(out_states[lane*STATE+:STATE]), .spike
-        );
+        if (PAIR) begin : g_pair
+            squat_pair #(
+                .SUM(SUM), .MEMBRANE(MEMBRANE), .MEMBRANES(STATES), .CURRENT(STATE - MEMBRANE), .CURRENTS(CURRENTS),
+                .LEVEL(LEVEL), .KEY(KEY), .FRACTION(FRACTION), .NEXT_LEVEL(NEXT_LEVEL), .NEXT_KEY(NEXT_KEY),
+                .NEXT_FRACTION(NEXT_FRACTION), .SOME(SOME), .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER),
+                .MEMBRANE_OFFSET({OFFSET, DIGITS, ".hex"}), .CURRENT_OFFSET({CURRENT_OFFSET, DIGITS, ".hex"}),
+                .BOUNDARIES({TABLE, DIGITS, ".hex"}), .NEXT_OFFSET({NEXT_OFFSET, DIGITS, ".hex"}),
+                .NEXT_BOUNDS({NEXT_BOUNDS, DIGITS, ".hex"}), .FOLLOWS({FOLLOWS, DIGITS, ".hex"}),
+                .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
+            ) neuron (
+                .clk, .move, .owner, .state(read[lane*STATE+:STATE]), .sum(in_sums[lane*SUM+:SUM]),
+                .next_state(out_states[lane*STATE+:STATE]), .spike
+            );
+        end else begin : g_single
+            squat_neuron #(
+                .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS), .FRACTION(FRACTION),
+                .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
+                .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
+            ) neuron (
+                .clk, .move, .owner, .state(read[lane*STATE+:STATE]),
+                .sum(in_sums[lane*SUM+:SUM]), .next_state(out_states[lane*STATE+:STATE]), .spike
+            );
+        end
         // A lane without a neuron says nothing.
         assign out_spikes[lane] = spike && 32'(groups[LATENCY]) * PE + lane < CHANNELS;
     end
