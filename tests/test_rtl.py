@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ import torch
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl.builders import BUILDERS
 from squat_deploy.backends.rtl.memories import in_banks
 from squat_deploy.backends.rtl.project import render
 from squat_deploy.backends.rtl.streams import NOTHING, in_words
 from squat_deploy.errors import ExportError
+from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
@@ -51,11 +54,13 @@ def test_sources_are_clean(seed: int, tmp_path: Path, verilator: None) -> None:
         toolchain.run(["make", "-s", "lint", PYTHON], project)
 
 
-@pytest.mark.parametrize(("seed", "pe", "simd"), [(3, 2, 1), (7, 3, 1), (13, 3, 2)])
-def test_rtl_agrees_with_the_simulator(seed: int, pe: int, simd: int, tmp_path: Path, verilator: None) -> None:
+@pytest.mark.parametrize(("seed", "pe", "simd", "share"), [(3, 4, 1, 2), (7, 14, 1, 7), (13, 3, 2, 1)])
+def test_rtl_agrees_with_the_simulator(
+    seed: int, pe: int, simd: int, share: int, tmp_path: Path, verilator: None
+) -> None:
     """Whole traces: sequences back to back, with gaps in both streams, and one after another."""
     network, inputs = drawn(seed)
-    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd), stimulus=inputs)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd, share=share), stimulus=inputs)
     for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
@@ -118,11 +123,12 @@ def test_the_testbench_says_what_it_cannot_do(built: Path) -> None:
     assert "ERROR: the golden data are incomplete" in said("--golden", "short")
 
 
-def test_what_is_not_there_yet_is_refused_by_name() -> None:
-    with pytest.raises(
-        ExportError, match=r"convolution .*: not in RTL yet; write this network with `squat-deploy hls`"
-    ):
-        render(draw_graph(0), RtlConfig())
+def test_every_unit_has_a_builder() -> None:
+    def kinds(unit: type[Unit]) -> set[type[Unit]]:
+        return {unit}.union(*map(kinds, unit.__subclasses__()))
+
+    ends = {ReadInput, ReadOut}
+    assert {unit for unit in kinds(Unit) - ends if not inspect.isabstract(unit)} <= BUILDERS.keys()
 
 
 def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
@@ -136,14 +142,22 @@ def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
 
+def test_lanes_that_share_a_neuron_unit(small: sd.Network) -> None:
+    """As many as keep up with the golden events; a wrong number is refused, and what the refusal says works."""
+    with pytest.raises(ExportError, match="lif1: PE 4 cannot be shared by 3 lanes; use share=2"):
+        render(small, RtlConfig(pe=4, share=3))
+    assert ".VIEW(2)" in str(render(small, RtlConfig(pe=4, share=2))["rtl/squat_core.sv"])
+    with pytest.raises(ExportError, match="lif1: PE 6 cannot be shared by 3 lanes; use share=2"):  # in whole rows
+        render(small, RtlConfig(pe=6, share=3))
+
+
 def test_impossible_foldings(small: sd.Network) -> None:
     with pytest.raises(ExportError, match="the input: 8 numbers a word cannot be dealt over 3 banks; use simd=2"):
         render(small, RtlConfig(simd=3))
     assert render(small, RtlConfig(simd=2))
-    with pytest.raises(ExportError, match="lif1: PE 1 cannot be dealt over 2 banks; use simd=1"):
-        render(small, RtlConfig(pe=1, simd=2))
+    assert ".SIMD(1)" in str(render(small, RtlConfig(pe=1, simd=2))["rtl/squat_core.sv"])  # of the second layer
     joined = draw_graph(350)  # its last synapses are behind a concatenation
-    with pytest.raises(ExportError, match="events of joined branches come one a cycle; use simd=1"):
+    with pytest.raises(ExportError, match=r"head8: fully connected, .* weights: takes one event a cycle; use simd=1"):
         render(joined, RtlConfig(pe=2, simd=2))
     assert render(joined, RtlConfig(pe=2, simd=1))
 

@@ -15,10 +15,12 @@ from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
+from squat_deploy.backends.rtl.sharing import shared
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.records import record_of
+from squat_deploy.hardware.schedule import event_counts
 from squat_deploy.hardware.vectors import default_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
@@ -78,10 +80,11 @@ def render(
 ) -> dict[str, str | bytes]:
     """All files of the project by relative path; equal arguments give equal bytes."""
     design = design_of(network, HlsConfig(pe=config.pe, form=config.form))
-    plan = plan_of(design, config.simd)
     fed = default_stimulus(network, config.vectors) if stimulus is None else stimulus
     checked = network.input.check(fed, network.steps)
     result = reference or simulate(network, checked, trace=True)
+    events = {number: float(counts.mean()) for number, counts in event_counts(design, checked, result).items()}
+    plan = plan_of(shared(design, config.share, config.simd, events), config.simd)
     memories = plan.memories
     core = _core(plan, tuple(memories))
     files = dict[str, str | bytes]()

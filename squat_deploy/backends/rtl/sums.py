@@ -44,6 +44,8 @@ class Dense(Instance):
             "SUM": self.unit.signal.bits,
             "HELD": flag(self.unit.held),
             "READERS": len(self.outs),
+            "VIEW": self.outs[0].lanes.pe,
+            "VIEWS": self.outs[0].lanes.rows,
             "WEIGHTS": file(f"layer{self.unit.number}_weights_"),
             "START": file(f"layer{self.unit.number}_start.hex"),
         }
