@@ -100,8 +100,8 @@ def _altered_class(label: str, module: nn.Module, own_of: Callable[[type], str])
     if isinstance(module, torch.jit.ScriptModule):
         hint = "use the module as it was before torch.jit.script"
         return [Fault(label, rule, "a module of TorchScript", hint)]
-    got = next(filter(None, map(own_of, type(module).__mro__)), "")
-    return [Fault(label, rule, got, "leave the libraries' classes as they are")] if got else []
+    got, hint = next(filter(None, map(own_of, type(module).__mro__)), ""), "leave the libraries' classes as they are"
+    return [Fault(label, rule, got, hint)] if got else []
 
 
 def _own_of_class(base: type) -> str:
