@@ -16,7 +16,7 @@ from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
-from squat_deploy.backends.rtl.sharing import shared
+from squat_deploy.backends.rtl.sharing import pace_of, shared
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.options import HlsConfig
@@ -87,7 +87,8 @@ def render(
     checked = network.input.check(fed, network.steps)
     result = reference or simulate(network, checked, trace=True)
     events = {number: float(counts.mean()) for number, counts in event_counts(design, checked, result).items()}
-    plan = plan_of(shared(design, config.share, config.simd, events), config.simd)
+    pace = pace_of(design, config.simd, events)
+    plan = plan_of(shared(design, config.share, pace), config.simd, pace)
     memories = plan.memories
     core = _core(plan, tuple(memories), config.board)
     files = dict[str, str | bytes]()
