@@ -14,6 +14,7 @@ from squat_deploy.backends.printing import as_it_is, environment, header_of
 from squat_deploy.backends.rtl.board import board_facts, board_files
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
+from squat_deploy.backends.rtl.bounds import Bounds, bounds_of
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
 from squat_deploy.backends.rtl.sharing import pace_of, shared
@@ -52,6 +53,7 @@ class Core:
     state_bytes: int
     words: int
     board: SerialBoardName | None
+    bounds: Bounds
     modules: tuple[str, ...]
     memories: tuple[str, ...]
 
@@ -97,6 +99,8 @@ def render(
     files = dict[str, str | bytes]()
     for name in plan.modules:
         files[f"rtl/lib/squat_{name}.sv"] = as_it_is("rtl", f"lib/squat_{name}.sv")
+    for name in ("squat_sum_bounds", "squat_stream_bounds"):
+        files[f"tb/{name}.sv"] = as_it_is("rtl", f"{name}.sv")
     files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
@@ -120,6 +124,7 @@ def render(
 _GENERATED = {
     "rtl/squat_core.sv": "squat_core.sv.jinja",
     "tb/layers.h": "layers.h.jinja",
+    "tb/bounds.sv": "bounds.sv.jinja",
     "tb/squat_tb.cpp": "squat_tb.cpp.jinja",
     "Makefile": "Makefile.jinja",
     "README.md": "README.md.jinja",
@@ -143,6 +148,7 @@ def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | Non
         state_bytes=network.state_bytes,
         words=plan.frame.words * (1 if plan.design.entry.once else network.steps),
         board=board,
+        bounds=bounds_of(plan),
         modules=plan.modules,
         memories=memories,
     )
