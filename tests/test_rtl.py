@@ -165,7 +165,9 @@ def test_impossible_foldings(small: sd.Network) -> None:
 def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Network, tmp_path: Path) -> None:
     assert render(small, RtlConfig()) == render(small, RtlConfig())
     layers = [dataclasses.replace(layer, name=f'"); $finish; //{layer.name}') for layer in small.layers]
-    named = dataclasses.replace(small, layers=tuple(layers))
+    rows = [dataclasses.replace(row, layer=f'"); $finish; //{row.layer}') for row in small.certificate.layers]
+    certificate = dataclasses.replace(small.certificate, layers=tuple(rows))
+    named = dataclasses.replace(small, layers=tuple(layers), certificate=certificate)
     for name, text in render(named, RtlConfig()).items():
         assert isinstance(text, bytes) or "$finish" not in text, name
     assert sd.emit_rtl(named, tmp_path / "p", RtlConfig()).is_dir()

@@ -1,4 +1,4 @@
-"""What the plan promises of every step, as checks that simulation makes: sums in their range, streams of their length."""
+"""What the plan promises of every step, checked by simulation: sums in their range, streams of their length."""
 
 from __future__ import annotations
 

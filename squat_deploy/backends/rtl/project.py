@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from squat_deploy.backends.manifest import manifest_of
 from squat_deploy.backends.printing import as_it_is, environment, header_of
 from squat_deploy.backends.rtl.board import board_facts, board_files
+from squat_deploy.backends.rtl.bounds import Bounds, bounds_of
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
-from squat_deploy.backends.rtl.bounds import Bounds, bounds_of
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
 from squat_deploy.backends.rtl.sharing import pace_of, shared
