@@ -18,7 +18,7 @@ from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
 from squat_deploy.hardware.pipeline import ends
 from squat_deploy.hardware.units import Lister, Scatter, Unit
-from squat_deploy.hardware.units.base import Cycles, delayed, listed_at
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, delayed, listed_at
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
 
@@ -124,11 +124,19 @@ def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDAr
 def stage_costs(design: Design, events: dict[int, Cycles]) -> list[list[Cycles]]:
     """(sequences, T) cycles of every stage: of the input, of those of each process, and of the readout."""
     processes = [process_costs(process, design.parts_of(process), events) for process in design.graph.processes]
-    return [[cost_of((design.entry,), events)], *processes, [cost_of((design.readout,), events)]]
+    return [end_costs(design.entry, events), *processes, end_costs(design.readout, events)]
+
+
+def end_costs(unit: Unit, events: dict[int, Cycles]) -> list[Cycles]:
+    """(sequences, T) cycles of every stage of what enters, or of the readout."""
+    loops = unit.loops(events) if unit.streamed else [unit.cycles(events)]
+    return [np.broadcast_to(cost, events[ENTRY].shape) for cost in loops]
 
 
 def process_costs(process: Process, units: Sequence[Unit], events: dict[int, Cycles]) -> list[Cycles]:
     """(sequences, T) cycles of every stage of a process with these units."""
+    if units[0].streamed:
+        return [cost for unit in units for cost in end_costs(unit, events)]
     by_number = {unit.number: unit for unit in units}
     return [cost_of([by_number[node.number] for node in stage], events) for stage in process.stages]
 
@@ -145,4 +153,5 @@ def slowest(stages: Sequence[Cycles]) -> float:
 
 def finish(graph: Graph, costs: Sequence[Sequence[Cycles]]) -> Cycles:
     """(sequences,) cycle at which the readout ends the last step, by the costs of `stage_costs`."""
-    return ends(graph.links, [cost for stages in costs for cost in stages])[-1][:, -1]
+    last = ends(graph.links, [cost for stages in costs for cost in stages])[-1][:, -1]
+    return last + LOOP_OVERHEAD_CYCLES if graph.streamed else last
