@@ -138,6 +138,8 @@ def test_every_template_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         network = dataclasses.replace(draw_graph(seed), readout=readout)
         hls.render(network, hls.HlsConfig(encoder=encoder, vectors=1))
     hls.render(network_of((1,), dense(*[8] * 70)), hls.HlsConfig(pe=70, vectors=1))
+    states = dataclasses.replace(network_of((1,), dense(8)), readout="last-membrane")
+    hls.render(states, hls.HlsConfig(encoder=RateEncoder(), vectors=1))
     for board in BOARDS:
         hls.render(draw_graph(6), hls.HlsConfig(board=board, vectors=1))
     for constants in (False, True):

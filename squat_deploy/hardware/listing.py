@@ -1,8 +1,8 @@
 """The lister: words of spikes become pairs of events, two spikes a cycle across the bounds of words.
 
-It holds a word and looks one ahead. Words without spikes never reach it, but for the last one of a time step, by which it
-knows the end. Two events wait until more come, so that every pair but the last of a step is whole, and no step has an empty
-pair behind others.
+It holds a word and looks one ahead. Words without spikes never reach it, but for the last one of a time step, by which
+it knows the end. Two events wait until more come, so that every pair but the last of a step is whole, and none is empty
+where others are there.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ of a stage starts after its own step t - 1, after step t of all that it takes fr
 take from it. A list that bypasses stages is taken later, by as many steps as there are stages on the longest way; with
 two buffers its giver would wait for its taker in every step, so it has one buffer for each of these, and one more.
 
-Stages that are one loop over all steps hand over streams with room for two whole steps, so that no giver waits longer than
-it would with two buffers; what they give arrives as many cycles later as their pipeline is long.
+Stages that are one loop over all steps hand over streams with room for two whole steps, so that no giver waits longer
+than it would with two buffers; what they give arrives as many cycles later as their pipeline is long.
 """
 
 from __future__ import annotations

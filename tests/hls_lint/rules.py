@@ -107,7 +107,7 @@ def _used(function: Cursor, name: str, functions: dict[str, Cursor]) -> tuple[bo
 
 
 def _end_of(call: Cursor) -> tuple[str, Cursor] | None:
-    """("read" or "write", the stream) where a stream is taken from or given to; one that events are `put` to is given."""
+    """("read" or "write", the stream) where one is taken from or given to; also where events are `put` to it."""
     if call.spelling == "put" and len(list(call.get_arguments())) > 3:
         return "write", bare(list(call.get_arguments())[-1])
     below = children(call)

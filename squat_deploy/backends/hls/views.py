@@ -118,9 +118,7 @@ def types_of(design: Design, header: str) -> Types:
     """The types of a design."""
     listed = (design.entry, *(part for part in design.neurons if part.streamed and part.lists_spikes))
     events = (EventType(unit.number, cpp.index_type(unit.signal.grid.codes), unit.signal.unit) for unit in listed)
-    return Types(
-        header, tuple(_numbers(design)), tuple(_table_types(part) for part in design.neurons), tuple(events)
-    )
+    return Types(header, tuple(_numbers(design)), tuple(_table_types(part) for part in design.neurons), tuple(events))
 
 
 def top_header_of(design: Design, header: str) -> TopHeader:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.input_words import InputWords
 from squat_deploy.hardware.listing import left_over, listing_rounds
-from squat_deploy.hardware.memories import Memory
+from squat_deploy.hardware.logic import lister
+from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.pipeline import DOUBLE
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
@@ -195,6 +196,9 @@ class ReadInput(Unit):
             word = STREAM_BITS + self.signal.index_bits + 1
             return (Memory("words", DOUBLE * self.fields.words, (word,)),) if self.lists_words else ()
         return Memory("counts", self.size, (self.spec.bits,)), Memory("touched", self.size, (16,))
+
+    def _logic(self) -> Usage:
+        return lister(STREAM_BITS) if self.lists_words else Usage()
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.listing import listing_rounds
-from squat_deploy.hardware.memories import LUT_WORDS, Memory, Style
+from squat_deploy.hardware.logic import lister
+from squat_deploy.hardware.memories import LUT_WORDS, Memory, Style, Usage
 from squat_deploy.hardware.pipeline import DOUBLE
 from squat_deploy.hardware.searches import How, is_logic
 from squat_deploy.hardware.tables import Spread
@@ -126,6 +127,11 @@ class Firing(Unit):
         """The leading indices of every table, (rows, 1) and (pe,)."""
         row, lane = np.arange(self.lanes.rows)[:, None], np.arange(self.lanes.pe)
         return {"shared": (), "channel": (row % self.lanes.groups, lane), "neuron": (row, lane)}[self.spread]
+
+    @property
+    def _list_logic(self) -> Usage:
+        """Of the list, where it is a stage of its own."""
+        return lister(self.mask_bits) if self.streamed and self.lists_spikes else Usage()
 
     @property
     def interval(self) -> int:
