@@ -8,12 +8,12 @@ COUNT ?= 200
 SEED ?= 0
 JOBS ?= 2
 
-.PHONY: demo test test-core lint fuzz bench bench-epoch train results golden support clean
+.PHONY: demo test test-core docs lint fuzz bench bench-epoch train results golden support clean
 
 demo: $(VENV)/ready
 	$(BIN)/squat-deploy demo
 
-test: lint test-core
+test: lint docs test-core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # In a fresh environment without torch: each ONNX form reads back, gives the HLS project byte for byte, and verifies.
@@ -30,6 +30,10 @@ test-core: $(VENV)/ready $(CORE)/ready
 	  diff -r build/core/hls_network build/core/hls_$$form; \
 	  $(CORE)/bin/squat-deploy verify build/core/$$form.onnx --samples 4; \
 	done
+
+# The site: build/docs/index.html. A warning, such as a link that leads nowhere, is an error.
+docs: $(VENV)/ready
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

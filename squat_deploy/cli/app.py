@@ -19,8 +19,10 @@ from squat_deploy.cli.commands.lower import lower
 from squat_deploy.cli.commands.nir import nir
 from squat_deploy.cli.commands.qonnx import qonnx
 from squat_deploy.cli.commands.quantize import quantize
+from squat_deploy.cli.commands.report import report
 from squat_deploy.cli.commands.rtl import rtl
 from squat_deploy.cli.commands.simulate import simulate
+from squat_deploy.cli.commands.synth import synth
 from squat_deploy.cli.commands.testbench import testbench
 from squat_deploy.cli.commands.train import train
 from squat_deploy.cli.commands.verify import verify
@@ -31,7 +33,7 @@ app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
 _BRING_IN = (train, lower, quantize, nir, check, certify, simulate)
-for command in (*_BRING_IN, hls, rtl, testbench, qonnx, export_nir, verify, doctor, demo):
+for command in (*_BRING_IN, hls, rtl, synth, testbench, qonnx, export_nir, verify, report, doctor, demo):
     app.command()(guarded(command))
 
 studies = typer.Typer(no_args_is_help=True, help="Grids of trainings and quantizations, and what came out.")

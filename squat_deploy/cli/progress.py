@@ -51,13 +51,19 @@ def progress(as_json: bool) -> Iterator[None]:
     """Shows how far the lowering in this block is, on a terminal and for people."""
     from squat_deploy.lowering.progress import listening
 
+    with told_to(as_json) as say, listening(say):
+        yield
+
+
+@contextmanager
+def told_to(as_json: bool) -> Iterator[Callable[[str, int, int], object]]:
+    """What is to be told how far something in this block is: it shows it on a terminal and for people."""
     console = Console(stderr=True)
     if as_json or not console.is_terminal:
-        yield
+        yield lambda what, done, total: None
         return
     line = Line(console)
     try:
-        with listening(line.say):
-            yield
+        yield line.say
     finally:
         line.end()

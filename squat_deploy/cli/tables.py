@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 def _plain(title: str | None = None) -> Table:
     return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """Names, and numbers that stand to the right."""
+    table = _plain(title)
+    table.add_column("what", overflow="fold")
+    table.add_column("how much", justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def certificate_table(certificate: Certificate) -> Table:

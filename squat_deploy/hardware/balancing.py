@@ -186,16 +186,24 @@ class Balance:
         offer = self.offer or YARDSTICK
         return sum(taken / there for taken, there in zip(astuple(self._usage(chosen)), offer.amounts, strict=True))
 
-    def _bound(self, chosen: Chosen) -> Bound:
-        """What takes longest, and why it is no faster."""
-        names = {0: "input", len(chosen) + 1: "readout"}
-        means = {number: slowest(costs) for number, costs in zip(names, self.ends, strict=True)}
+    def longest(self, chosen: Chosen) -> Bound:
+        """What takes longest, and how long."""
+        name, number, means = self._slowest(chosen)
+        pe = f", with PE {chosen[number].pe}" if number in chosen else ""
+        return Bound(name, f"takes longest, {means:.0f} cycles a step{pe}")
+
+    def _slowest(self, chosen: Chosen) -> tuple[str, int, float]:
+        """Name, number and mean cycles a step of what takes longest; both ends have numbers of their own."""
+        names = {0: "input", len(chosen) + 1: "readout"} | {number: self.processes[number].name for number in chosen}
+        means = {number: slowest(costs) for number, costs in zip((0, len(chosen) + 1), self.ends, strict=True)}
         means |= {number: self.option(number, chosen).mean for number in chosen}
         number = max(means, key=lambda number: means[number])
-        told = f"takes longest, {means[number]:.0f} cycles a step"
-        if number in names:
-            return Bound(names[number], told)
-        return Bound(self.processes[number].name, f"{told}, with PE {chosen[number].pe}{self._why_not(number, chosen)}")
+        return names[number], number, means[number]
+
+    def _bound(self, chosen: Chosen) -> Bound:
+        """What takes longest, and why it is no faster."""
+        found, number = self.longest(chosen), self._slowest(chosen)[1]
+        return Bound(found.name, found.why + self._why_not(number, chosen)) if number in chosen else found
 
     def _why_not(self, number: int, chosen: Chosen) -> str:
         """Why a process has no more lanes."""

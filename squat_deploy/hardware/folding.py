@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from squat_deploy.errors import ConfigError, ExportError
-from squat_deploy.hardware.balancing import Balance, Bound, Chosen
+from squat_deploy.hardware.balancing import Balance, Bound, Chosen, Fold
 from squat_deploy.hardware.budget import Budget, budget_of
 from squat_deploy.hardware.design import Design, Outline, outline_of
 from squat_deploy.hardware.options import HlsConfig
@@ -80,9 +80,23 @@ def fold_core(outline: Outline, events: dict[int, Cycles]) -> Folding:
     reached, bound = balance.faster(start)
     if config.target is not None and balance.cycles(reached) > config.target:
         raise ExportError(_out_of_reach(config, balance.cycles(reached), bound))
-    chosen = balance.slimmer(reached)
+    return _folding(balance, balance.slimmer(reached), bound)
+
+
+def refold(outline: Outline, events: dict[int, Cycles], folds: Sequence[Fold]) -> Folding:
+    """A folding that was chosen before, or is thought of: lanes and events of every process, in order.
+
+    Raises: ExportError where a process cannot be made so.
+    """
+    balance = Balance(outline, events)
+    chosen = dict(zip(balance.processes, folds, strict=True))
+    return _folding(balance, chosen, balance.longest(chosen))
+
+
+def _folding(balance: Balance, chosen: Chosen, bound: Bound) -> Folding:
+    outline, events = balance.outline, balance.events
     design = _made(balance, chosen)
-    budget, short = budget_of(design, config.part), _shortage(design, outline, events)
+    budget, short = budget_of(design, outline.config.part), _shortage(design, outline, events)
     return Folding(design, estimate(design, events), budget, _shares(balance, chosen), bound, short)
 
 

@@ -27,10 +27,10 @@ from squat_deploy.snn.wrappers import settle_lazy
 _FORMAT = "squat_deploy.checkpoint"
 
 
-def save_model(model: nn.Module, path: Path, metadata: dict[str, Any] | None = None) -> None:
+def save_model(model: nn.Module, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
     """Writes the model's state dict, whole or not at all."""
     tensors = {key: value.detach().contiguous().clone() for key, value in model.state_dict().items()}
-    write_file(path, save_tensors(tensors, {_FORMAT: json.dumps(metadata or {})}))
+    write_file(Path(path), save_tensors(tensors, {_FORMAT: json.dumps(metadata or {})}))
 
 
 def model_metadata(path: Path) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def model_metadata(path: Path) -> dict[str, Any]:
     return found
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: str | Path) -> None:
     """Loads a state dict from safetensors, or from a torch file with `weights_only=True`.
 
     It may be an entry of what a training script saved, and have the names that wrappers give it (`state_dicts.py`).
@@ -54,6 +54,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises: FileFormatError for a file that is missing, broken, or made for another model.
     Warns: SquatWarning of all that was done to fit it.
     """
+    path = Path(path)
     _check_file(path)
     kind = kind_of(path) or ""
     if kind and "torch" not in kind:
@@ -111,7 +112,7 @@ def save_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value).cpu().clone() for key, value in state.items()}
     tensors["random"] = torch.get_rng_state()
-    write_file(path, save_tensors(tensors, {_FORMAT: json.dumps(progress)}))
+    write_file(Path(path), save_tensors(tensors, {_FORMAT: json.dumps(progress)}))
 
 
 def load_training(

@@ -1,75 +1,20 @@
-"""What the generated top is made of: the parameters of every instance, from the folded design."""
+"""What the generated top is made of: the instances of every unit of a folded design, and what joins them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
+from squat_deploy.backends.rtl.builders import BUILDERS, rows_of
+from squat_deploy.backends.rtl.flow import Reader
+from squat_deploy.backends.rtl.instance import Instance
+from squat_deploy.backends.rtl.neurons import Neurons, Scores
+from squat_deploy.backends.rtl.streams import Rows, in_words
+from squat_deploy.backends.rtl.wiring import Wiring
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
-from squat_deploy.hardware.units import Fire, Unit
-from squat_deploy.hardware.units.scatter import Scatter
+from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
-
-_TAKEN = "RTL takes fully connected layers and neurons of one state, one after another, so far"
-_INSTEAD = "write this network with `squat-deploy hls`"
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A lister: words of `fields` numbers become events of `simd` banks.
-
-    Attributes:
-        words: of a step.
-        value: bits of a number, `signed` or not.
-        index: bits of an index in a bank.
-    """
-
-    fields: int
-    words: int
-    value: int
-    simd: int
-    signed: bool
-
-    @property
-    def entries(self) -> int:
-        """Numbers of one bank."""
-        return self.words * self.fields // self.simd
-
-    @property
-    def index(self) -> int:
-        return max(1, (self.entries - 1).bit_length())
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """Synapses and the neurons behind them, folded alike."""
-
-    synapses: Scatter
-    neurons: Fire
-    listing: Listing
-
-    @property
-    def number(self) -> int:
-        """Of the neurons in the design, as testbenches name them."""
-        return self.neurons.number
-
-    @property
-    def name(self) -> str:
-        """As a comment may hold it."""
-        return plain(self.neurons.name)
-
-    @property
-    def facts(self) -> dict[str, object]:
-        """What a manifest says of it."""
-        own = {"name": self.name, "simd": self.listing.simd, "neurons": self.neurons.size}
-        return {**own, **self.synapses.facts, **self.neurons.facts}
-
-    @property
-    def queue(self) -> int:
-        """Rows of spikes that may wait: those of a step, at least two."""
-        return max(2, 2 ** (self.neurons.lanes.groups - 1).bit_length())
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,56 +23,60 @@ class RtlPlan:
 
     Attributes:
         frame: the numbers of one step in the words of the input stream.
-        mode: of the readout, as `squat_scores.sv` numbers them.
+        instances: of the generated top, in the order in which they are printed.
     """
 
     design: Design
     frame: Fields
-    layers: tuple[Layer, ...]
-    mode: int
+    instances: tuple[Instance, ...]
+
+    @property
+    def neurons(self) -> tuple[Neurons, ...]:
+        """First to last: those that are traced."""
+        return tuple(instance for instance in self.instances if isinstance(instance, Neurons))
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Of the library, as far as they are used."""
+        return tuple(sorted({module for instance in self.instances for module in instance.modules}))
+
+    @property
+    def memories(self) -> dict[str, str]:
+        """Text of every memory by the name of its file."""
+        return {name: text for instance in self.instances for name, text in instance.memories.items()}
+
+    @property
+    def facts(self) -> list[dict[str, object]]:
+        """What a manifest says of every unit."""
+        units = self.design.parts
+        return [{"name": plain(unit.name), "kind": unit.kind, "size": unit.size, **unit.facts} for unit in units]
 
 
 def plan_of(design: Design, simd: int) -> RtlPlan:
     """The plan of a folded design. Raises: ExportError naming the layer that RTL does not take, or the folding."""
-    pairs = _chain(design)
-    frame = design.entry.fields
-    spec = design.network.input
-    fields, words, value, signed = frame.per_word, frame.words, spec.bits, spec.low < 0
-    layers = list[Layer]()
-    for synapses, neurons in pairs:
-        if fields % simd:
-            source = "the input" if not layers else layers[-1].neurons.name
-            what = f"{fields} numbers a word" if not layers else f"PE {fields}"
-            raise ExportError(f"{source}: {what} cannot be dealt over {simd} banks; use simd={_divisor(fields, simd)}")
-        layers.append(Layer(synapses, neurons, Listing(fields, words, value, simd, signed)))
-        fields, words, value, signed = neurons.lanes.pe, neurons.lanes.groups, 1, False
-    return RtlPlan(design, frame, tuple(layers), _MODES[design.network.readout])
+    wiring = Wiring(design, simd)
+    for neurons in design.neurons:  # spikes of later ones may be taken by earlier layers
+        wiring.give(neurons.number, rows_of(neurons).alone)
+    _read(wiring)
+    for part in design.parts:
+        BUILDERS[type(part)](wiring, part)
+    _score(wiring)
+    wiring.finish()
+    return RtlPlan(design, design.entry.fields, tuple(wiring.instances))
 
 
-_MODES = {"count": 0, "first": 1, "highest-membrane": 2, "last-membrane": 3, "mean-membrane": 4}
+def _read(wiring: Wiring) -> None:
+    entry = wiring.design.entry
+    if entry.encoder is not None:
+        raise ExportError("input: encoders are not in RTL; write this network with `squat-deploy hls`")
+    fields = entry.fields
+    words = Rows("word", in_words(entry.size, fields.per_word), fields.bits, entry.spec.low < 0)
+    wiring.add(Reader("reader", entry, words))
+    wiring.give(ENTRY, words)
 
 
-def _divisor(fields: int, simd: int) -> int:
-    """The highest number of banks below `simd` that works for so many fields."""
-    return max(number for number in range(1, simd) if fields % number == 0)
-
-
-def _chain(design: Design) -> list[tuple[Scatter, Fire]]:
-    """Synapses and neurons in turn, each taking what the one before gives, and nothing else."""
-    if design.entry.encoder is not None:
-        raise ExportError(f"input: encoders are not in RTL; {_INSTEAD}")
-    for before, part in pairwise((None, *design.parts)):
-        expected = Fire if isinstance(before, Scatter) else Scatter
-        number = 0 if before is None else before.number
-        if not isinstance(part, expected) or part.sources != (number,):
-            raise _refused(part)
-        if isinstance(part, Scatter) and not part.rom.plane.single:
-            raise _refused(part)
-    if len(design.parts) % 2:
-        raise _refused(design.parts[-1])
-    return list(zip(design.parts[::2], design.parts[1::2], strict=True))  # type: ignore[arg-type]
-
-
-def _refused(part: Unit | None) -> ExportError:
-    assert part is not None
-    return ExportError(f"{part.name}: {part.about}: {_TAKEN}; {_INSTEAD}")
+def _score(wiring: Wiring) -> None:
+    last = wiring.design.neurons[-1]
+    (neurons,) = (one for one in wiring.instances if isinstance(one, Neurons) and one.layer is last)
+    leg = wiring.leg(last.number, queued=False)
+    wiring.add(Scores("readout", wiring.design.readout, neurons, leg))

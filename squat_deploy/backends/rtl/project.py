@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 
 from squat_deploy.backends.manifest import manifest_of
 from squat_deploy.backends.printing import environment, header_of
-from squat_deploy.backends.rtl import instances
-from squat_deploy.backends.rtl.memories import memories_of
+from squat_deploy.backends.rtl.instance import Instance
+from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
-from squat_deploy.backends.rtl.plan import Layer, RtlPlan, plan_of
+from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
+from squat_deploy.backends.rtl.sharing import shared
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.design import design_of
-from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.records import record_of
+from squat_deploy.hardware.schedule import event_counts
 from squat_deploy.hardware.vectors import default_stimulus
 from squat_deploy.hardware.words import Fields
+from squat_deploy.names import plain
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.readout import SCORES
 from squat_deploy.network.simulator import Result, simulate
-
-MODULES = ("fifo", "lister", "neuron", "neurons", "reader", "rom", "scatter", "scores")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class Core:
     """What the templates print."""
 
     header: str
-    plan: RtlPlan
-    layers: tuple[Layer, ...]
+    instances: tuple[Instance, ...]
+    layers: tuple[Neurons, ...]
     frame: Fields
     once: bool
     often: str
@@ -80,17 +80,19 @@ def render(
 ) -> dict[str, str | bytes]:
     """All files of the project by relative path; equal arguments give equal bytes."""
     design = design_of(network, HlsConfig(pe=config.pe, form=config.form))
-    plan = plan_of(design, config.simd)
     fed = default_stimulus(network, config.vectors) if stimulus is None else stimulus
     checked = network.input.check(fed, network.steps)
     result = reference or simulate(network, checked, trace=True)
-    memories = memories_of(plan)
+    events = {number: float(counts.mean()) for number, counts in event_counts(design, checked, result).items()}
+    plan = plan_of(shared(design, config.share, config.simd, events), config.simd)
+    memories = plan.memories
     core = _core(plan, tuple(memories))
-    files: dict[str, str | bytes] = {f"rtl/lib/squat_{name}.sv": _library(name) for name in MODULES}
+    files = dict[str, str | bytes]()
+    for name in plan.modules:
+        files[f"rtl/lib/squat_{name}.sv"] = _library(f"lib/squat_{name}.sv")
+    files["synth/squat_pins.sv"] = _library("squat_pins.sv")
     for path, template in _GENERATED.items():
-        files[path] = (
-            environment("rtl").get_template(template).render(vars(core), row_bits=_row_bits, instances=instances)
-        )
+        files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
     files |= {f"memories/{name}": text for name, text in memories.items()}
     files["tb/stimulus.bin"] = stream_words(plan, checked).astype("<u4").tobytes()
     files["tb/golden.bin"] = trace_bytes(network, result)
@@ -100,7 +102,7 @@ def render(
         kind="rtl",
         config=config.model_dump(),
         certificate=network.certificate.proofs(),
-        layers=[layer.facts for layer in plan.layers],
+        layers=plan.facts,
     )
     return files
 
@@ -119,8 +121,8 @@ def _core(plan: RtlPlan, memories: tuple[str, ...]) -> Core:
     network = plan.design.network
     return Core(
         header=header_of(network.digest),
-        plan=plan,
-        layers=plan.layers,
+        instances=plan.instances,
+        layers=plan.neurons,
         frame=plan.frame,
         once=plan.design.entry.once,
         often="a sequence" if plan.design.entry.once else "a time step",
@@ -130,7 +132,7 @@ def _core(plan: RtlPlan, memories: tuple[str, ...]) -> Core:
         wide=bool(network.worth),
         state_bytes=network.state_bytes,
         words=plan.frame.words * (1 if plan.design.entry.once else network.steps),
-        modules=MODULES,
+        modules=plan.modules,
         memories=memories,
     )
 
@@ -155,12 +157,8 @@ def trace_bytes(network: Network, result: Result) -> bytes:
     return whole.tobytes()
 
 
-def _row_bits(lanes: Lanes) -> int:
-    return max(1, (lanes.groups - 1).bit_length())
-
-
 def _library(name: str) -> str:
-    """A module as it is in the library: hand-written, the same in every project."""
+    """A module as it is in the templates: hand-written, the same in every project."""
     loader = environment("rtl").loader
     assert loader is not None
-    return loader.get_source(environment("rtl"), f"lib/squat_{name}.sv")[0]
+    return loader.get_source(environment("rtl"), name)[0]

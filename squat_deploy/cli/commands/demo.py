@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
-from squat_deploy.agreement import verify
+from squat_deploy.agreement import Agreement, verify
 from squat_deploy.backends.hls import emit_hls
 from squat_deploy.cli.documents import console, finish, summary
 from squat_deploy.cli.options import DataFolder, Json
 from squat_deploy.cli.tables import certificate_table, network_table
 from squat_deploy.lab import bundled
+from squat_deploy.network import IntArray, Network
+from squat_deploy.reporting import report
+from squat_deploy.toolchain import has_package
 
 
 def demo(
@@ -20,7 +24,7 @@ def demo(
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:
-    """The whole line on the bundled model: lower, certify, simulate, write the HLS project, compile and run it."""
+    """The whole line on the bundled model: lower, certify, simulate, write the HLS project, run it, report."""
     from squat_deploy.lab.datasets import available, fashion_mnist
     from squat_deploy.lowering import lower
 
@@ -37,4 +41,17 @@ def demo(
     elif not as_json:
         console.print(f"the whole test set is not here; using the bundled {len(labels)} images")
     agreement = verify(network, model, spec.quantize(real), labels=labels)
-    finish(agreement, as_json, {"project": str(project), **summary(network)})
+    page = _report(network, project, spec.quantize(real), labels, agreement)
+    lines = () if page is None else (f"wrote {page}; open it in a browser",)
+    document = {"project": str(project), "report": page and str(page), **summary(network)}
+    finish(agreement, as_json, document, lines)
+
+
+def _report(
+    network: Network, project: Path, inputs: IntArray, labels: NDArray[Any], agreement: Agreement
+) -> Path | None:
+    """The page beside the project; None without bokeh, which the main job does not need."""
+    if not has_package("bokeh"):
+        return None
+    page = project.with_name(f"{project.name}.html")
+    return report(network, page, inputs=inputs, labels=labels, agreement=agreement, hls=project)

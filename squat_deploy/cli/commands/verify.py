@@ -61,8 +61,8 @@ def verify(
     """Run torch, NumPy, compiled C++ and the ONNX graphs on the same input and compare whole traces."""
     loaded = load(network)
     with gathered() as texts:
-        trained, state = _trained(model, checkpoint, neurons)
-        trained = _exact_form(trained, loaded, state) if exact else trained
+        trained, state = trained_of("verify", model, checkpoint, neurons)
+        trained = exact_form("verify", trained, loaded, state) if exact else trained
     data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real, window=window, unit=time_unit)
     classes = None if labels is None else labels_of(labels)
     kind: Literal["given", "random"] = "random" if inputs is None else "given"
@@ -73,26 +73,35 @@ def verify(
         own = tuple(text for text in own if text not in other_model(loaded, trained))
         notes = [*notes, f"{model} says that it was written of this network"]
     agreement = replace(found, warnings=(*own, *texts, *doubtful))
-    finish(agreement, as_json, {"notes": notes, **grid(loaded.input)}, (*notes, inputs_line(loaded)))
+    finish(
+        agreement,
+        as_json,
+        {"digest": loaded.digest, "notes": notes, **grid(loaded.input)},
+        (*notes, inputs_line(loaded)),
+    )
 
 
-def _exact_form(model: nn.Module | None, network: Network, state: Any) -> nn.Module:
+def exact_form(command: str, model: nn.Module | None, network: Network, state: Any) -> nn.Module:
     """The model that was lowered with --exact. Raises: ConfigError without a model."""
     if model is None:
-        raise ConfigError("verify: --exact is of the torch model: give --model")
+        raise ConfigError(f"{command}: --exact is of the torch model: give --model")
     from squat_deploy.lowering import exact
 
     return exact(model, network.input, network.steps, initial_state=state)
 
 
-def _trained(model: str | None, checkpoint: Path | None, neurons: Path | None) -> tuple[nn.Module | None, Any]:
-    """The torch model, if one is named, and its initial state.
+def trained_of(
+    command: str, model: str | None, checkpoint: Path | None, neurons: Path | None
+) -> tuple[nn.Module | None, Any]:
+    """The torch model that a command names, if it does, and its initial state.
 
     Raises: ConfigError for options that belong to the other kind of model.
     """
     export = is_export(model)
     if (neurons is not None and not export) or (checkpoint is not None and (model is None or export)):
-        raise ConfigError("verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx")
+        raise ConfigError(
+            f"{command}: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx"
+        )
     if model is None:
         return None, None
     if export:

@@ -1,12 +1,14 @@
 // A layer of neurons, PE at once: reads the sums of a step row by row, updates states, gives a row of spikes a cycle.
 //
+// Neurons of two states (PAIR) have codes of both in place of a state.
 // At the first step of a sequence (flag 0) states are taken to be REST, whatever memory holds.
 // Latency of a row: that of `squat_neuron`. A step begins when all rows of the step before have left.
 `default_nettype none
 
 module squat_neurons #(
     parameter int PE = 1,
-    parameter int GROUPS = 1,
+    parameter int GROUPS = 1,     // rows of a position
+    parameter int POSITIONS = 1,
     parameter int CHANNELS = 1,
     parameter int SUM = 12,
     parameter int STATE = 2,
@@ -17,8 +19,20 @@ module squat_neurons #(
     parameter int FRACTION = 0,
     parameter bit CARRIED = 1'b1,
     parameter int REST = 0,
-    parameter bit OWN = 1'b0,     // every neuron has tables of its own
+    parameter int OWNERS = 1,     // tables of a lane: one, one a group, or one a row
+    parameter bit OWN = 1'b0,     // every lane has tables of its own
     parameter int FLAGS = 2,
+    parameter bit PAIR = 1'b0,    // neurons of two states, `squat_pair`, with the parameters that only that has:
+    parameter int MEMBRANE = 1,
+    parameter int CURRENTS = 1,
+    parameter int NEXT_LEVEL = 1,
+    parameter int NEXT_KEY = 1,
+    parameter int NEXT_FRACTION = 0,
+    parameter bit SOME = 1'b0,
+    parameter     CURRENT_OFFSET = "",
+    parameter     NEXT_OFFSET = "",
+    parameter     NEXT_BOUNDS = "",
+    parameter     FOLLOWS = "",
     parameter     TABLE = "",     // files TABLE + "000.hex", one a lane with OWN, else one for all
     parameter     OFFSET = "",
     parameter     SUCCESSOR = "",
@@ -29,7 +43,8 @@ module squat_neurons #(
     input  wire logic                in_full,
     input  wire logic [FLAGS-1:0]    in_flags,
     output      logic [ROW-1:0]      in_row,
-    input  wire logic [PE*SUM-1:0]   in_sums,
+    output      logic                in_read,
+    input  wire logic [PE*SUM-1:0]   in_sums,   // of the row that was read last
     output      logic                in_done,
     output      logic                out_valid,
     input  wire logic                out_ready,
@@ -38,13 +53,15 @@ module squat_neurons #(
     output      logic [PE-1:0]       out_spikes,
     output      logic [PE*STATE-1:0] out_states
 );
-    localparam int ROW = GROUPS > 1 ? $clog2(GROUPS) : 1;
-    localparam int LATENCY = KEYS ? LEVEL + 2 : 2;
-    localparam int OWNERS = OWN ? GROUPS : 1;
-    localparam int OWNER = OWN ? ROW : 1;
+    localparam int ROWS = GROUPS * POSITIONS;
+    localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
+    localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
+    localparam int LATENCY = PAIR && NEXT_LEVEL > LEVEL ? NEXT_LEVEL + 2 : PAIR || KEYS || LEVEL > 2 ? LEVEL + 2 : 2;
+    localparam int OWNER = OWNERS > 1 ? $clog2(OWNERS) : 1;
 
-    logic [PE*STATE-1:0] states [GROUPS];
     logic [ROW-1:0] row = '0;
+    logic [GROUP-1:0] group = '0;  // of that row
+    logic [GROUP-1:0] groups [LATENCY + 1];
     logic running = 1'b0;
     logic [LATENCY:0] valid = '0;  // stage 0 holds what has just been read
     logic [LATENCY:0] last;
@@ -54,57 +71,78 @@ module squat_neurons #(
 
     assign move = !valid[LATENCY] || out_ready;
     assign issue = move && (running || (in_full && valid == '0));
-    assign ended = issue && row == ROW'(GROUPS - 1);
+    assign ended = issue && row == ROW'(ROWS - 1);
     assign in_row = row;
+    assign in_read = issue;
     assign in_done = ended;
 
     always_ff @(posedge clk) begin
         if (rst) begin
             row <= '0;
+            group <= '0;
             running <= 1'b0;
             valid <= '0;
         end else if (move) begin
             valid <= {valid[LATENCY-1:0], issue};
             if (issue) begin
                 row <= ended ? '0 : row + 1'b1;
+                group <= group == GROUP'(GROUPS - 1) ? '0 : group + 1'b1;
                 running <= !ended;
             end
         end
         if (move) begin
             last <= {last[LATENCY-1:0], ended};
             rows[0] <= row;
+            groups[0] <= group;
             flags[0] <= in_flags;
             for (int stage = 0; stage < LATENCY; stage++) begin
                 rows[stage+1] <= rows[stage];
+                groups[stage+1] <= groups[stage];
                 flags[stage+1] <= flags[stage];
             end
         end
     end
 
-    logic [PE*STATE-1:0] read;
-    logic [PE*SUM-1:0] sums;
-    always_ff @(posedge clk) if (move) begin
-        read <= in_flags[0] ? {PE{STATE'(REST)}} : states[row];
-        sums <= in_sums;
-    end
+    logic [PE*STATE-1:0] kept, read;
+    squat_ram #(.WIDTH(PE * STATE), .DEPTH(ROWS)) states (
+        .clk, .write(valid[LATENCY] && move), .write_at(rows[LATENCY]), .written(out_states), .read(move),
+        .read_at(row), .word(kept)
+    );
+    assign read = flags[0][0] ? {PE{STATE'(REST)}} : kept;
+
+    logic [OWNER-1:0] owner;
+    assign owner = OWNERS == 1 ? '0 : OWNERS == ROWS ? OWNER'(rows[0]) : OWNER'(groups[0]);
 
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
         localparam int NAMED = OWN ? lane : 0;
         localparam logic [23:0] DIGITS = {8'(48 + NAMED / 100), 8'(48 + NAMED / 10 % 10), 8'(48 + NAMED % 10)};
         logic spike;
-        squat_neuron #(
-            .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS), .FRACTION(FRACTION),
-            .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
-            .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
-        ) neuron (
-            .clk, .move, .owner(OWN ? OWNER'(rows[0]) : OWNER'(0)), .state(read[lane*STATE+:STATE]),
-            .sum(sums[lane*SUM+:SUM]), .next_state(out_states[lane*STATE+:STATE]), .spike
-        );
+        if (PAIR) begin : g_pair
+            squat_pair #(
+                .SUM(SUM), .MEMBRANE(MEMBRANE), .MEMBRANES(STATES), .CURRENT(STATE - MEMBRANE), .CURRENTS(CURRENTS),
+                .LEVEL(LEVEL), .KEY(KEY), .FRACTION(FRACTION), .NEXT_LEVEL(NEXT_LEVEL), .NEXT_KEY(NEXT_KEY),
+                .NEXT_FRACTION(NEXT_FRACTION), .SOME(SOME), .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER),
+                .MEMBRANE_OFFSET({OFFSET, DIGITS, ".hex"}), .CURRENT_OFFSET({CURRENT_OFFSET, DIGITS, ".hex"}),
+                .BOUNDARIES({TABLE, DIGITS, ".hex"}), .NEXT_OFFSET({NEXT_OFFSET, DIGITS, ".hex"}),
+                .NEXT_BOUNDS({NEXT_BOUNDS, DIGITS, ".hex"}), .FOLLOWS({FOLLOWS, DIGITS, ".hex"}),
+                .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
+            ) neuron (
+                .clk, .move, .owner, .state(read[lane*STATE+:STATE]), .sum(in_sums[lane*SUM+:SUM]),
+                .next_state(out_states[lane*STATE+:STATE]), .spike
+            );
+        end else begin : g_single
+            squat_neuron #(
+                .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS), .FRACTION(FRACTION),
+                .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
+                .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
+            ) neuron (
+                .clk, .move, .owner, .state(read[lane*STATE+:STATE]),
+                .sum(in_sums[lane*SUM+:SUM]), .next_state(out_states[lane*STATE+:STATE]), .spike
+            );
+        end
         // A lane without a neuron says nothing.
-        assign out_spikes[lane] = spike && 32'(rows[LATENCY]) * PE + lane < CHANNELS;
+        assign out_spikes[lane] = spike && 32'(groups[LATENCY]) * PE + lane < CHANNELS;
     end
-
-    always_ff @(posedge clk) if (valid[LATENCY] && move) states[rows[LATENCY]] <= out_states;
 
     assign out_valid = valid[LATENCY];
     assign out_last = last[LATENCY];

@@ -5,6 +5,7 @@
 
 module squat_reader #(
     parameter int WORDS = 1,  // of a frame
+    parameter int BITS = 32,  // of a word that hold numbers
     parameter bit ONCE = 1'b0
 ) (
     input  wire logic        clk,
@@ -18,7 +19,7 @@ module squat_reader #(
     input  wire logic [31:0] s_axis_tdata,
     output      logic        out_valid,
     input  wire logic        out_ready,
-    output      logic [31:0] out_word,
+    output      logic [BITS-1:0] out_fields,
     output      logic        out_last,
     output      logic [1:0]  out_flags
 );
@@ -27,6 +28,7 @@ module squat_reader #(
     logic running = 1'b0;
     logic first;                // no step has ended yet
     logic starts;               // it starts a sequence
+    logic begun = 1'b0;         // there was a call since the reset; the first one starts a sequence whatever it says
     logic [31:0] left;          // steps
     logic [WORD-1:0] word = '0;
     logic reads;                // this step takes a frame
@@ -35,18 +37,21 @@ module squat_reader #(
     assign reads = !ONCE || (first && starts);
     assign out_valid = running && (!reads || s_axis_tvalid);
     assign s_axis_tready = running && reads && out_ready;
-    assign out_word = reads ? s_axis_tdata : '0;
+    assign out_fields = reads ? s_axis_tdata[BITS-1:0] : '0;
+    wire unused = &{1'b0, s_axis_tdata};
     assign out_last = !reads || word == WORD'(WORDS - 1);
     assign out_flags = {left == 32'd1, first && starts};
 
     always_ff @(posedge clk) begin
         if (rst) begin
             running <= 1'b0;
+            begun <= 1'b0;
             word <= '0;
         end else if (!running) begin
             running <= start;
             first <= 1'b1;
-            starts <= restart;
+            starts <= restart || !begun;
+            if (start) begun <= 1'b1;
             left <= steps;
         end else if (out_valid && out_ready) begin
             word <= out_last ? '0 : word + 1'b1;

@@ -19,6 +19,9 @@ module squat_scatter #(
     parameter bit BIPOLAR = 1'b0,     // weights are -1 (0) and +1 (1)
     parameter int SUM = 12,           // bits of a sum
     parameter bit HELD = 1'b0,
+    parameter int READERS = 1,        // of the sums, in rows of VIEW, of which there are VIEWS
+    parameter int VIEW = PE,
+    parameter int VIEWS = GROUPS,
     parameter int FLAGS = 2,
     parameter     WEIGHTS = "",       // files WEIGHTS + "00.hex", one a bank: row = index * GROUPS + group
     parameter     START = ""          // file of start values: GROUPS rows of PE sums
@@ -32,46 +35,43 @@ module squat_scatter #(
     input  wire logic [SIMD-1:0]           in_keep,
     input  wire logic [SIMD*INDEX-1:0]     in_index,
     input  wire logic [SIMD*VALUE-1:0]     in_value,
-    output      logic                      out_full,   // a step's sums are complete
-    output      logic [FLAGS-1:0]          out_flags,
-    input  wire logic [ROW-1:0]            out_row,
-    output      logic [PE*SUM-1:0]         out_sums,   // of `out_row`, in the same cycle
-    input  wire logic                      out_done    // they have been read
+    output      logic [READERS-1:0]        out_full,   // the sums, as `squat_sums` gives them
+    output      logic [READERS*FLAGS-1:0]  out_flags,
+    input  wire logic [READERS*SEEN-1:0]   out_row,
+    input  wire logic [READERS-1:0]        out_read,
+    output      logic [READERS*VIEW*SUM-1:0] out_sums,
+    input  wire logic [READERS-1:0]        out_done
 );
     localparam int ROW = GROUPS > 1 ? $clog2(GROUPS) : 1;
-    localparam int BANKS = HELD ? 1 : 2;
+    localparam int SEEN = VIEWS > 1 ? $clog2(VIEWS) : 1;
     localparam int ADDRESS = ENTRIES * GROUPS > 1 ? $clog2(ENTRIES * GROUPS) : 1;
     localparam int PRODUCT = WEIGHT + VALUE + 1;
 
     typedef logic [ROW-1:0] row_t;
 
-    // Stage 0: which row of which beat. A pass begins when the bank that it writes is free.
+    // Stage 0: which row of which beat. The first pass of a step begins when a page of sums is free.
     row_t row = '0;
-    logic bank = 1'b0;          // that this step writes; always the first with HELD
     logic fresh = 1'b1;         // no beat of this step has been added
-    logic [1:0] taken = '0;  // banks that a step fills, or neurons read
-    logic last_row, go, again;
+    logic free, last_row, go, again;
 
     assign again = HELD && in_end && fresh && !in_flags[0] && in_keep == '0;
-    assign go = in_valid && (!fresh || row != '0 || !taken[bank]);
+    assign go = in_valid && (!fresh || row != '0 || free);
     assign last_row = again || row == row_t'(GROUPS - 1);
     assign in_ready = go && last_row;
 
     always_ff @(posedge clk) begin
         if (rst) begin
             row <= '0;
-            bank <= 1'b0;
             fresh <= 1'b1;
         end else if (go) begin
             row <= last_row ? '0 : row + 1'b1;
             if (last_row) fresh <= in_end;
-            if (last_row && in_end) bank <= HELD ? 1'b0 : ~bank;
         end
     end
 
     // Stage 1: the weights of the row, and the numbers that they are multiplied by.
     logic s1_valid = 1'b0;
-    logic s1_first, s1_end, s1_again, s1_bank;
+    logic s1_first, s1_end, s1_again;
     logic [FLAGS-1:0] s1_flags;
     row_t s1_row;
     logic [SIMD-1:0] s1_keep;
@@ -95,7 +95,6 @@ module squat_scatter #(
         s1_first <= fresh;
         s1_end <= in_end && last_row;
         s1_again <= again;
-        s1_bank <= bank;
         s1_flags <= in_flags;
         s1_row <= row;
         s1_keep <= in_keep;
@@ -104,7 +103,7 @@ module squat_scatter #(
 
     // Stage 2: what every lane adds.
     logic s2_valid = 1'b0;
-    logic s2_first, s2_end, s2_again, s2_bank;
+    logic s2_first, s2_end, s2_again;
     logic [FLAGS-1:0] s2_flags;
     row_t s2_row;
     logic [PE*SUM-1:0] s2_added, added;
@@ -140,57 +139,20 @@ module squat_scatter #(
         s2_first <= s1_first;
         s2_end <= s1_end;
         s2_again <= s1_again;
-        s2_bank <= s1_bank;
         s2_flags <= s1_flags;
         s2_row <= s1_row;
         s2_added <= added;
     end
 
-    // Stage 3: one row of sums is read, added to and written within a cycle, so that a row may come again in the next.
-    logic [PE*SUM-1:0] sums [BANKS * GROUPS];
-    logic [PE*SUM-1:0] starts [GROUPS];
-    initial $readmemh(START, starts);
-
-    logic [PE*SUM-1:0] old, renewed;
-    assign old = s2_first ? starts[s2_row] : sums[place(s2_bank, s2_row)];
-    for (genvar lane = 0; lane < PE; lane++) begin : g_after
-        assign renewed[lane*SUM+:SUM] = old[lane*SUM+:SUM] + s2_added[lane*SUM+:SUM];
-    end
-
-    localparam int PLACE = BANKS * GROUPS > 1 ? $clog2(BANKS * GROUPS) : 1;
-    function automatic logic [PLACE-1:0] place(input logic b, input row_t r);
-        place = PLACE'(r) + (b ? PLACE'(GROUPS) : PLACE'(0));
-    endfunction
-
-    always_ff @(posedge clk) if (s2_valid && !s2_again) sums[place(s2_bank, s2_row)] <= renewed;
-
-    // Complete steps, in their order.
-    logic [1:0] full = '0;
-    logic [FLAGS-1:0] flags [2];
-    logic reading = 1'b0;  // the bank that neurons read
-    logic starts_step;
-    assign starts_step = go && fresh && row == '0;
-
-    always_ff @(posedge clk) begin
-        if (s2_valid && s2_end) flags[s2_bank] <= s2_flags;
-        if (rst) begin
-            full <= '0;
-            taken <= '0;
-            reading <= 1'b0;
-        end else begin
-            if (s2_valid && s2_end) full[s2_bank] <= 1'b1;
-            if (starts_step) taken[bank] <= 1'b1;
-            if (out_done) begin
-                full[reading] <= 1'b0;
-                taken[reading] <= 1'b0;
-                reading <= HELD ? 1'b0 : ~reading;
-            end
-        end
-    end
-
-    assign out_full = full[reading];
-    assign out_flags = flags[reading];
-    assign out_sums = sums[place(reading, out_row)];
+    // Stage 3: the row of sums.
+    squat_sums #(
+        .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .READERS(READERS), .VIEW(VIEW), .VIEWS(VIEWS),
+        .FLAGS(FLAGS), .START(START)
+    ) sums (
+        .clk, .rst, .free, .claim(go && fresh && row == '0), .add(s2_valid), .add_first(s2_first), .add_again(s2_again),
+        .add_end(s2_end), .add_flags(s2_flags), .add_row(s2_row), .add_numbers(s2_added), .out_full, .out_flags,
+        .out_row, .out_read, .out_sums, .out_done
+    );
 endmodule
 
 `default_nettype wire

@@ -1,0 +1,260 @@
+"""The input, and the instances between those that calculate: forks, queues, listers, joins, delays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from squat_deploy.backends.rtl.instance import Instance, Parameters, file, flag
+from squat_deploy.backends.rtl.memories import hex_lines
+from squat_deploy.backends.rtl.streams import Beats, Bundle, Handshake, Rows, Stream, Ticks
+from squat_deploy.hardware.units import ReadInput
+from squat_deploy.network import IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Reader(Instance):
+    """The input stream, as words of steps."""
+
+    entry: ReadInput
+    out: Rows
+    module: ClassVar[str] = "reader"
+
+    @property
+    def parameters(self) -> Parameters:
+        return {"WORDS": self.out.words, "BITS": self.out.payload["fields"], "ONCE": flag(self.entry.once)}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        own = ("start", "restart", "steps", "idle", "s_axis_tvalid", "s_axis_tready", "s_axis_tdata")
+        return {**dict.fromkeys(own, ""), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class Fork(Instance):
+    """One stream for several: a beat goes to all legs at once; a leg of `ticks` takes the last beats of steps alone."""
+
+    source: Stream
+    legs: tuple[Stream, ...]
+    ticks: tuple[bool, ...]
+    module: ClassVar[str] = "fork"
+
+    @property
+    def parameters(self) -> Parameters:
+        wanted = "".join(str(int(tick)) for tick in reversed(self.ticks))
+        return {"LEGS": len(self.legs), "TICKS": f"{len(self.legs)}'b{wanted}"}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        def all_(wire: str) -> str:
+            return f"{{{', '.join(f'{leg.name}_{wire}' for leg in reversed(self.legs))}}}"
+
+        given = {"out_valid": all_("valid"), "out_ready": all_("ready")}
+        return {**self.source.handshake("in"), "in_last": f"{self.source.name}_{self.source.end}", **given}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return tuple(Handshake(leg.name) for leg in self.legs)
+
+
+@dataclass(frozen=True, eq=False)
+class Queue(Instance):
+    """A FIFO: the stream `source` that comes by the handshake of `through`, to `out`."""
+
+    source: Stream
+    through: Stream
+    out: Stream
+    steps: int  # that may wait at least
+    module: ClassVar[str] = "fifo"
+
+    @property
+    def parameters(self) -> Parameters:
+        return {"WIDTH": self.out.width, "DEPTH": self.depth}
+
+    @property
+    def depth(self) -> int:
+        """Beats, a power of two."""
+        return max(2, 2 ** (self.steps * self.out.most - 1).bit_length())
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        data = {"in_data": self.source.beat, "out_data": self.out.beat}
+        return {**self.through.handshake("in"), **self.out.handshake("out"), **data}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class Lister(Instance):
+    """Rows as beats of events."""
+
+    source: Rows
+    out: Beats
+    module: ClassVar[str] = "lister"
+
+    @property
+    def parameters(self) -> Parameters:
+        source, out = self.source, self.out
+        return {"FIELDS": source.fields, "VALUE": source.value, "SIMD": out.banks, "INDEX": out.index}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class Recode(Instance):
+    """Events by the number of their element."""
+
+    source: Beats
+    out: Beats
+    module: ClassVar[str] = "recode"
+
+    @property
+    def parameters(self) -> Parameters:
+        sizes = {"ENTRIES": self.source.entries, "INDEX": self.source.index, "CODE": self.out.index}
+        return {**sizes, "VALUE": self.out.value, "CODES": file(f"{self.name}.hex")}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+    @property
+    def memories(self) -> Mapping[str, str]:
+        return {f"{self.name}.hex": hex_lines(np.maximum(self.source.elements.T, 0), self.out.index)}
+
+
+@dataclass(frozen=True, eq=False)
+class Join(Instance):
+    """Events of two streams, one after the other.
+
+    Attributes:
+        firsts: of each, what is added to its indices.
+        factors: of each, what its values are multiplied by.
+    """
+
+    sources: tuple[Beats, Beats]
+    firsts: tuple[int, int]
+    factors: tuple[int, int]
+    out: Beats
+    module: ClassVar[str] = "join"
+
+    @property
+    def parameters(self) -> Parameters:
+        own: dict[str, int | str] = {"INDEX": self.out.index, "VALUE": self.out.value}
+        for side, source, first, factor in zip("AB", self.sources, self.firsts, self.factors, strict=True):
+            own |= {f"INDEX_{side}": source.index, f"VALUE_{side}": source.value, f"SIGNED_{side}": flag(source.signed)}
+            own |= {f"FIRST_{side}": first, f"FACTOR_{side}": factor}
+        return own
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        first, second = self.sources
+        return {**first.ports("a"), **second.ports("b"), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class Late(Instance):
+    """Rows of the step before."""
+
+    ticks: Ticks
+    source: Rows
+    out: Rows
+    module: ClassVar[str] = "late"
+
+    @property
+    def parameters(self) -> Parameters:
+        return {"WIDTH": self.out.fields * self.out.value}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.ticks.ports("tick"), **self.source.ports("in"), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat(Instance):
+    """What enters in the first step of a sequence, in each of its steps."""
+
+    source: Stream
+    out: Stream
+    module: ClassVar[str] = "repeat"
+
+    @property
+    def parameters(self) -> Parameters:
+        return {"WIDTH": sum(self.out.payload.values()), "DEPTH": max(2, self.out.most)}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self._side("in", self.source), **self._side("out", self.out)}
+
+    @staticmethod
+    def _side(side: str, stream: Stream) -> dict[str, str]:
+        ends = {f"{side}_last": f"{stream.name}_{stream.end}", f"{side}_flags": f"{stream.name}_flags"}
+        return {**stream.handshake(side), **ends, f"{side}_data": stream.numbers}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class Delay(Instance):
+    """Rows of some steps before, by the number of steps (elements,) of every element."""
+
+    steps: IntArray
+    source: Rows
+    out: Rows
+    module: ClassVar[str] = "delay"
+
+    @property
+    def depth(self) -> int:
+        """Steps that are kept, this one among them."""
+        return int(self.steps.max()) + 1
+
+    @property
+    def each(self) -> bool:
+        """Whether they differ."""
+        return bool(np.ptp(self.steps))
+
+    @property
+    def parameters(self) -> Parameters:
+        rows = {"FIELDS": self.out.fields, "VALUE": self.out.value, "WORDS": self.out.words}
+        return {**rows, "DEPTH": self.depth, "EACH": flag(self.each), "STEPS": file(f"{self.name}.hex")}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+    @property
+    def memories(self) -> Mapping[str, str]:
+        steps = np.where(self.out.elements < 0, 0, self.steps[self.out.elements])
+        return {f"{self.name}.hex": hex_lines(steps if self.each else steps[:, :1], self.depth.bit_length())}

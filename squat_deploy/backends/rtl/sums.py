@@ -1,0 +1,170 @@
+"""Instances that make, join and read pages of sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from squat_deploy.backends.rtl.instance import Instance, Parameters, file, flag, page_ports
+from squat_deploy.backends.rtl.memories import bank_rows, hex_lines
+from squat_deploy.backends.rtl.streams import Beats, Bundle, Page, Rows
+from squat_deploy.hardware.units.scatter import Scatter
+from squat_deploy.names import plain
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Instance):
+    """Fully connected synapses."""
+
+    unit: Scatter
+    source: Beats
+    outs: tuple[Page, ...]
+    module: ClassVar[str] = "scatter"
+
+    @property
+    def about(self) -> str:
+        return f"{plain(self.unit.name)}: {self.unit.about}"
+
+    @property
+    def parameters(self) -> Parameters:
+        lanes, source, rom = self.unit.rows, self.source, self.unit.rom
+        return {
+            "PE": lanes.pe,
+            "GROUPS": lanes.groups,
+            "SIMD": source.banks,
+            "INDEX": source.index,
+            "ENTRIES": source.entries,
+            "VALUE": source.value,
+            "VALUE_SIGNED": flag(source.signed),
+            "WEIGHT": rom.bits,
+            "BIPOLAR": flag(rom.bipolar),
+            "SUM": self.unit.signal.bits,
+            "HELD": flag(self.unit.held),
+            "READERS": len(self.outs),
+            "VIEW": self.outs[0].lanes.pe,
+            "VIEWS": self.outs[0].lanes.rows,
+            "WEIGHTS": file(f"layer{self.unit.number}_weights_"),
+            "START": file(f"layer{self.unit.number}_start.hex"),
+        }
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **page_ports(self.outs)}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return self.outs
+
+    @property
+    def memories(self) -> Mapping[str, str]:
+        unit, number = self.unit, self.unit.number
+        rows = bank_rows(unit, self.source.elements)
+        weights = {f"layer{number}_weights_{bank:02}.hex": hex_lines(codes, unit.rom.bits) for bank, codes in rows}
+        start = unit.rows.zeros if unit.rom.bias is None else unit.rom.bias
+        return {**weights, f"layer{number}_start.hex": hex_lines(start, unit.signal.bits)}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (self.module, "rom", "sums")
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Instance):
+    """Two pages as one, each times a factor."""
+
+    sources: tuple[Page, Page]
+    factors: tuple[int, int]
+    out: Page
+    module: ClassVar[str] = "add"
+
+    @property
+    def parameters(self) -> Parameters:
+        own: dict[str, int | str] = {"PE": self.out.lanes.pe, "ROW": self.out.row, "SUM": self.out.bits}
+        for side, source, factor in zip("AB", self.sources, self.factors, strict=True):
+            own |= {f"SUM_{side}": source.bits, f"FACTOR_{side}": factor}
+        return own
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        first, second = self.sources
+        return {**first.ports("a"), **second.ports("b"), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class Place(Instance):
+    """Events as sums."""
+
+    source: Beats
+    outs: tuple[Page, ...]
+    module: ClassVar[str] = "place"
+
+    @property
+    def parameters(self) -> Parameters:
+        source, out = self.source, self.outs[0]
+        return {
+            "PE": out.lanes.pe,
+            "ROWS": out.lanes.rows,
+            "ENTRIES": source.entries,
+            "INDEX": source.index,
+            "VALUE": source.value,
+            "VALUE_SIGNED": flag(source.signed),
+            "SUM": out.bits,
+            "HELD": flag(out.held),
+            "READERS": len(self.outs),
+            "PLACES": file(f"{self.name}_places.hex"),
+            "START": file(f"{self.name}_start.hex"),
+        }
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **page_ports(self.outs)}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return self.outs
+
+    @property
+    def memories(self) -> Mapping[str, str]:
+        out = self.outs[0]
+        lane_bits = max(1, (out.lanes.pe - 1).bit_length())
+        row, lane = out.lanes.at(np.maximum(self.source.elements[0], 0))
+        places = np.atleast_1d(row * 2**lane_bits + lane).reshape(-1, 1)
+        places = np.pad(places, [(0, max(0, 2 - len(places))), (0, 0)])
+        return {
+            f"{self.name}_places.hex": hex_lines(places, out.row + lane_bits),
+            f"{self.name}_start.hex": hex_lines(out.lanes.zeros, out.bits),
+        }
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (self.module, "rom", "sums")
+
+
+@dataclass(frozen=True, eq=False)
+class Unload(Instance):
+    """Sums as rows."""
+
+    source: Page
+    out: Rows
+    module: ClassVar[str] = "unload"
+
+    @property
+    def parameters(self) -> Parameters:
+        lanes = self.source.lanes
+        sizes = {"PE": lanes.pe, "GROUPS": lanes.groups, "POSITIONS": lanes.positions, "CHANNELS": lanes.channels}
+        return {**sizes, "SUM": self.source.bits, "HELD": flag(self.source.held)}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)

@@ -1,0 +1,105 @@
+"""Placement and routing: nextpnr of the wheels, and what it reports."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from squat_deploy.errors import ToolError
+from squat_deploy.synthesis.netlist import Say
+from squat_deploy.synthesis.running import run_logged
+from squat_deploy.synthesis.targets import Device, Resources, Target
+from squat_deploy.toolchain import has_package
+
+_STEPS = (("Packing", 0), ("Running main analytical placer", 1), ("Running router", 2), ("Max frequency", 3))
+_START = "import sys; from {package} import run_{tool} as run; sys.exit(run(sys.argv[1:]))"
+FEWER_WEIGHTS = "use smaller layers or fewer bits of weights, or --target ecp5"
+_SMALLER = {"LUT": "use a lower PE", "FF": "use a lower PE", "block RAM": FEWER_WEIGHTS}
+_FULL = re.compile(r"no bels remaining|unable to place|exceed|utilisation|capacity|no available", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A placed and routed core with its pins.
+
+    Attributes:
+        used: {kind of place: (used, there are)}.
+    """
+
+    mhz: float
+    used: Mapping[str, tuple[int, int]]
+    seconds: float
+
+
+def check_size(target: Target, device: Device, found: Resources) -> None:
+    """Raises: ToolError before placement where a core cannot fit."""
+    counted = (("LUT", found.lut + found.lut_ram), ("FF", found.ff), ("block RAM", found.bram))
+    for what, need in counted:
+        there = {"LUT": device.lut, "FF": device.ff, "block RAM": device.bram}[what]
+        if need > there:
+            raise too_large(target, device, f"it takes {need:,.0f} {what}, the device has {there:,}", _SMALLER[what])
+
+
+def too_large(target: Target, device: Device, why: str, smaller: str = "use a lower PE") -> ToolError:
+    """With a larger device of the family, if there is one, else with what makes the core smaller."""
+    larger = [other.name for other in target.devices if other.bram > device.bram and other.lut > device.lut]
+    instead = f"use --device {larger[-1]}" if larger else smaller
+    return ToolError(f"the core does not fit {target.name} {device.name}: {why}; {instead}")
+
+
+def route(
+    target: Target, device: Device, project: Path, work: Path, *, frequency: float, seed: int, say: Say
+) -> Routed:
+    """Places and routes `work`/netlist.json. Raises: ToolError, also where it does not fit."""
+    assert target.package is not None
+    package = target.package.replace("-", "_")
+    if not has_package(package):
+        raise ToolError(f"nextpnr for {target.name} is not here: pip install 'squat_deploy[rtl]'")
+    start = _START.format(package=package, tool=package.removeprefix("yowasp_"))
+    command = [sys.executable, "-c", start, *_arguments(device, project, work, frequency, seed)]
+    seen = _Steps(say)
+    log = project / work / "nextpnr.log"
+    try:
+        seconds = run_logged("nextpnr", command, project, log, line=seen.take)
+    except ToolError as error:
+        if _FULL.search(str(error)):
+            raise too_large(target, device, str(error)) from error
+        raise
+    return _read(json.loads((project / work / "nextpnr.json").read_text()), seconds)
+
+
+def _arguments(device: Device, project: Path, work: Path, frequency: float, seed: int) -> list[str]:
+    """Locations of pins go into a file beside the netlist."""
+    files = ["--json", f"{work}/netlist.json", "--report", f"{work}/nextpnr.json"]
+    goal = ["--freq", f"{frequency:g}", "--timing-allow-fail", "--seed", str(seed)]
+    if not device.pins:
+        return [*device.arguments, *files, *goal]
+    places = "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in device.pins.items())
+    (project / work / "pins.cst").write_text(places)
+    return [*device.arguments, *files, *goal, "--vopt", f"cst={work}/pins.cst"]
+
+
+def _read(report: Mapping[str, Any], seconds: float) -> Routed:
+    clocks = [clock["achieved"] for clock in report["fmax"].values()]
+    if not clocks:
+        raise ToolError("nextpnr reports no clock: the core has no path from register to register")
+    used = {name: (part["used"], part["available"]) for name, part in report["utilization"].items() if part["used"]}
+    return Routed(min(clocks), used, seconds)
+
+
+class _Steps:
+    """Tells what nextpnr does."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._done = say, 0
+
+    def take(self, line: str) -> None:
+        text = line.removeprefix("Info: ").strip()
+        self._done = max([self._done, *(number for start, number in _STEPS if text.startswith(start))])
+        if line.startswith("Info: "):
+            self._say(f"nextpnr: {text[:40]}", self._done, len(_STEPS))
