@@ -42,6 +42,6 @@ LARGE = 2_000
 ERRORS = (
     f"On {len(BY_HAND) + len(BY_BAMBU)} such cores, {len(BY_HAND)} by hand and {len(BY_BAMBU)} by Bambu, it is "
     f"{LUT_ERROR[0]} to {LUT_ERROR[1]} times the LUT of yosys\n({LARGE_LUT_ERROR[0]} to {LARGE_LUT_ERROR[1]} above "
-    f"{LARGE:,}), {FF_ERROR[0]:g} to {FF_ERROR[1]:g} times the FF, {BRAM_ERROR[0]:g} to {BRAM_ERROR[1]} times the BRAM; "
-    "no RTL of Vitis has been measured."
+    f"{LARGE:,}), {FF_ERROR[0]:g} to {FF_ERROR[1]:g} times the FF, {BRAM_ERROR[0]:g} to {BRAM_ERROR[1]} times the "
+    "BRAM; no RTL of Vitis has been measured."
 )

@@ -53,14 +53,18 @@ def linked(pairs: Iterable[tuple[int, int, int]]) -> tuple[Link, ...]:
 
 
 def ends(links: Sequence[Link], costs: Sequence[Times]) -> list[Times]:
-    """(sequences, T) cycle at which every stage ends every step, by what each step of it takes."""
+    """(sequences, T) cycle at which every stage ends every step, by what each step of it takes.
+
+    The last one: at which what it gives is there.
+    """
     after = [np.zeros_like(cost) for cost in costs]
     waits = [_waits(links, stage) for stage in range(len(costs))]
     for step in range(costs[0].shape[1]):
         for stage, cost in enumerate(costs):
             times = [after[other][:, step - back] + late for other, back, late in waits[stage] if back <= step]
             after[stage][:, step] = cost[:, step] + (np.max(times, axis=0) if times else 0)
-    return after
+    *before, last = after
+    return [*before, last + max((link.latency for link in links), default=0)]
 
 
 def _waits(links: Iterable[Link], stage: int) -> list[tuple[int, int, int]]:

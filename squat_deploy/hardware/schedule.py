@@ -18,7 +18,7 @@ from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process
 from squat_deploy.hardware.pipeline import ends
 from squat_deploy.hardware.units import Lister, Scatter, Unit
-from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, delayed, listed_at
+from squat_deploy.hardware.units.base import Cycles, delayed, listed_at
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
 
@@ -153,5 +153,4 @@ def slowest(stages: Sequence[Cycles]) -> float:
 
 def finish(graph: Graph, costs: Sequence[Sequence[Cycles]]) -> Cycles:
     """(sequences,) cycle at which the readout ends the last step, by the costs of `stage_costs`."""
-    last = ends(graph.links, [cost for stages in costs for cost in stages])[-1][:, -1]
-    return last + LOOP_OVERHEAD_CYCLES if graph.streamed else last
+    return ends(graph.links, [cost for stages in costs for cost in stages])[-1][:, -1]

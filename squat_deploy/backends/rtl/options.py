@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from squat_deploy.hardware.serial_boards import SerialBoardName
+
 
 class RtlConfig(BaseModel):
     """Options of an RTL project; the command line takes its options, their texts and their defaults from here."""
@@ -23,3 +25,5 @@ class RtlConfig(BaseModel):
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
     vectors: int = Field(8, ge=1, le=100_000)
     """Golden sequences if no inputs are given."""
+    board: SerialBoardName | None = None
+    """Adds a top with a serial line for this board, its pins, and the host's driver."""
