@@ -32,59 +32,39 @@ struct Row {
 };
 
 struct Rows {
-<<<<<<< HEAD
-    std::deque<Row> all;
-    unsigned before = 0;   // steps of earlier calls
-    unsigned in_call = 0;  // of this one
+    Row all[16384];  // no container: its code would be compiled into every file of every project
+    unsigned used;
+    unsigned before;   // steps of earlier calls
+    unsigned in_call;  // of this one
 
     COUNT_COLD Row* of(const char* file, const char* function, const unsigned step) {
         in_call = in_call > 0 && step >= in_call ? step + 1 : in_call;
-        for (Row& row : all) {
-            if (row.file == file && row.function == function && row.step == step) {
-                return &row;
-            }
-        }
-        all.push_back(Row{file, function, step, 0});
-        return &all.back();
-=======
-    Row all[1024];  // no container: its code would be compiled into every file of every project
-    unsigned used;
-    unsigned steps;
-
-    COUNT_COLD Row* of(const char* file, const char* function) {
         for (Row* row = all; row != all + used; ++row) {
-            if (row->file == file && row->function == function) {
+            if (row->file == file && row->function == function && row->step == step) {
                 return row;
             }
         }
-        if (used == 1024) {
+        if (used == 16384) {
             std::abort();
         }
-        all[used] = Row{file, function, 0};
+        all[used] = Row{file, function, step, 0};
         return &all[used++];
->>>>>>> heads/main
     }
     // Of loops that are entered once a call: in its first step, or in its last one after a loop over all steps.
     COUNT_COLD Row* last_of(const char* file, const char* function) {
         unsigned step = 0;
-        for (const Row& row : all) {
-            if (row.file == file && row.function == function && row.cycles > 0 && row.step > step) {
-                step = row.step;
+        for (const Row* row = all; row != all + used; ++row) {
+            if (row->file == file && row->function == function && row->cycles > 0 && row->step > step) {
+                step = row->step;
             }
         }
         return of(file, function, step);
     }
     COUNT_COLD void next_call() {
         static std::FILE* const out = std::fopen(std::getenv("SQUAT_CYCLES"), "w");
-<<<<<<< HEAD
-        for (Row& row : all) {
-            if (in_call > 0 && row.cycles > 0) {
-                std::fprintf(out, "%u %s %s %llu\n", before + row.step, row.file, row.function, row.cycles);
-=======
         for (Row* row = all; row != all + used; ++row) {
-            if (steps > 0 && row->cycles > 0) {
-                std::fprintf(out, "%u %s %s %llu\n", steps - 1, row->file, row->function, row->cycles);
->>>>>>> heads/main
+            if (in_call > 0 && row->cycles > 0) {
+                std::fprintf(out, "%u %s %s %llu\n", before + row->step, row->file, row->function, row->cycles);
             }
             row->cycles = 0;
         }
