@@ -169,7 +169,7 @@ def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Net
     certificate = dataclasses.replace(small.certificate, layers=tuple(rows))
     named = dataclasses.replace(small, layers=tuple(layers), certificate=certificate)
     for name, text in render(named, RtlConfig()).items():
-        assert isinstance(text, bytes) or "$finish" not in text, name
+        assert isinstance(text, bytes) or name == "manifest.json" or "$finish" not in text, name
     assert sd.emit_rtl(named, tmp_path / "p", RtlConfig()).is_dir()
 
 
