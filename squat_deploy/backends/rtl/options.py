@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from squat_deploy.network.encoders import Encoder
+
 
 class RtlConfig(BaseModel):
     """Options of an RTL project; the command line takes its options, their texts and their defaults from here."""
@@ -18,5 +20,8 @@ class RtlConfig(BaseModel):
     """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own."""
     form: Literal["auto", "offset", "threshold"] = "auto"
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
+    encoder: Encoder | None = None
+    """Stands in front of the first layer of a network that takes a sequence of frames: the core then takes intensities
+    and makes spikes of them (rate, latency)."""
     vectors: int = Field(8, ge=1, le=100_000)
     """Golden sequences if no inputs are given."""

@@ -23,6 +23,7 @@ from squat_deploy.hardware.vectors import default_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 from squat_deploy.network import IntArray, Network
+from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.readout import SCORES
 from squat_deploy.network.simulator import Result, simulate
@@ -66,7 +67,7 @@ def emit_rtl(
         ConfigError: a stimulus or an option out of range.
     """
     target, config = Path(out_dir), config or RtlConfig()
-    if stimulus is not None:
+    if stimulus is not None and not takes_intensities(config.encoder):
         stimulus = integers_of(network.input, stimulus, real=real)
     files = render(network, config, stimulus, reference)
     write_folder(target, {name: text if isinstance(text, bytes) else text.encode() for name, text in files.items()})
@@ -77,10 +78,10 @@ def render(
     network: Network, config: RtlConfig, stimulus: NDArray[Any] | None = None, reference: Result | None = None
 ) -> dict[str, str | bytes]:
     """All files of the project by relative path; equal arguments give equal bytes."""
-    design = design_of(network, HlsConfig(pe=config.pe, form=config.form))
+    design = design_of(network, HlsConfig(pe=config.pe, form=config.form, encoder=config.encoder))
     plan = plan_of(design, config.simd)
-    fed = default_stimulus(network, config.vectors) if stimulus is None else stimulus
-    checked = network.input.check(fed, network.steps)
+    fed = default_stimulus(network, config.vectors, config.encoder) if stimulus is None else stimulus
+    checked = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
     result = reference or simulate(network, checked, trace=True)
     memories = plan.memories
     core = _core(plan, tuple(memories))
@@ -91,7 +92,9 @@ def render(
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
     files |= {f"memories/{name}": text for name, text in memories.items()}
-    files["tb/stimulus.bin"] = stream_words(plan, checked).astype("<u4").tobytes()
+    files["tb/stimulus.bin"] = (
+        stream_words(plan, fed if takes_intensities(config.encoder) else checked).astype("<u4").tobytes()
+    )
     files["tb/golden.bin"] = trace_bytes(network, result)
     files[MANIFEST] = manifest_of(
         network,
