@@ -23,7 +23,6 @@ from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units import Unit
 from squat_deploy.hardware.units.joins import AddSums
 
@@ -67,7 +66,7 @@ class Wiring:
         lanes, readers = unit.lanes, self._readers(unit.number)
         assert lanes is not None
         names = [f"sums{unit.number}" + (f"_{reader}" if readers > 1 else "") for reader in range(readers)]
-        pages = tuple(Page(name, lanes, unit.signal.bits, unit.held) for name in names)
+        pages = tuple(Page(name, lanes, unit.signal.bits, unit.held, unit.number) for name in names)
         self._pages[unit.number] = list(pages)
         return pages
 
@@ -121,7 +120,9 @@ class Wiring:
         if isinstance(stream, Rows):
             return stream
         assert isinstance(stream, Beats)
-        page = self.placed(stream, f"{suffix}_rows", Lanes(signal.size, 1, min(signal.size, _FIELDS)), signal)
+        lanes = Lanes(signal.size, 1, min(signal.size, _FIELDS))
+        page = Page(f"sums{suffix}_rows", lanes, signal.bits, held=False, number=unit.sources[branch])
+        self.placed(stream, f"{suffix}_rows", (page,))
         return self.unloaded(page, f"{suffix}_rows")
 
     def beats(self, unit: Unit, branch: int = 0) -> Beats:
@@ -158,11 +159,9 @@ class Wiring:
         self.add(Lister(f"lister{suffix}", rows, beats))
         return beats
 
-    def placed(self, beats: Beats, suffix: str, lanes: Lanes, signal: Signal, outs: Sequence[Page] = ()) -> Page:
-        """Events as sums, for these readers, or for one."""
-        pages = tuple(outs) or (Page(f"sums{suffix}", lanes, signal.bits, held=False),)
+    def placed(self, beats: Beats, suffix: str, pages: tuple[Page, ...]) -> None:
+        """Events as sums."""
         self.add(Place(f"place{suffix}", beats, pages))
-        return pages[0]
 
     def unloaded(self, page: Page, suffix: str) -> Rows:
         """Sums as rows."""
