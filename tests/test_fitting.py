@@ -16,7 +16,7 @@ from squat_deploy.lab.loop import train_step
 from squat_deploy.lab.models import Recipe, conv_lif_net, dense_lif_net
 from squat_deploy.lab.scaling import match_currents
 from squat_deploy.snn.copying import warm_up
-from squat_deploy.snn.fitting import MembraneHistogram, best_levels, expected_flips, membrane_histogram
+from squat_deploy.snn.fitting import MembraneHistogram, best_levels, bin_widths, expected_flips, membrane_histogram
 from squat_deploy.snn.levels import level_table
 from squat_deploy.snn.neurons import reset_neurons
 from squat_deploy.snn.quantizers import MembraneSurrogate, StateQuantizer
@@ -45,6 +45,15 @@ def test_best_levels_are_the_best_of_all_tables() -> None:
     tables = [np.array(chosen) for chosen in combinations(centres, 4) if chosen[-1] > 1.0]
     best = min(expected_flips(histogram, table) for table in tables)
     assert expected_flips(histogram, best_levels(histogram, 2)) == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "groups", [((5, 1.0),), ((4, 2.0), (6, 0.1)), ((3, 2.0), (9, 0.1), (40, 2.2)), ((1, 3.0), (4, 1.0))]
+)
+def test_widths_of_bins_follow_from_their_centres(groups: tuple[tuple[int, float], ...]) -> None:
+    widths = np.concatenate([np.full(count, width) for count, width in groups])
+    edges = np.concatenate([[-7.0], -7.0 + np.cumsum(widths)])
+    assert bin_widths((edges[1:] + edges[:-1]) / 2) == pytest.approx(widths)
 
 
 def test_fitted_levels_cost_less_than_any_fixed_table() -> None:

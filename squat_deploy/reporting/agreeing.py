@@ -18,7 +18,7 @@ def agreement_section(agreement: Agreement | None) -> Section:
 
 def _blocks(agreement: Agreement | None) -> Iterator[Block]:
     if agreement is None:
-        way = "give --model, or --agreement with what `squat-deploy verify NET --json` wrote"
+        way = "give --model, or --agreement with what squat-deploy verify NET --json wrote"
         yield Paragraph(f"No executor was compared for this report; {way}.", "doubt")
         return
     if agreement.agrees:

@@ -14,7 +14,7 @@ from squat_deploy.network import IntArray
 from squat_deploy.network.layers import AnyNeuron
 from squat_deploy.network.simulator import LayerTrace
 from squat_deploy.reporting.blocks import Block, Chart, Paragraph, Section, count
-from squat_deploy.reporting.charts import BLUE, chart, hover
+from squat_deploy.reporting.charts import BLUE, RED, chart, hover
 from squat_deploy.reporting.material import Material
 
 _MOST_SPIKES = 60_000  # of all layers together, so that pages stay small
@@ -74,13 +74,24 @@ def _raster(neuron: AnyNeuron, layer: LayerTrace, grid: Grid | None, steps: Rang
         data |= {"channel": channel, "y": place // grid.width, "x": place % grid.width}
         tips.insert(1, ("channel, y, x", "@channel, @y, @x"))
     source = ColumnDataSource({name: _compact(values) for name, values in data.items()})
-    dots = drawn.rect("step", "neuron", 0.8, 3, height_units="screen", source=source, color=BLUE, line_color=None)
+    pixels, alpha = _ink(shown)
+    dots = drawn.rect(
+        "step", "neuron", 0.8, pixels, height_units="screen", source=source, color=BLUE, line_color=None, alpha=alpha,
+        hover_color=RED, hover_alpha=1.0,
+    )  # fmt: skip
     hover(drawn, [*tips, ("sum", "@sum")], dots)
     drawn.xaxis.ticker.min_interval = drawn.yaxis.ticker.min_interval = 1
     drawn.xaxis.ticker.num_minor_ticks = 0
-    cut = "" if shown == neuron.neurons else f", of the first {count(shown)} neurons alone"
+    cut = ", darker where many lie close" if alpha < 1 else ""
+    cut += "" if shown == neuron.neurons else f", of the first {count(shown)} neurons alone"
     title = f"{neuron.name}: {count(len(step))} spikes of {count(neuron.neurons)} neurons{cut}"
     return Chart(title, f"spike raster of {neuron.name}", drawn), len(step)
+
+
+def _ink(neurons: int) -> tuple[float, float]:
+    """Pixels of a spike, and how opaque it is: where many neurons share a pixel, some spikes must not look like all."""
+    crowd = neurons / _height(neurons)
+    return (3.0, 1.0) if crowd <= 1 else (1.5, max(0.12, min(1.0, 2.5 / crowd)))
 
 
 def _height(neurons: int) -> int:

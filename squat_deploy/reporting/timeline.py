@@ -61,7 +61,7 @@ def timeline_section(material: Material) -> Section:
 def _blocks(material: Material, core: Core) -> Iterator[Block]:
     stages, schedule, clock = stages_of(core), core.folding.schedule, core.config.clock_ns
     mean, worst = schedule.mean_cycles, schedule.worst_cycles
-    whose = f"The folding of {core.project}" if core.project else "The folding that `squat-deploy hls` chooses"
+    whose = f"The folding of {core.project}" if core.project else "The folding that squat-deploy hls chooses"
     yield Paragraph(
         f"{whose}; estimated from the loops of the source, at {clock:g} ns. One sequence of "
         f"{material.network.steps} steps: mean {count(mean)} cycles = {mean * clock / 1000:,.1f} us over "

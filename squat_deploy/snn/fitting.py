@@ -56,8 +56,19 @@ class MembraneHistogram:
     @property
     def level_density(self) -> RealArray:
         """(B,) share of many levels in every bin, sqrt(p * g) by the closed form; zero where no rounding costs."""
-        density = np.sqrt(self.density * self.cost * np.gradient(self.centres))  # p and g are for one membrane unit
+        density = np.sqrt(self.density * self.cost * bin_widths(self.centres))  # p and g are for one membrane unit
         return density / max(density.sum(), np.finfo(float).tiny)
+
+
+def bin_widths(centres: RealArray) -> RealArray:
+    """(B,) widths of bins by their centres, where neighbours are alike but for a few places (`_edges`)."""
+    gaps = np.diff(centres)
+    left, right = np.append(np.nan, gaps), np.append(gaps, np.nan)
+    alike = np.isclose(left, np.append(np.nan, left[:-1]), rtol=0.02)  # so that this gap is no mean of two widths
+    widths = np.where(alike, left, right)
+    if len(centres) > 2:
+        widths[0], widths[-1] = 2 * gaps[0] - widths[1], 2 * gaps[-1] - widths[-2]
+    return np.where(np.isfinite(widths), widths, gaps[-1])
 
 
 def membrane_histogram(

@@ -36,19 +36,20 @@ def draw(model: ModelProto, path: Path) -> None:
 def _dot(graph: GraphProto) -> graphviz.Digraph:
     drawing = graphviz.Digraph(graph_attr={"rankdir": "TB", "nodesep": "0.3", "ranksep": "0.3"})
     drawing.attr("node", shape="box", style="rounded,filled", fillcolor="#f2f2f2", **_FONT)
-    drawing.attr("edge", color="#666666", fontcolor="#444444", **(_FONT | {"fontsize": "8"}))
+    drawing.attr("edge", color="#666666", fontcolor="#444444", **(_FONT | {"fontsize": "9"}))
     about = _descriptions(graph)
     maker: dict[str, str] = {}
     for index, value in enumerate(graph.input):
         maker[value.name] = f"input{index}"
         drawing.node(f"input{index}", _text(about[value.name]), shape="ellipse", fillcolor="#d9ead3")
-    for index, tensor in enumerate(graph.initializer):
-        maker[tensor.name] = f"array{index}"
-        drawing.node(f"array{index}", _text(about[tensor.name]), shape="note", fillcolor="#ffffff")
+    arrays = {tensor.name for tensor in graph.initializer}
     for index, node in enumerate(graph.node):
         drawing.node(f"node{index}", _text(node.op_type), fillcolor=_COLOURS.get(node.op_type, "#f2f2f2"))
         maker |= dict.fromkeys(node.output, f"node{index}")
-        for name in filter(None, node.input):
+        for place, name in enumerate(filter(None, node.input)):
+            if name in arrays:  # beside each operator that takes it, so that no edge crosses half of the picture
+                maker[name] = f"array{index}_{place}"
+                drawing.node(maker[name], _text(about[name]), shape="note", fillcolor="#ffffff")
             made = maker[name].startswith("node")
             drawing.edge(maker[name], f"node{index}", label=_text(about.get(name, name)) if made else "")
     for index, value in enumerate(graph.output):

@@ -17,7 +17,10 @@ class RtlConfig(BaseModel):
     pe: int | dict[str, int] = 16
     """Neurons updated in parallel, for all layers, up to what each has, or by the name of a neuron layer."""
     simd: int = Field(1, ge=1, le=32)
-    """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own."""
+    """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own; behind
+    neurons as many of these as divide the neurons that are updated at once."""
+    share: int = Field(0, ge=0, le=4096)
+    """Lanes that share a neuron unit; 0: as many as keep up with the events of an average golden step."""
     form: Literal["auto", "offset", "threshold"] = "auto"
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
     encoder: Encoder | None = None

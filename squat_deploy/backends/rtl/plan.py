@@ -18,8 +18,6 @@ from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 from squat_deploy.network.encoders import EventEncoder, LatencyEncoder, RateEncoder
 
-_INSTEAD = "write this network with `squat-deploy hls`"
-
 
 @dataclass(frozen=True, eq=False)
 class RtlPlan:
@@ -59,9 +57,6 @@ class RtlPlan:
 def plan_of(design: Design, simd: int) -> RtlPlan:
     """The plan of a folded design. Raises: ExportError naming the layer that RTL does not take, or the folding."""
     wiring = Wiring(design, simd)
-    for part in design.parts:
-        if type(part) not in BUILDERS:
-            raise ExportError(f"{part.name}: {part.about}: not in RTL yet; {_INSTEAD}")
     for neurons in design.neurons:  # spikes of later ones may be taken by earlier layers
         wiring.give(neurons.number, rows_of(neurons).alone)
     _read(wiring)
@@ -89,7 +84,7 @@ def _read(wiring: Wiring) -> None:
                 wiring.add(EncodeLatency("encoder", frame, spikes, encoder, entry.steps))
             wiring.give(ENTRY, spikes)
         case EventEncoder():
-            raise ExportError(f"input: address events are not in RTL yet; {_INSTEAD}")
+            raise ExportError("input: address events are not in RTL yet; write this network with `squat-deploy hls`")
 
 
 def _score(wiring: Wiring) -> None:

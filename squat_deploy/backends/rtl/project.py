@@ -15,10 +15,12 @@ from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
+from squat_deploy.backends.rtl.sharing import shared
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.records import record_of
+from squat_deploy.hardware.schedule import event_counts
 from squat_deploy.hardware.vectors import default_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
@@ -78,11 +80,10 @@ def render(
     network: Network, config: RtlConfig, stimulus: NDArray[Any] | None = None, reference: Result | None = None
 ) -> dict[str, str | bytes]:
     """All files of the project by relative path; equal arguments give equal bytes."""
-    design = design_of(network, HlsConfig(pe=config.pe, form=config.form, encoder=config.encoder))
-    plan = plan_of(design, config.simd)
     fed = default_stimulus(network, config.vectors, config.encoder) if stimulus is None else stimulus
     checked = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
     result = reference or simulate(network, checked, trace=True)
+    plan = plan_for(network, config, checked, result)
     memories = plan.memories
     core = _core(plan, tuple(memories))
     files = dict[str, str | bytes]()
@@ -105,6 +106,16 @@ def render(
         layers=plan.facts,
     )
     return files
+
+
+def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Result) -> RtlPlan:
+    """The plan of a core, neuron units shared by what a run of checked `frames` (with traces) says of the events.
+
+    Raises: as `emit_rtl`.
+    """
+    design = design_of(network, HlsConfig(pe=config.pe, form=config.form, encoder=config.encoder))
+    events = {number: float(counts.mean()) for number, counts in event_counts(design, frames, result).items()}
+    return plan_of(shared(design, config.share, config.simd, events), config.simd)
 
 
 _GENERATED = {

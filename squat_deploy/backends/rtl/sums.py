@@ -25,6 +25,11 @@ class Dense(Instance):
     module: ClassVar[str] = "scatter"
 
     @property
+    def rows(self) -> int:
+        """Of a page."""
+        return self.unit.rows.rows
+
+    @property
     def about(self) -> str:
         return f"{plain(self.unit.name)}: {self.unit.about}"
 
@@ -44,6 +49,8 @@ class Dense(Instance):
             "SUM": self.unit.signal.bits,
             "HELD": flag(self.unit.held),
             "READERS": len(self.outs),
+            "VIEW": self.outs[0].lanes.pe,
+            "VIEWS": self.outs[0].lanes.rows,
             "WEIGHTS": file(f"layer{self.unit.number}_weights_"),
             "START": file(f"layer{self.unit.number}_start.hex"),
         }
@@ -102,6 +109,11 @@ class Place(Instance):
     source: Beats
     outs: tuple[Page, ...]
     module: ClassVar[str] = "place"
+
+    @property
+    def rows(self) -> int:
+        """Of a page."""
+        return self.outs[0].lanes.rows
 
     @property
     def parameters(self) -> Parameters:

@@ -23,7 +23,7 @@ from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.units import Unit
+from squat_deploy.hardware.units import Firing, Unit
 from squat_deploy.hardware.units.joins import AddSums
 
 
@@ -66,6 +66,9 @@ class Wiring:
         lanes, readers = unit.lanes, self._readers(unit.number)
         assert lanes is not None
         names = [f"sums{unit.number}" + (f"_{reader}" if readers > 1 else "") for reader in range(readers)]
+        takers = [part for part in self.design.parts if unit.number in part.sources]
+        if readers == 1 and isinstance(takers[0], Firing):
+            (lanes,) = takers[0].takes_lanes  # narrower where lanes share a neuron unit
         pages = tuple(Page(name, lanes, unit.signal.bits, unit.held, unit.number) for name in names)
         self._pages[unit.number] = list(pages)
         return pages
@@ -129,17 +132,19 @@ class Wiring:
         """The events that a unit takes, dealt over banks where they come as rows. Raises: ExportError."""
         stream, simd = self.stream(unit, branch), self.simd
         if isinstance(stream, Beats):
-            if simd > 1:
-                raise ExportError(f"{unit.name}: events of joined branches come one a cycle; use simd=1")
+            self.one_event(unit)
             return stream
         assert isinstance(stream, Rows)
-        if stream.fields % simd:
-            source = unit.sources[branch]
-            name = "the input" if source == ENTRY else self.design.parts[source - 1].name
-            what = f"{stream.fields} numbers a word" if source == ENTRY else f"PE {stream.fields}"
-            works = max(number for number in range(1, simd) if stream.fields % number == 0)
-            raise ExportError(f"{name}: {what} cannot be dealt over {simd} banks; use simd={works}")
-        return self.listed(stream, _suffix(unit, branch), simd)
+        works = max(number for number in range(1, simd + 1) if stream.fields % number == 0)
+        if works < simd and unit.sources[branch] == ENTRY:
+            what = f"{stream.fields} numbers a word"
+            raise ExportError(f"the input: {what} cannot be dealt over {simd} banks; use simd={works}")
+        return self.listed(stream, _suffix(unit, branch), works)
+
+    def one_event(self, unit: Unit) -> None:
+        """Raises: ExportError where a unit that takes one event a cycle is to take several."""
+        if self.simd > 1:
+            raise ExportError(f"{unit.name}: {unit.about}: takes one event a cycle; use simd=1")
 
     def elements(self, stream: Stream, suffix: str, size: int) -> Beats:
         """Events one a cycle, by the number of their element."""

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from squat_deploy.cli.commands.verify import trained_of
+from squat_deploy.cli.commands.verify import exact_form, trained_of
 from squat_deploy.cli.documents import emit, gathered
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import (
     Checkpoint,
+    Exact,
     InputsFile,
     Json,
     LabelsFile,
@@ -34,6 +35,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file; an old one is replaced.")] = Path("report.html"),
     model: Annotated[str | None, typer.Option(help="The torch model, as for verify; it is compared.")] = None,
     checkpoint: Checkpoint = None,
+    exact: Exact = False,
     neurons: NeuronFile = None,
     inputs: InputsFile = None,
     real: Real = False,
@@ -57,6 +59,7 @@ def report(
     agreed = None if agreement is None else read_agreement(loaded, agreement)
     with gathered() as texts:
         trained, state = trained_of("report", model, checkpoint, neurons)
+        trained = exact_form("report", trained, loaded, state) if exact else trained
         data, notes, doubtful = None, list[str](), list[str]()
         if inputs is not None or real:
             data, notes, doubtful = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)

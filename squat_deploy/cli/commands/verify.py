@@ -62,7 +62,7 @@ def verify(
     loaded = load(network)
     with gathered() as texts:
         trained, state = trained_of("verify", model, checkpoint, neurons)
-        trained = _exact_form(trained, loaded, state) if exact else trained
+        trained = exact_form("verify", trained, loaded, state) if exact else trained
     data, notes, doubtful = network_inputs(loaded, inputs, samples, real=real, window=window, unit=time_unit)
     classes = None if labels is None else labels_of(labels)
     kind: Literal["given", "random"] = "random" if inputs is None else "given"
@@ -81,10 +81,10 @@ def verify(
     )
 
 
-def _exact_form(model: nn.Module | None, network: Network, state: Any) -> nn.Module:
+def exact_form(command: str, model: nn.Module | None, network: Network, state: Any) -> nn.Module:
     """The model that was lowered with --exact. Raises: ConfigError without a model."""
     if model is None:
-        raise ConfigError("verify: --exact is of the torch model: give --model")
+        raise ConfigError(f"{command}: --exact is of the torch model: give --model")
     from squat_deploy.lowering import exact
 
     return exact(model, network.input, network.steps, initial_state=state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -11,14 +12,14 @@ import numpy as np
 from squat_deploy.hardware.coverage.bits import WeightBits
 from squat_deploy.hardware.coverage.flows import Flows
 from squat_deploy.hardware.coverage.margins import Mask, Met, Reach
-from squat_deploy.hardware.coverage.routes import Margins, counted, margins_of
+from squat_deploy.hardware.coverage.routes import Margins, counted, followers, margins_of
 from squat_deploy.hardware.coverage.runs import run_all
 from squat_deploy.hardware.coverage.searches import Search, codes_of_levels, searches_of
 from squat_deploy.hardware.weights import codes_of
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.activity import activity, narrowed
 from squat_deploy.network.layers import NeuronLayer, Synapses
-from squat_deploy.network.simulator import Result
+from squat_deploy.network.simulator import LayerTrace, Result
 
 Kind = Literal["weights", "bits", "fired", "found", "above", "below"]
 _SIDES: tuple[Kind, ...] = ("found", "above", "below")
@@ -39,7 +40,7 @@ class Goal:
     key: Key
     possible: Mask
 
-    @property
+    @cached_property
     def weight(self) -> float:
         """Of one of them, so that every goal counts the same."""
         return 1 / max(1, int(self.possible.sum()))
@@ -103,42 +104,58 @@ class Goals:
         exact = run_all(search, sums, network.steps)
         return found if exact is None else Reach(*(a & b for a, b in zip(found.masks, exact.masks, strict=True)))
 
-    def hits(self, inputs: IntArray, result: Result) -> list[Hits]:
-        """What every sequence of a run reaches.
+    def hits(
+        self, inputs: IntArray, result: Result, done: Container[Key] = (), *, together: bool = False
+    ) -> list[Hits]:
+        """What every sequence of a run reaches, or all together.
 
-        Args: inputs: as for `simulate`, with whole traces.
+        Args: inputs: as for `simulate`, with whole traces; done: goals that nobody asks for any more.
         """
-        flows = Flows(self.network, inputs, result.trace or ())
-        met = {i: [search.met(flows.traces[i]) for search in found] for i, found in self.searches.items()}
-        samples = range(len(result.scores))
+        flows, every = Flows(self.network, inputs, result.trace or ()), len(result.scores)
+        wanted = {key[0] for key in self.all if key not in done}
+        asked = wanted | {place for index in wanted & set(self.synapses) for place in followers(self.network, index)}
+        met = {i: [s.met(flows.traces[i]) for s in found] for i, found in self.searches.items() if i in asked}
+        samples = [slice(None)] if together else [slice(sample, sample + 1) for sample in range(every)]
         hits: list[Hits] = [{} for _ in samples]
-        for index, found in met.items():
-            fired = np.any(flows.traces[index].spikes, axis=0, keepdims=True)[0]
-            for sample in samples:
-                hits[sample][index, "fired", 0] = np.flatnonzero(fired[sample])
-                for number, one in enumerate(found):
-                    of_one = (values[:, sample].reshape(-1) for values in (one.code, one.up, one.down))
-                    reach = self.searches[index][number].edges.seen(*of_one)
-                    for kind, mask in zip(_SIDES, reach.masks, strict=True):
-                        hits[sample][index, kind, number] = np.flatnonzero(mask)
-        for index in self.synapses:
-            self._synapse_hits(flows, index, {i: _nearest(found) for i, found in met.items() if found}, hits)
+        parts = list(zip(samples, hits, strict=True))
+        for index in sorted(wanted & set(met)):
+            self._neuron_hits(flows.traces[index], index, met[index], parts)
+        near = {i: _nearest(found) for i, found in met.items() if found}
+        for index in sorted(wanted & set(self.synapses)):
+            self._synapse_hits(flows, index, near, parts)
         return hits
 
-    def _synapse_hits(self, flows: Flows, index: int, near: dict[int, Margins], hits: list[Hits]) -> None:
+    def margins(self, flows: Flows, index: int) -> Margins:
+        """(T, B, outputs) of the sums of a layer of synapses, whose bits are counted."""
+        places = [place for place in followers(self.network, index) if self.searches.get(place)]
+        near = {p: _nearest([search.met(flows.traces[p]) for search in self.searches[p]]) for p in places}
+        return margins_of(flows, index, near)
+
+    def _neuron_hits(self, trace: LayerTrace, index: int, met: list[Met], parts: list[tuple[slice, Hits]]) -> None:
+        fired = np.any(trace.spikes, axis=0, keepdims=True)[0]
+        for samples, hits in parts:
+            hits[index, "fired", 0] = np.flatnonzero(fired[samples].any(axis=0))
+            for number, one in enumerate(met):
+                of_one = (values[:, samples].reshape(-1) for values in (one.code, one.up, one.down))
+                reach = self.searches[index][number].edges.seen(*of_one)
+                for kind, mask in zip(_SIDES, reach.masks, strict=True):
+                    hits[index, kind, number] = np.flatnonzero(mask)
+
+    def _synapse_hits(
+        self, flows: Flows, index: int, near: dict[int, Margins], parts: list[tuple[slice, Hits]]
+    ) -> None:
         weights, values = self.synapses[index], flows.taken(index)[0]
-        up = down = None
-        if self.counted[index]:
-            up, down = margins_of(flows, index, near)
-            if len(values) == 1:
-                up, down = up.min(axis=0, keepdims=True), down.min(axis=0, keepdims=True)
-        for sample, found in enumerate(hits):
-            if up is None or down is None:
-                met = weights.met(values[:, sample])
-                found[index, "weights", 0] = np.flatnonzero(met)
+        ends = list(margins_of(flows, index, near)) if self.counted[index] else []
+        if len(values) == 1:
+            ends = [end.min(axis=0, keepdims=True) for end in ends]
+        for samples, hits in parts:
+            taken, *margins = (
+                np.ascontiguousarray(one[:, samples]).reshape(-1, one.shape[2]) for one in (values, *ends)
+            )
+            if margins:
+                hits[index, "weights", 0], hits[index, "bits", 0] = weights.shown(taken, margins[0], margins[1])
             else:
-                shown = weights.shown(values[:, sample], up[:, sample], down[:, sample])
-                found[index, "weights", 0], found[index, "bits", 0] = shown
+                hits[index, "weights", 0] = np.flatnonzero(weights.met(taken))
 
 
 def _nearest(found: list[Met]) -> Margins:

@@ -34,6 +34,11 @@ class Reached:
         """Before the first sequence."""
         return cls(goals, {key: np.zeros(goal.possible.size, dtype=bool) for key, goal in goals.all.items()})
 
+    @property
+    def done(self) -> frozenset[Key]:
+        """Goals of which nothing is left."""
+        return frozenset(key for key, goal in self.goals.all.items() if not (goal.possible & ~self.have[key]).any())
+
     def gain(self, hits: Hits) -> float:
         """What a sequence would add."""
         goals = self.goals.all

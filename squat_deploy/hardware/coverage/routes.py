@@ -21,12 +21,10 @@ def counted(network: Network, index: int, searched: set[int]) -> bool:
     It cannot where other synapses take what it gives, nor where sums that one weight moves up and down are pooled.
     """
     layer, low = network.layers[index], network.taken(index)[0][0].min()
-    followers = list(_followers(network, index))
+    behind = list(followers(network, index))
     mixed = low < 0 and isinstance(layer, Conv2d | ConvTranspose2d)
-    pooled = any(isinstance(network.layers[place], Pool2d) for place in followers)
-    return (
-        bool(followers) and not (mixed and pooled) and not any(_stops(network, place, searched) for place in followers)
-    )
+    pooled = any(isinstance(network.layers[place], Pool2d) for place in behind)
+    return bool(behind) and not (mixed and pooled) and not any(_stops(network, place, searched) for place in behind)
 
 
 def _stops(network: Network, index: int, searched: set[int]) -> bool:
@@ -34,13 +32,13 @@ def _stops(network: Network, index: int, searched: set[int]) -> bool:
     return isinstance(layer, Synapses) or (isinstance(layer, NeuronLayer) and index not in searched)
 
 
-def _followers(network: Network, index: int) -> Iterable[int]:
+def followers(network: Network, index: int) -> Iterable[int]:
     """All layers behind one, up to the first neurons or synapses."""
     for place, wire in enumerate(network.wires):
         if index in wire and place > index:
             yield place
             if not isinstance(network.layers[place], NeuronLayer | Synapses):
-                yield from _followers(network, place)
+                yield from followers(network, place)
 
 
 def margins_of(flows: Flows, index: int, neurons: dict[int, Margins]) -> Margins:

@@ -1,4 +1,4 @@
-"""Golden sequences that reach as much as they can: drawn, aimed and varied ones, of which the best are kept."""
+"""Golden sequences that reach as much as they can: built, aimed, drawn and varied ones, of which the best are kept."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from squat_deploy.hardware.coverage.goals import Goals, Hits
 from squat_deploy.hardware.coverage.reached import Reached, values_of
-from squat_deploy.hardware.stimulus.driving import worth_of_inputs
+from squat_deploy.hardware.stimulus.aiming import aimed
+from squat_deploy.hardware.stimulus.drives import Drives
 from squat_deploy.hardware.stimulus.feeding import Feeding
 from squat_deploy.hardware.stimulus.packing import Packing, packing_of
 from squat_deploy.network import IntArray
-from squat_deploy.network.simulator import simulate
 
-_BLOCK = 64  # sequences that are tried at once
+_BLOCK = 96  # sequences that are tried at once
 _VALUES = 2**22  # that flow in those that are run at once, at most
-_WORK = 2**28  # values that flow in all that are tried, at most
+_WORK = 2**28  # values that flow in all that are tried, at most, and in all that are aimed
 _TRIES = 2560  # sequences that are tried, at most
 _IDLE = 3  # blocks in which little is gained, after which no more are tried
 _LITTLE = 2e-3  # of all that one goal has
-_GOOD = 0.5  # of the best sequence's gain, from which on others of its block are kept too
-_ENOUGH = 0.05  # the same where frames are aimed, of which each shows what others do not
+_GOOD = 0.3  # of the best sequence's gain, from which on others of its block are kept too
+_PACKED = 3 / 4  # of all sequences, that may be built for a first layer
 
 
 @dataclass(eq=False)
@@ -43,13 +43,14 @@ class Choice:
     def run(self) -> IntArray:
         """(frames, B, size) of the best, at most `count`, those of the edges behind the first two."""
         specials = self.feeding.specials()[:, : self.count // 2]
-        for hits in self._tried(specials) if specials.size else ():
-            self.reached.add(hits)
-        idle, room = 0, self.count - specials.shape[1]
-        packing = packing_of(self.feeding, self.goals)
-        while len(self.chosen) < room and idle < _IDLE and self.tries < self.budget:
-            gained = self._keep(self._drawn(packing), room, packing)
-            idle = 0 if gained > _LITTLE else idle + 1
+        self._take(specials)
+        room = self.count - specials.shape[1]
+        packing = packing_of(self.feeding, self.goals, self.rng)
+        if packing is not None:
+            self._packed(packing, int(room * _PACKED))
+        drives = Drives(self.feeding, self.reached, self.rng, packing)
+        self._search(drives, room)
+        self._aim(drives, room)
         return np.concatenate([*self.chosen[:2], specials, *self.chosen[2:]], axis=1)
 
     @cached_property
@@ -62,48 +63,66 @@ class Choice:
         """Sequences that are tried."""
         return min(_TRIES, max(4, _WORK // self.values))
 
-    def _drawn(self, packing: Packing | None) -> IntArray:
-        """A block to try: frames aimed at weights, inputs that drive neurons, what was kept varied, and anything."""
+    def _packed(self, packing: Packing, most: int) -> None:
+        """Frames for the weights of a first layer."""
+        frames = list(packing.frames(most))
+        self.reached.add(packing.hits)
+        self._add([frame[None, None] for frame in frames])
+
+    def _search(self, drives: Drives, room: int) -> None:
+        """As long as anything is left that is not aimed at, and found."""
+        idle, most = 0, self.tries + self.budget
+        while len(self.chosen) < room and idle < _IDLE and self.tries < most:
+            if self.reached.done | {(index, "bits", 0) for index in drives.left} == self.goals.all.keys():
+                return
+            gained = self._keep(self._drawn(drives), room)
+            idle = 0 if gained > _LITTLE else idle + 1
+
+    def _aim(self, drives: Drives, room: int) -> None:
+        """At the weights of fully connected synapses that are left."""
+        found, tries = aimed(drives, room - len(self.chosen), _WORK // self.values)
+        self._add(found)
+        self.tries += tries
+
+    def _add(self, found: list[IntArray]) -> None:
+        """All of these."""
+        if found:
+            self._take(np.concatenate(found, axis=1))
+            self.chosen += found
+
+    def _take(self, block: IntArray) -> None:
+        """Counts what a block reaches as a whole."""
+        for part in self._parts(block):
+            self.reached.add(self.goals.hits(*self.feeding.traced(part), self.reached.done, together=True)[0])
+        self.tries += block.shape[1]
+
+    def _parts(self, block: IntArray) -> list[IntArray]:
+        size = max(1, _VALUES // self.values)
+        return [block[:, start : start + size] for start in range(0, block.shape[1], size)]
+
+    def _drawn(self, drives: Drives) -> IntArray:
+        """A block to try: sums at thresholds, inputs that drive neurons, what was kept varied, and anything."""
         size = max(4, min(_BLOCK, 4 * self.count, max(_VALUES // self.values, self.budget // self.count)))
-        have = self.reached.have
-        aimed = (
-            [] if packing is None else [packing.aimed(self.rng, have, size), packing.meet(self.rng, have, size // 4)]
-        )
-        part = max(1, size // 5 if aimed else size // 2)
+        part = max(1, size // 3)
+        met = drives.packing.meet(self.reached.have, size // 4) if drives.packing else []
         parents = self.chosen[-2 * size :]
         varied = [self.feeding.varied(self.rng, np.concatenate(parents, axis=1), part)] if parents else []
-        return np.concatenate([*aimed, *self._driven(part), *varied, self.feeding.random(self.rng, part)], axis=1)
-
-    def _driven(self, count: int) -> list[IntArray]:
-        """For neurons that did not fire yet, layers taken in turn."""
-        silent = {
-            index: np.flatnonzero(self.goals.all[index, kind, number].possible & ~have)
-            for (index, kind, number), have in self.reached.have.items()
-            if kind == "fired"
-        }
-        waiting = [index for index, places in silent.items() if places.size]
-        blocks = []
-        for _ in range(count if waiting else 0):
-            index = waiting[int(self.rng.integers(len(waiting)))]
-            neuron = int(silent[index][self.rng.integers(silent[index].size)])
-            worth = worth_of_inputs(self.feeding.network, index, neuron)
-            blocks.append(self.feeding.driven(self.rng, worth, 1))
-        return blocks
+        others = [*drives.drawn(part), *varied, self.feeding.random(self.rng, part)]
+        return np.concatenate([*(frame[None, None] for frame in met), *others], axis=1)
 
     def _tried(self, block: IntArray) -> list[Hits]:
-        hits, size = list[Hits](), max(1, _VALUES // self.values)
-        for start in range(0, block.shape[1], size):
-            entering = self.feeding.entering(block[:, start : start + size])
-            hits += self.goals.hits(entering, simulate(self.feeding.network, entering, trace=True))
+        hits = list[Hits]()
+        for part in self._parts(block):
+            hits += self.goals.hits(*self.feeding.traced(part), self.reached.done)
         self.tries += len(hits)
         return hits
 
-    def _keep(self, block: IntArray, room: int, packing: Packing | None) -> float:
+    def _keep(self, block: IntArray, room: int) -> float:
         """Keeps the best of a block, so many that what may be tried lasts, and says what that gains."""
         hits = self._tried(block)
         gains = np.array([self.reached.gain(one) for one in hits])
-        quota = len(gains) if packing else max(1, len(gains) * room // self.budget)
-        enough, kept, gained = float(gains.max()) * (_ENOUGH if packing else _GOOD), 0, 0.0
+        quota = max(1, len(gains) * room // self.budget)
+        enough, kept, gained = float(gains.max()) * _GOOD, 0, 0.0
         while kept < min(quota, room - len(self.chosen) + kept):
             best = int(gains.argmax())
             now = self.reached.gain(hits[best])

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.encoders import AnyEncoder, frames_of, takes_intensities
+from squat_deploy.network.layers.base import Stage
+from squat_deploy.network.simulator import Result, run, stages_of
 
 Mask = NDArray[np.bool_]
+_MUTATIONS = 5  # places in which a sequence is changed at once, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,15 @@ class Feeding:
     def entering(self, block: IntArray) -> IntArray:
         """What enters the network, as for `simulate`."""
         return np.asarray(frames_of(self.encoder, self.taken(block), self.network.steps))
+
+    def traced(self, block: IntArray) -> tuple[IntArray, Result]:
+        """What enters the network, and its whole trace."""
+        entering = self.entering(block)
+        return entering, run(self.network, self._stages, entering, trace=True)
+
+    @cached_property
+    def _stages(self) -> list[Stage]:
+        return stages_of(self.network)
 
     @property
     def _single(self) -> bool:
@@ -112,6 +124,22 @@ class Feeding:
             if self.frames > 1 and rng.integers(2):
                 block[rng.integers(0, 2, self.frames) == 0, sequence] = rest
         return block
+
+    def mutated(self, rng: np.random.Generator, parents: IntArray, count: int) -> IntArray:
+        """Sequences (frames, count, size) that differ in a few places from (frames, P, size), half of which were on."""
+        low, high = self.ends
+        rest, places = min(max(low, 0), high), self.frames * self.size
+        children = parents[:, rng.integers(0, parents.shape[1], count)].transpose(1, 0, 2).reshape(count, -1)
+        rows, on = np.nonzero(children != rest)
+        counts = np.bincount(rows, minlength=count)
+        starts = np.cumsum(counts) - counts
+        for _ in range(int(rng.integers(1, _MUTATIONS + 1))):
+            place = rng.integers(0, places, count)
+            some = (rng.integers(0, 2, count) == 1) & (counts > 0)
+            place[some] = on[(starts + (rng.random(count) * counts).astype(np.int64))[some]]
+            drawn = self._values(rng, (count,))
+            children[np.arange(count), place] = np.where(rng.integers(0, 2, count) == 1, rest, drawn)
+        return children.reshape(count, self.frames, self.size).transpose(1, 0, 2)
 
     def varied(self, rng: np.random.Generator, parents: IntArray, count: int) -> IntArray:
         """Sequences that differ in some places from earlier ones (frames, P, size), or are halves of two."""

@@ -1,19 +1,20 @@
-"""Frames aimed at the weights of a first layer that is fully connected and sees one frame through a whole sequence.
+"""Frames for a first layer that is fully connected and sees one frame through a whole sequence.
 
-A weight's bits show where its input is on and its sum lies near a threshold. All inputs that are on in a frame have one
-value; which they are is climbed to, so that many of them meet many sums that lie so.
+Bits of a weight show where its input is on while its sum lies at a threshold. So frames are built for the neuron of
+which most is left: all of its inputs whose weights are left are on, and others make up what its sum lacks to where one
+more, or one less, has another outcome. What a frame shows of all the other neurons comes along.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.coverage.bits import WeightBits
-from squat_deploy.hardware.coverage.goals import Goals, Key
+from squat_deploy.hardware.coverage.goals import Goals, Hits, Key
 from squat_deploy.hardware.coverage.margins import Mask
 from squat_deploy.hardware.coverage.runs import met_of_all
 from squat_deploy.hardware.coverage.searches import LevelSearch
@@ -22,180 +23,210 @@ from squat_deploy.network import INPUT, IntArray
 from squat_deploy.network.encoders import takes_intensities
 from squat_deploy.network.layers import Dense
 
-_MOST_SUMS = 2**21
+_MOST_SUMS = 2**22
 _MOST_WEIGHTS = 2**20
-_MOVES = 60
-_ENOUGH = 0.1  # of what the best frame shows, that another must show besides
-_VALUES = (1, 2, 3, 5, 8, 15, 31, 63, 127, 255)
+_STRIKES = 12  # frames in a row that failed, after which a neuron is left
+_SIDES = 2  # a sum that must rise, and one that must fall, for another outcome
 
 
 @dataclass(frozen=True, eq=False)
-class Packing:
-    """A first layer, and what its neurons make of sums that stay.
+class Held:
+    """What the neurons of a layer make of sums that stay.
 
     Attributes:
-        values: that inputs may have.
+        table: (outputs,) tables of the neurons.
         low: the lowest sum.
-        needed: (2, values, tables, sums) from which bit on one shows, if the sum rises, and if it falls.
+        margins: (sides, tables, sums) how far one is from another outcome, in any step.
+        edges: by [side][table], the sums that are as near as can be.
+        firing: by table, the sums that make a neuron fire in any step.
         meeting: by the key of its goal, (P, 3) numbers of things that sums next to a threshold reach, tables, and sums.
     """
 
-    key: Key
-    weights: WeightBits
     table: IntArray
-    values: IntArray
     low: int
-    needed: IntArray
+    margins: IntArray
+    edges: tuple[tuple[IntArray, ...], ...]
+    firing: tuple[IntArray, ...]
     meeting: dict[Key, IntArray]
 
-    @cached_property
-    def columns(self) -> IntArray:
-        """(inputs, outputs) weights."""
-        return np.ascontiguousarray(self.weights.layer.weight.T)
+    @classmethod
+    def of(cls, goals: Goals, index: int, search: LevelSearch) -> Held | None:
+        """By running every sum through a whole sequence; None where they are too many."""
+        ranges, neuron = goals.ranges[index], search.neuron
+        span = np.arange(int(ranges[0].min()), int(ranges[1].max()) + 1)
+        if span.size * neuron.tables > _MOST_SUMS:
+            return None
+        place, distances = goals.network.wires.index((index,)), search.edges.distances.size
+        meeting: dict[Key, list[IntArray]] = {(place, "below", 0): [], (place, "above", 0): []}
+        margins, firing = np.zeros((_SIDES, neuron.tables, span.size), dtype=np.int64), list[IntArray]()
+        for table in range(neuron.tables):
+            met = met_of_all(search, table, span, goals.network.steps)
+            firing.append(span[(met.code % neuron.level_count >= neuron.fire_level[table]).any(axis=(0, 1))])
+            for side, (key, margin) in enumerate(zip(meeting, (met.up, met.down), strict=True)):
+                step, _, sums = np.nonzero(margin == 1)
+                found = np.stack([met.code[step, 0, sums] * distances, np.full(sums.size, table), span[sums]], axis=1)
+                meeting[key].append(np.unique(found, axis=0))
+                margins[side, table] = margin.min(axis=(0, 1))
+        edges = tuple(tuple(span[row == 1] for row in rows) for rows in margins)
+        pairs = {key: np.concatenate(found) for key, found in meeting.items()}
+        return cls(neuron.table, int(span[0]), margins, edges, tuple(firing), pairs)
 
-    @cached_property
-    def rises(self) -> Mask:
-        """(inputs, bits, outputs) whether a weight is more with a bit changed."""
-        return np.ascontiguousarray(self.weights.rises[:, 0].transpose(2, 0, 1))
-
-    def aimed(self, rng: np.random.Generator, have: dict[Key, Mask], count: int) -> IntArray:
-        """Frames (1, count, inputs) that show many bits of weights that did not show yet."""
-        shape = self.weights.bits, *self.weights.layer.weight.shape
-        left = np.ascontiguousarray((~have[self.key]).reshape(shape).transpose(2, 0, 1))
-        climb = Climb(self, left, rng, count)
-        for start in range(0, count, 2):
-            climb.focus(start)
-        for _ in range(_MOVES):
-            climb.move()
-        best = climb.best()
-        return (climb.on[best] * self.values[climb.value[best]][:, None])[None].astype(np.int64)
-
-    def meet(self, rng: np.random.Generator, have: dict[Key, Mask], count: int) -> IntArray:
-        """Frames (1, up to count, inputs) with a sum at a threshold, or one less, that no frame had yet."""
-        waiting = [pairs[~have[key][pairs[:, 0]]] for key, pairs in self.meeting.items()]
-        pairs = np.concatenate(waiting)
-        frames = [np.zeros((0, len(self.columns)), dtype=np.int64)]
-        for _, table, goal in pairs[rng.permutation(len(pairs))[:count]].tolist():
-            outputs = np.flatnonzero(self.table == table)
-            if outputs.size:  # else no neuron has this table
-                frames += self._with_sum(rng, int(outputs[rng.integers(outputs.size)]), goal)
-        return np.concatenate(frames)[None]
-
-    def _with_sum(self, rng: np.random.Generator, output: int, goal: int) -> list[IntArray]:
-        """A frame (1, inputs) in which an output has this sum: some inputs, and what is missing, coarse to fine."""
-        weights, high = self.columns[:, output], int(self.values[-1])
-        frame = rng.integers(0, high + 1, weights.size) * (
-            rng.integers(0, weights.size, weights.size) < rng.integers(8)
-        )
-        missing = goal - int(self.weights.layer.bias[output] + frame @ weights)
-        for place in np.lexsort((rng.integers(0, 2**20, weights.size), -np.abs(weights))).tolist():
-            weight = int(weights[place])
-            if missing * weight > 0:
-                more = min(high - int(frame[place]), abs(missing) // abs(weight))
-                frame[place] += more
-                missing -= more * weight
-        return [frame[None]] if missing == 0 else []
+    def near(self, sums: IntArray) -> tuple[IntArray, IntArray]:
+        """Margins (outputs,) of sums, up and down."""
+        up, down = self.margins[:, self.table, sums - self.low]
+        return up, down
 
 
-class Climb:
-    """Frames that are changed as long as they show more.
+@dataclass(eq=False)
+class Packing:
+    """Frames are built as long as they show bits of the weights that none before them did.
 
     Attributes:
-        on: (M, inputs); sums: (M, outputs).
-        gains: (M, 2, bits + 1, outputs) new bits of all inputs that are on, by side and by the lowest bit that shows.
-        now: (M,) bits that each frame shows.
+        layer, index: of the synapses, and of the neurons.
+        high: greatest input.
+        left: (outputs, inputs) which bits of the weights did not show.
     """
 
-    def __init__(self, packing: Packing, left: Mask, rng: np.random.Generator, count: int) -> None:
-        self.packing, self.rng, layer = packing, rng, packing.weights.layer
-        self.bits, self.left = left, left.sum(axis=1, dtype=np.int16).T  # (outputs, inputs)
-        self.shares = tuple(np.cumsum(self.left.sum(axis=axis, dtype=np.int64)) for axis in (0, 1))
-        inputs, bits, outputs = left.shape
-        self.worth = np.zeros((inputs, 2, bits + 1, outputs), dtype=np.int16)
-        for side, mask in enumerate((packing.rises, ~packing.rises)):
-            for bit in reversed(range(bits)):
-                self.worth[:, side, bit] = self.worth[:, side, bit + 1] + (left & mask)[:, bit]
-        self.value = rng.integers(0, len(packing.values), count)
-        self.on = np.zeros((count, inputs), dtype=bool)
-        self.sums = np.zeros((count, outputs), dtype=np.int64) + layer.bias
-        self.gains = np.zeros((count, *self.worth.shape[1:]), dtype=np.int16)
-        self.now = np.zeros(count, dtype=np.int64)
+    layer: int
+    index: int
+    weights: WeightBits
+    held: Held
+    high: int
+    rng: np.random.Generator
+    left: NDArray[np.unsignedinteger] = field(init=False)
 
-    def focus(self, frame: int) -> None:
-        """Starts a frame with all that is left of one output, balanced so that its sum lies well."""
-        packing, rng = self.packing, self.rng
-        if not self.shares[1][-1]:
-            return
-        output = int(np.searchsorted(self.shares[1], rng.integers(0, self.shares[1][-1]), side="right"))
-        value = int(packing.values[self.value[frame]])
-        needed = packing.needed[:, self.value[frame], packing.table[output]].sum(axis=0)
-        good = np.flatnonzero(needed == needed.min()) + packing.low
-        goal = int(good[rng.integers(good.size)])
-        weights = packing.columns[:, output] * value
-        on = self.left[output] > 0
-        order = rng.integers(0, 2**20, on.size) + 2**20 * (on != (rng.integers(0, 2, on.size) == 1))
-        for wanted in (1, -1):  # what draws the sum further away goes, in this order, while it is too far
-            excess = (self.packing.weights.layer.bias[output] + weights[on].sum() - goal) * wanted
-            if excess > 0:
-                places = np.flatnonzero(on & (weights * wanted > 0))
-                places = places[np.argsort(order[places], kind="stable")]
-                on[places[np.cumsum(weights[places] * wanted) <= excess]] = False
-        self.on[frame] = on
-        self.sums[frame] += value * packing.columns[on].sum(axis=0)
-        self.gains[frame] += self.worth[on].sum(axis=0, dtype=np.int16)
-        self.now[frame] = self._shown(self.sums[frame : frame + 1], self.gains[frame : frame + 1], frame)[0]
+    def __post_init__(self) -> None:
+        layer = self.weights.layer
+        self.matrix = np.ascontiguousarray(layer.weight.T).astype(np.float64)
+        self.left = np.full(layer.weight.shape, 2**self.weights.bits - 1, dtype=self.weights.code)
+        self.counts = np.stack([self._count(side, np.arange(layer.outputs)) for side in range(_SIDES)])
 
-    def move(self) -> None:
-        """Changes one input of every frame, or two, where that shows as much."""
-        rng, packing, count = self.rng, self.packing, len(self.on)
-        if not self.shares[0][-1]:
-            return
-        frames = np.arange(count)
-        first = np.searchsorted(self.shares[0], rng.integers(0, self.shares[0][-1], count), side="right")
-        second = (self.on * rng.integers(1, 2**16, self.on.shape)).argmax(axis=1)
-        both = (rng.integers(0, 2, count) == 1) & self.on[frames, second] & (second != first)
-        sign = np.where(self.on[frames, first], -1, 1)
-        value = packing.values[self.value]
-        sums = self.sums + (sign * value)[:, None] * packing.columns[first]
-        sums -= (both * value)[:, None] * packing.columns[second]
-        gains = self.gains + sign.astype(np.int16)[:, None, None, None] * self.worth[first]
-        gains -= both.astype(np.int16)[:, None, None, None] * self.worth[second]
-        shown = self._shown(sums, gains)
-        better = shown >= self.now
-        self.sums[better], self.gains[better], self.now[better] = sums[better], gains[better], shown[better]
-        self.on[frames[better], first[better]] ^= True
-        self.on[frames[better & both], second[better & both]] = False
-
-    def best(self) -> IntArray:
-        """Frames by what each shows that those before it do not, as long as that is much."""
-        left, chosen = self.bits.copy(), list[int]()
-        enough = int(self.now.max() * _ENOUGH)
-        for frame in np.argsort(-self.now, kind="stable").tolist():
-            places = np.flatnonzero(self.on[frame])
-            shown = left[places] & self._marks(frame, places)
-            if chosen and np.count_nonzero(shown) < enough:
+    def frames(self, most: int) -> Iterator[IntArray]:
+        """Frames (inputs,), `most` at most, those first of which most is left."""
+        strikes = np.zeros(self.counts.shape, dtype=np.int64)
+        while most and (worth := np.where(strikes < _STRIKES, self.counts, 0)).any():
+            side, output = divmod(int(worth.argmax()), worth.shape[1])
+            frame = self._aimed(side, output)
+            if frame is None or not self._taken(frame):
+                strikes[side, output] += 1
                 continue
-            left[places] &= ~shown
-            chosen.append(frame)
-        return np.array(chosen)
+            most, strikes[side, output] = most - 1, 0
+            yield frame
 
-    def _marks(self, frame: int, places: IntArray) -> Mask:
-        """(places, bits, outputs) that show in a frame."""
-        packing = self.packing
-        needed = packing.needed[:, self.value[frame], packing.table, self.sums[frame] - packing.low]
-        bits = np.arange(packing.weights.bits)[:, None]
-        rise, fall = (bits >= side for side in needed)
-        return (packing.rises[places] & rise) | (~packing.rises[places] & fall)
+    @property
+    def hits(self) -> Hits:
+        """What all frames show of the weights."""
+        bits = np.arange(self.weights.bits).reshape(-1, 1, 1)
+        return {(self.layer, "bits", 0): np.flatnonzero(self.left >> bits.astype(self.left.dtype) & 1 == 0)}
 
-    def _shown(self, sums: IntArray, gains: NDArray[np.int16], frame: int | None = None) -> IntArray:
-        packing = self.packing
-        value = self.value if frame is None else self.value[frame : frame + 1]
-        needed = packing.needed[:, value[:, None], packing.table, sums - packing.low]  # (2, M, outputs)
-        found = np.take_along_axis(gains, needed.transpose(1, 0, 2)[:, :, None], axis=2)
-        return found.sum(axis=(1, 2, 3), dtype=np.int64)
+    def meet(self, have: dict[Key, Mask], count: int) -> list[IntArray]:
+        """Frames (inputs,), up to `count`, with a sum at a threshold, or one less, that no frame had yet."""
+        pairs = np.concatenate([pairs[~have[key][pairs[:, 0]]] for key, pairs in self.held.meeting.items()])
+        frames = list[IntArray]()
+        for _, table, goal in pairs[self.rng.integers(0, len(pairs), count if len(pairs) else 0)].tolist():
+            outputs = np.flatnonzero(self.held.table == table)
+            if outputs.size:  # else no neuron has this table
+                output = int(outputs[self.rng.integers(outputs.size)])
+                frame = self._summing(output, self._any(int(self.rng.integers(8))), goal)
+                frames += [] if frame is None else [frame]
+        return frames
+
+    def fired(self, output: int, worth: NDArray[np.float64], count: int) -> IntArray:
+        """Frames (up to count, inputs) in which a neuron fires: its inputs, and others as long as it does.
+
+        Args: worth: (inputs,) in -1..1, more of which, or less of which, is drawn.
+        """
+        rng, weights = self.rng, self.weights.layer.weight[output]
+        firing = self.held.firing[self.held.table[output]]
+        if not firing.size:
+            return np.zeros((0, weights.size), dtype=np.int64)
+        shape = count, weights.size
+        values = rng.integers(1, np.where(rng.integers(0, 2, (count, 1)), self.high, 1) + 1, shape)
+        drawn = rng.random(shape) - rng.uniform(-1, 1, (count, 1)) * worth
+        raised = (weights > 0) & (drawn < rng.random((count, 1)) ** 0.25)
+        frames = np.where(raised, self.high, values * ((weights <= 0) & (drawn < rng.random((count, 1)) ** 2)))
+        left = raised @ np.maximum(weights, 0) * self.high + int(self.weights.layer.bias[output]) - int(firing.min())
+        order = np.argsort(drawn, axis=1)
+        spent = np.cumsum(np.take_along_axis(-frames * np.minimum(weights, 0), order, axis=1), axis=1)
+        kept = np.zeros(shape, dtype=bool)
+        np.put_along_axis(kept, order, spent <= (left * rng.random(count))[:, None], axis=1)
+        return np.where(kept | (weights > 0), frames, 0)[left >= 0]
+
+    def _any(self, count: int) -> IntArray:
+        """(inputs,) of which about so many are on."""
+        inputs, high = self.matrix.shape[0], self.high if self.rng.integers(2) else 1
+        on = self.rng.integers(0, inputs, inputs) < count
+        return np.asarray(self.rng.integers(1, high + 1, inputs) * on)
+
+    def _count(self, side: int, outputs: IntArray) -> IntArray:
+        """(outputs,) weights with bits left that show if the sum rises, or falls."""
+        rising = self.weights.rising[0][outputs]
+        return np.count_nonzero(self.left[outputs] & (~rising if side else rising), axis=1)
+
+    def _taken(self, frame: IntArray) -> bool:
+        """Whether a frame shows anything that was left."""
+        sums = (frame @ self.matrix).astype(np.int64) + self.weights.layer.bias
+        up, down = self.held.near(sums)
+        columns = np.flatnonzero(frame)
+        near = np.minimum(up, down) <= int(frame.max()) * self.weights.changes[-1]
+        channels = np.flatnonzero(near & self.counts.any(axis=0))
+        masks = self.weights.masks(0, channels, columns, frame[columns], (up[channels], down[channels]))
+        places = np.ix_(channels, columns)
+        shown = bool((self.left[places] & masks).any())
+        self.left[places] &= ~masks
+        for side in range(_SIDES if shown else 0):
+            self.counts[side, channels] = self._count(side, channels)
+        return shown
+
+    def _aimed(self, side: int, output: int) -> IntArray | None:
+        """A frame in which the sum of an output lies as near as can be, with all on that is left, and some more."""
+        rng, edges = self.rng, self.held.edges[side][self.held.table[output]]
+        if not edges.size:
+            return None
+        rising = self.weights.rising[0, output]
+        wanted = (self.left[output] & (~rising if side else rising)) != 0
+        others = np.flatnonzero(~wanted)
+        frame = wanted.astype(np.int64)
+        frame[rng.permutation(others)[: int(others.size * rng.random() ** 2)]] = 1
+        now = frame @ self.weights.layer.weight[output] + self.weights.layer.bias[output]
+        return self._summing(output, frame, int(edges[np.abs(edges - now).argmin()]), wanted)
+
+    def _summing(self, output: int, frame: IntArray, goal: int, wanted: Mask | None = None) -> IntArray | None:
+        """A frame changed so that the sum of an output is this: others before those that are wanted."""
+        weights, bias = self.weights.layer.weight[output], int(self.weights.layer.bias[output])
+        missing = goal - int(frame @ weights) - bias
+        room = (self.high - frame) * weights * (1 if missing > 0 else -1)
+        if (short := abs(missing) - int(room[room > 0].sum())) > 0:
+            against = self.rng.permutation(np.flatnonzero((frame > 0) & (weights * missing < 0)))
+            if wanted is not None:
+                against = against[np.argsort(wanted[against], kind="stable")]
+            worth = np.cumsum(np.abs(weights * frame)[against])
+            frame[against[: int(np.searchsorted(worth, short)) + 1]] = 0
+            missing = goal - int(frame @ weights) - bias
+        return self._made_up(frame, weights, missing)
+
+    def _made_up(self, frame: IntArray, weights: IntArray, missing: int) -> IntArray | None:
+        """What is missing, by inputs that are raised, in any order but those of the smallest weights last."""
+        helping = np.flatnonzero(weights * (1 if missing > 0 else -1) > 0)
+        sizes, missing = np.abs(weights[helping]), abs(missing)
+        least = int(sizes.min(initial=0))
+        order = np.argsort(self.rng.permutation(helping.size) + (sizes == least) * helping.size)
+        helping, sizes = helping[order], sizes[order]
+        room = np.cumsum((self.high - frame[helping]) * sizes)
+        whole = int(np.searchsorted(room, missing, side="right"))
+        frame[helping[:whole]] = self.high
+        missing -= int(room[whole - 1]) if whole else 0
+        rest = np.argsort(-sizes[whole:], kind="stable") + whole
+        for place, size in zip(helping[rest].tolist() if missing else (), sizes[rest].tolist(), strict=False):
+            more = min(self.high - int(frame[place]), missing // size)
+            frame[place] += more
+            missing -= more * size
+            if not missing:
+                break
+        return None if missing else frame
 
 
-def packing_of(feeding: Feeding, goals: Goals) -> Packing | None:
+def packing_of(feeding: Feeding, goals: Goals, rng: np.random.Generator) -> Packing | None:
     """That of a network, None where its first layer is another, or too large."""
     network, spec = feeding.network, feeding.network.input
     layers = [index for index, wire in enumerate(network.wires) if wire == (INPUT,)]
@@ -206,28 +237,5 @@ def packing_of(feeding: Feeding, goals: Goals) -> Packing | None:
     searches = goals.searches.get(takers[0], ()) if len(takers) == 1 else ()
     if not isinstance(layer, Dense) or not searches or not isinstance(searches[0], LevelSearch):
         return None
-    return _packing(goals, index, layer, searches[0]) if layer.weight.size <= _MOST_WEIGHTS else None
-
-
-def _packing(goals: Goals, index: int, layer: Dense, search: LevelSearch) -> Packing | None:
-    spec, weights = goals.network.input, goals.synapses[index]
-    low, high = (int(end) for end in (goals.ranges[index][0].min(), goals.ranges[index][1].max()))
-    values = np.array(sorted({min(value, spec.high) for value in _VALUES}))
-    tables = search.neuron.tables
-    if (high - low + 1) * tables * values.size > _MOST_SUMS:
-        return None
-    span, needed = np.arange(low, high + 1), np.zeros((2, values.size, tables, high - low + 1), dtype=np.int64)
-    place, distances = goals.network.wires.index((index,)), search.edges.distances.size
-    meeting: dict[Key, list[IntArray]] = {(place, "below", 0): [], (place, "above", 0): []}
-    for table in range(tables):
-        met = met_of_all(search, table, span, goals.network.steps)
-        for side, (key, margin) in enumerate(zip(meeting, (met.up, met.down), strict=True)):
-            step, _, sums = np.nonzero(margin == 1)
-            found = np.stack([met.code[step, 0, sums] * distances, np.full(sums.size, table), span[sums]], axis=1)
-            meeting[key].append(np.unique(found, axis=0))
-            nearest = margin.min(axis=(0, 1))
-            for number, value in enumerate(values):
-                changes = value * np.array(weights.changes)
-                needed[side, number, table] = (nearest[:, None] > changes).sum(axis=1)
-    pairs = {key: np.concatenate(found) for key, found in meeting.items()}
-    return Packing((index, "bits", 0), weights, search.neuron.table, values, low, needed, pairs)
+    held = Held.of(goals, index, searches[0]) if layer.weight.size <= _MOST_WEIGHTS else None
+    return Packing(index, takers[0], goals.synapses[index], held, spec.high, rng) if held else None

@@ -17,9 +17,12 @@ from squat_deploy.lab.study.pictures import METHODS, pictures
 from squat_deploy.lab.study.running import MARK, read_cells, read_study
 
 _CAPTIONS = {
-    "accuracy": "Accuracy against bits",
+    "accuracy": "Accuracy against bits: a sign a seed, lines through medians; pale bars are 95 % intervals of means, "
+    "cut at 0 and 100 % and at the upper edge; crosses have collapsed to below twice chance; the lower part of a "
+    "broken axis has a quarter of the runs",
     "levels": "Level tables after QAT+SQUAT at the fewest bits, first seed",
-    "membranes": "Membranes of the float network, and the levels that flip the fewest of its spikes",
+    "membranes": "Membranes of the float network, each curve by its largest value; ticks below: the levels that flip "
+    "the fewest of its spikes",
     "spikes": "Spikes on the first test sample, first 64 neurons of each layer, after QAT+SQUAT at the fewest bits",
 }
 _CONFIG_SHOWN = ("dataset", "net", "sizes", "steps", "beta", "epochs", "batch", "learning_rate", "weight_scale")

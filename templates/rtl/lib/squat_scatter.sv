@@ -19,7 +19,9 @@ module squat_scatter #(
     parameter bit BIPOLAR = 1'b0,     // weights are -1 (0) and +1 (1)
     parameter int SUM = 12,           // bits of a sum
     parameter bit HELD = 1'b0,
-    parameter int READERS = 1,        // of the sums
+    parameter int READERS = 1,        // of the sums, in rows of VIEW, of which there are VIEWS
+    parameter int VIEW = PE,
+    parameter int VIEWS = GROUPS,
     parameter int FLAGS = 2,
     parameter     WEIGHTS = "",       // files WEIGHTS + "00.hex", one a bank: row = index * GROUPS + group
     parameter     START = ""          // file of start values: GROUPS rows of PE sums
@@ -35,12 +37,13 @@ module squat_scatter #(
     input  wire logic [SIMD*VALUE-1:0]     in_value,
     output      logic [READERS-1:0]        out_full,   // the sums, as `squat_sums` gives them
     output      logic [READERS*FLAGS-1:0]  out_flags,
-    input  wire logic [READERS*ROW-1:0]    out_row,
+    input  wire logic [READERS*SEEN-1:0]   out_row,
     input  wire logic [READERS-1:0]        out_read,
-    output      logic [READERS*PE*SUM-1:0] out_sums,
+    output      logic [READERS*VIEW*SUM-1:0] out_sums,
     input  wire logic [READERS-1:0]        out_done
 );
     localparam int ROW = GROUPS > 1 ? $clog2(GROUPS) : 1;
+    localparam int SEEN = VIEWS > 1 ? $clog2(VIEWS) : 1;
     localparam int ADDRESS = ENTRIES * GROUPS > 1 ? $clog2(ENTRIES * GROUPS) : 1;
     localparam int PRODUCT = WEIGHT + VALUE + 1;
 
@@ -143,7 +146,8 @@ module squat_scatter #(
 
     // Stage 3: the row of sums.
     squat_sums #(
-        .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .READERS(READERS), .FLAGS(FLAGS), .START(START)
+        .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .READERS(READERS), .VIEW(VIEW), .VIEWS(VIEWS),
+        .FLAGS(FLAGS), .START(START)
     ) sums (
         .clk, .rst, .free, .claim(go && fresh && row == '0), .add(s2_valid), .add_first(s2_first), .add_again(s2_again),
         .add_end(s2_end), .add_flags(s2_flags), .add_row(s2_row), .add_numbers(s2_added), .out_full, .out_flags,

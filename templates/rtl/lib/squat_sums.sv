@@ -5,7 +5,9 @@
 // that nothing is ever cleared. A page is full after `add_end`, and is given back when all readers have said `out_done`.
 // With HELD there is one page, that stays over the steps of a sequence: `add_again` presents it once more.
 // A row is read, added to and written within a cycle, so that it may come again in the next. Reading takes a cycle:
-// `out_sums` are those of `out_row` at the last clock at which `out_read` was high.
+// `out_sums` are those of `out_row` at the last clock at which `out_read` was high. Readers count in rows of VIEW sums, so
+// that few neuron units can serve many lanes.
+// One row of its own is registers: a second one takes the sums of a step when they are complete and nobody reads it.
 `default_nettype none
 
 module squat_sums #(
@@ -14,6 +16,8 @@ module squat_sums #(
     parameter int SUM = 12,     // bits of a sum
     parameter bit HELD = 1'b0,
     parameter int READERS = 1,
+    parameter int VIEW = PE,    // sums that are read at once: PE / VIEW parts a row, a power of two if there are ROWS
+    parameter int VIEWS = ROWS, // of these
     parameter int FLAGS = 2,
     parameter     START = ""    // file of start values: ROWS rows of PE sums
 ) (
@@ -30,64 +34,122 @@ module squat_sums #(
     input  wire logic [PE*SUM-1:0]         add_numbers,
     output      logic [READERS-1:0]        out_full,
     output      logic [READERS*FLAGS-1:0]  out_flags,
-    input  wire logic [READERS*ROW-1:0]    out_row,
+    input  wire logic [READERS*SEEN-1:0]   out_row,
     input  wire logic [READERS-1:0]        out_read,
-    output      logic [READERS*PE*SUM-1:0] out_sums,
+    output      logic [READERS*VIEW*SUM-1:0] out_sums,
     input  wire logic [READERS-1:0]        out_done
 );
     localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
+    localparam int SEEN = VIEWS > 1 ? $clog2(VIEWS) : 1;
     localparam int PAGES = HELD ? 1 : 2;
-    localparam int PLACE = PAGES * ROWS > 1 ? $clog2(PAGES * ROWS) : 1;
+    localparam int SHARE = PE / VIEW;
+    localparam int PART = SHARE > 1 ? $clog2(SHARE) : 1;
 
-    function automatic logic [PLACE-1:0] place(input logic page, input logic [ROW-1:0] row);
-        place = PLACE'(row) + (page && !HELD ? PLACE'(ROWS) : PLACE'(0));
-    endfunction
+    logic [1:0] taken = '0;         // pages that are filled or read
+    logic [READERS-1:0] done = '0;  // readers that have read theirs
+    logic released, ends, present;  // `present`: there is a page to read
+    logic [FLAGS-1:0] page_flags;
 
-    logic [1:0] taken = '0;          // pages that are filled or read
-    logic [1:0] full = '0;
-    logic filling = 1'b0;            // the page that is added to, and the one that is read
-    logic reading = 1'b0;
-    logic [READERS-1:0] done = '0;   // readers that have read it
-    logic [FLAGS-1:0] flags [2];
-    logic released;
-
+    assign ends = add && add_end;
     assign free = taken != 2'(PAGES);
     assign released = (done | out_done) == '1;
 
     always_ff @(posedge clk) begin
-        if (add && add_end) flags[filling] <= add_flags;
         if (rst) begin
             taken <= '0;
-            full <= '0;
-            filling <= 1'b0;
-            reading <= 1'b0;
             done <= '0;
         end else begin
             taken <= taken + 2'(claim) - 2'(released);
-            full <= full + 2'(add && add_end) - 2'(released);
-            if (add && add_end) filling <= !HELD && !filling;
-            if (released) reading <= !HELD && !reading;
             done <= released ? '0 : done | out_done;
         end
     end
 
-    logic [PE*SUM-1:0] pages [PAGES * ROWS];
     logic [PE*SUM-1:0] starts [ROWS];
     initial $readmemh(START, starts);
-
-    logic [PE*SUM-1:0] old, renewed;
-    assign old = add_first ? starts[add_row] : pages[place(filling, add_row)];
+    logic [PE*SUM-1:0] old, known, renewed;
+    assign old = add_first ? starts[add_row] : known;
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
         assign renewed[lane*SUM+:SUM] = old[lane*SUM+:SUM] + add_numbers[lane*SUM+:SUM];
     end
-    always_ff @(posedge clk) if (add && !add_again) pages[place(filling, add_row)] <= renewed;
+
+    logic [READERS*PE*SUM-1:0] whole;  // the row that each reader asks for
+    if (ROWS == 1) begin : g_registers
+        logic complete = 1'b0;  // sums of a step wait to be handed over
+        logic handed = 1'b0;
+        logic hands;
+        logic [FLAGS-1:0] flags;
+        logic [PE*SUM-1:0] page;
+        assign hands = complete && (!handed || released);
+        assign present = handed;
+        assign whole = {READERS{page}};
+        wire unused = &{1'b0, add_row};
+        always_ff @(posedge clk) begin
+            if (add && !add_again) known <= renewed;
+            if (ends) flags <= add_flags;
+            if (hands) page_flags <= flags;
+            if (rst) begin
+                complete <= 1'b0;
+                handed <= 1'b0;
+            end else begin
+                complete <= ends || (complete && !hands);
+                handed <= hands || (handed && !released);
+            end
+        end
+        if (HELD) begin : g_held
+            assign page = known;  // no step is added before this one has been read
+        end else begin : g_handed
+            always_ff @(posedge clk) if (hands) page <= known;
+        end
+    end else begin : g_memory
+        localparam int PLACE = PAGES * ROWS > 1 ? $clog2(PAGES * ROWS) : 1;
+        logic [1:0] full = '0;
+        logic filling = 1'b0;  // the page that is added to, and the one that is read
+        logic reading = 1'b0;
+        logic [FLAGS-1:0] flags [2];
+        logic [PE*SUM-1:0] pages [PAGES * ROWS];
+
+        function automatic logic [PLACE-1:0] place(input logic page, input logic [ROW-1:0] row);
+            place = PLACE'(row) + (page && !HELD ? PLACE'(ROWS) : PLACE'(0));
+        endfunction
+
+        assign present = full != '0;
+        assign page_flags = flags[reading];
+        assign known = pages[place(filling, add_row)];
+        always_ff @(posedge clk) begin
+            if (add && !add_again) pages[place(filling, add_row)] <= renewed;
+            if (ends) flags[filling] <= add_flags;
+            if (rst) begin
+                full <= '0;
+                filling <= 1'b0;
+                reading <= 1'b0;
+            end else begin
+                full <= full + 2'(ends) - 2'(released);
+                if (ends) filling <= !HELD && !filling;
+                if (released) reading <= !HELD && !reading;
+            end
+        end
+        for (genvar r = 0; r < READERS; r++) begin : g_whole
+            logic [ROW-1:0] asked;
+            assign asked = ROW'(out_row[r*SEEN+:SEEN] >> (SHARE > 1 ? PART : 0));
+            assign whole[r*PE*SUM+:PE*SUM] = pages[place(reading, asked)];
+        end
+    end
 
     for (genvar r = 0; r < READERS; r++) begin : g_reader
-        logic [PE*SUM-1:0] row;
-        always_ff @(posedge clk) if (out_read[r]) row <= pages[place(reading, out_row[r*ROW+:ROW])];
-        assign out_sums[r*PE*SUM+:PE*SUM] = row;
-        assign out_full[r] = full != '0 && !done[r];
-        assign out_flags[r*FLAGS+:FLAGS] = flags[reading];
+        logic [VIEW*SUM-1:0] parts [SHARE];
+        logic [VIEW*SUM-1:0] seen;
+        for (genvar s = 0; s < SHARE; s++) begin : g_part
+            assign parts[s] = whole[(r*SHARE+s)*VIEW*SUM+:VIEW*SUM];
+        end
+        if (SHARE > 1) begin : g_chosen
+            always_ff @(posedge clk) if (out_read[r]) seen <= parts[PART'(out_row[r*SEEN+:SEEN])];
+        end else begin : g_all
+            always_ff @(posedge clk) if (out_read[r]) seen <= parts[0];
+            wire unused = &{1'b0, out_row[r*SEEN+:SEEN]};
+        end
+        assign out_sums[r*VIEW*SUM+:VIEW*SUM] = seen;
+        assign out_full[r] = present && !done[r];
+        assign out_flags[r*FLAGS+:FLAGS] = page_flags;
     end
 endmodule
 

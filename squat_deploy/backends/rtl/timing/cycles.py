@@ -50,8 +50,8 @@ def ends_of(plan: RtlPlan, inputs: IntArray, result: Result, *, alone: bool = Fa
     """
     net = Net(plan, inputs, result, alone=alone)
     for part in plan.instances:
-        if pages := tuple(bundle for bundle in part.gives if isinstance(bundle, Page)):
-            net.know(pages, stored=not isinstance(part, Add))
+        if any(isinstance(bundle, Page) for bundle in part.gives):
+            net.know(part)
     net.woken.extend(_process(net, part) for part in plan.instances)
     run(net.woken)
     if len(net.sent.takes) < net.sequences:

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.plan import RtlPlan
+from squat_deploy.backends.rtl.planes import PooledSums
 from squat_deploy.backends.rtl.streams import Page, Rows, Stream
+from squat_deploy.backends.rtl.sums import Add, Dense, Place
 from squat_deploy.backends.rtl.timing.ways import Beat, Pages, Process, Way
 from squat_deploy.hardware.schedule import known_values, values_of
 from squat_deploy.network import IntArray
@@ -45,9 +48,11 @@ class Net:
         """The pages that a reader reads, and his number."""
         return self._pages[page.name]
 
-    def know(self, outs: tuple[Page, ...], *, stored: bool) -> None:
-        """Makes the pages for these readers, two as a rule, one of what is held."""
-        pages = Pages(self.woken, (1 if outs[0].held else 2) if stored else _MANY, len(outs))
+    def know(self, part: Instance) -> None:
+        """Makes the pages that an instance fills, two as a rule; a single row is registers."""
+        outs = tuple(bundle for bundle in part.gives if isinstance(bundle, Page))
+        count = _MANY if isinstance(part, Add) else 2 if isinstance(part, PooledSums) or not outs[0].held else 1
+        pages = Pages(self.woken, count, len(outs), isinstance(part, Dense | Place) and part.rows == 1)
         for number, page in enumerate(outs):
             self._pages[page.name] = pages, number
 

@@ -52,6 +52,7 @@ class Pages:
 
     Attributes:
         count: of pages; readers: that each is read by.
+        lag: cycles more from the last addition, or the room, to where readers see a page.
         filled: (cycle of the last addition, beat that ended the step) of each page.
         done: (cycles, by reader) in which each page was given back.
     """
@@ -59,6 +60,7 @@ class Pages:
     woken: list[Process]
     count: int
     readers: int
+    lag: int = 0
     filled: list[tuple[int, Beat]] = field(default_factory=list)
     done: list[list[int]] = field(default_factory=list)
     waiting: list[Process] = field(default_factory=list)
@@ -146,7 +148,7 @@ def full(pages: Pages, step: int) -> Generator[Pages, None, tuple[int, Beat]]:
     while len(pages.filled) <= step or (room := pages.released(step - 1)) is None:
         yield pages
     cycle, beat = pages.filled[step]
-    return max(cycle + 1, room), beat
+    return max(cycle + 1 + pages.lag, room), beat
 
 
 def give_back(pages: Pages, reader: int, cycle: int) -> None:

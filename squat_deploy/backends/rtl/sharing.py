@@ -1,0 +1,88 @@
+"""Neuron units that several lanes share: a layer's sums are added up PE at a time, and read fewer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from squat_deploy.errors import ExportError
+from squat_deploy.hardware.design import Design
+from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.units import Fire, Unit
+from squat_deploy.hardware.units.scatter import ScatterRows
+from squat_deploy.network import IntArray
+
+_FILL = 4  # cycles of a step besides its rows, and those of a search
+_HASTE = 0.85  # of the cycles of a step, that neurons may take: some steps have fewer events than others
+
+
+def shared(design: Design, share: int, simd: int, events: Mapping[int, float]) -> Design:
+    """The design with narrower neuron layers.
+
+    Args:
+        share: lanes of a neuron unit; 0 for as many as keep up with the events of an average step.
+        simd: events that synapses take a cycle.
+        events: of every list of events in such a step, by the number of the unit that gives it.
+
+    Raises: ExportError naming the layer that cannot be shared so.
+    """
+    slowest = max((_cycles(unit, events) for unit in design.parts if isinstance(unit, ScatterRows)), default=0.0)
+    parts = list[Unit]()
+    for part in design.parts:
+        chosen = _chosen(design, part, share, slowest / simd * _HASTE) if isinstance(part, Fire) else 1
+        parts.append(_narrowed(part, chosen) if isinstance(part, Fire) and chosen > 1 else part)
+    return replace(design, parts=tuple(parts))
+
+
+def _cycles(unit: ScatterRows, events: Mapping[int, float]) -> float:
+    """Of a step, one event after another."""
+    return 0.0 if unit.held else unit.rows.groups * events[unit.sources[0]]
+
+
+def _chosen(design: Design, part: Fire, share: int, cycles: float) -> int:
+    """Lanes of a unit."""
+    lanes = part.lanes
+    can = [number for number in range(1, lanes.pe + 1) if _can(design, part, number)]
+    if share == 0:
+        fill = _FILL + (part.tables.search_bits if part.tables.form == "offset" else 0)
+        return max((number for number in can if -(-lanes.channels * number // lanes.pe) + fill <= cycles), default=1)
+    if share > lanes.pe:
+        share = lanes.pe
+    if share not in can:
+        works = max(number for number in can if number <= share)
+        raise ExportError(f"{part.name}: PE {lanes.pe} cannot be shared by {share} lanes; use share={works}, or pe")
+    return share
+
+
+def _can(design: Design, part: Fire, share: int) -> bool:
+    """Whether so many lanes can share a unit: of sums that synapses give to these neurons alone, in parts of a row."""
+    lanes, source = part.lanes, part.sources[0]
+    takers = sum(node.sources.count(source) for node in design.graph.nodes)
+    alone = source > 0 and isinstance(design.parts[source - 1], ScatterRows) and takers == 1 and lanes.positions == 1
+    parts = lanes.pe % share == 0 and (lanes.groups == 1 or share & (share - 1) == 0)
+    return share == 1 or (alone and parts)
+
+
+def _narrowed(part: Fire, share: int) -> Fire:
+    """The same neurons in their order, in fewer lanes and more rows."""
+    before, (take, *_) = part.lanes, part.ports.takes
+    lanes = Lanes(before.channels, 1, before.pe // share)
+
+    def narrow(array: IntArray) -> IntArray:
+        if part.tables.spread == "shared":
+            return array
+        rows: IntArray = np.reshape(array, (before.groups * share, lanes.pe, *array.shape[2:]))
+        return rows[: lanes.groups]
+
+    old = part.tables
+    tables = replace(
+        old,
+        pe=lanes.pe,
+        keys=None if old.keys is None else narrow(old.keys),
+        searched=narrow(old.searched),
+        successor=None if old.successor is None else narrow(old.successor),
+        fire_level=narrow(old.fire_level),
+    )
+    return replace(part, ports=replace(part.ports, takes=(replace(take, lanes=lanes),)), tables=tables)
