@@ -45,7 +45,7 @@ def _top(row: int) -> float:
 
 
 def _cut(text: str, most: int) -> str:
-    text = printable(text)
+    text = printable(text)  # before it is cut
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

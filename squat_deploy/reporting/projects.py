@@ -18,7 +18,8 @@ from squat_deploy.network import Network
 from squat_deploy.reporting.material import RtlProject
 
 _MAX_BYTES = 2**26
-_Facts = dict[Annotated[str, Field(max_length=64)], str | int | float | bool | None]
+_Fact = str | int | float | bool | None
+_Facts = dict[Annotated[str, Field(max_length=64)], _Fact | Annotated[list[_Fact], Field(max_length=64)]]
 
 
 class _Share(BaseModel):

@@ -8,6 +8,7 @@ from dataclasses import astuple
 import numpy as np
 from bokeh.models import ColumnDataSource
 
+from squat_deploy.errors import printable
 from squat_deploy.hardware.budget import RESOURCES, Budget
 from squat_deploy.hardware.measured import ERRORS
 from squat_deploy.hardware.memories import Usage
@@ -102,7 +103,7 @@ def _largest(budget: Budget) -> list[tuple[str, np.ndarray]]:
     """Units by their share of the part, largest first; those without a colour of their own together."""
     assert budget.offer is not None
     there = np.array(budget.offer.amounts)
-    rows = [(name, np.array(astuple(usage))) for name, usage in budget.rows]
+    rows = [(printable(name), np.array(astuple(usage))) for name, usage in budget.rows]
     rows.sort(key=lambda row: -float((row[1] / there).sum()))
     if len(rows) <= len(_COLOURS):
         return rows

@@ -43,9 +43,9 @@ def synthesize(
         ConfigError: no such target or device, or no project of `rtl`.
         ToolError: a tool is missing or fails, with its first error; the core does not fit.
     """
-    chosen = _target(target)
+    chosen = target_of(target)
     part = chosen.device(device)
-    manifest = _manifest(project)
+    manifest = manifest_in(project)
     if part is not None:
         _check_memories(project, chosen, part)
     work = Path("build") / "synth" / (chosen.name if part is None else f"{chosen.name}-{part.name}")
@@ -73,13 +73,14 @@ def synthesize(
     return report
 
 
-def _target(name: str) -> Target:
+def target_of(name: str) -> Target:
+    """The family of that name. Raises: ConfigError."""
     if name not in TARGETS:
         raise ConfigError(f"--target {name}: expected one of {', '.join(TARGETS)}")
     return TARGETS[name]
 
 
-def _manifest(project: Path) -> dict[str, Any]:
+def manifest_in(project: Path) -> dict[str, Any]:
     """Raises: ConfigError where this is no project of `rtl`."""
     path = project / MANIFEST
     instead = "write one with `squat-deploy rtl NET -o DIR` and name it"

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from squat_deploy.hardware.serial_boards import SerialBoardName
 from squat_deploy.network.encoders import Encoder
 
 
@@ -28,3 +29,5 @@ class RtlConfig(BaseModel):
     and makes spikes of them (rate, latency)."""
     vectors: int = Field(8, ge=1, le=100_000)
     """Golden sequences if no inputs are given."""
+    board: SerialBoardName | None = None
+    """Adds a top with a serial line for this board, its pins, and the host's driver."""

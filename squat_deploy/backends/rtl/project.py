@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.backends.manifest import manifest_of
-from squat_deploy.backends.printing import environment, header_of
+from squat_deploy.backends.printing import as_it_is, environment, header_of
+from squat_deploy.backends.rtl.board import board_facts, board_files
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
@@ -21,6 +22,7 @@ from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.records import record_of
 from squat_deploy.hardware.schedule import event_counts
+from squat_deploy.hardware.serial_boards import SerialBoardName
 from squat_deploy.hardware.vectors import default_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
@@ -47,6 +49,7 @@ class Core:
     wide: bool
     state_bytes: int
     words: int
+    board: SerialBoardName | None
     modules: tuple[str, ...]
     memories: tuple[str, ...]
 
@@ -85,13 +88,14 @@ def render(
     result = reference or simulate(network, checked, trace=True)
     plan = plan_for(network, config, checked, result)
     memories = plan.memories
-    core = _core(plan, tuple(memories))
+    core = _core(plan, tuple(memories), config.board)
     files = dict[str, str | bytes]()
     for name in plan.modules:
-        files[f"rtl/lib/squat_{name}.sv"] = _library(f"lib/squat_{name}.sv")
-    files["synth/squat_pins.sv"] = _library("squat_pins.sv")
+        files[f"rtl/lib/squat_{name}.sv"] = as_it_is("rtl", f"lib/squat_{name}.sv")
+    files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
+    files |= board_files(design, config.board, core.header)
     files |= {f"memories/{name}": text for name, text in memories.items()}
     files["tb/stimulus.bin"] = (
         stream_words(plan, fed if takes_intensities(config.encoder) else checked).astype("<u4").tobytes()
@@ -104,6 +108,7 @@ def render(
         config=config.model_dump(),
         certificate=network.certificate.proofs(),
         layers=plan.facts,
+        board=board_facts(config.board),
     )
     return files
 
@@ -128,7 +133,7 @@ _GENERATED = {
 }
 
 
-def _core(plan: RtlPlan, memories: tuple[str, ...]) -> Core:
+def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | None) -> Core:
     network = plan.design.network
     return Core(
         header=header_of(network.digest),
@@ -143,6 +148,7 @@ def _core(plan: RtlPlan, memories: tuple[str, ...]) -> Core:
         wide=bool(network.worth),
         state_bytes=network.state_bytes,
         words=plan.frame.words * (1 if plan.design.entry.once else network.steps),
+        board=board,
         modules=plan.modules,
         memories=memories,
     )
@@ -166,10 +172,3 @@ def trace_bytes(network: Network, result: Result) -> bytes:
         neurons["state"], neurons["spike"] = layer.states.swapaxes(0, 1), layer.spikes.swapaxes(0, 1)
     whole["scores"] = result.scores
     return whole.tobytes()
-
-
-def _library(name: str) -> str:
-    """A module as it is in the templates: hand-written, the same in every project."""
-    loader = environment("rtl").loader
-    assert loader is not None
-    return loader.get_source(environment("rtl"), name)[0]
