@@ -95,7 +95,7 @@ def render(
     files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
-    files |= board_files(design, config.board, core.header)
+    files |= board_files(plan.design, config.board, core.header)
     files |= {f"memories/{name}": text for name, text in memories.items()}
     files["tb/stimulus.bin"] = (
         stream_words(plan, fed if takes_intensities(config.encoder) else checked).astype("<u4").tobytes()
