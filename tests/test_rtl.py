@@ -122,7 +122,7 @@ def built(small: sd.Network, tmp_path_factory: pytest.TempPathFactory, verilator
     return project
 
 
-@pytest.mark.parametrize("name", ["layer1_weights_00.hex", "layer2_table_000.hex"])
+@pytest.mark.parametrize("name", ["layer1_weights_00_000_000.hex", "layer2_table_000.hex"])
 def test_wrong_memory_words_are_found(name: str, built: Path) -> None:
     path = built / "memories" / name
     kept, words = path.read_text(), path.read_text().split()

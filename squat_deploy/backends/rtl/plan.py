@@ -54,9 +54,9 @@ class RtlPlan:
         return [{"name": plain(unit.name), "kind": unit.kind, "size": unit.size, **unit.facts} for unit in units]
 
 
-def plan_of(design: Design, simd: int) -> RtlPlan:
+def plan_of(design: Design, simd: int, pace: float) -> RtlPlan:
     """The plan of a folded design. Raises: ExportError naming the layer that RTL does not take, or the folding."""
-    wiring = Wiring(design, simd)
+    wiring = Wiring(design, simd, pace)
     for neurons in design.neurons:  # spikes of later ones may be taken by earlier layers
         wiring.give(neurons.number, rows_of(neurons).alone)
     _read(wiring)

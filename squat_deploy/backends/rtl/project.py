@@ -16,7 +16,7 @@ from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
-from squat_deploy.backends.rtl.sharing import shared
+from squat_deploy.backends.rtl.sharing import pace_of, shared
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.options import HlsConfig
@@ -120,7 +120,8 @@ def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Resu
     """
     design = design_of(network, HlsConfig(pe=config.pe, form=config.form, encoder=config.encoder))
     events = {number: float(counts.mean()) for number, counts in event_counts(design, frames, result).items()}
-    return plan_of(shared(design, config.share, config.simd, events), config.simd)
+    pace = pace_of(design, config.simd, events)
+    return plan_of(shared(design, config.share, pace), config.simd, pace)
 
 
 _GENERATED = {

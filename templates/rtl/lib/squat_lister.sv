@@ -107,7 +107,15 @@ module squat_lister #(
         end
     end
 
-    assign emptied = (left & ~picked) == '0;
+    logic [SIMD-1:0] single;  // banks with one event at most
+    for (genvar b = 0; b < SIMD; b++) begin : g_single
+        logic [SLOTS-1:0] mine;
+        for (genvar s = 0; s < SLOTS; s++) begin : g_slot
+            assign mine[s] = left[s*SIMD+b];
+        end
+        assign single[b] = (mine & (mine - 1'b1)) == '0;
+    end
+    assign emptied = single == '1;
     assign out_end = last && emptied;
     assign out_flags = flags;
     assign out_valid = loaded && (left != '0 || last);
