@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from squat_deploy.backends.rtl.encoding import Encode
-from squat_deploy.backends.rtl.flow import Delay, Fork, Join, Late, Lister, Queue, Reader, Recode, Repeat
+from squat_deploy.backends.rtl.flow import Ahead, Delay, Fork, Join, Late, Lister, Narrow, Queue, Reader, Recode, Repeat
 from squat_deploy.backends.rtl.streams import Rows
 from squat_deploy.backends.rtl.timing.net import Net
 from squat_deploy.backends.rtl.timing.ways import Beat, Process, could_take, expect, given, offer, offered, take, taken
@@ -57,13 +57,27 @@ def fork(net: Net, part: Fork) -> Process:
         number += 1
 
 
-def queue(net: Net, part: Queue) -> Process:
+def queue(net: Net, part: Queue | Ahead) -> Process:
     """A cycle from end to end, and as many beats as there is room for."""
     source, out, at = net.way(part.through), net.way(part.out), 0
     while True:
         room = (yield from taken(out, at - part.depth)) + 1 if at >= part.depth else 0
         cycle, beat = yield from expect(source, room)
         offer(out, cycle + 1, beat)
+        at += 1
+
+
+def narrow(net: Net, part: Narrow) -> Process:
+    """The parts of a row, one a cycle, the lowest first; it is taken with the last one."""
+    source, out, at, fields = net.way(part.source), net.way(part.out), 0, part.out.fields
+    while True:
+        cycle, row = yield from offered(source, at)
+        for number in range(part.parts):
+            first, last = number * fields, number == part.parts - 1
+            inside = tuple(one - first for one in row.numbers if first <= one < first + fields)
+            piece = row._replace(end=row.end and last, numbers=inside, word=row.word * part.parts + number)
+            cycle = (yield from given(out, cycle, piece)) + 1
+        take(source, cycle - 1)
         at += 1
 
 

@@ -18,7 +18,7 @@ from squat_deploy.backends.rtl.timing.ways import (
     take,
 )
 
-_WRITTEN = 2  # cycles from where a row of weights is asked for to where its sums are written
+_WRITTEN = 2  # cycles from where an event is taken to where its sum is written
 
 
 def dense(net: Net, part: Dense) -> Process:
@@ -33,7 +33,7 @@ def dense(net: Net, part: Dense) -> Process:
             cycle = max(there, cycle + 1, room) + (0 if again else groups - 1)
             take(source, cycle)
             at, end, fresh, room = at + 1, beat.end, False, 0
-        fill(pages, cycle + _WRITTEN, beat)
+        fill(pages, cycle + part.written, beat)
 
 
 def place(net: Net, part: Place) -> Process:
