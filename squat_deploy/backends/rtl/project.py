@@ -31,6 +31,9 @@ from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.readout import SCORES
 from squat_deploy.network.simulator import Result, simulate
+from squat_deploy.network.storage import encoded
+
+NETWORK = "network.safetensors"  # what `prove` compares the core with
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,7 @@ def render(
         stream_words(plan, fed if takes_intensities(config.encoder) else checked).astype("<u4").tobytes()
     )
     files["tb/golden.bin"] = trace_bytes(network, result)
+    files[NETWORK] = encoded(network)
     files[MANIFEST] = manifest_of(
         network,
         files,
