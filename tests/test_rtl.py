@@ -159,7 +159,7 @@ def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
     assert_agrees(network, draw_inputs(network, 6), RtlConfig(pe=2), project)
     modules = {path.stem.removeprefix("squat_") for path in (project / "rtl" / "lib").iterdir()}
     joins = {"add", "delay", "fork", "join", "late", "pair", "place", "repeat", "unload"}
-    assert joins | {"first", "narrow", "pool_sums", "recode", "scatter", "scatter_plane", "walk", "windows"} <= modules
+    assert joins | {"first", "pool_sums", "recode", "scatter", "scatter_plane", "walk", "windows"} <= modules
     toolchain.run(["make", "-s", "lint", PYTHON], project)
 
 
