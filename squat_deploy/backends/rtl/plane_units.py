@@ -81,7 +81,8 @@ def _add_sums(
     source = _coordinates(wiring, unit, grid)
     weights, bits, bipolar, start = rom
     word, place = (max(1, (count - 1).bit_length()) for count in (len(weights), unit.rows.rows))
-    visits = Visits(f"visit{unit.number}", source.elements, source.value, source.signed, word, place)
+    most = source.capacity * max(1, track.plane.taps * track.span)
+    visits = Visits(f"visit{unit.number}", source.elements, source.value, source.signed, word, place, most)
     wiring.add(Walk(f"walk{unit.number}", track, source, visits))
     pages, restored = wiring.pages(unit), unit.ports.gives.restored is not None
     wiring.add(Plane(f"scatter{unit.number}", unit, weights, bits, bipolar, start, restored, visits, pages))
