@@ -1,8 +1,8 @@
 """`make fuzz`: random networks until COUNT of them are proven; all executors must agree on every value.
 
 The C++ counts its cycles meanwhile, which must be those of the estimate in every process and step. And every ONNX form
-must withstand qonnx's transformations, with the same bits, and read back to the same Network. With RTL=N one seed in N also
-runs as SystemVerilog (some 20 seconds), its network and a graph, with gaps in the streams and the cycles that are said.
+must withstand qonnx's transformations, with the same bits, and read back to the same Network. With RTL=N one seed in N
+also runs as SystemVerilog (some 20 seconds), its network and a graph, with gaps in the streams, and with their cycles.
 """
 
 from __future__ import annotations

@@ -26,13 +26,10 @@ def simulated(project: Path, *arguments: str) -> str:
 
 
 def assert_agrees(network: sd.Network, inputs: np.ndarray, config: RtlConfig, project: Path) -> None:
-    """Whole traces: with gaps in both streams, alone or not, after a reset in mid-sequence; cycles are those of the plan."""
+    """Whole traces: with gaps in both streams, alone or not, after a reset in mid-sequence; and cycles of the plan."""
     sd.emit_rtl(network, project, config, stimulus=inputs)
-    for arguments in (
-        ("--stall", "7"),
-        ("--stall", "8", "--alone"),
-        *(("--reset", str(at)) for at in (1, 40, 97, 333)),
-    ):
+    resets = (("--reset", str(cycles)) for cycles in (1, 40, 97, 333))
+    for arguments in (("--stall", "7"), ("--stall", "8", "--alone"), *resets):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
     frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
     result = simulate(network, frames, trace=True)
