@@ -21,5 +21,6 @@ class RtlConfig(BaseModel):
     """Lanes that share a neuron unit; 0: as many as keep up with the events of an average golden step."""
     form: Literal["auto", "offset", "threshold"] = "auto"
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
-    vectors: int = Field(8, ge=1, le=100_000)
-    """Golden sequences if no inputs are given."""
+    vectors: int | None = Field(None, ge=1, le=100_000)
+    """Golden sequences if no inputs are given, at most: chosen for what they reach (weights, thresholds), and no more
+    than reach something new; by default at most 4096, with some eight million states and spikes."""
