@@ -32,6 +32,7 @@ from squat_deploy.reporting.api import rendered, sections_of
 from squat_deploy.reporting.blocks import Chart, Items, Section, Table
 from squat_deploy.reporting.gathering import Given, gathered
 from squat_deploy.reporting.material import Core, Material
+from squat_deploy.synthesis import report as synthesis
 from tests.conftest import ROOT, need
 from tests.graph_drawing import draw_graph
 
@@ -40,6 +41,7 @@ NAMES = (
     "</script><img src=x onerror='window.hacked = 1'>",
     "$$x^2$$ & {{ 7 * 7 }}",
 )
+UNSHOWN = "\ud800\u202e\x00\x1b"  # half a character, one that turns text around, an end, a command
 SHOTS = ROOT / "build" / "report"
 
 
@@ -51,7 +53,7 @@ def given(fashion: sd.Network, tmp_path_factory: pytest.TempPathFactory) -> Simp
     inputs = fashion.input.quantize(images)
     hls = sd.emit_hls(fashion, folder / "hls", HlsConfig(vectors=8, pe={"lif1": 32, "lif2": 2}, form="threshold"))
     rtl = sd.emit_rtl(fashion, folder / "rtl", stimulus=inputs[:2])
-    agreement = sd.verify(fashion, None, inputs[:4], executors=["numpy"], labels=labels[:4])
+    agreement = sd.verify(fashion, None, inputs[:4], executors=["numpy", "onnxruntime"], labels=labels[:4])
     own = {"inputs": inputs, "labels": labels, "agreement": agreement, "hls": hls, "rtl": rtl}
     path = sd.report(fashion, folder / "report.html", **own)
     return SimpleNamespace(folder=folder, path=path, own=own, material=gathered(fashion, Given(**own)))
@@ -66,7 +68,7 @@ def awkward() -> sd.Network:
     nn.init.normal_(model.fc1.weight)
     model.fc2.weight.data.zero_()
     lowered = sd.lower(model, sd.InputSpec((16,), 0, 15, 2.0**-4), 6, allow_unproven=True)
-    new = dict(zip(("lif1", "lif2", "fc3"), NAMES, strict=True))
+    new = dict(zip(("lif1", "lif2", "fc3", "lif3"), (*NAMES, UNSHOWN), strict=True))
     layers = tuple(replace(layer, name=new.get(layer.name, layer.name)) for layer in lowered.layers)
     proofs = tuple(replace(row, layer=new.get(row.layer, row.layer)) for row in lowered.certificate.layers)
     return replace(lowered, layers=layers, certificate=replace(lowered.certificate, layers=proofs), name=NAMES[0])
@@ -149,6 +151,20 @@ def test_a_project_is_shown_as_it_is_folded(given: SimpleNamespace, fashion: sd.
         (given.own["rtl"] / "manifest.json").read_text())["layers"]]  # fmt: skip
 
 
+def test_what_synth_measured_is_shown(given: SimpleNamespace, fashion: sd.Network, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes((given.own["rtl"] / "manifest.json").read_bytes())
+    (tmp_path / "reports").mkdir()
+    counted = synthesis.Cycles(1234.0, 1000.0, 8)
+    resources = synthesis.Resources(4321, 5, 6, 7.5, 0)
+    found = synthesis.Report(fashion.digest, {}, "ecp5", None, resources, {}, None, counted, 1.0, {})
+    (tmp_path / "reports" / "synth.ecp5.json").write_text(json.dumps(found.to_dict()))
+    told = rows(section(gathered(fashion, Given(rtl=tmp_path)), "resources"), 3)
+    assert told == [["ecp5", "synthesis only", "4,321", "5", "6", "7.5", "0", "", "1,234.0", ""]]
+    (tmp_path / "reports" / "synth.ecp5.json").write_text(json.dumps({"network": fashion.digest}))
+    with pytest.raises(FileFormatError, match="not of this form"):
+        gathered(fashion, Given(rtl=tmp_path))
+
+
 def test_membranes_met_are_counted(given: SimpleNamespace) -> None:
     neuron, layer = given.material.network.neurons[0], given.material.run.trace[0]
     membranes, counts = levels.visited(neuron, layer)
@@ -186,7 +202,9 @@ def test_a_bad_model_is_told_and_names_are_text(awkward: sd.Network, given: Simp
     told = texts(section(material, "next"))
     assert f"{NAMES[0]} is not proven: 7,155 combinations" in told
     assert f"{NAMES[1]}: none of its neurons can ever fire" in told
-    found = Tags(rendered(material))
+    page = rendered(material)
+    assert not set(page.encode().decode()) & set(UNSHOWN)
+    found = Tags(page)
     assert all(found.text.count(name) >= 5 for name in NAMES)
     assert not [tag for tag, _ in found.tags if tag == "img"]
     scripts = [tag for tag, _ in found.tags].count("script")
@@ -305,7 +323,7 @@ def test_the_command(
             "--json",
         )
     )
-    assert told["report"] == "a.html" and "All executors agree" in Path("a.html").read_text()
+    assert told["report"] == "a.html" and "nothing was compared with it" in Path("a.html").read_text()
     assert "open it in a browser" in ran("report", "net.safetensors", "--sample", "2", "--part", "xczu7ev")
     assert "ZU7EV" in Path("report.html").read_text()
     Path("agreed.json").write_text(json.dumps({"digest": small.digest, "executors": [{"executor": 3}]}))

@@ -15,6 +15,7 @@ from squat_deploy.backends import hls, printing, rtl, testbench
 from squat_deploy.backends.hls import project
 from squat_deploy.backends.hls.project import template_of
 from squat_deploy.hardware.boards import BOARDS
+from squat_deploy.hardware.serial_boards import SERIAL_BOARDS
 from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
 from squat_deploy.network.encoders import AnyEncoder, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.network.readout import Readout
@@ -55,6 +56,9 @@ ABOVE = {  # still above a limit: their figures may fall, not rise
     "hls/parts/scatter_rows.h.jinja": Figures(0.16, 1, 146),
     "hls/parts/weights.jinja": Figures(0.5, 1, 262),
     "hls/run_hls.tcl.jinja": Figures(0.0, 0, 123),
+    "rtl/board/pins.cst.jinja": Figures(0.34, 1, 60),
+    "rtl/board/pins.lpf.jinja": Figures(0.29, 1, 60),
+    "rtl/board/pins.pcf.jinja": Figures(0.4, 1, 50),
 }
 # Seeds of `draw_graph`, an encoder and a readout: together they need every template.
 DRAWN: list[tuple[int, AnyEncoder | None, Readout]] = [
@@ -139,5 +143,6 @@ def test_every_template_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         hls.render(draw_graph(6), hls.HlsConfig(board=board, vectors=1))
     for constants in (False, True):
         testbench.render(draw_graph(6), vectors=1, constants=constants)
-    rtl.project.render(network_of((1,), dense(8, 8)), rtl.RtlConfig(vectors=1))
+    for serial in (None, *SERIAL_BOARDS):
+        rtl.project.render(network_of((1,), dense(8, 8)), rtl.RtlConfig(vectors=1, board=serial))
     assert {name for name in used if name.endswith(".jinja")} == set(TEMPLATES)

@@ -24,6 +24,13 @@ def environment(*families: str) -> Environment:
     )
 
 
+def as_it_is(family: str, name: str) -> str:
+    """A hand-written file among the templates, which is the same in every project."""
+    loader = environment(family).loader
+    assert loader is not None
+    return loader.get_source(environment(family), name)[0]
+
+
 def header_of(digest: str) -> str:
     """The first line of a generated file."""
     from squat_deploy import __version__

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from squat_deploy.cli.commands import study
+from squat_deploy.cli.commands.bitstream import bitstream
 from squat_deploy.cli.commands.certify import certify
 from squat_deploy.cli.commands.check import check
 from squat_deploy.cli.commands.demo import demo
@@ -33,7 +34,8 @@ app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
 _BRING_IN = (train, lower, quantize, nir, check, certify, simulate)
-for command in (*_BRING_IN, hls, rtl, synth, testbench, qonnx, export_nir, verify, report, doctor, demo):
+_EXPORT = (hls, rtl, synth, bitstream, testbench, qonnx, export_nir)
+for command in (*_BRING_IN, *_EXPORT, verify, report, doctor, demo):
     app.command()(guarded(command))
 
 studies = typer.Typer(no_args_is_help=True, help="Grids of trainings and quantizations, and what came out.")

@@ -11,6 +11,11 @@ from squat_deploy.reporting.blocks import Block, Cell, Items, Paragraph, Section
 _HEAD = ("executor", "sequences", "values compared", "mismatches", "accuracy", "sequences a second")
 
 
+def compared(agreement: Agreement) -> list[str]:
+    """Executors that were held against the simulator's trace."""
+    return [row.label for row in agreement.rows if row.executor != "numpy"]
+
+
 def agreement_section(agreement: Agreement | None) -> Section:
     """Verdict, an executor a row, what was not run, and warnings."""
     return Section("agreement", "Agreement", tuple(_blocks(agreement)))
@@ -21,7 +26,9 @@ def _blocks(agreement: Agreement | None) -> Iterator[Block]:
         way = "give --model, or --agreement with what squat-deploy verify NET --json wrote"
         yield Paragraph(f"No executor was compared for this report; {way}.", "doubt")
         return
-    if agreement.agrees:
+    if agreement.agrees and not compared(agreement):
+        yield Paragraph(f"The simulator alone was run, on {agreement.inputs}: nothing was compared with it.", "doubt")
+    elif agreement.agrees:
         yield Paragraph(f"All executors agree in every value of every step and layer, on {agreement.inputs}.", "good")
     else:
         first = next(row for row in agreement.rows if row.mismatches)

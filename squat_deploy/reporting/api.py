@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from squat_deploy.agreement import Agreement
-from squat_deploy.errors import ToolError, printable
+from squat_deploy.errors import ToolError
 from squat_deploy.files import check_target, write_file
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.network import Network
@@ -85,7 +85,7 @@ def rendered(material: Material) -> str:
 
     network = material.network
     subtitle = f"{network.steps} time steps, {network.input.encoding} input, digest {network.digest[:12]}"
-    head = Head(printable(network.name), subtitle, f"Made by squat_deploy {__version__}.")
+    head = Head(network.name, subtitle, f"Made by squat_deploy {__version__}.")
     return page(head, sections_of(material))
 
 

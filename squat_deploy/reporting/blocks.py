@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from squat_deploy.errors import printable
-
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
 
@@ -127,8 +125,8 @@ class Section:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str | Cell]], words: Sequence[int] = (0,)) -> Table:
-    """A table of texts and cells; control characters of names are shown as such."""
-    made = tuple(tuple(cell if isinstance(cell, Cell) else Cell(printable(cell)) for cell in row) for row in rows)
+    """A table of texts and cells."""
+    made = tuple(tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in row) for row in rows)
     return Table(tuple(head), made, tuple(words))
 
 

@@ -9,6 +9,8 @@ from bokeh.models import FixedTicker, HoverTool
 from bokeh.models.text import PlainText
 from bokeh.plotting import figure
 
+from squat_deploy.errors import printable
+
 # Okabe and Ito, their yellow darkened: in the dark, the page inverts lightness, and it must not become black
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE, YELLOW = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#a89400",
@@ -48,7 +50,7 @@ def hover(drawn: Plot, tips: Tips, *renderers: Any) -> None:
 def name_rows(drawn: Plot, names: Sequence[str]) -> None:
     """Names on the vertical axis, the first one on top; they are text, whatever signs of TeX are in them."""
     drawn.yaxis.ticker = FixedTicker(ticks=list(range(len(names))))
-    drawn.yaxis.major_label_overrides = {row: PlainText(text=short(name)) for row, name in enumerate(names)}
+    drawn.yaxis.major_label_overrides = {row: PlainText(text=short(printable(name))) for row, name in enumerate(names)}
     drawn.ygrid.grid_line_color = None
     drawn.y_range.start, drawn.y_range.end = len(names) - 0.4, -0.6
 

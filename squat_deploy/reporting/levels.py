@@ -9,6 +9,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource
 from numpy.typing import NDArray
 
+from squat_deploy.errors import printable
 from squat_deploy.network.layers import AnyNeuron
 from squat_deploy.network.simulator import LayerTrace
 from squat_deploy.reporting.blocks import Block, Chart, Key, Paragraph, Section, share
@@ -84,7 +85,7 @@ def _drawn(material: Material) -> Iterator[Block]:
     left_out = []
     for neuron in material.network.neurons:
         found = level_tables(neuron)
-        rows += [(neuron.name, one) for one in found[:_TABLES]]
+        rows += [(printable(neuron.name), one) for one in found[:_TABLES]]
         if len(found) > _TABLES:
             left_out.append(f"{neuron.name} has {len(found):,} different level tables; the first {_TABLES} are drawn.")
     drawn = chart(ROW * len(rows), "membrane")

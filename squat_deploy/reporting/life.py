@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from bokeh.models import ColumnDataSource
 
+from squat_deploy.errors import printable
 from squat_deploy.network.activity import Activity, activity, fired, warnings_of, warnings_on
 from squat_deploy.reporting.blocks import Block, Cell, Chart, Items, Key, Paragraph, Section, share, table
 from squat_deploy.reporting.charts import BLUE, GREY, ORANGE, ROW, SKY, chart, hover, name_rows
@@ -111,7 +112,7 @@ def _chart(rows: list[Life]) -> Chart:
                 "row": np.arange(len(rows)),
                 "left": start,
                 "right": end,
-                "layer": [row.name for row in rows],
+                "layer": [printable(row.name) for row in rows],
                 "neurons": counts,
                 "share": [share(part, row.neurons) for part, row in zip(counts, rows, strict=True)],
             }

@@ -12,6 +12,7 @@ from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from squat_deploy.errors import printable
 from squat_deploy.reporting.blocks import Chart, Section
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -45,6 +46,11 @@ def page(head: Head, sections: Sequence[Section]) -> str:
     )
 
 
+def _shown(value: object) -> object:
+    """What a template prints: names may hold what no page, or no encoding, can."""
+    return printable(value) if type(value) is str else value
+
+
 @cache
 def _environment() -> Environment:
     return Environment(
@@ -53,4 +59,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=True,
+        finalize=_shown,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from squat_deploy.network.origin import Origin
+from squat_deploy.reporting.agreeing import compared
 from squat_deploy.reporting.blocks import Block, Cell, Paragraph, Section, Tiles, count
 from squat_deploy.reporting.material import Core, Material
 
@@ -20,10 +21,9 @@ def summary_section(material: Material) -> Section:
 def _tiles(material: Material) -> Iterator[tuple[str, Cell]]:
     proven = material.network.certificate.proven
     yield "equal to the trained model on every input", Cell("proven", "good") if proven else Cell("NOT proven", "bad")
-    if (agreement := material.agreement) is not None:
-        rows = len(agreement.rows)
+    if (agreement := material.agreement) is not None and (names := compared(agreement)):
         yield (
-            f"{rows} executors, {agreement.inputs}",
+            f"{', '.join(names)} with the simulator, {agreement.inputs}",
             Cell("agree", "good") if agreement.agrees else Cell("DIFFER", "bad"),
         )
     run = material.run

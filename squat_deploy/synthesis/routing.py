@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from squat_deploy.synthesis.targets import Device, Resources, Target
 from squat_deploy.toolchain import has_package
 
 _STEPS = (("Packing", 0), ("Running main analytical placer", 1), ("Running router", 2), ("Max frequency", 3))
-_START = "import sys; from {package} import run_{tool} as run; sys.exit(run(sys.argv[1:]))"
+START = "import sys; from {package} import run_{tool} as run; sys.exit(run(sys.argv[1:]))"
 FEWER_WEIGHTS = "use smaller layers or fewer bits of weights, or --target ecp5"
 _SMALLER = {"LUT": "use a lower PE", "FF": "use a lower PE", "block RAM": FEWER_WEIGHTS}
 _FULL = re.compile(r"no bels remaining|unable to place|exceed|utilisation|capacity|no available", re.IGNORECASE)
@@ -56,12 +56,19 @@ def route(
     target: Target, device: Device, project: Path, work: Path, *, frequency: float, seed: int, say: Say
 ) -> Routed:
     """Places and routes `work`/netlist.json. Raises: ToolError, also where it does not fit."""
+    arguments = _arguments(device, project, work, frequency, seed)
+    return placed(target, device, project, work, arguments=arguments, say=say)
+
+
+def placed(target: Target, device: Device, project: Path, work: Path, *, arguments: Sequence[str], say: Say) -> Routed:
+    """Runs nextpnr with arguments beside those of the device. Raises: ToolError, also where it does not fit."""
     assert target.package is not None
     package = target.package.replace("-", "_")
     if not has_package(package):
         raise ToolError(f"nextpnr for {target.name} is not here: pip install 'squat_deploy[rtl]'")
-    start = _START.format(package=package, tool=package.removeprefix("yowasp_"))
-    command = [sys.executable, "-c", start, *_arguments(device, project, work, frequency, seed)]
+    start = START.format(package=package, tool=package.removeprefix("yowasp_"))
+    files = ["--json", f"{work}/netlist.json", "--report", f"{work}/nextpnr.json"]
+    command = [sys.executable, "-c", start, *device.arguments, *files, *arguments]
     seen = _Steps(say)
     log = project / work / "nextpnr.log"
     try:
@@ -75,13 +82,12 @@ def route(
 
 def _arguments(device: Device, project: Path, work: Path, frequency: float, seed: int) -> list[str]:
     """Locations of pins go into a file beside the netlist."""
-    files = ["--json", f"{work}/netlist.json", "--report", f"{work}/nextpnr.json"]
     goal = ["--freq", f"{frequency:g}", "--timing-allow-fail", "--seed", str(seed)]
     if not device.pins:
-        return [*device.arguments, *files, *goal]
+        return goal
     places = "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in device.pins.items())
     (project / work / "pins.cst").write_text(places)
-    return [*device.arguments, *files, *goal, "--vopt", f"cst={work}/pins.cst"]
+    return [*goal, "--vopt", f"cst={work}/pins.cst"]
 
 
 def _read(report: Mapping[str, Any], seconds: float) -> Routed:

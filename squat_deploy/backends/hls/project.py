@@ -208,7 +208,7 @@ def _documents(
 
 @cache
 def _environment() -> Environment:
-    found = environment("hls", "testbench")
+    found = environment("hls", "testbench", "driver")
     found.globals.update(
         **{name: getattr(addresses, name) for name in _LAWS},
         storage=storage,

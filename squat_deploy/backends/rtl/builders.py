@@ -6,13 +6,15 @@ from functools import reduce
 
 from squat_deploy.backends.rtl.flow import Delay
 from squat_deploy.backends.rtl.neurons import PairNeurons, SingleNeurons
+from squat_deploy.backends.rtl.plane_units import add_convolution, add_place, add_pooled_sums, add_windows
 from squat_deploy.backends.rtl.streams import Page, SpikeRows, elements_of
 from squat_deploy.backends.rtl.sums import Add, Dense
 from squat_deploy.backends.rtl.wiring import Builder, Wiring, reads_through
 from squat_deploy.hardware.units import Fire, FirePairs, Firing, ListSums, PlaceEvents, Unit
 from squat_deploy.hardware.units.delay import DelayEvents
 from squat_deploy.hardware.units.joins import AddEvents, AddSums, ConcatEvents, ConcatSums
-from squat_deploy.hardware.units.scatter import ScatterRows
+from squat_deploy.hardware.units.pool import PoolEvents, PoolSpikes, PoolSums
+from squat_deploy.hardware.units.scatter import Scatter, ScatterRows
 
 
 def rows_of(part: Firing) -> SpikeRows:
@@ -39,9 +41,13 @@ def _fire_pairs(wiring: Wiring, unit: Unit) -> None:
 
 
 def _place(wiring: Wiring, unit: Unit) -> None:
+    assert isinstance(unit, PlaceEvents)
+    if unit.rows.positions > 1:
+        return add_place(wiring, unit)
     pages, signal = wiring.pages(unit), unit.takes[0]
     beats = wiring.elements(wiring.stream(unit), f"{unit.number}", unit.size)
     wiring.placed(beats, f"{unit.number}", pages[0].lanes, signal, pages)
+    return None
 
 
 def _list(wiring: Wiring, unit: Unit) -> None:
@@ -118,5 +124,9 @@ BUILDERS: dict[type[Unit], Builder] = {
     FirePairs: _fire_pairs,
     ListSums: _list,
     PlaceEvents: _place,
+    PoolEvents: add_windows,
+    PoolSpikes: add_windows,
+    PoolSums: add_pooled_sums,
+    Scatter: add_convolution,
     ScatterRows: _dense,
 }

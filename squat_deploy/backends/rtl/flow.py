@@ -14,6 +14,8 @@ from squat_deploy.backends.rtl.streams import Beats, Bundle, Handshake, Rows, St
 from squat_deploy.hardware.units import ReadInput
 from squat_deploy.network import IntArray
 
+_AHEAD = 4  # events that are found before they are taken
+
 
 @dataclass(frozen=True, eq=False)
 class Reader(Instance):
@@ -85,8 +87,57 @@ class Queue(Instance):
 
     @property
     def ports(self) -> Mapping[str, str]:
-        data = {"in_data": self.source.beat, "out_data": self.out.beat}
-        return {**self.through.handshake("in"), **self.out.handshake("out"), **data}
+        return queue_ports(self.source, self.through, self.out)
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead(Instance):
+    """A short FIFO: while one event is taken the next ones are looked for, and no long path goes through."""
+
+    source: Stream
+    through: Stream
+    out: Stream
+    module: ClassVar[str] = "fifo"
+
+    @property
+    def parameters(self) -> Parameters:
+        return {"WIDTH": self.out.width, "DEPTH": _AHEAD}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return queue_ports(self.source, self.through, self.out)
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+def queue_ports(source: Stream, through: Stream, out: Stream) -> dict[str, str]:
+    """Of a FIFO from the beats of one stream, by the handshake of another, to a third."""
+    data = {"in_data": source.beat, "out_data": out.beat}
+    return {**through.handshake("in"), **out.handshake("out"), **data}
+
+
+@dataclass(frozen=True, eq=False)
+class Narrow(Instance):
+    """Rows as rows of fewer numbers."""
+
+    source: Rows
+    out: Rows
+    module: ClassVar[str] = "narrow"
+
+    @property
+    def parameters(self) -> Parameters:
+        parts = self.source.fields // self.out.fields
+        return {"FIELDS": self.source.fields, "VALUE": self.source.value, "PARTS": parts}
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **self.out.ports("out")}
 
     @property
     def gives(self) -> tuple[Bundle, ...]:

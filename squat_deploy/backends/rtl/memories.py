@@ -9,6 +9,10 @@ import numpy as np
 from squat_deploy.hardware.units.scatter import Scatter
 from squat_deploy.network import IntArray
 
+_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))  # of block RAMs: (rows, bits)
+DEEPEST = 16384
+SMALL = 4096  # bits, below which a memory need not be a block RAM
+
 
 def hex_lines(rows: IntArray, bits: int) -> str:
     """Numbers (words, lanes) of `bits` bits each."""
@@ -20,6 +24,24 @@ def hex_lines(rows: IntArray, bits: int) -> str:
             word = word << bits | number & mask
         lines.append(f"{word:0{width}x}\n")
     return "".join(lines)
+
+
+def column_of(depth: int) -> int:
+    """Bits of a block RAM of 18 kbit of so many rows."""
+    return next(bits for rows, bits in _SHAPES if depth <= rows)
+
+
+def in_blocks(rows: IntArray, bits: int, column: int, depth: int) -> Iterator[tuple[str, str]]:
+    """(place, text) of memories that hold numbers (words, lanes): columns of bits, in parts of `depth` words."""
+    lines = [int(line, 16) for line in hex_lines(rows, bits).split()] or [0]
+    lines += [0] * (max(2, len(lines)) - len(lines))
+    width, digits, mask = rows.shape[1] * bits, -(-column // 4), 2**column - 1
+    for first in range(0, width, column):
+        for part, start in enumerate(range(0, len(lines), depth)):
+            words = lines[start : start + depth]
+            words += [0] * (depth - len(words))
+            text = "".join(f"{word >> first & mask:0{digits}x}\n" for word in words)
+            yield f"{first // column:03}_{part:03}", text
 
 
 def bank_rows(unit: Scatter, elements: IntArray) -> Iterator[tuple[int, IntArray]]:

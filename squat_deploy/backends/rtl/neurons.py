@@ -95,7 +95,7 @@ class Neurons(Instance):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        return (self.module, "neuron", "pair", "search")
+        return (self.module, "neuron", "pair", "ram", "search")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +115,9 @@ class SingleNeurons(Neurons):
     @property
     def tables(self) -> Tables:
         tables = self.unit.tables
+        padding = [(0, 0)] * (tables.searched.ndim - 1) + [(0, 1)]  # to a power of two: addresses are side by side
         found = {
-            "TABLE": tables.searched,
+            "TABLE": np.pad(tables.searched, padding, mode="edge"),
             "OFFSET": tables.keys,
             "SUCCESSOR": tables.successor,
             "FIRE": tables.fire_level,
@@ -127,7 +128,8 @@ class SingleNeurons(Neurons):
 
     @property
     def latency(self) -> int:
-        return 2 + (self.unit.tables.search_bits if self.unit.tables.form == "offset" else 0)
+        tables = self.unit.tables
+        return 2 + (tables.search_bits if tables.form == "offset" or tables.search_bits > 2 else 0)
 
     @property
     def law(self) -> Parameters:

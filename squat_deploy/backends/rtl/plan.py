@@ -16,8 +16,6 @@ from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 
-_INSTEAD = "write this network with `squat-deploy hls`"
-
 
 @dataclass(frozen=True, eq=False)
 class RtlPlan:
@@ -54,12 +52,9 @@ class RtlPlan:
         return [{"name": plain(unit.name), "kind": unit.kind, "size": unit.size, **unit.facts} for unit in units]
 
 
-def plan_of(design: Design, simd: int) -> RtlPlan:
+def plan_of(design: Design, simd: int, pace: float) -> RtlPlan:
     """The plan of a folded design. Raises: ExportError naming the layer that RTL does not take, or the folding."""
-    wiring = Wiring(design, simd)
-    for part in design.parts:
-        if type(part) not in BUILDERS:
-            raise ExportError(f"{part.name}: {part.about}: not in RTL yet; {_INSTEAD}")
+    wiring = Wiring(design, simd, pace)
     for neurons in design.neurons:  # spikes of later ones may be taken by earlier layers
         wiring.give(neurons.number, rows_of(neurons).alone)
     _read(wiring)
@@ -73,7 +68,7 @@ def plan_of(design: Design, simd: int) -> RtlPlan:
 def _read(wiring: Wiring) -> None:
     entry = wiring.design.entry
     if entry.encoder is not None:
-        raise ExportError(f"input: encoders are not in RTL; {_INSTEAD}")
+        raise ExportError("input: encoders are not in RTL; write this network with `squat-deploy hls`")
     fields = entry.fields
     words = Rows("word", in_words(entry.size, fields.per_word), fields.bits, entry.spec.low < 0)
     wiring.add(Reader("reader", entry, words))

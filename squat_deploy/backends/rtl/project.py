@@ -10,18 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.backends.manifest import manifest_of
-from squat_deploy.backends.printing import environment, header_of
+from squat_deploy.backends.printing import as_it_is, environment, header_of
+from squat_deploy.backends.rtl.board import board_facts, board_files
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
-from squat_deploy.backends.rtl.sharing import shared
+from squat_deploy.backends.rtl.sharing import pace_of, shared
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.records import record_of
 from squat_deploy.hardware.schedule import event_counts
-from squat_deploy.hardware.vectors import default_stimulus
+from squat_deploy.hardware.serial_boards import SerialBoardName
+from squat_deploy.hardware.vectors import USUAL, default_stimulus, random_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 from squat_deploy.network import IntArray, Network
@@ -46,6 +48,7 @@ class Core:
     wide: bool
     state_bytes: int
     words: int
+    board: SerialBoardName | None
     modules: tuple[str, ...]
     memories: tuple[str, ...]
 
@@ -83,16 +86,20 @@ def render(
     fed = default_stimulus(network, config.vectors) if stimulus is None else stimulus
     checked = network.input.check(fed, network.steps)
     result = reference or simulate(network, checked, trace=True)
-    events = {number: float(counts.mean()) for number, counts in event_counts(design, checked, result).items()}
-    plan = plan_of(shared(design, config.share, config.simd, events), config.simd)
+    usual = random_stimulus(network, USUAL) if stimulus is None else checked  # chosen ones are as unusual as can be
+    trace = simulate(network, usual, trace=True) if stimulus is None else result
+    events = {number: float(counts.mean()) for number, counts in event_counts(design, usual, trace).items()}
+    pace = pace_of(design, config.simd, events)
+    plan = plan_of(shared(design, config.share, pace), config.simd, pace)
     memories = plan.memories
-    core = _core(plan, tuple(memories))
+    core = _core(plan, tuple(memories), config.board)
     files = dict[str, str | bytes]()
     for name in plan.modules:
-        files[f"rtl/lib/squat_{name}.sv"] = _library(f"lib/squat_{name}.sv")
-    files["synth/squat_pins.sv"] = _library("squat_pins.sv")
+        files[f"rtl/lib/squat_{name}.sv"] = as_it_is("rtl", f"lib/squat_{name}.sv")
+    files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
+    files |= board_files(design, config.board, core.header)
     files |= {f"memories/{name}": text for name, text in memories.items()}
     files["tb/stimulus.bin"] = stream_words(plan, checked).astype("<u4").tobytes()
     files["tb/golden.bin"] = trace_bytes(network, result)
@@ -103,6 +110,7 @@ def render(
         config=config.model_dump(),
         certificate=network.certificate.proofs(),
         layers=plan.facts,
+        board=board_facts(config.board),
     )
     return files
 
@@ -117,7 +125,7 @@ _GENERATED = {
 }
 
 
-def _core(plan: RtlPlan, memories: tuple[str, ...]) -> Core:
+def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | None) -> Core:
     network = plan.design.network
     return Core(
         header=header_of(network.digest),
@@ -132,6 +140,7 @@ def _core(plan: RtlPlan, memories: tuple[str, ...]) -> Core:
         wide=bool(network.worth),
         state_bytes=network.state_bytes,
         words=plan.frame.words * (1 if plan.design.entry.once else network.steps),
+        board=board,
         modules=plan.modules,
         memories=memories,
     )
@@ -155,10 +164,3 @@ def trace_bytes(network: Network, result: Result) -> bytes:
         neurons["state"], neurons["spike"] = layer.states.swapaxes(0, 1), layer.spikes.swapaxes(0, 1)
     whole["scores"] = result.scores
     return whole.tobytes()
-
-
-def _library(name: str) -> str:
-    """A module as it is in the templates: hand-written, the same in every project."""
-    loader = environment("rtl").loader
-    assert loader is not None
-    return loader.get_source(environment("rtl"), name)[0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from squat_deploy.backends.rtl.streams import Rows
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.lanes import Lanes
@@ -15,25 +16,46 @@ from squat_deploy.hardware.units.scatter import ScatterRows
 from squat_deploy.network import IntArray
 
 _FILL = 4  # cycles of a step besides its rows, and those of a search
+_SEARCH = 0.5  # of the cycles of a step, that a search for events may take
 _HASTE = 0.85  # of the cycles of a step, that neurons may take: some steps have fewer events than others
 
 
-def shared(design: Design, share: int, simd: int, events: Mapping[int, float]) -> Design:
+def pace_of(design: Design, simd: int, events: Mapping[int, float]) -> float:
+    """Cycles of an average step, as its slowest synapses take them.
+
+    Args:
+        simd: events that synapses take a cycle.
+        events: of every list of events in such a step, by the number of the unit that gives it.
+    """
+    return max((_cycles(unit, events) for unit in design.parts if isinstance(unit, ScatterRows)), default=0.0) / simd
+
+
+def shared(design: Design, share: int, pace: float) -> Design:
     """The design with narrower neuron layers.
 
     Args:
-        share: lanes of a neuron unit; 0 for as many as keep up with the events of an average step.
-        simd: events that synapses take a cycle.
-        events: of every list of events in such a step, by the number of the unit that gives it.
+        share: lanes of a neuron unit; 0 for as many as keep up.
+        pace: cycles of a step.
 
     Raises: ExportError naming the layer that cannot be shared so.
     """
-    slowest = max((_cycles(unit, events) for unit in design.parts if isinstance(unit, ScatterRows)), default=0.0)
     parts = list[Unit]()
     for part in design.parts:
-        chosen = _chosen(design, part, share, slowest / simd * _HASTE) if isinstance(part, Fire) else 1
+        chosen = _chosen(design, part, share, pace * _HASTE) if isinstance(part, Fire) else 1
         parts.append(_narrowed(part, chosen) if isinstance(part, Fire) and chosen > 1 else part)
     return replace(design, parts=tuple(parts))
+
+
+def parts_of(rows: Rows, simd: int, groups: int, pace: float) -> int:
+    """Beats that a row is cut into, before it is searched for events: all that fit easily into a step."""
+    if groups == 1:
+        return 1  # no time is left
+    can = [
+        2**power
+        for power in range(rows.fields.bit_length())
+        if rows.fields % 2**power == 0 and rows.fields // 2**power % simd == 0
+    ]
+    return max((parts for parts in can if parts * rows.words <= pace * _SEARCH), default=1)
 
 
 def _cycles(unit: ScatterRows, events: Mapping[int, float]) -> float:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from squat_deploy.backends.rtl.instance import Instance, Parameters, file, flag, page_ports
-from squat_deploy.backends.rtl.memories import bank_rows, hex_lines
+from squat_deploy.backends.rtl.memories import DEEPEST, SMALL, bank_rows, column_of, hex_lines, in_blocks
 from squat_deploy.backends.rtl.streams import Beats, Bundle, Page, Rows
 from squat_deploy.hardware.units.scatter import Scatter
 from squat_deploy.names import plain
@@ -46,6 +46,8 @@ class Dense(Instance):
             "READERS": len(self.outs),
             "VIEW": self.outs[0].lanes.pe,
             "VIEWS": self.outs[0].lanes.rows,
+            "COLUMN": self.column,
+            "DEPTH": self.depth,
             "WEIGHTS": file(f"layer{self.unit.number}_weights_"),
             "START": file(f"layer{self.unit.number}_start.hex"),
         }
@@ -61,14 +63,28 @@ class Dense(Instance):
     @property
     def memories(self) -> Mapping[str, str]:
         unit, number = self.unit, self.unit.number
-        rows = bank_rows(unit, self.source.elements)
-        weights = {f"layer{number}_weights_{bank:02}.hex": hex_lines(codes, unit.rom.bits) for bank, codes in rows}
+        weights = {
+            f"layer{number}_weights_{bank:02}_{place}.hex": text
+            for bank, codes in bank_rows(unit, self.source.elements)
+            for place, text in in_blocks(codes, unit.rom.bits, self.column, self.depth)
+        }
         start = unit.rows.zeros if unit.rom.bias is None else unit.rom.bias
         return {**weights, f"layer{number}_start.hex": hex_lines(start, unit.signal.bits)}
 
     @property
     def modules(self) -> tuple[str, ...]:
-        return (self.module, "rom", "sums")
+        return (self.module, "weights", "rom", "sums")
+
+    @property
+    def depth(self) -> int:
+        """Rows of one memory of weights."""
+        return min(max(2, self.source.entries * self.unit.rows.groups), DEEPEST)
+
+    @property
+    def column(self) -> int:
+        """Bits of one memory of weights: all where they are few, else as many as a block RAM of that depth has."""
+        bits = self.unit.rows.pe * self.unit.rom.bits
+        return bits if bits * self.depth < SMALL else min(bits, column_of(self.depth))
 
 
 @dataclass(frozen=True, eq=False)

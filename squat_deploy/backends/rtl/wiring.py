@@ -14,9 +14,10 @@ from functools import reduce
 
 import numpy as np
 
-from squat_deploy.backends.rtl.flow import Fork, Join, Late, Lister, Queue, Recode, Repeat
+from squat_deploy.backends.rtl.flow import Ahead, Fork, Join, Late, Lister, Narrow, Queue, Recode, Repeat
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.memories import in_banks
+from squat_deploy.backends.rtl.sharing import parts_of
 from squat_deploy.backends.rtl.streams import NOTHING, Beats, Page, Rows, Stream, Ticks, elements_of
 from squat_deploy.backends.rtl.sums import Place, Unload
 from squat_deploy.errors import ExportError
@@ -42,11 +43,12 @@ class Wiring:
 
     Attributes:
         simd: banks of events.
+        pace: cycles of an average step.
         instances: so far, in the order in which they are printed.
     """
 
-    def __init__(self, design: Design, simd: int) -> None:
-        self.design, self.simd = design, simd
+    def __init__(self, design: Design, simd: int, pace: float) -> None:
+        self.design, self.simd, self.pace = design, simd, pace
         self.instances = list[Instance]()
         self._takers = Counter(source for node in design.graph.nodes for source in node.sources)
         self._takers[design.neurons[-1].number] += 1  # the readout
@@ -131,15 +133,34 @@ class Wiring:
         """The events that a unit takes, dealt over banks where they come as rows. Raises: ExportError."""
         stream, simd = self.stream(unit, branch), self.simd
         if isinstance(stream, Beats):
-            if simd > 1:
-                raise ExportError(f"{unit.name}: events of joined branches come one a cycle; use simd=1")
+            self.one_event(unit)
             return stream
         assert isinstance(stream, Rows)
         works = max(number for number in range(1, simd + 1) if stream.fields % number == 0)
         if works < simd and unit.sources[branch] == ENTRY:
             what = f"{stream.fields} numbers a word"
             raise ExportError(f"the input: {what} cannot be dealt over {simd} banks; use simd={works}")
-        return self.listed(stream, _suffix(unit, branch), works)
+        suffix = _suffix(unit, branch)
+        found = self.listed(self._narrow(stream, unit, suffix, works), suffix, works)
+        ahead = found.renamed(f"ahead{suffix}")
+        self.add(Ahead(f"fifo_ahead{suffix}", found, found, ahead))
+        return ahead
+
+    def _narrow(self, rows: Rows, unit: Unit, suffix: str, simd: int) -> Rows:
+        """Rows of as few numbers as there is time for, since a search in few is small."""
+        groups = 1 if unit.lanes is None else unit.lanes.groups
+        parts = parts_of(rows, simd, groups, self.pace)
+        if parts == 1:
+            return rows
+        elements = rows.elements.reshape(len(rows.elements) * parts, -1)
+        narrow = Rows(f"narrow{suffix}", elements, rows.value, rows.signed)
+        self.add(Narrow(f"narrower{suffix}", rows, narrow))
+        return narrow
+
+    def one_event(self, unit: Unit) -> None:
+        """Raises: ExportError where a unit that takes one event a cycle is to take several."""
+        if self.simd > 1:
+            raise ExportError(f"{unit.name}: {unit.about}: takes one event a cycle; use simd=1")
 
     def elements(self, stream: Stream, suffix: str, size: int) -> Beats:
         """Events one a cycle, by the number of their element."""

@@ -1,7 +1,9 @@
 // Lists what is not zero: words of FIELDS numbers become beats of up to SIMD events, one of each bank.
 //
-// Field f of word w belongs to bank f % SIMD, where it has the index w * FIELDS / SIMD + f / SIMD. A beat has the
-// lowest field of every bank that is left in its word. The last beat of a step says so (`out_end`), and carries the
+// Field f of word w belongs to bank f % SIMD, where it has the index w * FIELDS / SIMD + f / SIMD. With GROUPS, fields
+// are channels of the positions of a plane, GROUPS words each, and the index names coordinates: STEP from a channel to
+// the next, 1 from a position to the next in its line of WIDTH, DOWN from the last one of a line to the next line.
+// A beat has the lowest field of every bank that is left in its word. The last beat of a step says so (`out_end`), and carries the
 // step's flags; a step without events is one beat without events.
 // Throughput: a word takes as many cycles as its fullest bank has events, one at least.
 `default_nettype none
@@ -11,6 +13,10 @@ module squat_lister #(
     parameter int VALUE = 1,    // bits of a number; 1 where there are only spikes
     parameter int SIMD = 1,
     parameter int INDEX = 8,
+    parameter int GROUPS = 0,
+    parameter int STEP = 1,
+    parameter int WIDTH = 1,
+    parameter int DOWN = 1,
     parameter int FLAGS = 2
 ) (
     input  wire logic                    clk,
@@ -60,7 +66,7 @@ module squat_lister #(
             slot = '0;
             value = '0;
             for (int s = 0; s < SLOTS; s++) begin
-                if (lowest[s]) slot |= INDEX'(s);
+                if (lowest[s]) slot |= INDEX'(s * STEP);
                 if (lowest[s]) value |= fields[(s*SIMD+b)*VALUE+:VALUE];
             end
         end
@@ -68,7 +74,48 @@ module squat_lister #(
         assign out_value[b*VALUE+:VALUE] = value;
     end
 
-    assign emptied = (left & ~picked) == '0;
+    logic [INDEX-1:0] following;  // index of the first fields of the word after the next one
+    if (GROUPS == 0) begin : g_along
+        assign following = next_base + INDEX'(SLOTS);
+    end else begin : g_plane
+        localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
+        localparam int COLUMN = WIDTH > 1 ? $clog2(WIDTH) : 1;
+        logic [GROUP-1:0] group = '0;
+        logic [COLUMN-1:0] column = '0;
+        logic [INDEX-1:0] position = '0;  // index of its first channel
+        logic [INDEX-1:0] next_position;
+        logic last_group, last_column;
+        assign last_group = group == GROUP'(GROUPS - 1);
+        assign last_column = column == COLUMN'(WIDTH - 1);
+        assign next_position = position + (last_column ? INDEX'(DOWN) : INDEX'(1));
+        assign following = last_group ? next_position : next_base + INDEX'(SLOTS * STEP);
+        always_ff @(posedge clk) begin
+            if (rst) begin
+                group <= '0;
+                column <= '0;
+                position <= '0;
+            end else if (in_valid && in_ready) begin
+                group <= in_last || last_group ? '0 : group + 1'b1;
+                if (in_last) begin
+                    column <= '0;
+                    position <= '0;
+                end else if (last_group) begin
+                    column <= last_column ? '0 : column + 1'b1;
+                    position <= next_position;
+                end
+            end
+        end
+    end
+
+    logic [SIMD-1:0] single;  // banks with one event at most
+    for (genvar b = 0; b < SIMD; b++) begin : g_single
+        logic [SLOTS-1:0] mine;
+        for (genvar s = 0; s < SLOTS; s++) begin : g_slot
+            assign mine[s] = left[s*SIMD+b];
+        end
+        assign single[b] = (mine & (mine - 1'b1)) == '0;
+    end
+    assign emptied = single == '1;
     assign out_end = last && emptied;
     assign out_flags = flags;
     assign out_valid = loaded && (left != '0 || last);
@@ -90,7 +137,7 @@ module squat_lister #(
             next_base <= '0;
         end else if (in_ready) begin
             loaded <= in_valid;
-            if (in_valid) next_base <= in_last ? '0 : next_base + INDEX'(SLOTS);
+            if (in_valid) next_base <= in_last ? '0 : following;
         end
     end
 endmodule

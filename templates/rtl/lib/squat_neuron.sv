@@ -1,9 +1,9 @@
 // One neuron's step: from a state and a synaptic sum to the level that the membrane reaches, the next state, the spike.
 //
-// Thresholds (KEYS = 0): the level is the number of TABLE[state] that are <= sum; all are compared at once.
-// Offsets (KEYS = 1): the number of TABLE that are <= OFFSET[state] + (sum << FRACTION), by a binary search, one
-// comparison a cycle. Tables are padded to 2**LEVEL - 1 entries with more than any key.
-// Latency: 2 cycles (thresholds) or LEVEL + 2 (offsets); a new state and sum in every cycle while `move` is high.
+// Thresholds (KEYS = 0): the level is the number of TABLE[state] that are <= sum. Offsets (KEYS = 1): the number of TABLE
+// that are <= OFFSET[state] + (sum << FRACTION). Up to 4 levels of thresholds are compared at once, else it is a binary
+// search, one comparison a cycle. Tables have 2**LEVEL entries, padded with more than any key.
+// Latency: 2 cycles, or LEVEL + 2 of a search; a new state and sum in every cycle while `move` is high.
 `default_nettype none
 
 module squat_neuron #(
@@ -30,11 +30,12 @@ module squat_neuron #(
     output      logic [STATE-1:0]      next_state,
     output      logic                  spike
 );
-    localparam int ENTRIES = (1 << LEVEL) - 1;
-    localparam int SEARCHED = OWNERS * (KEYS ? 1 : STATES) * ENTRIES;
+    localparam bit SEARCH = KEYS || LEVEL > 2;
+    localparam int ROWS = OWNERS * (KEYS ? 1 : STATES);
+    localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
     localparam int FOUND = OWNERS * STATES * (1 << LEVEL);
 
-    logic signed [KEY-1:0] searched [SEARCHED];
+    logic signed [KEY-1:0] searched [ROWS << LEVEL];
     logic [LEVEL:0] fire [OWNERS];
     initial $readmemh(TABLE, searched);
     initial $readmemh(FIRE, fire);
@@ -44,12 +45,14 @@ module squat_neuron #(
     logic [STATE-1:0] from;
     logic [OWNER-1:0] whose;
 
-    if (!KEYS) begin : g_thresholds
+    logic [ROW-1:0] row;  // of the table
+    assign row = ROW'(KEYS ? int'(owner) : int'(owner) * STATES + int'(state));
+    if (!SEARCH) begin : g_at_once
         logic [LEVEL:0] count;
         always_comb begin
             count = '0;
-            for (int i = 0; i < ENTRIES; i++) begin
-                if (searched[(int'(owner) * STATES + int'(state)) * ENTRIES + i] <= KEY'(sum)) count += 1'b1;
+            for (int i = 0; i < (1 << LEVEL) - 1; i++) begin
+                if (searched[(int'(row) << LEVEL) | i] <= KEY'(sum)) count += 1'b1;
             end
         end
         always_ff @(posedge clk) if (move) begin
@@ -57,27 +60,35 @@ module squat_neuron #(
             from <= state;
             whose <= owner;
         end
-    end else begin : g_offsets
-        logic signed [KEY-1:0] offset [OWNERS * STATES];
-        initial $readmemh(OFFSET, offset);
-
+    end else begin : g_search
         logic signed [KEY-1:0] key [LEVEL + 1];
         logic [LEVEL-1:0] at [LEVEL + 1];
+        logic [ROW-1:0] rows [LEVEL + 1];
         logic [STATE-1:0] states [LEVEL + 1];
         logic [OWNER-1:0] owners [LEVEL + 1];
+        if (KEYS) begin : g_offset
+            logic signed [KEY-1:0] offset [OWNERS * STATES];
+            initial $readmemh(OFFSET, offset);
+            always_ff @(posedge clk) if (move) begin
+                key[0] <= offset[int'(owner) * STATES + int'(state)] + (KEY'(sum) <<< FRACTION);
+            end
+        end else begin : g_threshold
+            always_ff @(posedge clk) if (move) key[0] <= KEY'(sum);
+        end
         always_ff @(posedge clk) if (move) begin
-            key[0] <= offset[int'(owner) * STATES + int'(state)] + (KEY'(sum) <<< FRACTION);
             at[0] <= '0;
+            rows[0] <= row;
             states[0] <= state;
             owners[0] <= owner;
         end
-        for (genvar bit_ = 0; bit_ < LEVEL; bit_++) begin : g_search
+        for (genvar bit_ = 0; bit_ < LEVEL; bit_++) begin : g_bit
             localparam int HALF = 1 << (LEVEL - 1 - bit_);
             logic above;
-            assign above = searched[int'(owners[bit_]) * ENTRIES + int'(at[bit_]) + HALF - 1] <= key[bit_];
+            assign above = searched[(int'(rows[bit_]) << LEVEL) | int'(at[bit_]) | (HALF - 1)] <= key[bit_];
             always_ff @(posedge clk) if (move) begin
                 key[bit_+1] <= key[bit_];
-                at[bit_+1] <= above ? at[bit_] + LEVEL'(HALF) : at[bit_];
+                at[bit_+1] <= above ? at[bit_] | LEVEL'(HALF) : at[bit_];
+                rows[bit_+1] <= rows[bit_];
                 states[bit_+1] <= states[bit_];
                 owners[bit_+1] <= owners[bit_];
             end
@@ -85,12 +96,13 @@ module squat_neuron #(
         assign level = at[LEVEL];
         assign from = states[LEVEL];
         assign whose = owners[LEVEL];
+        wire unused_row = &{1'b0, rows[LEVEL]};
     end
 
     logic [STATE-1:0] reached;
     if (CARRIED) begin : g_carried
         assign reached = STATE'(level);
-        wire unused = &{1'b0, from};
+        wire unused_from = &{1'b0, from};
     end else begin : g_successor
         logic [STATE-1:0] successor [FOUND];
         initial $readmemh(SUCCESSOR, successor);

@@ -56,10 +56,9 @@ module squat_neurons #(
     localparam int ROWS = GROUPS * POSITIONS;
     localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
     localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
-    localparam int LATENCY = PAIR && NEXT_LEVEL > LEVEL ? NEXT_LEVEL + 2 : PAIR || KEYS ? LEVEL + 2 : 2;
+    localparam int LATENCY = PAIR && NEXT_LEVEL > LEVEL ? NEXT_LEVEL + 2 : PAIR || KEYS || LEVEL > 2 ? LEVEL + 2 : 2;
     localparam int OWNER = OWNERS > 1 ? $clog2(OWNERS) : 1;
 
-    logic [PE*STATE-1:0] states [ROWS];
     logic [ROW-1:0] row = '0;
     logic [GROUP-1:0] group = '0;  // of that row
     logic [GROUP-1:0] groups [LATENCY + 1];
@@ -74,7 +73,7 @@ module squat_neurons #(
     assign issue = move && (running || (in_full && valid == '0));
     assign ended = issue && row == ROW'(ROWS - 1);
     assign in_row = row;
-    assign in_read = move;
+    assign in_read = issue;
     assign in_done = ended;
 
     always_ff @(posedge clk) begin
@@ -104,8 +103,12 @@ module squat_neurons #(
         end
     end
 
-    logic [PE*STATE-1:0] read;
-    always_ff @(posedge clk) if (move) read <= in_flags[0] ? {PE{STATE'(REST)}} : states[row];
+    logic [PE*STATE-1:0] kept, read;
+    squat_ram #(.WIDTH(PE * STATE), .DEPTH(ROWS)) states (
+        .clk, .write(valid[LATENCY] && move), .write_at(rows[LATENCY]), .written(out_states), .read(move),
+        .read_at(row), .word(kept)
+    );
+    assign read = flags[0][0] ? {PE{STATE'(REST)}} : kept;
 
     logic [OWNER-1:0] owner;
     assign owner = OWNERS == 1 ? '0 : OWNERS == ROWS ? OWNER'(rows[0]) : OWNER'(groups[0]);
@@ -140,8 +143,6 @@ module squat_neurons #(
         // A lane without a neuron says nothing.
         assign out_spikes[lane] = spike && 32'(groups[LATENCY]) * PE + lane < CHANNELS;
     end
-
-    always_ff @(posedge clk) if (valid[LATENCY] && move) states[rows[LATENCY]] <= out_states;
 
     assign out_valid = valid[LATENCY];
     assign out_last = last[LATENCY];

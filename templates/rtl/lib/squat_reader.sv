@@ -29,18 +29,21 @@ module squat_reader #(
     logic first;                // no step has ended yet
     logic starts;               // it starts a sequence
     logic begun = 1'b0;         // there was a call since the reset; the first one starts a sequence whatever it says
-    logic [31:0] left;          // steps
+    logic [31:0] wanted;        // steps
+    logic [31:0] number;        // of this step, from 1
+    logic last_step;            // no other follows
     logic [WORD-1:0] word = '0;
     logic reads;                // this step takes a frame
 
     assign idle = !running;
+    assign last_step = number == wanted;
     assign reads = !ONCE || (first && starts);
     assign out_valid = running && (!reads || s_axis_tvalid);
     assign s_axis_tready = running && reads && out_ready;
     assign out_fields = reads ? s_axis_tdata[BITS-1:0] : '0;
     wire unused = &{1'b0, s_axis_tdata};
     assign out_last = !reads || word == WORD'(WORDS - 1);
-    assign out_flags = {left == 32'd1, first && starts};
+    assign out_flags = {last_step, first && starts};
 
     always_ff @(posedge clk) begin
         if (rst) begin
@@ -52,13 +55,14 @@ module squat_reader #(
             first <= 1'b1;
             starts <= restart || !begun;
             if (start) begun <= 1'b1;
-            left <= steps;
+            wanted <= steps;
+            number <= 32'd1;
         end else if (out_valid && out_ready) begin
             word <= out_last ? '0 : word + 1'b1;
             if (out_last) begin
                 first <= 1'b0;
-                left <= left - 1'b1;
-                running <= left != 32'd1;
+                number <= number + 1'b1;
+                running <= !last_step;
             end
         end
     end

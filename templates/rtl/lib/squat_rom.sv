@@ -1,4 +1,4 @@
-// A memory of constants, read in one cycle: block RAM, or LUTs where it is small.
+// A memory of constants, read in one cycle: block RAM from 4,096 bits on, below as the tool likes.
 `default_nettype none
 
 module squat_rom #(
@@ -10,10 +10,15 @@ module squat_rom #(
     input  wire logic [$clog2(DEPTH)-1:0] address,
     output      logic [WIDTH-1:0]         word
 );
-    logic [WIDTH-1:0] words [DEPTH];
-    initial $readmemh(FILE, words);
-
-    always_ff @(posedge clk) word <= words[address];
+    if (WIDTH * DEPTH >= 4096) begin : g_block
+        (* ram_style = "block", rom_style = "block" *) logic [WIDTH-1:0] words [DEPTH];
+        initial $readmemh(FILE, words);
+        always_ff @(posedge clk) word <= words[address];
+    end else begin : g_any
+        logic [WIDTH-1:0] words [DEPTH];
+        initial $readmemh(FILE, words);
+        always_ff @(posedge clk) word <= words[address];
+    end
 endmodule
 
 `default_nettype wire

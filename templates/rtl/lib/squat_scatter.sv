@@ -4,7 +4,7 @@
 // the GROUPS rows; the first of a step writes start values plus products instead of adding, so that sums are
 // never cleared.
 // With HELD, the input is given once a sequence: a step without events presents the sums that are there once more.
-// Latency: 3 cycles from a beat to its sums; throughput: GROUPS cycles a beat, no gap between beats and steps.
+// Latency: 3 cycles from a beat to its sums, 4 with STAGED weights; throughput: GROUPS cycles a beat, no gap between beats and steps.
 `default_nettype none
 
 module squat_scatter #(
@@ -23,7 +23,9 @@ module squat_scatter #(
     parameter int VIEW = PE,
     parameter int VIEWS = GROUPS,
     parameter int FLAGS = 2,
-    parameter     WEIGHTS = "",       // files WEIGHTS + "00.hex", one a bank: row = index * GROUPS + group
+    parameter int COLUMN = 8,         // of memories of weights, as `squat_weights` has them
+    parameter int DEPTH = 2,
+    parameter     WEIGHTS = "",       // files WEIGHTS + "00" and so on, one a bank: row = index * GROUPS + group
     parameter     START = ""          // file of start values: GROUPS rows of PE sums
 ) (
     input  wire logic                      clk,
@@ -69,8 +71,13 @@ module squat_scatter #(
         end
     end
 
-    // Stage 1: the weights of the row, and the numbers that they are multiplied by.
-    logic s1_valid = 1'b0;
+    // Stage 1: the weights of the row, and the numbers that they are multiplied by. Where more than one addition, or a
+    // choice of memories, comes behind, all of it is registered once more.
+    localparam int STORED = ENTRIES * GROUPS > 1 ? ENTRIES * GROUPS : 2;
+    localparam bit STAGED = SIMD > 1 || VALUE > 1 || STORED > DEPTH;
+    localparam int CARRIED = FLAGS + ROW + SIMD + SIMD * VALUE + 3;
+
+    logic s1_valid;
     logic s1_first, s1_end, s1_again;
     logic [FLAGS-1:0] s1_flags;
     row_t s1_row;
@@ -82,23 +89,38 @@ module squat_scatter #(
         localparam logic [7:0] TENS = 8'(48 + b / 10);
         localparam logic [7:0] ONES = 8'(48 + b % 10);
         logic [ADDRESS-1:0] address;
-        assign address = ADDRESS'(in_index[b*INDEX+:INDEX]) * ADDRESS'(GROUPS) + ADDRESS'(row);
-        squat_rom #(
-            .WIDTH(PE * WEIGHT),
-            .DEPTH(ENTRIES * GROUPS > 1 ? ENTRIES * GROUPS : 2),
-            .FILE({WEIGHTS, TENS, ONES, ".hex"})
+        assign address = groups_before(in_index[b*INDEX+:INDEX]) + ADDRESS'(row);
+        squat_weights #(
+            .WIDTH(PE * WEIGHT), .ROWS(STORED), .COLUMN(COLUMN), .DEPTH(DEPTH), .STAGED(STAGED), .FILE({WEIGHTS, TENS, ONES})
         ) weights (.clk, .address, .word(s1_weights[b*PE*WEIGHT+:PE*WEIGHT]));
     end
 
+    // Index times GROUPS: additions, which no tool takes for a multiplier.
+    function automatic logic [ADDRESS-1:0] groups_before(input logic [INDEX-1:0] index);
+        groups_before = '0;
+        for (int i = 0; i < ADDRESS; i++) begin
+            if (GROUPS[i]) groups_before += ADDRESS'(index) << i;
+        end
+    endfunction
+
+    logic s0_valid = 1'b0;
+    logic [CARRIED-1:0] s0;
     always_ff @(posedge clk) begin
-        s1_valid <= go && !rst;
-        s1_first <= fresh;
-        s1_end <= in_end && last_row;
-        s1_again <= again;
-        s1_flags <= in_flags;
-        s1_row <= row;
-        s1_keep <= in_keep;
-        s1_value <= in_value;
+        s0_valid <= go && !rst;
+        s0 <= {fresh, in_end && last_row, again, in_flags, row, in_keep, in_value};
+    end
+    if (STAGED) begin : g_staged
+        logic later_valid = 1'b0;
+        logic [CARRIED-1:0] later;
+        always_ff @(posedge clk) begin
+            later_valid <= s0_valid && !rst;
+            later <= s0;
+        end
+        assign s1_valid = later_valid;
+        assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = later;
+    end else begin : g_direct
+        assign s1_valid = s0_valid;
+        assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = s0;
     end
 
     // Stage 2: what every lane adds.
@@ -146,7 +168,7 @@ module squat_scatter #(
 
     // Stage 3: the row of sums.
     squat_sums #(
-        .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .READERS(READERS), .VIEW(VIEW), .VIEWS(VIEWS),
+        .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .APART(GROUPS > 1), .READERS(READERS), .VIEW(VIEW), .VIEWS(VIEWS),
         .FLAGS(FLAGS), .START(START)
     ) sums (
         .clk, .rst, .free, .claim(go && fresh && row == '0), .add(s2_valid), .add_first(s2_first), .add_again(s2_again),

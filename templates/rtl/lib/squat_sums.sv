@@ -4,7 +4,7 @@
 // takes a page that is `free`; the first addition to a row replaces what it held by the start value plus the numbers, so
 // that nothing is ever cleared. A page is full after `add_end`, and is given back when all readers have said `out_done`.
 // With HELD there is one page, that stays over the steps of a sequence: `add_again` presents it once more.
-// A row is read, added to and written within a cycle, so that it may come again in the next. Reading takes a cycle:
+// A row is read, added to and written within a cycle, so that it may come again in the next, or with APART in two. Reading takes a cycle:
 // `out_sums` are those of `out_row` at the last clock at which `out_read` was high. Readers count in rows of VIEW sums, so
 // that few neuron units can serve many lanes.
 // One row of its own is registers: a second one takes the sums of a step when they are complete and nobody reads it.
@@ -15,6 +15,7 @@ module squat_sums #(
     parameter int ROWS = 1,
     parameter int SUM = 12,     // bits of a sum
     parameter bit HELD = 1'b0,
+    parameter bit APART = 1'b0, // a row comes again two cycles later at the earliest
     parameter int READERS = 1,
     parameter int VIEW = PE,    // sums that are read at once: PE / VIEW parts a row, a power of two if there are ROWS
     parameter int VIEWS = ROWS, // of these
@@ -50,7 +51,26 @@ module squat_sums #(
     logic released, ends, present;  // `present`: there is a page to read
     logic [FLAGS-1:0] page_flags;
 
-    assign ends = add && add_end;
+    // What is added, and with APART a cycle later, when the row has been read.
+    logic adds, first, again, last;
+    logic [FLAGS-1:0] flags;
+    logic [ROW-1:0] row;
+    logic [PE*SUM-1:0] numbers;
+    if (APART) begin : g_apart
+        logic held = 1'b0;
+        always_ff @(posedge clk) begin
+            held <= add && !rst;
+            {first, again, last, flags, row} <= {add_first, add_again, add_end, add_flags, add_row};
+            numbers <= add_numbers;
+        end
+        assign adds = held;
+    end else begin : g_at_once
+        assign adds = add;
+        assign {first, again, last, flags, row} = {add_first, add_again, add_end, add_flags, add_row};
+        assign numbers = add_numbers;
+    end
+
+    assign ends = adds && last;
     assign free = taken != 2'(PAGES);
     assign released = (done | out_done) == '1;
 
@@ -67,9 +87,9 @@ module squat_sums #(
     logic [PE*SUM-1:0] starts [ROWS];
     initial $readmemh(START, starts);
     logic [PE*SUM-1:0] old, known, renewed;
-    assign old = add_first ? starts[add_row] : known;
+    assign old = first ? starts[row] : known;
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
-        assign renewed[lane*SUM+:SUM] = old[lane*SUM+:SUM] + add_numbers[lane*SUM+:SUM];
+        assign renewed[lane*SUM+:SUM] = numbers[lane*SUM+:SUM] + old[lane*SUM+:SUM];
     end
 
     logic [READERS*PE*SUM-1:0] whole;  // the row that each reader asks for
@@ -77,16 +97,15 @@ module squat_sums #(
         logic complete = 1'b0;  // sums of a step wait to be handed over
         logic handed = 1'b0;
         logic hands;
-        logic [FLAGS-1:0] flags;
+        logic [FLAGS-1:0] complete_flags;
         logic [PE*SUM-1:0] page;
         assign hands = complete && (!handed || released);
         assign present = handed;
         assign whole = {READERS{page}};
-        wire unused = &{1'b0, add_row};
         always_ff @(posedge clk) begin
-            if (add && !add_again) known <= renewed;
-            if (ends) flags <= add_flags;
-            if (hands) page_flags <= flags;
+            if (adds && !again) known <= renewed;
+            if (ends) complete_flags <= flags;
+            if (hands) page_flags <= complete_flags;
             if (rst) begin
                 complete <= 1'b0;
                 handed <= 1'b0;
@@ -105,19 +124,25 @@ module squat_sums #(
         logic [1:0] full = '0;
         logic filling = 1'b0;  // the page that is added to, and the one that is read
         logic reading = 1'b0;
-        logic [FLAGS-1:0] flags [2];
+        logic [FLAGS-1:0] all_flags [2];
         logic [PE*SUM-1:0] pages [PAGES * ROWS];
 
-        function automatic logic [PLACE-1:0] place(input logic page, input logic [ROW-1:0] row);
-            place = PLACE'(row) + (page && !HELD ? PLACE'(ROWS) : PLACE'(0));
+        function automatic logic [PLACE-1:0] place(input logic page, input logic [ROW-1:0] at);
+            place = PLACE'(at) + (page && !HELD ? PLACE'(ROWS) : PLACE'(0));
         endfunction
 
         assign present = full != '0;
-        assign page_flags = flags[reading];
-        assign known = pages[place(filling, add_row)];
+        assign page_flags = all_flags[reading];
+        if (APART) begin : g_early
+            logic fills;  // the page of what comes, which is the next one where a step ends now
+            assign fills = HELD ? 1'b0 : filling ^ ends;
+            always_ff @(posedge clk) known <= pages[place(fills, add_row)];
+        end else begin : g_now
+            assign known = pages[place(filling, row)];
+        end
         always_ff @(posedge clk) begin
-            if (add && !add_again) pages[place(filling, add_row)] <= renewed;
-            if (ends) flags[filling] <= add_flags;
+            if (adds && !again) pages[place(filling, row)] <= renewed;
+            if (ends) all_flags[filling] <= flags;
             if (rst) begin
                 full <= '0;
                 filling <= 1'b0;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from squat_deploy.backends.hls.board.driver import Driver, driver_of
+from squat_deploy.backends.driver import Driver, driver_of
 from squat_deploy.hardware.boards import BOARDS
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.options import HlsConfig
