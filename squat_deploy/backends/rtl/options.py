@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from squat_deploy.hardware.serial_boards import SerialBoardName
+from squat_deploy.network.encoders import Encoder
 
 
 class RtlConfig(BaseModel):
@@ -24,6 +25,9 @@ class RtlConfig(BaseModel):
     that are given, or of random ones."""
     form: Literal["auto", "offset", "threshold"] = "auto"
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
+    encoder: Encoder | None = None
+    """Stands in front of the first layer of a network that takes a sequence of frames: the core then takes intensities
+    and makes spikes of them (rate, latency)."""
     vectors: int | None = Field(None, ge=1, le=100_000)
     """Golden sequences if no inputs are given, at most: chosen for what they reach (weights, thresholds), and no more
     than reach something new; by default at most 4096, with some eight million states and spikes."""
