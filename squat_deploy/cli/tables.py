@@ -64,6 +64,13 @@ def certificate_table(certificate: Certificate) -> Table:
     return table
 
 
+LEGEND = (
+    "certificate: sums that can occur, bits that hold them, states of a neuron (its levels, rest, and what a reset "
+    "leaves), margin of the nearest decision, pairs of state and sum on which the trained neuron was run, and those that "
+    "rounding could decide"
+)
+
+
 def assumption_lines(certificate: Certificate) -> list[str]:
     """What the proof takes for granted, a sentence a line."""
     lines = [printable(f"- {sentence}") for sentence in certificate.assumptions]

@@ -12,7 +12,7 @@ from squat_deploy.agreement import Agreement, verify
 from squat_deploy.backends.hls import emit_hls
 from squat_deploy.cli.documents import console, finish, following, summary
 from squat_deploy.cli.options import Json
-from squat_deploy.cli.tables import certificate_table, network_table
+from squat_deploy.cli.tables import LEGEND, certificate_table, network_table
 from squat_deploy.lab import bundled
 from squat_deploy.network import IntArray, Network
 from squat_deploy.reporting import report
@@ -41,7 +41,8 @@ def demo(
     whole = None if data == NONE or not (place or available()) else fashion_mnist("test", place)
     project = emit_hls(network, out, stimulus=spec.quantize(real[:16]))
     if not as_json:
-        console.print(network_table(network), certificate_table(network.certificate), f"wrote {project}")
+        console.print(network_table(network), certificate_table(network.certificate), LEGEND)
+        console.print(*_hardware(project), f"wrote {project}")
     if whole is not None:
         real, labels = whole.real(), whole.labels
     elif not as_json:
@@ -54,6 +55,12 @@ def demo(
     )
     document = {"project": str(project), "report": page and str(page), **summary(network)}
     finish(agreement, as_json, document, lines)
+
+
+def _hardware(project: Path) -> list[str]:
+    """How long a sequence takes and what the core needs, of the project's own estimate."""
+    lines = (project / "reports" / "estimate.txt").read_text().splitlines()
+    return [line for line in lines if line.startswith("one inference") or "The design" in line]
 
 
 def _report(
