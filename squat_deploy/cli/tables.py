@@ -66,8 +66,8 @@ def certificate_table(certificate: Certificate) -> Table:
 
 LEGEND = (
     "certificate: sums that can occur, bits that hold them, states of a neuron (its levels, rest, and what a reset "
-    "leaves), margin of the nearest decision, pairs of state and sum on which the trained neuron was run, and those that "
-    "rounding could decide"
+    "leaves), margin of the nearest decision, pairs of state and sum on which the trained neuron was run, and those "
+    "that rounding could decide"
 )
 
 
