@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from squat_deploy.backends.rtl.plan import RtlPlan
+from squat_deploy.backends.rtl.planes import Visits
 from squat_deploy.backends.rtl.streams import Stream
 
 
@@ -46,4 +47,5 @@ def bounds_of(plan: RtlPlan) -> Bounds:
 
 def _streams(plan: RtlPlan) -> Sequence[tuple[str, str, int]]:
     given = [bundle for instance in plan.instances for bundle in instance.gives]
-    return [(stream.name, stream.end, stream.most) for stream in given if isinstance(stream, Stream)]
+    streams = [stream for stream in given if isinstance(stream, Stream) and not isinstance(stream, Visits)]
+    return [(stream.name, stream.end, stream.most) for stream in streams]  # visits go on without a queue
