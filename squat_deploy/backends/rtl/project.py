@@ -24,7 +24,7 @@ from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.records import record_of
 from squat_deploy.hardware.schedule import event_counts
 from squat_deploy.hardware.serial_boards import SerialBoardName
-from squat_deploy.hardware.vectors import default_stimulus
+from squat_deploy.hardware.vectors import USUAL, default_stimulus, random_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 from squat_deploy.network import IntArray, Network
@@ -91,7 +91,8 @@ def render(
     fed = default_stimulus(network, config.vectors, config.encoder) if stimulus is None else stimulus
     checked = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
     result = reference or simulate(network, checked, trace=True)
-    plan = plan_for(network, config, checked, result)
+    given = (checked, result) if stimulus is not None else _usual(network, config)
+    plan = plan_for(network, config, *given)
     memories = plan.memories
     core = _core(plan, tuple(memories), config.board)
     files = dict[str, str | bytes]()
@@ -119,6 +120,13 @@ def render(
         board=board_facts(config.board),
     )
     return files
+
+
+def _usual(network: Network, config: RtlConfig) -> tuple[IntArray, Result]:
+    """Random frames and their traces: golden sequences are as unusual as can be."""
+    fed = random_stimulus(network, USUAL, config.encoder)
+    frames = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
+    return frames, simulate(network, frames, trace=True)
 
 
 def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Result) -> RtlPlan:
