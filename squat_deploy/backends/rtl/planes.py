@@ -215,6 +215,8 @@ class Plane(Instance):
             "HELD": flag(self.unit.held),
             "RESTORED": flag(self.restored),
             "READERS": len(self.outs),
+            "VIEW": self.outs[0].lanes.pe,
+            "VIEWS": self.outs[0].lanes.rows,
             "WEIGHTS": file(f"layer{number}_weights.hex"),
             "START": file(f"layer{number}_start.hex"),
         }
