@@ -24,6 +24,7 @@ from squat_deploy.errors import ExportError
 
 MANIFEST = "manifest.json"
 GENERATOR = "squat_deploy"
+_KIND = "kind"  # in a manifest: what the project is; those of HLS do not say it
 DIGESTS = "sha256"  # in a manifest: {path of a generated file: sha256 of what was written}
 _MAX_MANIFEST_BYTES = 2**26
 _STAGE = ".squat-export"  # in a folder that is being written: the new files, and the old ones that they replace
@@ -54,13 +55,14 @@ def unreadable(path: Path, most: int | None = None) -> str | None:
 
 
 def kind_of(path: Path) -> str | None:
-    """What a file is by its first bytes, for messages; None where they say nothing."""
+    """What a file is by its first bytes or its name, for messages; None where they say nothing."""
     try:
         with path.open("rb") as stream:
             head = stream.read(4)
     except OSError:
         return None
-    return next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), None)
+    named = "a Python file" if path.suffix == ".py" else None
+    return next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), named)
 
 
 def check_target(path: Path) -> None:
@@ -234,6 +236,7 @@ def _write_locked(target: Path, files: Mapping[str, bytes]) -> None:
         raise ExportError(f"{stage}: in the way of the export; remove it")
     shutil.rmtree(stage, ignore_errors=True)  # of an export that was killed: only files that this one makes anew
     stale = [name for name in owned if name not in files and _lies(target, name)]
+    _check_kind(target, files)
     _check_places(target, files, stale, owned)
     stage.mkdir(mode=0o700)
     change = _Change(target, stage, bool(owned))
@@ -284,6 +287,16 @@ def _owned(target: Path) -> dict[str, list[str]]:
     for name in found:
         _check_name(name)
     return {name: [str(digest) for digest in value] for name, value in found.items()}
+
+
+def _check_kind(target: Path, files: Mapping[str, bytes]) -> None:
+    """Raises: ExportError where another back end's whole project lies there, which would go."""
+    before = json.loads((target / MANIFEST).read_bytes()) if _lies(target, MANIFEST) else {}
+    if not before or "state" in before:  # an export that was interrupted is finished by any other
+        return
+    now = json.loads(files[MANIFEST])
+    if before.get(_KIND) != now.get(_KIND):
+        raise ExportError(f"{target} holds another kind of project; choose another folder or remove it")
 
 
 def _check_places(target: Path, files: Mapping[str, bytes], stale: list[str], owned: dict[str, list[str]]) -> None:

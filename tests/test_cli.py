@@ -150,7 +150,9 @@ def test_weights_of_an_export(work: Path, compiler: None) -> None:
     assert not any("another model" in text for text in verified["warnings"])  # type: ignore[union-attr, attr-defined]
     assert "give the neurons as a YAML file with --neurons" in invoke("lower", "weights.onnx", code=1)
     assert "stated in the YAML file" in invoke("lower", "weights.onnx", "--neurons", "n.yaml", "--steps", 3, code=1)
-    assert "a model in Python needs --steps, and no --neurons" in invoke("lower", "model.py:factory", code=1)
+    assert "a model in Python needs --steps, the time steps" in invoke("lower", "model.py:factory", code=1)
+    taken = invoke("lower", "model.py:factory", "--steps", 3, "--neurons", "n.yaml", code=1)
+    assert "--neurons is of .onnx files; a model in Python has its neurons, leave it out" in taken
     refused = document("simulate", "weights.onnx", code=1)["error"]
     assert (
         refused == "weights.onnx: an ONNX file, but its metadata has no squat_deploy.network: not written by emit_qonnx"

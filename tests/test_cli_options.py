@@ -34,6 +34,13 @@ def options(command: str) -> dict[str, Any]:
     return {option.name: option for option in found.params}
 
 
+def test_every_out_is_also_o() -> None:
+    found: Any = typer.main.get_command(app)
+    names = [*found.commands.keys() - {"study"}, "study run", "study report"]
+    outs = {name: options(name)["out"].opts for name in names if "out" in options(name)}
+    assert len(outs) >= 12 and all({"--out", "-o"} <= set(spelled) for spelled in outs.values()), outs
+
+
 def test_importing_commands_needs_no_torch() -> None:
     script = "import sys, squat_deploy.cli.app; print(sorted({'torch', 'onnx', 'brevitas', 'yaml'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -229,6 +229,17 @@ def test_a_folder_that_is_not_ours_is_kept(small: sd.Network, tmp_path: Path) ->
     assert [p.name for p in tmp_path.iterdir()] == ["mine"] and (mine / "thesis.tex").read_text() == "years of work"
 
 
+def test_a_project_of_another_kind_is_kept(small: sd.Network, tmp_path: Path) -> None:
+    project = sd.emit_hls(small, tmp_path / "project", GOLDEN_CONFIG)
+    for emit in (sd.emit_rtl, sd.emit_testbench):
+        with pytest.raises(ExportError, match=r"holds another kind of project; choose another folder or remove it"):
+            emit(small, project)
+    bench = sd.emit_testbench(small, tmp_path / "bench")
+    with pytest.raises(ExportError, match="holds another kind of project"):
+        sd.emit_hls(small, bench, GOLDEN_CONFIG)
+    assert sd.emit_hls(small, project, GOLDEN_CONFIG) == project and sd.emit_testbench(small, bench) == bench
+
+
 def test_an_interrupted_export_leaves_nothing(
     small: sd.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

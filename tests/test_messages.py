@@ -355,6 +355,11 @@ CASES: dict[str, Case] = {
         "model: expected path/to/file.py:factory; got 'model.py'",
         lambda net, path: load_model("model.py", None),
     ),
+    "checkpoint for a model": (
+        ConfigError,
+        "model: expected path/to/file.py:factory; got 'weights.pt'; weights go with --checkpoint",
+        lambda net, path: load_model("weights.pt", None),
+    ),
     "no Python": (
         ConfigError,
         "{path}/model: not a Python file",
@@ -622,6 +627,11 @@ CASES: dict[str, Case] = {
         FileFormatError,
         "{path}/n.npy: cannot be read as a network: it is a NumPy array; `lower` makes networks of models",
         lambda net, path: sd.load(np.save(path / "n.npy", ZEROS) or path / "n.npy"),
+    ),
+    "Python for a network": (
+        FileFormatError,
+        "{path}/net.py: cannot be read as a network: it is a Python file; `lower` makes networks of models",
+        lambda net, path: (path / "net.py").write_text("") or sd.load(path / "net.py"),
     ),
     "array for weights": (
         FileFormatError,

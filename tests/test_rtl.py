@@ -161,6 +161,16 @@ def test_impossible_foldings(small: sd.Network) -> None:
     assert render(joined, RtlConfig(pe=2, simd=1))
 
 
+def test_the_readme_says_every_port_and_file(small: sd.Network) -> None:
+    files = render(small, RtlConfig(vectors=1))
+    readme, top = str(files["README.md"]), str(files["rtl/squat_core.sv"])
+    ports = set(re.findall(r"(?:input|output) .*?(\w+),? *(?://.*)?$", re.sub(r"(?s)`ifdef.*?`endif", "", top), re.M))
+    assert {"clk", "start", "s_axis_tdata", "m_axis_tlast"} <= ports
+    names = {re.sub(r"(axis)_.*", r"\1_*", port) for port in ports}
+    assert all(f"`{name}`" in readme for name in names)
+    assert "2 words a sequence, 8 integers of 4 bit a word" in readme and "make prove" in readme
+
+
 def test_equal_arguments_give_equal_bytes_and_no_name_becomes_code(small: sd.Network, tmp_path: Path) -> None:
     assert render(small, RtlConfig()) == render(small, RtlConfig())
     layers = [dataclasses.replace(layer, name=f'"); $finish; //{layer.name}') for layer in small.layers]

@@ -38,6 +38,7 @@ from squat_deploy.snn.wrappers import opened, warn_of_wrappers
 
 _RECIPE = TypeAdapter(Recipe)
 _OTHER_SEED = 1_234_567
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # what people name checkpoints
 _SLOW_FACTORY = 5.0  # seconds; a slower one is not called a second time
 
 
@@ -61,7 +62,8 @@ def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = 
     """
     path, _, name = reference.rpartition(":")
     if not path or not name.isidentifier():
-        raise ConfigError(f"model: expected path/to/file.py:factory; got {reference!r}")
+        weights = "; weights go with --checkpoint" if Path(reference).suffix in _WEIGHTS else ""
+        raise ConfigError(f"model: expected path/to/file.py:factory; got {reference!r}{weights}")
     factory = getattr(_import(Path(path)), name, None)
     if not callable(factory):
         raise ConfigError(f"{path}: has no callable {name!r}")

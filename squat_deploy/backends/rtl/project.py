@@ -47,6 +47,7 @@ class Core:
     frame: Fields
     once: bool
     often: str
+    takes: str
     scores: str
     steps: int
     outputs: int
@@ -160,6 +161,7 @@ def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | Non
         frame=plan.frame,
         once=plan.design.entry.once,
         often="a sequence" if plan.design.entry.once else "a time step",
+        takes=plan.design.entry.words.described,
         scores=f"{network.outputs} scores ({SCORES[network.readout]})",
         steps=network.steps,
         outputs=network.outputs,

@@ -83,7 +83,7 @@ def render(
     if constants:
         files["constants.h"] = templates.get_template("constants.h.jinja").render(vars(constants_of(network, header)))
     files.update({f"tb/data/{name}": text for name, text in data.items()})
-    files[MANIFEST] = manifest_of(network, files, certificate=network.certificate.proofs())
+    files[MANIFEST] = manifest_of(network, files, kind="testbench", certificate=network.certificate.proofs())
     return files
 
 

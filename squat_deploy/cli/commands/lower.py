@@ -123,8 +123,10 @@ def _check_options(
         if (steps, neurons, checkpoint) != (None, None, None) or stated != InputOptions():
             raise ConfigError(f"lower: {model} says its weights, steps and inputs itself; leave those options out")
     elif not sources.is_export(model):
-        if steps is None or neurons is not None:
-            raise ConfigError("lower: a model in Python needs --steps, and no --neurons")
+        if neurons is not None:
+            raise ConfigError("lower: --neurons is of .onnx files; a model in Python has its neurons, leave it out")
+        if steps is None:
+            raise ConfigError("lower: a model in Python needs --steps, the time steps of a sequence, e.g. --steps 10")
     elif steps is not None or checkpoint is not None or stated != InputOptions():
         raise ConfigError("lower: with an .onnx file, steps and inputs are stated in the YAML file of --neurons")
 

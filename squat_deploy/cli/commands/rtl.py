@@ -12,7 +12,7 @@ from squat_deploy.cli.commands.hls import by_layer
 from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
-from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
+from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
 from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.loading import load
@@ -26,10 +26,11 @@ from squat_deploy.network.tabled import inputs_line
 def rtl(
     network: NetworkFile,
     *,
-    out: Annotated[Path | None, typer.Option(help="Project folder; rtl_out/NAME by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Project folder; rtl_out/NAME by default.")] = None,
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,
+    time_unit: TimeUnitOption = None,
     fields: dict[str, Any],
     as_json: Json = False,
 ) -> None:
@@ -39,7 +40,7 @@ def rtl(
     target = out or Path("rtl_out") / (name if name.isidentifier() else "network")
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
-        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
+        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)
     with progress(as_json):
         project = emit_rtl(loaded, target, RtlConfig(**fields), stimulus=data)
     texts += doubts(loaded, data) if data is not None else ()

@@ -12,7 +12,7 @@ from squat_deploy.backends.testbench import emit_testbench
 from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
-from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
+from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
 from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.loading import load
@@ -28,6 +28,7 @@ def testbench(
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,
+    time_unit: TimeUnitOption = None,
     constants: Annotated[
         bool, typer.Option("--constants", help="Write weights and tables too, as plain arrays, each with its law.")
     ] = False,
@@ -39,7 +40,7 @@ def testbench(
     target = out or Path(f"testbench_{name if name.isidentifier() else 'network'}")
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
-        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
+        data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)
     with progress(as_json):
         project = emit_testbench(loaded, target, stimulus=data, constants=constants, **fields)
     texts += doubts(loaded, data) if data is not None else ()
