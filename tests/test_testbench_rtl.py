@@ -14,7 +14,6 @@ import pytest
 import squat_deploy as sd
 from squat_deploy import toolchain
 from tests.bench import DOCS, passed
-from tests.conftest import need
 from tests.drawing import draw
 from tests.test_hls import golden_network
 
@@ -50,9 +49,8 @@ def networks() -> Iterator[sd.Network]:
 
 
 @pytest.mark.parametrize("number", range(2))
-def test_rtl_is_a_stream(number: int, tmp_path: Path, compiler: None) -> None:
+def test_rtl_is_a_stream(number: int, tmp_path: Path, verilator: None) -> None:
     """It passes behind the wrapper of the documentation, and not behind one that asks for a step too few."""
-    need(toolchain.has_package("verilator"), "verilator")
     network, (text,) = list(networks())[number], RTL
     project = sd.emit_rtl(network, tmp_path / "rtl")
     bench, libraries = sd.emit_testbench(network, tmp_path / "bench", vectors=4), compiled(project)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ SHAPES = {"fashion_conv": (1, 28, 28), "nmnist_conv": (2, 34, 34), "fsdd_recurre
 ACCURACY = {"fashion_conv": 0.84, "nmnist_conv": 0.84, "fsdd_recurrent": 0.68}
 
 
+@cache
 def lowered(name: str) -> tuple[sd.Network, object, TrainConfig]:
     """As `squat-deploy lower examples/trained/NAME.safetensors` does it."""
     model, config = trained_model(FOLDER / f"{name}.safetensors")

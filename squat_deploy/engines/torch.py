@@ -150,7 +150,7 @@ def _called(network: Network, model: nn.Module, real: Tensor, initial_state: Any
         raise ConfigError(f"verify: this model does not take the network's inputs: {error}") from error
     notes = _matched(network, run)
     try:
-        return _Called(calling, returned_of(deep_copy(model), network.input, steps, run, initial_state), notes)
+        return _Called(calling, returned_of(deep_copy(model), network.input, steps, run, calling), notes)
     except LoweringError:
         return _Called(calling, (), notes)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -54,6 +55,7 @@ def altered(model: nn.Module) -> list[Fault]:
     rule, hint = "forward hooks change what is computed", "remove the hooks before lowering"
     if every:
         faults.append(Fault("model", rule, "a hook of all modules", hint))
+    own = cache(_own_of_class)  # while this runs, no class changes
     for name, module in _all_parts(model):
         label = label_of(name or "model", module)
         faults += _own_listing(label, module)
@@ -70,7 +72,7 @@ def altered(model: nn.Module) -> list[Fault]:
             for key in vars(module)
             if callable(getattr(type(module), key, None)) and (is_leaf(module) or hasattr(nn.Module, key))
         ]
-        faults += _altered_class(label, module)
+        faults += _altered_class(label, module, own)
         faults += _altered_neuron(label, module)
     return faults
 
@@ -92,19 +94,23 @@ def _own_listing(label: str, module: nn.Module) -> list[Fault]:
     return [Fault(label, "torch lists the modules of a model", f"its own {key}()", hint) for key in own]
 
 
-def _altered_class(label: str, module: nn.Module) -> list[Fault]:
+def _altered_class(label: str, module: nn.Module, own_of: Callable[[type], str]) -> list[Fault]:
     """A module of TorchScript, or a class of a library in which something is the user's."""
     rule = "a module computes what its class says"
     if isinstance(module, torch.jit.ScriptModule):
         hint = "use the module as it was before torch.jit.script"
         return [Fault(label, rule, "a module of TorchScript", hint)]
-    for base in type(module).__mro__:
-        for key, value in vars(base).items() if is_library(base.__module__) else ():
-            made = getattr(value, "__globals__", {}).get("__name__", "torch")  # functools.wraps sets __module__
-            if (key == "forward" or is_users(made)) and not is_library(made):
-                got, hint = f"{base.__name__}.{key} of {made}", "leave the libraries' classes as they are"
-                return [Fault(label, rule, got, hint)]
-    return []
+    got, hint = next(filter(None, map(own_of, type(module).__mro__)), ""), "leave the libraries' classes as they are"
+    return [Fault(label, rule, got, hint)] if got else []
+
+
+def _own_of_class(base: type) -> str:
+    """What in a class of a library is the user's, if anything is."""
+    for key, value in vars(base).items() if is_library(base.__module__) else ():
+        made = getattr(value, "__globals__", {}).get("__name__", "torch")  # functools.wraps sets __module__
+        if (key == "forward" or is_users(made)) and not is_library(made):
+            return f"{base.__name__}.{key} of {made}"
+    return ""
 
 
 def _altered_neuron(label: str, module: nn.Module) -> list[Fault]:

@@ -13,6 +13,7 @@ from squat_deploy.lowering.folding import Event
 from squat_deploy.lowering.rounding import powers_of_two
 from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
+from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.neurons import NEURONS, kind_of
 from squat_deploy.snn.returned import Form, Part, Returned, of_sequential
 from squat_deploy.snn.running import ModelTrace, OwnRun, is_plain
@@ -20,14 +21,12 @@ from squat_deploy.snn.running import ModelTrace, OwnRun, is_plain
 _Single = tuple[nn.Module, Part, int]
 
 
-def returned_of(
-    model: nn.Module, spec: InputSpec, steps: int, run: OwnRun, initial_state: Any = None
-) -> Sequence[Returned]:
+def returned_of(model: nn.Module, spec: InputSpec, steps: int, run: OwnRun, calling: Calling) -> Sequence[Returned]:
     """What is recognised of what a model returns; `run`: any run of it, watched. Raises: LoweringError, as `lower`."""
-    from squat_deploy.lowering.tracing import traced_program
+    from squat_deploy.lowering.tracing import followed_result
 
     if not is_plain(model):
-        return traced_program(model, spec, steps, initial_state).returned
+        return followed_result(model, spec, steps, calling)
     last = list(run.traces)[-1]
     return of_sequential(run.returned[0], last, run.traces[last].spike)
 

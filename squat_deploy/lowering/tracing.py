@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -166,6 +166,14 @@ def traced_program(model: nn.Module, spec: InputSpec, steps: int, initial_state:
         raise told or error from error
     _check_batches(model, run, program, (1, few))
     return program
+
+
+def followed_result(model: nn.Module, spec: InputSpec, steps: int, calling: Calling) -> Sequence[Returned]:
+    """What is recognised of what a model returns, by one batch: whoever compares it does so in every batch.
+
+    Raises: LoweringError, as `traced_program`.
+    """
+    return _settled(_prepared(model, spec, steps, calling, _batches_of(model, spec, steps)[0])).returned
 
 
 def _batches_of(model: nn.Module, spec: InputSpec, steps: int) -> tuple[int, int]:

@@ -17,10 +17,8 @@
 #include <cstring>
 #include <ctime>
 #include <deque>
-#include <string>
-#include <vector>
 
-#define COUNT_COLD __attribute__((noinline))  // compiles faster
+#define COUNT_COLD __attribute__((noinline, cold))  // compiles faster
 
 namespace count_cycles {
 
@@ -32,25 +30,29 @@ struct Row {
 };
 
 struct Rows {
-    std::deque<Row> all;
-    unsigned steps = 0;
+    Row all[1024];  // no container: its code would be compiled into every file of every project
+    unsigned used;
+    unsigned steps;
 
     COUNT_COLD Row* of(const char* file, const char* function) {
-        for (Row& row : all) {
-            if (row.file == file && row.function == function) {
-                return &row;
+        for (Row* row = all; row != all + used; ++row) {
+            if (row->file == file && row->function == function) {
+                return row;
             }
         }
-        all.push_back(Row{file, function, 0});
-        return &all.back();
+        if (used == 1024) {
+            std::abort();
+        }
+        all[used] = Row{file, function, 0};
+        return &all[used++];
     }
     COUNT_COLD void next_step() {
         static std::FILE* const out = std::fopen(std::getenv("SQUAT_CYCLES"), "w");
-        for (Row& row : all) {
-            if (steps > 0 && row.cycles > 0) {
-                std::fprintf(out, "%u %s %s %llu\n", steps - 1, row.file, row.function, row.cycles);
+        for (Row* row = all; row != all + used; ++row) {
+            if (steps > 0 && row->cycles > 0) {
+                std::fprintf(out, "%u %s %s %llu\n", steps - 1, row->file, row->function, row->cycles);
             }
-            row.cycles = 0;
+            row->cycles = 0;
         }
         ++steps;
     }
