@@ -176,8 +176,8 @@ class Plane:
 
     @property
     def walked(self) -> IntArray:
-        """(size, 4) of an event at each element: its visits, and whether these are 1, 2 or 3."""
-        return np.stack([self.visits, *(self.visits == few for few in (1, 2, 3))], axis=1).astype(np.int64)
+        """(size, 7) of an event at each element: its visits, and whether these are 1, 2, ... 6."""
+        return np.stack([self.visits, *(self.visits == few for few in range(1, 7))], axis=1).astype(np.int64)
 
     def position(self, output_y: Number, output_x: Number) -> Number:
         """Number of an output position."""

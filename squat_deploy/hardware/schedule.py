@@ -60,7 +60,7 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run; of synapses that walk, (4, sequences, T) `Plane.walked`.
+    """Events (sequences, T) of every list in a simulated run; of synapses that walk, (7, sequences, T) `Plane.walked`.
 
     And what is listed in rounds (`listed_at`).
     """

@@ -33,6 +33,7 @@ from squat_deploy.network.layers import ConvTranspose2d, Dense, Weighted
 from squat_deploy.network.window import Window
 
 SPACING = 4  # cycles in which a row of sums is read, added to and written
+_DIVIDING = 3  # more, in which the number of an element becomes its coordinates
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +92,13 @@ class Scatter(Summer):
 
     @property
     def spacing(self) -> int:
-        """Iterations of an event at least, and those from one update of a row of sums to the next that needs none of
-        the rows that were updated in between."""
+        """Iterations from one update of a row of sums to the next that needs none of the rows in between."""
         return SPACING
+
+    @property
+    def least(self) -> int:
+        """Iterations of an event at least, in which the next one is looked up, and divided where it has no plane."""
+        return SPACING + (0 if self.takes[0].grid == self.plane.grid else _DIVIDING)
 
     @property
     def near(self) -> tuple[int, ...]:
@@ -110,7 +115,7 @@ class Scatter(Summer):
     @property
     def iterations(self) -> IntArray:
         """(inputs,) iterations for an event of each input."""
-        return np.maximum(self.plane.visits * self.rom.span, SPACING)
+        return np.maximum(self.plane.visits * self.rom.span, self.least)
 
     @property
     def most_walked(self) -> IntArray:
@@ -125,10 +130,10 @@ class Scatter(Summer):
         return int(each.sum() if taken.single else each.max() * taken.capacity)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """One loop over all events; what is `given` (4, sequences, T) is `Plane.walked` of them."""
+        """One loop over all events; what is `given` (7, sequences, T) is `Plane.walked` of them."""
         visits, *short = given
         span = self.rom.span
-        walked = visits * span + sum(few * max(0, SPACING - at * span) for at, few in enumerate(short, start=1))
+        walked = visits * span + sum(few * max(0, self.least - at * span) for at, few in enumerate(short, start=1))
         started = loop(self.rows.rows)
         if self.ports.gives.restored is not None:
             return at_start(started, walked) + walked + LOOP_OVERHEAD_CYCLES
