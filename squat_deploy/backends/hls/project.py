@@ -165,8 +165,8 @@ def _run(network: Network, config: HlsConfig, fed: NDArray[Any], reference: Resu
 
 
 def _coverage(design: Design, golden: _Golden) -> Coverage:
-    reached, sequences = golden.reached or reached_by(design.network, golden.frames), len(golden.result.scores)
-    return coverage_of(design, reached, sequences, given=golden.reached is None)
+    reached = golden.reached or reached_by(design.network, golden.frames)
+    return coverage_of(design, reached, golden.result, given=golden.reached is None)
 
 
 def _folded(network: Network, config: HlsConfig, usual: _Golden) -> Folding:
