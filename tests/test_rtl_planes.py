@@ -16,7 +16,7 @@ from squat_deploy.network import INPUT, InputSpec, Network
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.layers import Conv2d, ConvTranspose2d, Dense, Join, Pool2d, Synapses
 from tests.graph_drawing import _Drawing, draw_inputs
-from tests.test_rtl import PYTHON, assert_agrees
+from tests.rtl import PYTHON, assert_agrees
 from tests.test_trained import lowered
 
 
@@ -85,7 +85,7 @@ def everything(encoding: str = "direct") -> Network:
     )
 
 
-@pytest.mark.parametrize(("encoding", "pe"), [("direct", 3), ("sequence", 2)])
+@pytest.mark.parametrize(("encoding", "pe"), [("direct", 4), ("sequence", 3)])
 def test_every_walk_and_every_sum(encoding: str, pe: int, tmp_path: Path, verilator: None) -> None:
     """Whole traces, and cycles: sequences back to back, with gaps in both streams, and one after another."""
     network = everything(encoding)
