@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from squat_deploy.proofs import Certificate, kinds, modules, prove, solving
 from squat_deploy.proofs.library import folder, with_parameters
 from squat_deploy.proofs.solving import Claim, Failure, put
 from squat_deploy.proofs.table import Row
+from squat_deploy.synthesis import running
 from tests.conftest import need
 from tests.test_rtl import drawn
 
@@ -266,6 +269,26 @@ def test_an_offset_form_that_does_not_exist(
     monkeypatch.setattr(kinds, "offset_form", lambda *given: None)
     with pytest.raises(ExportError, match="lif1: the core searches an offset form, but none exists; write it anew"):
         prove(project)
+
+
+def test_an_interrupt_ends_the_solver(project: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = list[int]()
+    kept = running._end
+
+    def end(process: subprocess.Popen[str]) -> None:
+        kept(process)
+        ended.append(process.pid)
+
+    def interrupted(line: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_end", end)
+    monkeypatch.setattr(solving, "_unheard", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prove(project)
+    assert len(ended) == 1
+    with pytest.raises(ProcessLookupError):
+        os.killpg(ended[0], 0)
 
 
 def test_what_is_no_project_is_refused(units_alone: Path, tmp_path: Path, small: sd.Network) -> None:
