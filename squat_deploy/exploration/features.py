@@ -1,0 +1,61 @@
+"""What the resources of a core are made of: counts of its instances' bits, to which measured runs give a price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squat_deploy.backends.rtl.instance import Instance
+from squat_deploy.backends.rtl.plan import RtlPlan
+
+NAMES = ("instances", "wires", "sums", "products", "compared", "listed", "small memories", "large memories")
+SMALL = 2048  # bits of a memory that yosys makes of LUTs rather than of block RAM
+Features = NDArray[np.float64]
+
+
+def features_of(plan: RtlPlan) -> Features:
+    """(len(NAMES),) of a whole core."""
+    total: Features = np.sum([_of(instance) for instance in plan.instances], axis=0)
+    return total
+
+
+def _of(instance: Instance) -> Features:
+    sizes = {name: int(value) for name, value in instance.parameters.items() if isinstance(value, int)}
+    lanes = sizes.get("PE", 0)
+    compared = sizes.get("KEY", 0) * _comparisons(instance, sizes)
+    small, large = _memories(instance)
+    return np.array(
+        [
+            1,
+            sum(bits for bundle in instance.gives for bits in bundle.wires.values()),
+            lanes * sizes.get("SUM", 0),
+            lanes * sizes.get("SIMD", 0) * sizes.get("SUM", 0),
+            lanes * compared,
+            sizes.get("FIELDS", 0) * (1 + sizes.get("INDEX", 0)),
+            small + sizes.get("WIDTH", 0) * sizes.get("DEPTH", 0),
+            large,
+        ],
+        dtype=np.float64,
+    )
+
+
+def _comparisons(instance: Instance, sizes: dict[str, int]) -> int:
+    """Of one neuron: of all thresholds at once, or one a bit of the level."""
+    if "LEVEL" not in sizes:
+        return 0
+    searched = instance.parameters.get("KEYS", "1'b1") == "1'b1" or sizes["LEVEL"] > 2
+    return sizes["LEVEL"] if searched else 2 ** sizes["LEVEL"] - 1
+
+
+def _memories(instance: Instance) -> tuple[int, int]:
+    """Bits of its constants: in memories that become LUTs, and in those that become block RAM."""
+    sizes = list(_sizes(instance.memories.values()))
+    return sum(size for size in sizes if size <= SMALL), sum(size for size in sizes if size > SMALL)
+
+
+def _sizes(texts: Iterable[str]) -> Iterable[int]:
+    for text in texts:
+        words = text.split()
+        yield 4 * len(words) * (len(words[0]) if words else 0)
