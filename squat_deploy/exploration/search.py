@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from squat_deploy.backends.rtl import RtlConfig
-from squat_deploy.backends.rtl.project import planned
+from squat_deploy.backends.rtl.project import plan_for
 from squat_deploy.backends.rtl.timing import ends_of
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.exploration.prices import Prices, prices_of
@@ -73,6 +74,16 @@ class Choice:
         named = pe.items() if isinstance(pe, dict) else ()
         return " ".join([*(f"--pe {name}={lanes}" for name, lanes in named), f"--simd {self.config.simd}"])
 
+    @property
+    def told(self) -> str:
+        """Its figures in a line."""
+        return f"{self.lut:,.0f} LUT, {self.bram:g} BRAM, {self.us:,.2f} us, {self.fps:,.0f} a second"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        figures = {name: getattr(self, name) for name in ("latency", "apart", "lut", "ff", "bram", "mhz", "us", "fps")}
+        return {"pe": self.config.pe, "simd": self.config.simd, **figures}
+
     def keeps(self, wanted: Wanted) -> bool:
         """Whether it is what is wanted."""
         most = ((self.lut, wanted.max_lut), (self.bram, wanted.max_bram), (self.us, wanted.max_us))
@@ -99,6 +110,36 @@ class Exploration:
     front: tuple[Choice, ...]
     chosen: Choice | None
     prices: Prices
+
+    @property
+    def nearest(self) -> str:
+        """Where nothing is as wanted: the smallest and the fastest that there are."""
+        small, fast = self.front[0], min(self.front, key=lambda one: one.latency)
+        return f"the smallest takes {small.told}, the fastest {fast.told}"
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What its figures are, in sentences."""
+        errors = "; ".join(
+            f"{kind.upper()} {middle:.0%} in the middle, {most:.0%} at most"
+            for kind, (middle, most) in self.prices.error.items()
+        )
+        clock = self.front[0].mhz
+        return (
+            "cycles: by the model of the streams, equal to the simulation of the core",
+            f"LUT, FF, BRAM: estimated from synthesis runs for {self.wanted.target}; error on a run left out: {errors}",
+            f"time: at {clock:g} MHz" + ("" if self.wanted.mhz else ", the slowest of the routed runs"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "target": self.wanted.target,
+            "chosen": None if self.chosen is None else self.chosen.to_dict(),
+            "front": [one.to_dict() for one in self.front],
+            "tried": len(self.tried),
+            "error": dict(self.prices.error),
+        }
 
 
 def explore(
@@ -141,7 +182,7 @@ def _tried(
 ) -> Choice | None:
     """None where it cannot be folded so."""
     try:
-        plan = planned(network, config, inputs, result)
+        plan = plan_for(network, config, inputs, result)
     except ExportError:
         return None
     found = prices.resources(plan)
@@ -152,7 +193,7 @@ def _tried(
 
 def _foldings(network: Network, inputs: IntArray, result: Result) -> Iterator[RtlConfig]:
     """Every width of the layer with most work; the others as narrow as keep up with it."""
-    planned(network, RtlConfig(pe=1), inputs, result)  # says why, if RTL does not take it at all
+    plan_for(network, RtlConfig(pe=1), inputs, result)  # says why, if RTL does not take it at all
     design = design_of(network, HlsConfig(pe=1, events=1))
     schedule = estimate(design, event_counts(design, inputs, result))
     alone = {process.name: process.mean for process in schedule.processes}
