@@ -32,6 +32,7 @@ from squat_deploy.reporting.api import rendered, sections_of
 from squat_deploy.reporting.blocks import Chart, Items, Section, Table
 from squat_deploy.reporting.gathering import Given, gathered
 from squat_deploy.reporting.material import Core, Material
+from squat_deploy.synthesis import report as synthesis
 from tests.conftest import ROOT, need
 from tests.graph_drawing import draw_graph
 
@@ -148,6 +149,20 @@ def test_a_project_is_shown_as_it_is_folded(given: SimpleNamespace, fashion: sd.
     facts = rows(section(given.material, "resources"), 2)
     assert [row[0] for row in facts] == [layer["name"] for layer in json.loads(
         (given.own["rtl"] / "manifest.json").read_text())["layers"]]  # fmt: skip
+
+
+def test_what_synth_measured_is_shown(given: SimpleNamespace, fashion: sd.Network, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes((given.own["rtl"] / "manifest.json").read_bytes())
+    (tmp_path / "reports").mkdir()
+    counted = synthesis.Cycles(1234.0, 1000.0, 8)
+    resources = synthesis.Resources(4321, 5, 6, 7.5, 0)
+    found = synthesis.Report(fashion.digest, {}, "ecp5", None, resources, {}, None, counted, 1.0, {})
+    (tmp_path / "reports" / "synth.ecp5.json").write_text(json.dumps(found.to_dict()))
+    told = rows(section(gathered(fashion, Given(rtl=tmp_path)), "resources"), 3)
+    assert told == [["ecp5", "synthesis only", "4,321", "5", "6", "7.5", "0", "", "1,234.0", ""]]
+    (tmp_path / "reports" / "synth.ecp5.json").write_text(json.dumps({"network": fashion.digest}))
+    with pytest.raises(FileFormatError, match="not of this form"):
+        gathered(fashion, Given(rtl=tmp_path))
 
 
 def test_membranes_met_are_counted(given: SimpleNamespace) -> None:

@@ -18,6 +18,7 @@ from squat_deploy.cli.commands.export_nir import export_nir
 from squat_deploy.cli.commands.hls import hls
 from squat_deploy.cli.commands.lower import lower
 from squat_deploy.cli.commands.nir import nir
+from squat_deploy.cli.commands.prove import prove
 from squat_deploy.cli.commands.qonnx import qonnx
 from squat_deploy.cli.commands.quantize import quantize
 from squat_deploy.cli.commands.report import report
@@ -34,7 +35,7 @@ app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
 _BRING_IN = (train, lower, quantize, nir, check, certify, simulate)
-_EXPORT = (hls, rtl, synth, bitstream, testbench, qonnx, export_nir)
+_EXPORT = (hls, rtl, prove, synth, bitstream, testbench, qonnx, export_nir)
 for command in (*_BRING_IN, *_EXPORT, verify, report, doctor, demo):
     app.command()(guarded(command))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from squat_deploy.backends.qonnx.cost import StepCost
     from squat_deploy.backends.qonnx.description import Port
     from squat_deploy.lowering.checking import CheckedLayer
+    from squat_deploy.proofs.table import Certificate as Proofs
 
 
 def _plain(title: str | None = None) -> Table:
@@ -55,6 +56,17 @@ def exploration_table(found: Exploration) -> Table:
             f"{one.bram:.1f}",
             "chosen" if one is found.chosen else "",
         )
+    return table
+
+
+def proofs_table(certificate: Proofs) -> Table:
+    """A claim a row: of what, and whether it is proven."""
+    table = _plain("proofs")
+    table.add_column("of", overflow="fold")
+    table.add_column("proven", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    for row in certificate.rows:
+        table.add_row(printable(row.unit), Text(row.text, style="green" if row.holds else "red"), printable(row.claim))
     return table
 
 

@@ -32,6 +32,11 @@ _INT_CODES = ("I8", "I16", "I32", "I64")  # as safetensors calls them
 
 def save(network: Network, path: str | Path) -> None:
     """Writes the network to `path`, whole or not at all. Raises: ExportError, also for what `load` would refuse."""
+    write_file(Path(path), encoded(network))
+
+
+def encoded(network: Network) -> bytes:
+    """The bytes of a network's own file. Raises: ExportError for what `load` would refuse."""
     if (rule := broken_rule(network)) is not None:
         raise ExportError(f"cannot save a network that cannot be loaded: {rule}")
     tensors = {f"{i}.{key}": _narrow(a) for i, layer in enumerate(network.layers) for key, a in layer.saved().items()}
@@ -51,7 +56,7 @@ def save(network: Network, path: str | Path) -> None:
         "certificate": network.certificate.to_dict(),
         "origin": network.origin.to_dict(),
     }
-    write_file(Path(path), save_tensors(tensors, metadata={_FORMAT: json.dumps(document)}))
+    return save_tensors(tensors, metadata={_FORMAT: json.dumps(document)})
 
 
 def _narrow(array: IntArray) -> np.ndarray[Any, Any]:

@@ -75,11 +75,28 @@ class Core:
 
 
 @dataclass(frozen=True)
+class Synthesis:
+    """What `synth` measured of a SystemVerilog project, on one target.
+
+    Attributes:
+        mhz: None where it was not routed; `latency`, in cycles, None where it was not simulated.
+    """
+
+    target: str
+    device: str | None
+    resources: dict[str, float]
+    mhz: float | None
+    latency: float | None
+    latency_us: float | None
+
+
+@dataclass(frozen=True)
 class RtlProject:
-    """What the manifest of a SystemVerilog project says of its layers, one dictionary of facts each."""
+    """What the manifest of a SystemVerilog project says of its layers, facts of each, and what was measured of it."""
 
     folder: str
     layers: tuple[dict[str, Any], ...]
+    measured: tuple[Synthesis, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

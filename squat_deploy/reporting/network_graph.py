@@ -34,7 +34,7 @@ def graph_section(material: Material) -> Section:
     )
     arrows = tuple(_arrow(network, wire, left, lanes.get(wire)) for wire in wires)
     width = left + WIDTH + (_LANE * (2 + len(lanes)) if any(end > start for start, end in beside) else _LANE)
-    drawing = Drawing(width, _top(len(boxes)) + 4, WIDTH, HEIGHT, boxes, arrows)
+    drawing = Drawing(width, _top(len(boxes)) - GAP + 4, WIDTH, HEIGHT, boxes, arrows)
     late = "Dashed wires bring the spikes of the step before. " if any(end <= start for start, end in wires) else ""
     text = f"{late}One time step runs from top to bottom; {network.steps} steps are one sequence."
     return Section("network", "Network", (Paragraph(text), drawing))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from squat_deploy.agreement import Agreement
 from squat_deploy.errors import ConfigError, FileFormatError, translated
@@ -15,9 +15,10 @@ from squat_deploy.files import GENERATOR, MANIFEST, unreadable
 from squat_deploy.hardware.balancing import Fold
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.network import Network
-from squat_deploy.reporting.material import RtlProject
+from squat_deploy.reporting.material import RtlProject, Synthesis
 
 _MAX_BYTES = 2**26
+_MOST_TARGETS = 16
 _Fact = str | int | float | bool | None
 _Facts = dict[Annotated[str, Field(max_length=64)], _Fact | Annotated[list[_Fact], Field(max_length=64)]]
 
@@ -28,9 +29,21 @@ class _Share(BaseModel):
 
 
 class _Hls(BaseModel):
-    model_config = ConfigDict(strict=False)
     config: HlsConfig
     processes: list[_Share] = Field(max_length=4096)
+
+
+class _Cycles(BaseModel):
+    latency: float
+
+
+class _Synthesis(BaseModel):
+    target: str = Field(max_length=64)
+    device: str | None = Field(max_length=64)
+    resources: dict[Annotated[str, Field(max_length=16)], float] = Field(max_length=16)
+    mhz: float | None
+    cycles: _Cycles | None
+    latency_us: float | None
 
 
 def hls_project(network: Network, folder: Path) -> tuple[HlsConfig, tuple[Fold, ...]]:
@@ -48,7 +61,19 @@ def rtl_project(network: Network, folder: Path) -> RtlProject:
     """The layers of an exported SystemVerilog project. Raises: as `hls_project`."""
     document = _manifest(network, folder, "an RTL project, which `squat-deploy rtl` writes", "kind")
     with translated(FileFormatError, f"{folder}: its manifest is not of this form"):
-        return RtlProject(str(folder), tuple(TypeAdapter(list[_Facts]).validate_python(document["layers"])))
+        layers = tuple(TypeAdapter(list[_Facts]).validate_python(document["layers"]))
+    return RtlProject(str(folder), layers, tuple(_measured(network, folder)))
+
+
+def _measured(network: Network, folder: Path) -> Iterator[Synthesis]:
+    """What `synth` wrote into a project, of this network."""
+    for path in sorted((folder / "reports").glob("synth.*.json"))[:_MOST_TARGETS]:
+        document = _json(path)
+        _check_digest(network, path, document.get("network"))
+        with translated(FileFormatError, f"{path}: not of this form"):
+            found = _Synthesis.model_validate(document)
+        latency = None if found.cycles is None else found.cycles.latency
+        yield Synthesis(found.target, found.device, found.resources, found.mhz, latency, found.latency_us)
 
 
 def read_agreement(network: Network, path: Path) -> Agreement:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
 import numpy as np
@@ -29,7 +29,7 @@ from squat_deploy.reporting.charts import (
     name_rows,
     short,
 )
-from squat_deploy.reporting.material import Core, Material, RtlProject
+from squat_deploy.reporting.material import Core, Material, RtlProject, Synthesis
 
 _COLOURS = (BLUE, ORANGE, GREEN, SKY, PURPLE, YELLOW, RED)  # of the largest units; the others are grey together
 
@@ -144,3 +144,21 @@ def _rtl(project: RtlProject) -> Iterator[Block]:
     rows = [[str(layer.get("name", "")), *(str(layer.get(key, "")) for key in keys)] for layer in project.layers]
     yield Paragraph(f"The SystemVerilog project {project.folder}, a layer a row:")
     yield table(("layer", *(key.replace("_", " ") for key in keys)), rows)
+    if project.measured:
+        yield Paragraph("What yosys and nextpnr made of it (squat-deploy synth), and cycles that Verilator counted:")
+        yield _measured(project.measured)
+
+
+def _measured(found: Sequence[Synthesis]) -> Block:
+    keys = list(dict.fromkeys(key for one in found for key in one.resources))
+    head = ("target", "device", *(key.replace("_", " ") for key in keys), "MHz", "cycles a sequence", "us")
+    rows = [
+        [
+            one.target,
+            one.device or "synthesis only",
+            *(f"{one.resources[key]:,g}" if key in one.resources else "" for key in keys),
+            *("" if number is None else f"{number:,.1f}" for number in (one.mhz, one.latency, one.latency_us)),
+        ]
+        for one in found
+    ]
+    return table(head, rows, words=(0, 1))

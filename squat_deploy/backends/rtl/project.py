@@ -30,6 +30,9 @@ from squat_deploy.network import IntArray, Network
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.readout import SCORES
 from squat_deploy.network.simulator import Result, simulate
+from squat_deploy.network.storage import encoded
+
+NETWORK = "network.safetensors"  # what `prove` compares the core with
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,7 @@ def render(
     files |= {f"memories/{name}": text for name, text in memories.items()}
     files["tb/stimulus.bin"] = stream_words(plan, checked).astype("<u4").tobytes()
     files["tb/golden.bin"] = trace_bytes(network, result)
+    files[NETWORK] = encoded(network)
     files[MANIFEST] = manifest_of(
         network,
         files,

@@ -16,7 +16,7 @@ module squat_product #(
 
     logic signed [WEIGHT:0] weight;
     if (BIPOLAR) begin : g_bipolar
-        assign weight = code[0] ? (WEIGHT + 1)'(1) : -(WEIGHT + 1)'(1);
+        assign weight = code[0] ? (WEIGHT + 1)'(1) : -((WEIGHT + 1)'(1));
     end else begin : g_signed
         assign weight = {code[WEIGHT-1], code};
     end

