@@ -63,7 +63,7 @@ def synthesised(target: str) -> Iterator[Run]:
         found = resources_of(TARGETS[target], cells)
         about = f"{'-'.join(map(str, sizes))}, {bits}-bit states, PE {pe}, SIMD {simd}"
         counts = {"lut": found.lut + found.lut_ram, "ff": found.ff, "bram": found.bram}
-        print(target, about, counts, flush=True)  # noqa: T201
+        print(target, about, counts, flush=True)
         yield Run(target, about, tuple(features_of(plan).tolist()), counts)
 
 

@@ -15,9 +15,9 @@ from squat_deploy.network import INPUT, Network
 from squat_deploy.network.certificate import Certificate
 
 if TYPE_CHECKING:
-    from squat_deploy.exploration import Exploration
     from squat_deploy.backends.qonnx.cost import StepCost
     from squat_deploy.backends.qonnx.description import Port
+    from squat_deploy.exploration import Exploration
     from squat_deploy.lowering.checking import CheckedLayer
     from squat_deploy.proofs.table import Certificate as Proofs
 

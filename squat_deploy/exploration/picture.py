@@ -22,7 +22,9 @@ def drawn(found: Exploration) -> bytes:
     axes.plot([one.us for one in front], [one.lut for one in front], "o-", color="C0", label="no other beats it")
     if found.chosen is not None:
         axes.plot(found.chosen.us, found.chosen.lut, "D", color="C1", markersize=9, label="chosen")
-    axes.set(xscale="log", yscale="log", xlabel="microseconds a sequence", ylabel=f"LUT on {found.wanted.target}, estimated")
+    axes.set(
+        xscale="log", yscale="log", xlabel="microseconds a sequence", ylabel=f"LUT on {found.wanted.target}, estimated"
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     with io.BytesIO() as stream:

@@ -20,7 +20,7 @@ from squat_deploy.toolchain import has_package
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:

@@ -21,6 +21,7 @@ from squat_deploy.hardware.vectors import random_stimulus
 from squat_deploy.loading import load
 
 _SEQUENCES = 4  # that are timed
+_RANDOM = "cycles of random inputs: give --inputs that are like yours"
 
 
 def explore(
@@ -42,7 +43,10 @@ def explore(
     loaded = load(network)
     notes, texts = list[str](), list[str]()
     if inputs is None:
-        data, texts = random_stimulus(loaded, _SEQUENCES + 2), ["cycles of random inputs: give --inputs that are like yours"]
+        data, texts = (
+            random_stimulus(loaded, _SEQUENCES + 2),
+            ["cycles of random inputs: give --inputs that are like yours"],
+        )
     else:
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
     data = data[-_SEQUENCES:] if loaded.input.encoding == "direct" else data[:, -_SEQUENCES:]
