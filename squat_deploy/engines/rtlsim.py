@@ -15,7 +15,6 @@ from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig, emit_rtl
 from squat_deploy.engines.base import Case, Engine
 from squat_deploy.engines.csim import parse_testbench, read_trace
-from squat_deploy.errors import ExportError
 from squat_deploy.network.observed import Observed
 from squat_deploy.network.simulator import Result
 
@@ -36,14 +35,12 @@ class RtlEngine(Engine):
 
     def run(self, case: Case) -> Generator[Observed, None, None]:
         network, (reference, _) = case.network, case.simulated
-        if case.config.encoder is not None:
-            raise ExportError("input: encoders are not in RTL; leave the encoder out, or use the executor c++")
-        config = RtlConfig(form=case.config.form)
+        config = RtlConfig(form=case.config.form, encoder=case.config.encoder)
         if case.config.pe is not None:
             config = config.model_copy(update={"pe": case.config.pe})
         with tempfile.TemporaryDirectory(prefix="squat-") as scratch:
             project, trace = Path(scratch) / "project", Path(scratch) / "trace"
-            emit_rtl(network, project, config, stimulus=case.inputs, reference=reference)
+            emit_rtl(network, project, config, stimulus=case.fed, reference=reference)
             toolchain.run(["make", "-s", "build/squat_tb", f"PYTHON={sys.executable}"], project)
             log = toolchain.run(["./build/squat_tb", "--trace", str(trace)], project, may_fail=True)
             verdict, seconds = parse_testbench(log)

@@ -64,17 +64,13 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
 
     And what is listed in rounds (`listed_at`).
     """
-    network = design.network
-    flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
-    values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
-    known: dict[int, NDArray[Any]] = {ENTRY: values}
-    known |= {part.number: layer.spikes for part, layer in zip(design.neurons, result.trace or (), strict=True)}
+    known = known_values(design, inputs, result)
     many = {number: found != 0 for number, found in known.items()}
     many[ENTRY][design.entry.listed_steps :] = False
-    many |= dict.fromkeys(design.entry.sources, values)
+    many |= dict.fromkeys(design.entry.sources, known[ENTRY])
     for unit in design.parts:
         if unit.lists_values:
-            many[unit.number] = _values(design, unit.number, known) != 0
+            many[unit.number] = values_of(design, unit.number, known) != 0
         elif isinstance(unit, Lister):
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
     walked = {
@@ -85,6 +81,15 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
     counts = {number: found.sum(axis=2, dtype=np.float64).T for number, found in many.items()}
     units = (design.entry, *design.parts)
     return counts | walked | {listed_at(unit.number): many[unit.number] for unit in units if unit.in_rounds}
+
+
+def known_values(design: Design, inputs: IntArray, result: Result) -> dict[int, NDArray[Any]]:
+    """(T, B, N) integers of what enters, and of all spikes, by the numbers of their units."""
+    network = design.network
+    flat = inputs.reshape(*inputs.shape[: inputs.ndim - len(network.input.shape)], -1)
+    values = np.broadcast_to(flat, (network.steps, *flat.shape)) if network.input.encoding == "direct" else flat
+    spikes = {part.number: layer.spikes for part, layer in zip(design.neurons, result.trace or (), strict=True)}
+    return {ENTRY: values, **spikes}
 
 
 def _most(design: Design) -> dict[int, Cycles]:
@@ -109,12 +114,12 @@ def _taken(node: Node, given: dict[int, NDArray[Any]]) -> list[NDArray[Any]]:
     return [delayed(given[source]) if node.is_late(source) else given[source] for source in node.sources]
 
 
-def _values(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDArray[Any]:
+def values_of(design: Design, number: int, known: dict[int, NDArray[Any]]) -> NDArray[Any]:
     """(T, B, N) integers that a node gives, from those that are known: what enters, and all spikes."""
     if number in known:
         return known[number]
     node = design.graph.nodes[number - 1]
-    taken = _taken(node, {source: _values(design, source, known) for source in node.sources})
+    taken = _taken(node, {source: values_of(design, source, known) for source in node.sources})
     if node.position is None:
         return taken[0]
     run = design.network.layers[node.position].stage(*design.network.taken(node.position)).start(taken[0].shape[1])

@@ -44,9 +44,8 @@ def _place(wiring: Wiring, unit: Unit) -> None:
     assert isinstance(unit, PlaceEvents)
     if unit.rows.positions > 1:
         return add_place(wiring, unit)
-    pages, signal = wiring.pages(unit), unit.takes[0]
     beats = wiring.elements(wiring.stream(unit), f"{unit.number}", unit.size)
-    wiring.placed(beats, f"{unit.number}", pages[0].lanes, signal, pages)
+    wiring.placed(beats, f"{unit.number}", wiring.pages(unit))
     return None
 
 
@@ -84,7 +83,7 @@ def _add_sums(wiring: Wiring, unit: Unit) -> None:
         def add(before: tuple[Page, int], branch: tuple[Page, int], names: list[str] = names) -> tuple[Page, int]:
             name = names.pop(0)
             (first, first_by), (second, second_by) = before, branch
-            made = Page(name, unit.rows, unit.signal.bits, first.held and second.held)
+            made = Page(name, unit.rows, unit.signal.bits, first.held and second.held, unit.number)
             wiring.add(Add(f"add_{name}", (first, second), (first_by, second_by), made))
             return made, 1
 
@@ -103,8 +102,7 @@ def _gather_sums(wiring: Wiring, unit: Unit) -> None:
         stream = wiring.repeated(rows, suffix) if page.held and not unit.held else rows
         beats.append(wiring.elements(stream, suffix, signal.size))
     joined = wiring.joined(unit, beats, *_moved(unit))
-    pages = wiring.pages(unit)
-    wiring.placed(joined, f"{unit.number}", pages[0].lanes, unit.signal, pages)
+    wiring.placed(joined, f"{unit.number}", wiring.pages(unit))
 
 
 def _moved(unit: AddEvents | AddSums | ConcatEvents | ConcatSums) -> tuple[tuple[int, ...], tuple[int, ...]]:

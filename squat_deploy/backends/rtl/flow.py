@@ -104,8 +104,13 @@ class Ahead(Instance):
     module: ClassVar[str] = "fifo"
 
     @property
+    def depth(self) -> int:
+        """Beats."""
+        return _AHEAD
+
+    @property
     def parameters(self) -> Parameters:
-        return {"WIDTH": self.out.width, "DEPTH": _AHEAD}
+        return {"WIDTH": self.out.width, "DEPTH": self.depth}
 
     @property
     def ports(self) -> Mapping[str, str]:
@@ -131,9 +136,13 @@ class Narrow(Instance):
     module: ClassVar[str] = "narrow"
 
     @property
+    def parts(self) -> int:
+        """Beats of a row."""
+        return self.source.fields // self.out.fields
+
+    @property
     def parameters(self) -> Parameters:
-        parts = self.source.fields // self.out.fields
-        return {"FIELDS": self.source.fields, "VALUE": self.source.value, "PARTS": parts}
+        return {"FIELDS": self.source.fields, "VALUE": self.source.value, "PARTS": self.parts}
 
     @property
     def ports(self) -> Mapping[str, str]:

@@ -238,6 +238,11 @@ class Scores(Instance):
     module: ClassVar[str] = "scores"
 
     @property
+    def words(self) -> int:
+        """Of all scores."""
+        return self.unit.size * (2 if self.unit.worth else 1)
+
+    @property
     def parameters(self) -> Parameters:
         lanes, (bits, states) = self.neurons.layer.lanes, self.neurons.membrane
         return {

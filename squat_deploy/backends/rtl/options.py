@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from squat_deploy.hardware.serial_boards import SerialBoardName
+from squat_deploy.network.encoders import Encoder
 
 
 class RtlConfig(BaseModel):
@@ -23,6 +24,9 @@ class RtlConfig(BaseModel):
     """Lanes that share a neuron unit; 0: as many as keep up with the events of an average golden step."""
     form: Literal["auto", "offset", "threshold"] = "auto"
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
+    encoder: Encoder | None = None
+    """Stands in front of the first layer of a network that takes a sequence of frames: the core then takes intensities
+    and makes spikes of them (rate, latency)."""
     vectors: int = Field(8, ge=1, le=100_000)
     """Golden sequences if no inputs are given."""
     board: SerialBoardName | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from squat_deploy.backends.rtl.builders import BUILDERS, rows_of
+from squat_deploy.backends.rtl.encoding import EncodeLatency, EncodeRate
 from squat_deploy.backends.rtl.flow import Reader
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons, Scores
@@ -15,6 +16,7 @@ from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
+from squat_deploy.network.encoders import EventEncoder, LatencyEncoder, RateEncoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +68,23 @@ def plan_of(design: Design, simd: int, pace: float) -> RtlPlan:
 
 
 def _read(wiring: Wiring) -> None:
-    entry = wiring.design.entry
-    if entry.encoder is not None:
-        raise ExportError("input: encoders are not in RTL; write this network with `squat-deploy hls`")
-    fields = entry.fields
+    entry, fields = wiring.design.entry, wiring.design.entry.fields
     words = Rows("word", in_words(entry.size, fields.per_word), fields.bits, entry.spec.low < 0)
     wiring.add(Reader("reader", entry, words))
-    wiring.give(ENTRY, words)
+    match entry.encoder:
+        case None:
+            wiring.give(ENTRY, words)
+        case RateEncoder() | LatencyEncoder() as encoder:
+            frame = wiring.repeated(words, "0")
+            assert isinstance(frame, Rows)
+            spikes = Rows("spike", words.elements, 1, signed=False)
+            if isinstance(encoder, RateEncoder):
+                wiring.add(EncodeRate("encoder", frame, spikes, encoder))
+            else:
+                wiring.add(EncodeLatency("encoder", frame, spikes, encoder, entry.steps))
+            wiring.give(ENTRY, spikes)
+        case EventEncoder():
+            raise ExportError("input: address events are not in RTL yet; write this network with `squat-deploy hls`")
 
 
 def _score(wiring: Wiring) -> None:

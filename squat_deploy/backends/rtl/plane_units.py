@@ -15,7 +15,7 @@ from squat_deploy.backends.rtl.planes import (
     Windows,
     by_code,
 )
-from squat_deploy.backends.rtl.streams import NOTHING, Beats, Rows, elements_of
+from squat_deploy.backends.rtl.streams import NOTHING, Beats, Page, Rows, elements_of
 from squat_deploy.backends.rtl.tracks import Track, track_of_places, track_of_pool, track_of_synapses
 from squat_deploy.backends.rtl.wiring import Wiring
 from squat_deploy.hardware.grid import Grid
@@ -69,7 +69,8 @@ def add_pooled_sums(wiring: Wiring, unit: Unit) -> None:
         stream = wiring.repeated(rows, number) if page.held else rows
         taken = unit.takes[0]
         lanes = Lanes(channels, height * width, unit.rows.pe)
-        page = wiring.placed(wiring.elements(stream, number, taken.size), number, lanes, taken)
+        page = Page(f"sums{number}_taken", lanes, taken.bits, held=False, number=unit.sources[0])
+        wiring.placed(wiring.elements(stream, number, taken.size), f"{number}_taken", (page,))
     wiring.add(PooledSums(f"pool{number}", unit, page, wiring.pages(unit)))
 
 

@@ -27,6 +27,7 @@ from squat_deploy.hardware.vectors import default_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 from squat_deploy.network import IntArray, Network
+from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.readout import SCORES
 from squat_deploy.network.simulator import Result, simulate
@@ -74,7 +75,7 @@ def emit_rtl(
         ConfigError: a stimulus or an option out of range.
     """
     target, config = Path(out_dir), config or RtlConfig()
-    if stimulus is not None:
+    if stimulus is not None and not takes_intensities(config.encoder):
         stimulus = integers_of(network.input, stimulus, real=real)
     files = render(network, config, stimulus, reference)
     write_folder(target, {name: text if isinstance(text, bytes) else text.encode() for name, text in files.items()})
@@ -85,13 +86,10 @@ def render(
     network: Network, config: RtlConfig, stimulus: NDArray[Any] | None = None, reference: Result | None = None
 ) -> dict[str, str | bytes]:
     """All files of the project by relative path; equal arguments give equal bytes."""
-    design = design_of(network, HlsConfig(pe=config.pe, form=config.form))
-    fed = default_stimulus(network, config.vectors) if stimulus is None else stimulus
-    checked = network.input.check(fed, network.steps)
+    fed = default_stimulus(network, config.vectors, config.encoder) if stimulus is None else stimulus
+    checked = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
     result = reference or simulate(network, checked, trace=True)
-    events = {number: float(counts.mean()) for number, counts in event_counts(design, checked, result).items()}
-    pace = pace_of(design, config.simd, events)
-    plan = plan_of(shared(design, config.share, pace), config.simd, pace)
+    plan = plan_for(network, config, checked, result)
     memories = plan.memories
     core = _core(plan, tuple(memories), config.board)
     files = dict[str, str | bytes]()
@@ -100,9 +98,11 @@ def render(
     files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
-    files |= board_files(design, config.board, core.header)
+    files |= board_files(plan.design, config.board, core.header)
     files |= {f"memories/{name}": text for name, text in memories.items()}
-    files["tb/stimulus.bin"] = stream_words(plan, checked).astype("<u4").tobytes()
+    files["tb/stimulus.bin"] = (
+        stream_words(plan, fed if takes_intensities(config.encoder) else checked).astype("<u4").tobytes()
+    )
     files["tb/golden.bin"] = trace_bytes(network, result)
     files[NETWORK] = encoded(network)
     files[MANIFEST] = manifest_of(
@@ -115,6 +115,17 @@ def render(
         board=board_facts(config.board),
     )
     return files
+
+
+def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Result) -> RtlPlan:
+    """The plan of a core, neuron units shared by what a run of checked `frames` (with traces) says of the events.
+
+    Raises: as `emit_rtl`.
+    """
+    design = design_of(network, HlsConfig(pe=config.pe, form=config.form, encoder=config.encoder))
+    events = {number: float(counts.mean()) for number, counts in event_counts(design, frames, result).items()}
+    pace = pace_of(design, config.simd, events)
+    return plan_of(shared(design, config.share, pace), config.simd, pace)
 
 
 _GENERATED = {

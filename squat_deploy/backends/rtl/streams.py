@@ -182,12 +182,14 @@ class Page:
         lanes: how the sums lie.
         bits: of a sum, signed.
         held: the same in all steps of a sequence.
+        number: of the unit whose numbers they are.
     """
 
     name: str
     lanes: Lanes
     bits: int
     held: bool
+    number: int
 
     @property
     def row(self) -> int:

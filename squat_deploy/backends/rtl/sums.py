@@ -25,6 +25,18 @@ class Dense(Instance):
     module: ClassVar[str] = "scatter"
 
     @property
+    def written(self) -> int:
+        """Cycles from where a row of weights is asked for to where its sums are written."""
+        stored = max(2, self.source.entries * self.rows)
+        staged = self.source.banks > 1 or self.source.value > 1 or stored > self.depth
+        return 2 + staged + (self.rows > 1)
+
+    @property
+    def rows(self) -> int:
+        """Of a page."""
+        return self.unit.rows.rows
+
+    @property
     def about(self) -> str:
         return f"{plain(self.unit.name)}: {self.unit.about}"
 
@@ -120,6 +132,11 @@ class Place(Instance):
     source: Beats
     outs: tuple[Page, ...]
     module: ClassVar[str] = "place"
+
+    @property
+    def rows(self) -> int:
+        """Of a page."""
+        return self.outs[0].lanes.rows
 
     @property
     def parameters(self) -> Parameters:

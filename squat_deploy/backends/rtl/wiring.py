@@ -24,7 +24,6 @@ from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units import Firing, Unit
 from squat_deploy.hardware.units.joins import AddSums
 
@@ -72,7 +71,7 @@ class Wiring:
         takers = [part for part in self.design.parts if unit.number in part.sources]
         if readers == 1 and isinstance(takers[0], Firing):
             (lanes,) = takers[0].takes_lanes  # narrower where lanes share a neuron unit
-        pages = tuple(Page(name, lanes, unit.signal.bits, unit.held) for name in names)
+        pages = tuple(Page(name, lanes, unit.signal.bits, unit.held, unit.number) for name in names)
         self._pages[unit.number] = list(pages)
         return pages
 
@@ -126,7 +125,9 @@ class Wiring:
         if isinstance(stream, Rows):
             return stream
         assert isinstance(stream, Beats)
-        page = self.placed(stream, f"{suffix}_rows", Lanes(signal.size, 1, min(signal.size, _FIELDS)), signal)
+        lanes = Lanes(signal.size, 1, min(signal.size, _FIELDS))
+        page = Page(f"sums{suffix}_rows", lanes, signal.bits, held=False, number=unit.sources[branch])
+        self.placed(stream, f"{suffix}_rows", (page,))
         return self.unloaded(page, f"{suffix}_rows")
 
     def beats(self, unit: Unit, branch: int = 0) -> Beats:
@@ -180,11 +181,9 @@ class Wiring:
         self.add(Lister(f"lister{suffix}", rows, beats))
         return beats
 
-    def placed(self, beats: Beats, suffix: str, lanes: Lanes, signal: Signal, outs: Sequence[Page] = ()) -> Page:
-        """Events as sums, for these readers, or for one."""
-        pages = tuple(outs) or (Page(f"sums{suffix}", lanes, signal.bits, held=False),)
+    def placed(self, beats: Beats, suffix: str, pages: tuple[Page, ...]) -> None:
+        """Events as sums."""
         self.add(Place(f"place{suffix}", beats, pages))
-        return pages[0]
 
     def unloaded(self, page: Page, suffix: str) -> Rows:
         """Sums as rows."""

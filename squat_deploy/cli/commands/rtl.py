@@ -19,7 +19,9 @@ from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
 
 
-@with_fields(RtlConfig, spellings={"pe": by_layer("pe", 16, "Neurons in parallel", RtlConfig().pe)})
+@with_fields(
+    RtlConfig, leave_out=("encoder",), spellings={"pe": by_layer("pe", 16, "Neurons in parallel", RtlConfig().pe)}
+)
 def rtl(
     network: NetworkFile,
     *,

@@ -82,6 +82,7 @@ module squat_delay #(
         logic [WIDTH-1:0] fresh, direct, found;
         logic [STEP-1:0] back, from;
         logic at_once, too_early;  // what was read is this step's own, or from before the sequence
+        wire unused = &{1'b0, from};
         assign fresh = filling ? '0 : in_fields[part*WIDTH+:WIDTH];
         assign back = steps[word][part*STEP+:STEP];
         assign from = slot >= back ? slot - back : slot + STEP'(DEPTH) - back;

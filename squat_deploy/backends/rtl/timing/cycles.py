@@ -1,0 +1,70 @@
+"""Which process tells the time of which instance, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from squat_deploy.backends.rtl.encoding import Encode
+from squat_deploy.backends.rtl.flow import Ahead, Delay, Fork, Join, Late, Lister, Narrow, Queue, Reader, Recode, Repeat
+from squat_deploy.backends.rtl.instance import Instance
+from squat_deploy.backends.rtl.neurons import Neurons, Scores
+from squat_deploy.backends.rtl.plan import RtlPlan
+from squat_deploy.backends.rtl.planes import First, Plane, PooledSums, Walk, Windows
+from squat_deploy.backends.rtl.streams import Page
+from squat_deploy.backends.rtl.sums import Add, Dense, Place, Unload
+from squat_deploy.backends.rtl.timing import flows, planes, units
+from squat_deploy.backends.rtl.timing.net import Net
+from squat_deploy.backends.rtl.timing.ways import Process, run
+from squat_deploy.network import IntArray
+from squat_deploy.network.simulator import Result
+
+PROCESSES: dict[type[Any], Callable[[Net, Any], Process]] = {
+    Add: units.add,
+    Ahead: flows.queue,
+    Delay: flows.delay,
+    Dense: units.dense,
+    Encode: flows.encode,
+    First: planes.first,
+    Fork: flows.fork,
+    Join: flows.join,
+    Late: flows.late,
+    Lister: flows.lister,
+    Narrow: flows.narrow,
+    Neurons: units.neurons,
+    Place: units.place,
+    Plane: planes.plane,
+    PooledSums: planes.pooled,
+    Queue: flows.queue,
+    Reader: flows.reader,
+    Recode: flows.recode,
+    Repeat: flows.repeat,
+    Scores: units.scores,
+    Unload: units.unload,
+    Walk: planes.walk,
+    Windows: planes.windows,
+}
+
+
+def ends_of(plan: RtlPlan, inputs: IntArray, result: Result, *, alone: bool = False) -> IntArray:
+    """(sequences,) cycles from the first start to the last score of each, words and scores never waiting outside.
+
+    Args:
+        inputs: checked integers, as the network takes them, of the run that `result` is of, with its traces.
+        alone: no sequence begins before the scores of the one before are out; else they follow as closely as they can.
+    """
+    net = Net(plan, inputs, result, alone=alone)
+    for part in plan.instances:
+        if any(isinstance(bundle, Page) for bundle in part.gives):
+            net.know(part)
+    net.woken.extend(_process(net, part) for part in plan.instances)
+    run(net.woken)
+    assert len(net.sent.takes) == net.sequences  # else the core would stand still
+    return np.array(net.sent.takes) + 1
+
+
+def _process(net: Net, part: Instance) -> Process:
+    process = next(PROCESSES[kind] for kind in type(part).__mro__ if kind in PROCESSES)
+    return process(net, part)
