@@ -14,6 +14,7 @@ from squat_deploy.cli.commands.certify import certify
 from squat_deploy.cli.commands.check import check
 from squat_deploy.cli.commands.demo import demo
 from squat_deploy.cli.commands.doctor import doctor
+from squat_deploy.cli.commands.explore import explore
 from squat_deploy.cli.commands.export_nir import export_nir
 from squat_deploy.cli.commands.hls import hls
 from squat_deploy.cli.commands.lower import lower
@@ -35,7 +36,7 @@ app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
 _BRING_IN = (train, lower, quantize, nir, check, certify, simulate)
-_EXPORT = (hls, rtl, prove, synth, bitstream, testbench, qonnx, export_nir)
+_EXPORT = (hls, explore, rtl, prove, synth, bitstream, testbench, qonnx, export_nir)
 for command in (*_BRING_IN, *_EXPORT, verify, report, doctor, demo):
     app.command()(guarded(command))
 

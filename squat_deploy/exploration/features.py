@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,11 +51,14 @@ def _comparisons(instance: Instance, sizes: dict[str, int]) -> int:
 
 def _memories(instance: Instance) -> tuple[int, int]:
     """Bits of its constants: in memories that become LUTs, and in those that become block RAM."""
-    sizes = list(_sizes(instance.memories.values()))
+    sizes = list(_sizes(instance))
     return sum(size for size in sizes if size <= SMALL), sum(size for size in sizes if size > SMALL)
 
 
-def _sizes(texts: Iterable[str]) -> Iterable[int]:
-    for text in texts:
+def _sizes(instance: Instance) -> Iterator[int]:
+    """Of each file; words of weights are as wide as a block RAM of their depth has them."""
+    column = instance.parameters.get("COLUMN")
+    for name, text in instance.memories.items():
         words = text.split()
-        yield 4 * len(words) * (len(words[0]) if words else 0)
+        digits = 4 * len(words[0]) if words else 0
+        yield len(words) * (int(column) if column is not None and "_weights_" in name else digits)

@@ -11,7 +11,6 @@ from squat_deploy.exploration.search import Exploration
 def drawn(found: Exploration) -> bytes:
     """SVG. Raises: ToolError without matplotlib."""
     try:
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ToolError("pictures need matplotlib: pip install 'squat_deploy[study]'") from error
@@ -28,5 +27,5 @@ def drawn(found: Exploration) -> bytes:
     axes.grid(alpha=0.3)
     axes.legend()
     with io.BytesIO() as stream:
-        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
+        figure.savefig(stream, format="svg", metadata={"Date": None})
         return stream.getvalue()
