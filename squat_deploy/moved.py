@@ -20,6 +20,7 @@ _MOVED = {
     "simulator": "network.simulator",
     "storage": "network.storage",
     "study": "lab.study",
+    "lowering.progress": "progress",
     "certificate": "network.certificate",
     "joins": "network.layers",
     "synapses": "network.layers",

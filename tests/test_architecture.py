@@ -25,6 +25,7 @@ BASE = {
     "interrupts",
     "names",
     "onnx_file",
+    "progress",
     "toolchain",
 }
 MAY = {

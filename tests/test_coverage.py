@@ -13,6 +13,7 @@ import squat_deploy as sd
 from squat_deploy.backends import hls
 from squat_deploy.hardware.coverage import goals
 from squat_deploy.hardware.coverage.reached import reached_by
+from squat_deploy.hardware.coverage.restarts import restarts
 from squat_deploy.hardware.vectors import default_stimulus, golden_inputs
 from squat_deploy.network.encoders import (
     AnyEncoder,
@@ -46,7 +47,7 @@ def changed(network: sd.Network, index: int, weight: int, bit: int, bits: int, *
     return dataclasses.replace(network, layers=layers)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_what_is_said_to_show_does_and_nothing_else(seed: int) -> None:
     """Every kind of graph: bits of weights, one at a time, and the levels that the network's ranges allow."""
     network, rng = draw_graph(seed), np.random.default_rng(seed)
@@ -101,6 +102,22 @@ def test_sequences_chosen_reach_more_than_random_ones(fashion: sd.Network) -> No
     again = reached_by(fashion, inputs)
     assert again.tries == len(inputs)
     assert all(np.array_equal(reached.have[key], again.have[key]) for key in reached.have)
+
+
+def test_restarts_that_show_are_those_that_differ_from_going_on() -> None:
+    """Two sequences, and the second as if it were more steps of the first."""
+    network = sequence_network((0, 1))
+    inputs = golden_inputs(network, 12)[0][:, 4:6]
+    found = restarts(network, sd.simulate(network, inputs, trace=True))[1]
+    longer = dataclasses.replace(network, steps=2 * network.steps)
+    on = sd.simulate(longer, np.concatenate([inputs[:, :1], inputs[:, 1:]]), trace=True).trace[0]
+    first = sd.simulate(network, inputs[:, 1:], trace=True).trace[0]
+    moved = (on.states[network.steps, 0] != first.states[0, 0]) | (on.spikes[network.steps, 0] != first.spikes[0, 0])
+    assert (found == moved).all() and found.any()
+    text = hls.render(network, sd.HlsConfig(pe=2, vectors=12))["reports/coverage.txt"]
+    assert re.search(r"lif1 +neurons whose missing restart shows +(\d+) +5 +5\n", text)
+    assert re.search(r"lif1 +lanes with neurons that fired +2 +2 +2\n", text)
+    assert re.search(r"lif1 +groups of lanes with neurons that fired +3 +3 +3\n", text)
 
 
 def test_what_is_too_large_to_count_is_said(small: sd.Network, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from squat_deploy.hardware.running import run
 from squat_deploy.hardware.units import Unit
 from squat_deploy.hardware.vectors import golden_inputs
 from squat_deploy.network import IntArray
+from tests.mutating import possible, seen, starts_caught, table_bits, weights_caught
 from tests.test_coverage import changed, same
 from tests.test_hls import first_difference, make, without_rom_check
 
@@ -77,6 +78,46 @@ def test_changed_words_of_the_bundled_network(fashion: sd.Network, rng: np.rando
             assert differs(fashion, flipped(design, number, word, bit), inputs, result, sample)
             assert not differs(fashion, design, inputs, result, sample)
     assert caught > FLIPS / 4
+
+
+@pytest.fixture(scope="session")
+def started(small: sd.Network) -> sd.Network:
+    """Sums that start elsewhere than at 0."""
+    rng = np.random.default_rng(3)
+    layers = [
+        dataclasses.replace(layer, bias=rng.integers(-1, 2, layer.outputs) * (9, 0, 1)[index])
+        if index in (0, 2)
+        else layer
+        for index, layer in enumerate(small.layers)
+    ]
+    return dataclasses.replace(small, layers=tuple(layers))
+
+
+@pytest.mark.parametrize(("name", "missed"), [("small", 0.25), ("started", 0.3), ("fashion", 0)])
+def test_random_bits_of_all_constants_are_caught(name: str, missed: float, request: pytest.FixtureRequest) -> None:
+    """By the default golden sequences: all of the first layer's weights and starts, most of the second's, what is said
+    to show; of tables all that any state and sum tells apart, of which ranges may allow too much."""
+    network: sd.Network = request.getfixturevalue(name)
+    inputs, reached = golden_inputs(network)
+    result, design = sd.simulate(network, inputs, trace=True), design_of(network, sd.HlsConfig())
+    rng = np.random.default_rng(2026)
+    for index in (0, 2):
+        weights, layer = reached.goals.synapses[index], network.layers[index]
+        places, bits = rng.integers(0, layer.weight.shape, (200, 2)), rng.integers(0, weights.bits, 200)
+        shows = reached.have[index, "bits", 0].reshape(weights.bits, *layer.weight.shape)
+        caught = weights_caught(network, inputs, result, index, places, bits, weights.bits)
+        assert (caught == shows[bits, *places.T]).all() and caught.mean() > (0.88 if index else 0.999)
+        outputs = np.repeat(np.arange(layer.outputs), 2)
+        starts = starts_caught(network, result, index, outputs, np.tile([1, -1], layer.outputs))
+        assert not layer.bias.any() or (starts.reshape(-1, 2).T.reshape(-1) == reached.have[index, "starts", 0]).all()
+        assert not layer.bias.any() or starts.mean() > (0.7 if index else 0.999)
+    for unit, trace, neuron, index in zip(design.neurons, result.trace, network.neurons, (1, 3), strict=True):
+        lows, highs = reached.goals.ranges[index - 1]
+        span = int(lows.min()), int(highs.max())
+        met, every = seen(neuron, trace), possible(neuron, *span, network.steps, still=index == 1)
+        told = [[(other._level(*of) != unit._level(*of)).any() for of in (met, every)] for other in table_bits(unit)]
+        caught, may = np.array(told).T
+        assert may.any() and np.count_nonzero(may & ~caught) <= (missed * np.count_nonzero(may) if index == 3 else 0)
 
 
 def said_to_show(reached: Reached, index: int, output: int, channel: int, bit: int) -> bool:

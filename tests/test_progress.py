@@ -9,7 +9,8 @@ from rich.console import Console
 
 import squat_deploy as sd
 from squat_deploy.cli.progress import Line, progress
-from squat_deploy.lowering.progress import listening, report
+from squat_deploy.hardware.vectors import golden_inputs
+from squat_deploy.progress import listening, report
 from tests.test_extraction import wide_model
 
 SPEC = sd.InputSpec((12,), 0, 15, 2.0**-4)
@@ -26,6 +27,16 @@ def test_every_stage_is_told_and_ends_before_its_total() -> None:
     count = len(heard)
     report("nobody listens", 0, 1)
     assert len(heard) == count
+
+
+def test_golden_sequences_are_told_too(small: sd.Network) -> None:
+    heard: list[tuple[str, int, int]] = []
+    with listening(lambda *told: heard.append(told)):
+        golden_inputs.__wrapped__(small, 60)
+    assert {"golden sequences for fc1", "golden sequences tried", "golden sequences for fc2"} == {
+        told[0] for told in heard
+    }
+    assert all(0 <= done <= total for _, done, total in heard)
 
 
 def test_lower_is_silent_unless_asked(capfd: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ def test_cycles_and_time_are_told(routed: tuple[Report, list[str]], project: Pat
     need(toolchain.TOOLS[0].find() and toolchain.TOOLS[1].find(), "a C++ compiler and make")
     said = list[int]()
     cycles = simulated(project, Path("build"), lambda what, done, total: said.append(done))
-    assert cycles is not None and cycles.sequences == 8 and said == [0, 1, 2] and cycles.apart < cycles.latency
+    assert cycles is not None and cycles.sequences > 8 and said == [0, 1, 2] and cycles.apart < cycles.latency
     report = replace(routed[0], cycles=cycles)
     rows = dict(report.rows())
     assert rows["cycles an inference"] == f"{cycles.latency:,.0f}" and rows["Fmax"] == f"{report.mhz:.1f} MHz"

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from squat_deploy.errors import printable
+from squat_deploy.progress import listening
 
 _PATIENCE, _APART = 2.0, 0.1  # seconds before the line comes, and between two of its states
 
@@ -25,7 +26,7 @@ class Line:
         self._task: TaskID | None = None
 
     def say(self, what: str, done: int, total: int) -> None:
-        """A listener of `lowering.progress`."""
+        """A listener of `squat_deploy.progress`."""
         if self._clock() - self._last < _APART:
             return
         self._last = self._clock()
@@ -48,9 +49,7 @@ class _Name(ProgressColumn):
 
 @contextmanager
 def progress(as_json: bool) -> Iterator[None]:
-    """Shows how far the lowering in this block is, on a terminal and for people."""
-    from squat_deploy.lowering.progress import listening
-
+    """Shows how far what is long in this block is (lowering, golden sequences), on a terminal and for people."""
     with told_to(as_json) as say, listening(say):
         yield
 

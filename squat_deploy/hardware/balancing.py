@@ -15,7 +15,7 @@ from squat_deploy.hardware.design import Outline
 from squat_deploy.hardware.graph import Process
 from squat_deploy.hardware.lanes import widths
 from squat_deploy.hardware.memories import Usage
-from squat_deploy.hardware.schedule import cost_of, finish, process_costs, slowest
+from squat_deploy.hardware.schedule import end_costs, finish, process_costs, slowest
 from squat_deploy.hardware.units import Unit
 from squat_deploy.hardware.units.base import Cycles
 
@@ -75,7 +75,7 @@ class Balance:
         self.offer = offer_of(self.config.part)
         self.asked = {number: outline.asked(process) for number, process in self.processes.items()}
         self.asked_events = {number: outline.asked_events(process) for number, process in self.processes.items()}
-        self.ends = [[cost_of((unit,), events)] for unit in (outline.entry, outline.readout)]
+        self.ends = [end_costs(unit, events) for unit in (outline.entry, outline.readout)]
         self.made: dict[tuple[int, Fold], Option] = {}
 
     def start(self) -> Chosen:

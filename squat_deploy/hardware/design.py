@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from squat_deploy.errors import ConfigError, ExportError
-from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process, graph_of
+from squat_deploy.hardware.graph import ENTRY, Graph, Node, Process, graph_of, streamed
 from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.options import HlsConfig
@@ -105,6 +105,8 @@ def outline_of(network: Network, config: HlsConfig) -> Outline:
             known = ", ".join(sorted(names))
             raise ConfigError(f"{option}: no layer is called {', '.join(unknown)}; the layers are {known}")
     graph = graph_of(network)
+    if not isinstance(config.encoder, EventEncoder):  # whose loops over a step's words end by their times
+        graph = streamed(graph, encoded=config.encoder is not None)
     for node in graph.nodes:
         if node.signal.capacity > MAX_EVENTS:
             raise ExportError(
@@ -139,7 +141,7 @@ def _stream(network: Network, config: HlsConfig) -> tuple[Port, ...]:
 
 def _read_out(network: Network, spikes: Port) -> ReadOut:
     low, high = (np.full(network.outputs, end, dtype=np.int64) for end in (0, 2**32 - 1))
-    scores = Port(spikes.number + 1, Signal(False, Grid(network.outputs), low, high))
+    scores = Port(spikes.number + 1, Signal(False, Grid(network.outputs), low, high), streamed=spikes.streamed)
     taken = () if network.readout in OF_MEMBRANES else (spikes,)  # membranes: states alone
     return ReadOut(Ports("readout", taken, scores), network.readout, network.steps, network.worth)
 
@@ -149,11 +151,12 @@ def _given(graph: Graph, number: int, pe: int) -> Port:
     signal = graph.signal(number)
     if not signal.events:
         lanes = Lanes(signal.channels, signal.positions, pe)
-        return Port(number, signal, lanes, handed=graph.hands(number), restored=graph.restored(number))
+        handed, restored = graph.hands(number), graph.restored(number)
+        return Port(number, signal, lanes, handed=handed, restored=restored, streamed=graph.streamed)
     takers = graph.handed_to(number)
     kept = int(graph.repeats if number == ENTRY else graph.kept(number))
     buffers = sum(graph.depth(number, taker) for taker in takers)
-    return Port(number, signal, copies=len(takers) + kept, lists=buffers + kept)
+    return Port(number, signal, copies=len(takers) + kept, lists=buffers + kept, streamed=graph.streamed)
 
 
 def _ports(network: Network, node: Node, given: Mapping[int, Port]) -> Ports:

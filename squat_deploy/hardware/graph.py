@@ -4,6 +4,9 @@ Neurons and inputs give *events*: a list of (index, value) for what is not zero.
 element. Layers without weights take whichever form is there; where the forms do not meet, a `Place` writes events into
 sums, a `Listing` lists sums as events. An index may stand in a list more than once, for all that takes lists adds up;
 only the maximum does not, so it runs on lists of single spikes, or on sums.
+
+A chain of fully connected layers is streamed: its stages are loops over all time steps, which hand each other pairs of
+events, rows of sums and words of spikes while they are made.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ from graphlib import TopologicalSorter
 import numpy as np
 
 from squat_deploy.hardware.grid import Grid
-from squat_deploy.hardware.pipeline import Link, linked
+from squat_deploy.hardware.pipeline import DOUBLE, Link, linked
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.units import Blueprint, FormBlueprint, blueprint_of
+from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES
 from squat_deploy.network import INPUT, Network
 from squat_deploy.network.layers import Range
 from squat_deploy.network.readout import OF_MEMBRANES
@@ -63,17 +67,20 @@ class Process:
         takes: nodes of other processes whose events it is handed.
         hands: the node whose sums its neurons are handed, which then run beside the rest, a time step behind; or None,
             and all nodes run one after another.
+        lists: of a streamed chain, whose neurons' spikes are listed beside them.
     """
 
     number: int
     nodes: tuple[Node, ...]
     takes: tuple[int, ...]
     hands: int | None
+    lists: bool = False
 
     @property
     def stages(self) -> tuple[tuple[Node, ...], ...]:
-        """Nodes that run one after another, beside those of the other stage if there are two."""
-        return (self.nodes,) if self.hands is None else (self.nodes[:-1], self.nodes[-1:])
+        """Nodes that run one after another, beside those of the other stages if there are any."""
+        listed = (self.nodes[-1:],) * self.lists
+        return (self.nodes,) if self.hands is None else (self.nodes[:-1], self.nodes[-1:], *listed)
 
     @property
     def name(self) -> str:
@@ -89,6 +96,8 @@ class Graph:
         entry: what enters.
         repeats: a direct input is handed over in every step, not only in the first.
         counts: the readout takes the spikes of the last node, not its states.
+        streamed: its stages are loops over all time steps.
+        entry_stages: of what enters: words are read, and listed beside that where it is streamed.
     """
 
     entry: Signal
@@ -96,6 +105,8 @@ class Graph:
     processes: tuple[Process, ...]
     repeats: bool
     counts: bool
+    streamed: bool = False
+    entry_stages: int = 1
 
     def signal(self, number: int) -> Signal:
         """What a node gives; 0 for what enters."""
@@ -110,6 +121,9 @@ class Graph:
     def links(self) -> tuple[Link, ...]:
         """What the stages hand over, the input first, the readout last."""
         stages = [stage for process in self.processes for stage in process.stages]
+        if self.streamed:
+            givers = [ENTRY] * self.entry_stages + [nodes[0].number for nodes in stages]
+            return tuple(Link(at, at + 1, giver, DOUBLE, LOOP_OVERHEAD_CYCLES) for at, giver in enumerate(givers))
         place = {ENTRY: 0, **{node.number: at for at, nodes in enumerate(stages, start=1) for node in nodes}}
         taken = {(place[source], place[node.number], source) for node in self.nodes for source in node.sources}
         last = len(self.nodes) if self.counts else max(self.nodes, key=lambda node: node.position or 0).number
@@ -117,6 +131,8 @@ class Graph:
 
     def depth(self, number: int, taker: int) -> int:
         """Buffers of a node's list on its way to a process, the readout being the last."""
+        if self.streamed:
+            return DOUBLE
         first = 1 + sum(len(process.stages) for process in self.processes[: taker - 1])
         return max(link.depth for link in self.links if link.source == number and link.taker == first)
 
@@ -153,6 +169,26 @@ def graph_of(network: Network) -> Graph:
         for source in node.sources
     )
     return Graph(entry, nodes, _processes(nodes), repeats, network.readout not in OF_MEMBRANES)
+
+
+def streamed(graph: Graph, *, encoded: bool) -> Graph:
+    """The same graph as a streamed one, where it is a chain of fully connected layers; else as it is.
+
+    Args:
+        encoded: what enters is no words of spikes, but what an encoder makes of them.
+    """
+    nodes = graph.nodes
+    pairs = list(zip(nodes[::2], nodes[1::2], strict=False))
+    chained = all(node.sources == (number,) for number, node in enumerate(nodes))
+    dense = all(a.blueprint.most_events == 2 and a.signal.positions == 1 and b.blueprint.fires for a, b in pairs)
+    if not (chained and dense and len(nodes) % 2 == 0):
+        return graph
+    processes = tuple(
+        Process(number, pair, (pair[0].sources[0],), pair[0].number, graph.counts or number < len(pairs))
+        for number, pair in enumerate(pairs, start=1)
+    )
+    listed = graph.entry.unit and not encoded
+    return replace(graph, processes=processes, streamed=True, entry_stages=1 + listed)
 
 
 def _constant_events(entry: Signal, nodes: Sequence[Node], source: int) -> bool:

@@ -26,3 +26,8 @@ def products(count: int, one: int, other: int) -> Usage:
 def searches(count: int, key_bits: int, comparisons: int) -> Usage:
     """Searches for keys of so many bits, side by side."""
     return Usage(lut=count * comparisons * ((key_bits + 1) // 2), ff=count * key_bits)
+
+
+def lister(bits: int) -> Usage:
+    """Finds the two lowest bits of a word and of the next: four words without their lowest bits, two found, choices."""
+    return Usage(lut=8 * bits, ff=2 * bits)

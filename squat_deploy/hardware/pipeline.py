@@ -4,6 +4,9 @@ What a stage hands over lies in buffers, two as a rule: the giver writes one whi
 of a stage starts after its own step t - 1, after step t of all that it takes from, and after step t - depth of all that
 take from it. A list that bypasses stages is taken later, by as many steps as there are stages on the longest way; with
 two buffers its giver would wait for its taker in every step, so it has one buffer for each of these, and one more.
+
+Stages that are one loop over all steps hand over streams with room for two whole steps, so that no giver waits longer
+than it would with two buffers; what they give arrives as many cycles later as their pipeline is long.
 """
 
 from __future__ import annotations
@@ -25,13 +28,15 @@ class Link:
     Attributes:
         giver, taker: stages, in the order in which they are called.
         source: number of the node whose list, sums or states it is.
-        depth: buffers.
+        depth: buffers, or steps that a stream has room for.
+        latency: cycles from the end of what is given to where it can be taken.
     """
 
     giver: int
     taker: int
     source: int
     depth: int
+    latency: int = 0
 
 
 def linked(pairs: Iterable[tuple[int, int, int]]) -> tuple[Link, ...]:
@@ -48,18 +53,22 @@ def linked(pairs: Iterable[tuple[int, int, int]]) -> tuple[Link, ...]:
 
 
 def ends(links: Sequence[Link], costs: Sequence[Times]) -> list[Times]:
-    """(sequences, T) cycle at which every stage ends every step, by what each step of it takes."""
+    """(sequences, T) cycle at which every stage ends every step, by what each step of it takes.
+
+    The last one: at which what it gives is there.
+    """
     after = [np.zeros_like(cost) for cost in costs]
     waits = [_waits(links, stage) for stage in range(len(costs))]
     for step in range(costs[0].shape[1]):
         for stage, cost in enumerate(costs):
-            times = [after[other][:, step - back] for other, back in waits[stage] if back <= step]
+            times = [after[other][:, step - back] + late for other, back, late in waits[stage] if back <= step]
             after[stage][:, step] = cost[:, step] + (np.max(times, axis=0) if times else 0)
-    return after
+    *before, last = after
+    return [*before, last + max((link.latency for link in links), default=0)]
 
 
-def _waits(links: Iterable[Link], stage: int) -> list[tuple[int, int]]:
-    """(stage, steps before) whose end a step of this stage waits for."""
-    itself = [(stage, 1)]
-    taken = [(link.giver, 0) for link in links if link.taker == stage]
-    return itself + taken + [(link.taker, link.depth) for link in links if link.giver == stage]
+def _waits(links: Iterable[Link], stage: int) -> list[tuple[int, int, int]]:
+    """(stage, steps before, cycles) after whose end a step of this stage starts."""
+    itself = [(stage, 1, 0)]
+    taken = [(link.giver, 0, link.latency) for link in links if link.taker == stage]
+    return itself + taken + [(link.taker, link.depth, 0) for link in links if link.giver == stage]

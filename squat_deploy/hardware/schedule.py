@@ -129,11 +129,19 @@ def values_of(design: Design, number: int, known: dict[int, NDArray[Any]]) -> ND
 def stage_costs(design: Design, events: dict[int, Cycles]) -> list[list[Cycles]]:
     """(sequences, T) cycles of every stage: of the input, of those of each process, and of the readout."""
     processes = [process_costs(process, design.parts_of(process), events) for process in design.graph.processes]
-    return [[cost_of((design.entry,), events)], *processes, [cost_of((design.readout,), events)]]
+    return [end_costs(design.entry, events), *processes, end_costs(design.readout, events)]
+
+
+def end_costs(unit: Unit, events: dict[int, Cycles]) -> list[Cycles]:
+    """(sequences, T) cycles of every stage of what enters, or of the readout."""
+    loops = unit.loops(events) if unit.streamed else [unit.cycles(events)]
+    return [np.broadcast_to(cost, events[ENTRY].shape) for cost in loops]
 
 
 def process_costs(process: Process, units: Sequence[Unit], events: dict[int, Cycles]) -> list[Cycles]:
     """(sequences, T) cycles of every stage of a process with these units."""
+    if units[0].streamed:
+        return [cost for unit in units for cost in end_costs(unit, events)]
     by_number = {unit.number: unit for unit in units}
     return [cost_of([by_number[node.number] for node in stage], events) for stage in process.stages]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ USUAL = 8  # random sequences that stand for usual ones, where cycles are estima
 _MOST_TEXTS = 2**17  # numbers that are spelled once and looked up
 
 
+@lru_cache(maxsize=2)
 def golden_inputs(
     network: Network, count: int | None = None, encoder: AnyEncoder | None = None
 ) -> tuple[IntArray, Reached]:
@@ -36,7 +38,9 @@ def golden_inputs(
         values = 2 * network.steps * sum(neuron.neurons for neuron in network.neurons)
         count = min(_MOST, max(_LEAST, _DATA // values))
     block, reached = chosen(feeding, count)
-    return feeding.taken(block), reached
+    inputs = feeding.taken(block)
+    inputs.flags.writeable = False  # others get the same
+    return inputs, reached
 
 
 def default_stimulus(network: Network, count: int | None = None, encoder: AnyEncoder | None = None) -> IntArray:

@@ -18,8 +18,8 @@ from squat_deploy.errors import Fault, InternalError, LoweringError
 from squat_deploy.lowering.draft import PendingNeuron
 from squat_deploy.lowering.neuron import NeuronMachine
 from squat_deploy.lowering.probe import BATCH, NeuronProbe
-from squat_deploy.lowering.progress import report
 from squat_deploy.network import IntArray, Neuron
+from squat_deploy.progress import report
 from squat_deploy.snn.neurons import own_surrogate
 
 ENUMERATION_LIMIT = 2**25  # (state, sum) combinations a layer on which the neuron itself is run

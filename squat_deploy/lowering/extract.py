@@ -18,12 +18,12 @@ from squat_deploy.lowering.ladder import Ladder
 from squat_deploy.lowering.neuron import NeuronMachine, extract_machines
 from squat_deploy.lowering.order import order_risks, order_slack
 from squat_deploy.lowering.probe import NeuronProbe
-from squat_deploy.lowering.progress import report
 from squat_deploy.lowering.rounding import Floats
 from squat_deploy.lowering.two_state import two_state_layer
 from squat_deploy.network import AnyNeuron, IntArray, Neuron, int_bits
 from squat_deploy.network.certificate import AtRisk, LayerProof
 from squat_deploy.network.transition import reachable_states
+from squat_deploy.progress import report
 from squat_deploy.snn.levels import FloatArray, safe_magnitude
 
 MAX_SUM_RANGE = 2**25

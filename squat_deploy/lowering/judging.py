@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from squat_deploy.lowering.progress import report
 from squat_deploy.network import Network
 from squat_deploy.network.observed import Pairs, Seen, compare_layer
 from squat_deploy.network.simulator import LayerTrace, stepwise
 from squat_deploy.network.tally import Tally
+from squat_deploy.progress import report
 from squat_deploy.snn.model_traces import seen_of
 from squat_deploy.snn.running import ModelTrace
 

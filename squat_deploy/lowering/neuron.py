@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from squat_deploy.errors import Fault, LoweringError
 from squat_deploy.lowering.bisecting import boundaries_of
 from squat_deploy.lowering.probe import BATCH, NeuronProbe
-from squat_deploy.lowering.progress import report
 from squat_deploy.network import IntArray
 from squat_deploy.network.limits import MAX_BOUNDARIES, MAX_STATES
+from squat_deploy.progress import report
 from squat_deploy.snn.levels import FloatArray
 
 _TOGETHER = 2**19  # boundaries that are looked for at once

@@ -23,7 +23,6 @@ from squat_deploy.lowering.behind import HINT, RULE
 from squat_deploy.lowering.effects import Contents, kept_by, random_states
 from squat_deploy.lowering.folding import SAME_CALLS, Event, Recorded, fold, same_call, steps_of
 from squat_deploy.lowering.program import Program
-from squat_deploy.lowering.progress import report
 from squat_deploy.lowering.recorder import (
     Recorder,
     Sizes,
@@ -40,6 +39,7 @@ from squat_deploy.lowering.returned import membranes_alone, recognised, recognis
 from squat_deploy.lowering.trial import ANY_BATCH, BATCH, Reached, calls_go_to, example, find_calling, here, ran
 from squat_deploy.network import InputSpec
 from squat_deploy.network.readout import Readout
+from squat_deploy.progress import report
 from squat_deploy.snn.calling import Calling
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import own_instances, reset_neurons

@@ -13,7 +13,7 @@ from typing import Any
 from squat_deploy.proofs.solving import elaborated
 
 TOP = "squat_core"
-UNIT = "squat_neuron"
+UNITS = ("squat_neuron", "squat_pair")
 _REGISTER = re.compile(r"\$(?!mux|pmux).*(ff|latch|sr|memwr)")
 
 Parameters = Mapping[str, int | str]
@@ -24,17 +24,24 @@ class Found:
     """A neuron unit of the core.
 
     Attributes:
+        kind: its module.
         layer: number of the neurons that it belongs to, as their instance is called.
         lane: of that layer.
         around: parameters of the layer's instance, `parameters` of the unit.
         restless: registers of the unit that do not wait for its `move`.
     """
 
+    kind: str
     layer: int
     lane: int
     around: Parameters
     parameters: Parameters
     restless: tuple[str, ...]
+
+    @property
+    def memories(self) -> Mapping[str, str]:
+        """The path of every memory by the name of its parameter."""
+        return {name: value for name, value in self.parameters.items() if isinstance(value, str)}
 
 
 def units_of(project: Path) -> tuple[Found, ...]:
@@ -52,20 +59,25 @@ def _found(modules: Mapping[str, Any]) -> Iterator[Found]:
     for name, cell in modules[TOP]["cells"].items():
         module = modules.get(cell["type"], {"cells": {}})
         for inside, unit in module["cells"].items():
-            kind = modules.get(unit["type"], {"attributes": {}})
-            if kind["attributes"].get("hdlname") == UNIT:
-                yield Found(_number(name), _number(inside), _parameters(module), _parameters(kind), _restless(kind))
+            own = modules.get(unit["type"], {"attributes": {}})
+            if (kind := own["attributes"].get("hdlname")) in UNITS:
+                loose = tuple(_restless(own, modules))
+                yield Found(kind, _number(name), _number(inside), _parameters(module), _parameters(own), loose)
 
 
-def _restless(module: Mapping[str, Any]) -> tuple[str, ...]:
-    """Registers that change without `move`: all of them must be enabled by it and by nothing else."""
+def _restless(module: Mapping[str, Any], modules: Mapping[str, Any]) -> Iterator[str]:
+    """Registers that change without `move`: all of them must be enabled by it and by nothing else, here and inside."""
     move = module["ports"]["move"]["bits"]
-    registers = {name: cell for name, cell in module["cells"].items() if _REGISTER.match(cell["type"])}
-    return tuple(
-        name
-        for name, cell in registers.items()
-        if cell["type"] != "$dffe" or cell["connections"]["EN"] != move or cell["parameters"]["EN_POLARITY"][-1] != "1"
-    )
+    for name, cell in module["cells"].items():
+        if cell["type"] in modules:
+            if cell["connections"].get("move") != move:
+                yield name
+            else:
+                yield from _restless(modules[cell["type"]], modules)
+        elif _REGISTER.match(cell["type"]):
+            held = cell["type"] == "$dffe" and cell["connections"]["EN"] == move
+            if not held or cell["parameters"]["EN_POLARITY"][-1] != "1":
+                yield name
 
 
 def _number(name: str) -> int:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from squat_deploy.proofs.core import UNITS
 from squat_deploy.proofs.library import folder, with_parameters
 from squat_deploy.proofs.solving import Claim, Failure, put
 from squat_deploy.proofs.table import Row
@@ -79,5 +80,5 @@ def answered(claim: Claim) -> Row:
 
 def uncovered(project: Path) -> tuple[str, ...]:
     """Modules of a project's library that have no properties of their own."""
-    own = {path.stem for path in folder().glob("*.sv")} | {"squat_neuron"}
+    own = {path.stem for path in folder().glob("*.sv")} | set(UNITS)
     return tuple(path.stem for path in sorted((project / "rtl/lib").glob("*.sv")) if path.stem not in own)

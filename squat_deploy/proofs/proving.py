@@ -14,7 +14,7 @@ from squat_deploy.files import MANIFEST, make_folder, unreadable, write_file
 from squat_deploy.hardware.graph import graph_of
 from squat_deploy.network import Network
 from squat_deploy.network.storage import load
-from squat_deploy.proofs import core, modules, units
+from squat_deploy.proofs import core, kinds, modules, units
 from squat_deploy.proofs.solving import Failure, check_tools, put
 from squat_deploy.proofs.table import Certificate, Row
 
@@ -52,7 +52,7 @@ def prove(project: str | Path, *, say: Say = lambda what, done, total: None) -> 
 
 def _proofs(project: Path, network: Network) -> Iterator[Proof]:
     found = core.units_of(project)
-    distinct = units.distinct(found, network, graph_of(network), project)
+    distinct = kinds.distinct(found, network, graph_of(network), project)
     for row in units.rows_at_once(distinct):
         yield row.unit, partial(_known, row)
     for unit in distinct:

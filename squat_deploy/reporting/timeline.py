@@ -45,8 +45,9 @@ def stages_of(core: Core) -> Stages:
 
 
 def _names(core: Core) -> Iterator[str]:
-    yield "input"
-    for process in core.folding.design.graph.processes:
+    graph = core.folding.design.graph
+    yield from ("input", "input, listed")[: graph.entry_stages]
+    for process in graph.processes:
         for stage in process.stages:
             yield printable(" + ".join(dict.fromkeys(node.name for node in stage)))
     yield "readout"

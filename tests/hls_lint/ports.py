@@ -109,7 +109,7 @@ def learn(function: Cursor, scope: Scope) -> None:
         if text.startswith(("array_partition", "array_reshape")):
             words = dict(word.split("=") for word in text.split() if "=" in word)
             scope.divided.setdefault(scope.memory(words["variable"]), set()).add(int(words["dim"]))
-        elif text.startswith("bind_storage") and "rom_np" in text:
+        elif text.startswith("aggregate") or (text.startswith("bind_storage") and "rom_np" in text):
             words = dict(word.split("=") for word in text.split() if "=" in word)
             scope.divided.setdefault(scope.memory(words["variable"]), set()).add(REGISTERS)
 
@@ -228,6 +228,8 @@ class _Reader:
             below = children(base)
             indices.insert(0, below[1])
             base = bare(below[0])
+        if base.kind == CursorKind.MEMBER_REF_EXPR:  # an array in a struct is part of that
+            base = bare(children(base)[0])
         found = self._all(indices)
         memory = self.scope.memory(base.spelling)
         divided = self.scope.divided.get(memory, set())

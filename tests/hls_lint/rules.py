@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 from clang.cindex import Cursor, CursorKind
 
 from tests.hls_lint.ports import definition, pipelines
-from tests.hls_lint.source import bare, children, constant, functions_of, loops_in, operator_of, place_of, text_of
+from tests.hls_lint.source import (
+    bare,
+    children,
+    constant,
+    functions_of,
+    loops_in,
+    operator_of,
+    place_of,
+    pragmas_of,
+    text_of,
+)
 
 
 def faults(project: Path) -> list[str]:
@@ -16,6 +28,7 @@ def faults(project: Path) -> list[str]:
     functions = functions_of(project)
     top = next(cursor for cursor in functions.values() if cursor.spelling == "squat_top")
     found = [fault for cursor in functions.values() for fault in _of_loops(cursor)]
+    found += [fault for cursor in functions.values() for fault in _of_streams(cursor)]
     found += _of_channels(top, functions)
     settled = set[tuple[str, str]]()
     for pipeline in pipelines(top, functions):
@@ -46,7 +59,8 @@ def _of_divisions(function: Cursor, settled: set[tuple[str, str]]) -> Iterator[s
 
 def _of_channels(top: Cursor, functions: dict[str, Cursor]) -> Iterator[str]:
     """In a dataflow region every channel has one writer, before its one reader."""
-    region = next(loop.body for loop in loops_in(top) if "dataflow" in loop.pragmas)
+    bodies = (*(children(one)[-1] for one in functions.values()), *(loop.body for loop in loops_in(top)))
+    region = next(body for body in bodies if "dataflow" in pragmas_of(body))
     variables = (one for child in children(region) for one in children(child) if one.kind == CursorKind.VAR_DECL)
     channels = [one.spelling for one in variables]
     calls = [(call, called) for call in children(region) if (called := definition(call, functions)) is not None]
@@ -81,12 +95,42 @@ def _used(function: Cursor, name: str, functions: dict[str, Cursor]) -> tuple[bo
             if target.spelling == name:
                 apart.add(target.extent.start.offset)
                 inner.append((True, False))
+        elif cursor.kind == CursorKind.CALL_EXPR and (end := _end_of(cursor)) is not None and end[1].spelling == name:
+            inner.append((end[0] == "write", end[0] == "read"))
+            apart.add(end[1].extent.start.offset)
         elif cursor.kind == CursorKind.CALL_EXPR and (called := definition(cursor, functions)) is not None:
             inner += [_used(called, parameter.spelling, functions) for parameter in _parameters(cursor, called, name)]
             apart |= {bare(one).extent.start.offset for one in cursor.get_arguments() if bare(one).spelling == name}
     references = (cursor for cursor in function.walk_preorder() if cursor.kind == CursorKind.DECL_REF_EXPR)
     read = any(one.spelling == name and one.extent.start.offset not in apart for one in references)
     return any(written for written, _ in inner), read or any(found for _, found in inner)
+
+
+def _end_of(call: Cursor) -> tuple[str, Cursor] | None:
+    """("read" or "write", the stream) where one is taken from or given to; also where events are `put` to it."""
+    if call.spelling == "put" and len(list(call.get_arguments())) > 3:
+        return "write", bare(list(call.get_arguments())[-1])
+    below = children(call)
+    if call.spelling in ("read", "write") and below and below[0].kind == CursorKind.MEMBER_REF_EXPR:
+        return call.spelling, bare(children(below[0])[0])
+    return None
+
+
+def _of_streams(function: Cursor) -> Iterator[str]:
+    """A stream is read, and written, once a cycle."""
+    for loop in (loop for loop in loops_in(function) if loop.interval is not None):
+        found = Counter[tuple[str, str]]()
+        for cursor in loop.body.walk_preorder():
+            if cursor.kind == CursorKind.CALL_EXPR and (end := _end_of(cursor)) is not None:
+                around = (inner for inner in loops_in(loop.body) if _within(cursor, inner.body))
+                found[end[0], end[1].spelling] += prod(inner.trips or 1 for inner in around)
+        for (what, stream), times in found.items():
+            if times > loop.interval:
+                yield f"{loop}: {times} times {what} of {stream} in {loop.interval} cycles"
+
+
+def _within(cursor: Cursor, body: Cursor) -> bool:
+    return bool(body.extent.start.offset <= cursor.extent.start.offset < body.extent.end.offset)
 
 
 def _base(cursor: Cursor) -> Cursor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ class Loop:
     @property
     def interval(self) -> int | None:
         """Initiation interval, if it is pipelined."""
-        return next((int(text.split("=")[1]) for text in self.pragmas if text.startswith("pipeline ")), None)
+        found = (re.match(r"pipeline II=(\d+)", text) for text in self.pragmas)
+        return next((int(match[1]) for match in found if match), None)
 
     @property
     def unrolled(self) -> bool:

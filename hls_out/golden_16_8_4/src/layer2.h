@@ -22,116 +22,147 @@ inline unsigned reached_level(const unsigned state, const sum1_t sum) {
     return level;
 }
 
-// One time step: updates all neurons, lists those that spiked.
-static void fire(sum1_t sums[ROWS][PE], const bool restart,
 #ifdef SQUAT_TRACE
-                 hls::stream<word_t>& trace,
-#endif
-                 std::uint16_t to0[8], unsigned& listed_events) {
-    static state2_t states[ROWS][PE];
-    SQUAT_HLS(array_partition variable=states complete dim=0)
-    // Rows that have spikes, and how a list names the first neuron of each; two more are read ahead.
-    static mask2_t fired[ROWS + 2][MASK_WORDS];
-    static std::uint16_t places[ROWS + 2];
-    SQUAT_HLS(array_reshape variable=fired complete dim=2)
-    SQUAT_HLS(bind_storage variable=fired type=ram_2p impl=lutram)
-    unsigned filled = 0;
-    unsigned point = 0;  // a position as a list names it
-#ifdef SQUAT_TRACE
-    static std::uint32_t spikes[ROWS][MASK_WORDS];
-    SQUAT_HLS(array_partition variable=spikes complete dim=2)
-#endif
-    SQUAT_HLS(array_partition variable=THRESHOLDS complete dim=0)
+// Of PE neurons: state index * 2 + spike.
+struct traced_t {
+    std::uint32_t lane[PE];
+};
 
-    unsigned group = 0;
-    for (unsigned row = 0; row < ROWS; ++row) {
-        SQUAT_HLS(pipeline II=1)
+#endif
+// Updates all neurons, PE at once, in one loop over all time steps, and sends on words with spikes.
+static void fire(channel<layer1::row_t, 2 * layer1::GROUPS>& from, const bool restart, const unsigned steps,
+#ifdef SQUAT_TRACE
+                 channel<traced_t, 2 * ROWS>& traced,
+#endif
+                 channel<spikes_t, 2 * ROWS * MASK_WORDS>& to) {
+    static state2_t states[ROWS][PE];
+    SQUAT_HLS(array_reshape variable=states complete dim=2)
+    SQUAT_HLS(bind_storage variable=states type=ram_2p impl=lutram)
+    SQUAT_HLS(array_partition variable=THRESHOLDS complete dim=0)
+    unsigned row = 0;
+    for (unsigned step = 0; step < steps;) {
+        SQUAT_HLS_OF(step, pipeline II=5 style=flp)
+        SQUAT_HLS(loop_tripcount min=2 max=2)
+        // A state is met again after all rows.
+        SQUAT_HLS(dependence variable=states type=inter direction=RAW distance=2 dependent=true)
+        const bool rests = restart && step == 0;
+        const unsigned group = row;
+        const layer1::row_t sums = from.read();
+        SQUAT_HLS(aggregate variable=sums)
         std::uint32_t mask[MASK_WORDS] = {};
         SQUAT_HLS(array_partition variable=mask complete dim=1)
-        bool any = false;
+#ifdef SQUAT_TRACE
+        traced_t seen;
+        SQUAT_HLS(aggregate variable=seen)
+#endif
         for (unsigned lane = 0; lane < PE; ++lane) {
             SQUAT_HLS(unroll)
-            const unsigned state = restart ? REST : static_cast<unsigned>(states[row][lane]);
-            const unsigned level = reached_level(state, sums[row][lane]);
-            states[row][lane] = static_cast<state2_t>(level);
+            const unsigned state = rests ? REST : static_cast<unsigned>(states[row][lane]);
+            const sum1_t sum = sums.lane[lane];
+            const unsigned level = reached_level(state, sum);
+            const state2_t after_step = static_cast<state2_t>(level);
+            states[row][lane] = after_step;
             const bool spike = level >= FIRE_LEVEL;
             mask[lane / MASK_BITS] |= static_cast<std::uint32_t>(spike ? 1 : 0) << (lane % MASK_BITS);
-            any = any || spike;
+#ifdef SQUAT_TRACE
+            const unsigned index = static_cast<unsigned>(after_step);
+            seen.lane[lane] = index * 2u + (spike ? 1u : 0u);
+#endif
         }
+#ifdef SQUAT_TRACE
+        traced.write(seen);
+#endif
         for (unsigned k = 0; k < MASK_WORDS; ++k) {
             SQUAT_HLS(unroll)
-#ifdef SQUAT_TRACE
-            spikes[row][k] = mask[k];
-#endif
-            fired[filled][k] = static_cast<mask2_t>(mask[k]);
-        }
-        places[filled] = static_cast<std::uint16_t>(group * PE * 1 + point);
-        filled += any ? 1u : 0u;
-        point += group + 1 == GROUPS ? 1u : 0u;
-        ++group;
-        if (group == GROUPS) {
-            group = 0;
-        }
-    }
-
-#ifdef SQUAT_TRACE
-    // 8 neurons a word, 4 bits each: state index * 2 + spike.
-    unsigned traced = 0;
-    for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
-        SQUAT_HLS(pipeline II=1)
-        const unsigned field = neuron % 8;
-        const unsigned channel = neuron / POSITIONS;
-        const unsigned row = neuron % POSITIONS * GROUPS + channel / PE;
-        const unsigned spike = (spikes[row][channel % PE / MASK_BITS] >> (channel % PE % MASK_BITS)) & 1u;
-        const unsigned code = static_cast<unsigned>(states[row][channel % PE]) * 2u + spike;
-        traced |= code << (field * 4);
-        if (field == 7 || neuron + 1 == OUTPUTS) {
-            trace.write(word_t(traced));
-            traced = 0;
-        }
-    }
-#endif
-
-    // Two spikes an iteration, and no row without any: the list costs no more than what is in it. The word after this
-    // one has been read before it is needed.
-    unsigned listed = 0;
-    unsigned row = 2;  // of the word after that
-    unsigned word = 0;
-    mask2_t left = fired[0][0];
-    unsigned place = places[0];
-    mask2_t next = fired[1][0];
-    unsigned next_place = places[1];
-    unsigned words = filled * MASK_WORDS;
-    while (words > 0) {
-        SQUAT_HLS(pipeline II=1)
-        SQUAT_HLS(loop_tripcount min=0 max=4)
-        const mask2_t rest = static_cast<mask2_t>(left & (left - 1));
-        const mask2_t after = static_cast<mask2_t>(rest & (rest - 1));
-        const unsigned first = place + lowest_set(static_cast<std::uint32_t>(left)) * 1;
-        const unsigned second = place + lowest_set(static_cast<std::uint32_t>(rest)) * 1;
-        if (left != 0) {
-            to0[listed] = static_cast<std::uint16_t>(first);
-        }
-        if (rest != 0) {
-            to0[listed + 1] = static_cast<std::uint16_t>(second);
-        }
-        listed += (left != 0 ? 1u : 0u) + (rest != 0 ? 1u : 0u);
-        left = after;
-        if (after == 0) {
-            --words;
-            left = next;
-            place = next_place;
-            next = fired[row][word];
-            next_place = places[row] + word * 4;
-            ++word;
-            if (word == MASK_WORDS) {
-                word = 0;
-                ++row;
+            const bool last = row + 1 == ROWS && k + 1 == MASK_WORDS;
+            if (mask[k] != 0 || last) {
+                const spikes_t word = {mask[k], (group * PE + k * MASK_BITS) * 1, last};
+                to.write(word);
             }
         }
+        (void)group;
+        ++row;
+        if (row == ROWS) {
+            row = 0;
+            ++step;
+        }
     }
-    listed_events = listed;
 }
+
+// Lists two spikes an iteration, across the bounds of words: one word is in hand, one is ahead.
+static void list(channel<spikes_t, 2 * ROWS * MASK_WORDS>& from, const unsigned steps,
+                 channel<pair_t<event2_t>, 8>& to) {
+    const spikes_t none = {0, 0, false};
+    spikes_t word = none;
+    spikes_t next = none;
+    Pairing<event2_t> pairing;
+    for (unsigned step = 0; step < steps;) {
+        SQUAT_HLS_OF(step, pipeline II=1 style=flp)
+        SQUAT_HLS(loop_tripcount min=2 max=6)
+        const std::uint32_t rest = word.mask & (word.mask - 1);
+        const std::uint32_t after = rest & (rest - 1);
+        const std::uint32_t ahead = next.mask & (next.mask - 1);
+        const std::uint32_t after_ahead = ahead & (ahead - 1);
+        const bool one = word.mask != 0;
+        const bool two = rest != 0;
+        const std::uint32_t others = one ? next.mask : ahead;
+        const std::uint32_t left = two ? next.mask : one ? ahead : after_ahead;
+        const unsigned count = (one || next.mask != 0 ? 1u : 0u) + (two || others != 0 ? 1u : 0u);
+        const unsigned bit = lowest_set(one ? word.mask : next.mask);
+        const unsigned bit_2 = lowest_set(two ? rest : others);
+        event2_t first;
+        event2_t second;
+        first.index = static_cast<std::uint16_t>((one ? word.place : next.place) + bit);
+        second.index = static_cast<std::uint16_t>((two ? word.place : next.place) + bit_2);
+        const bool done = after == 0 && (word.last || (next.last && left == 0));
+        if (pairing.put(first, second, count, done, to)) {
+            word = none;
+            next = none;
+            ++step;
+        } else if (after != 0 || word.last) {
+            word.mask = after;
+        } else {
+            word = next;
+            word.mask = left;
+            next = next.last ? none : from.read();
+        }
+    }
+}
+#ifdef SQUAT_TRACE
+
+// 8 neurons a word, 4 bits each: state index * 2 + spike.
+static void tell(channel<traced_t, 2 * ROWS>& from, const unsigned steps, hls::stream<word_t>& trace) {
+    traced_t row = traced_t();
+    SQUAT_HLS(aggregate variable=row)
+    unsigned neuron = 0;
+    unsigned lane = 0;
+    unsigned field = 0;
+    unsigned traced = 0;
+    for (unsigned step = 0; step < steps;) {
+        SQUAT_HLS_OF(step, pipeline II=1 style=flp)
+        SQUAT_HLS(loop_tripcount min=8 max=8)
+        if (lane == 0) {
+            row = from.read();
+        }
+        traced |= row.lane[lane] << (field * 4);
+        ++neuron;
+        ++lane;
+        ++field;
+        if (field == 8 || neuron == OUTPUTS) {
+            trace.write(word_t(traced));
+            traced = 0;
+            field = 0;
+        }
+        if (lane == PE || neuron == OUTPUTS) {
+            lane = 0;
+        }
+        if (neuron == OUTPUTS) {
+            neuron = 0;
+            ++step;
+        }
+    }
+}
+#endif
 
 }  // namespace layer2
 

@@ -14,47 +14,55 @@ inline int weight(const unsigned row, const unsigned lane) {
     return static_cast<int>(code ^ 8u) - 8;
 }
 
-const unsigned AT_ONCE = 1;  // events a cycle, each through a port of the weights
+// Sums of PE neurons.
+struct row_t {
+    sum3_t lane[PE];
+};
 
-// Adds the weights of every event. The first ones are added to where all sums start, so that nothing is cleared before.
-static void scatter(const std::uint16_t index[8], const unsigned events, sum3_t sums[ROWS][PE], sum3_t handed[ROWS][PE]) {
+// Adds the weights of every event, in one loop over all time steps. The first ones of a step are added to where sums
+// start, so that nothing is cleared before; with the last ones sums are complete, and go to the neurons.
+static void scatter(channel<pair_t<event2_t>, 8>& from,
+                    const unsigned steps, channel<row_t, 2 * GROUPS>& to) {
     SQUAT_HLS(array_partition variable=WEIGHTS complete dim=1)
-    const unsigned rounds = events > AT_ONCE ? (events + AT_ONCE - 1) / AT_ONCE : 1;
-    unsigned event = 0;
+    static sum3_t sums[GROUPS][PE];
+    SQUAT_HLS(array_partition variable=sums complete dim=0)
+    pair_t<event2_t> pair = pair_t<event2_t>();
+    bool fresh = true;
+    bool second = false;  // of a pair
     unsigned group = 0;
-    for (unsigned visit = 0; visit < rounds * GROUPS; ++visit) {
-        SQUAT_HLS(pipeline II=1)
+    for (unsigned step = 0; step < steps;) {
+        SQUAT_HLS_OF(step, pipeline II=1 style=flp)
         SQUAT_HLS(loop_tripcount min=1 max=8)
-        // A sum is met again after all groups.
-        SQUAT_HLS(dependence variable=sums type=inter direction=RAW distance=1 dependent=true)
-        sum3_t added[PE];
-        SQUAT_HLS(array_partition variable=added complete dim=1)
+        if (group == 0 && !second) {
+            pair = from.read();
+        }
+        const event2_t event = second ? pair.second : pair.first;
+        const unsigned row = (event.index) * GROUPS + group;
+        const bool more = !second && pair.count > 1;
+        row_t row_of_sums;
+        SQUAT_HLS(aggregate variable=row_of_sums)
         for (unsigned lane = 0; lane < PE; ++lane) {
             SQUAT_HLS(unroll)
-            added[lane] = 0;
-        }
-        for (unsigned k = 0; k < AT_ONCE; ++k) {
-            SQUAT_HLS(unroll)
-            if (event + k < events) {
-                const unsigned place = index[event + k];
-                const unsigned row = (place) * GROUPS + group;
-                for (unsigned lane = 0; lane < PE; ++lane) {
-                    SQUAT_HLS(unroll)
-                    added[lane] = static_cast<sum3_t>(added[lane] + weight(row, lane));
-                }
+            sum3_t added = 0;
+            if (pair.count > 0) {
+                added = static_cast<sum3_t>(weight(row, lane));
             }
-        }
-        for (unsigned lane = 0; lane < PE; ++lane) {
-            SQUAT_HLS(unroll)
-            const sum3_t before = event == 0 ? sum3_t(0) : sums[group][lane];
-            const sum3_t after = static_cast<sum3_t>(before + added[lane]);
+            const sum3_t start = 0;
+            const sum3_t before = fresh ? start : sums[group][lane];
+            const sum3_t after = static_cast<sum3_t>(before + added);
             sums[group][lane] = after;
-            handed[group][lane] = after;
+            row_of_sums.lane[lane] = after;
+        }
+        const bool complete = pair.last && !more;
+        if (complete) {
+            to.write(row_of_sums);
         }
         ++group;
         if (group == GROUPS) {
             group = 0;
-            event += AT_ONCE;
+            fresh = complete;
+            second = more;
+            step += complete ? 1u : 0u;
         }
     }
 }

@@ -47,6 +47,73 @@ struct axis_t {
 };
 #endif
 
+// A channel with room for two time steps. Bambu runs stages one after another, a step at a time, and gets an array.
+#if defined(SQUAT_BAMBU)
+template <typename T, unsigned ROOM>
+class channel {
+  public:
+    channel() : written_(0), taken_(0) {}
+    void write(const T& item) { items_[written_++] = item; }
+    T read() { return items_[taken_++]; }
+
+  private:
+    T items_[ROOM];
+    unsigned written_;
+    unsigned taken_;
+};
+#else
+template <typename T, unsigned ROOM>
+using channel = hls::stream<T>;
+#endif
+
+// Up to two events of a time step.
+template <typename EVENT>
+struct pair_t {
+    EVENT first;
+    EVENT second;
+    std::uint8_t count;
+    bool last;  // of the step
+};
+
+// A word of spikes: lowest bit first, a neuron or an input each from `place` on.
+struct spikes_t {
+    std::uint32_t mask;
+    std::uint32_t place;
+    bool last;  // of the step
+};
+
+// Joins events to pairs. Two wait until more come or their step ends, so that every pair but the last is whole.
+template <typename EVENT>
+class Pairing {
+  public:
+    Pairing() : first_(), second_(), waiting_(0) {}
+
+    // Takes `count` events; `final` where no more come in this step. Whether the step has ended: else some wait.
+    template <typename CHANNEL>
+    bool put(const EVENT& first, const EVENT& second, const unsigned count, const bool final, CHANNEL& to) {
+        const unsigned found = waiting_ + count;
+        const bool ends = final && found <= 2;
+        if (found > 2 || ends) {
+            pair_t<EVENT> pair;
+            pair.first = waiting_ > 0 ? first_ : first;
+            pair.second = waiting_ > 1 ? second_ : waiting_ > 0 ? first : second;
+            pair.count = static_cast<std::uint8_t>(found > 2 ? 2 : found);
+            pair.last = ends;
+            to.write(pair);
+        }
+        const bool sent = found > 2;
+        first_ = sent ? (waiting_ > 1 ? first : second) : waiting_ > 0 ? first_ : first;
+        second_ = sent || waiting_ == 0 ? second : waiting_ == 1 ? first : second_;
+        waiting_ = ends ? 0 : sent ? found - 2 : found;
+        return ends;
+    }
+
+  private:
+    EVENT first_;
+    EVENT second_;
+    unsigned waiting_;
+};
+
 inline unsigned take(hls::stream<axis_t>& port) {
     const axis_t item = port.read();
 #if defined(SQUAT_BAMBU)

@@ -12,109 +12,141 @@ const unsigned INPUTS = 16;
 const unsigned INPUT_WORDS = 2;
 const unsigned OUTPUTS = 4;
 
-// Lists the inputs that are not zero; a sequence has one frame, read at its start.
-void read_input(hls::stream<axis_t>& in_stream, const unsigned step, const bool restart,
-                std::uint16_t index0_to1[16], value0_t value0_to1[16], unsigned& count0_to1) {
-    unsigned listed = 0;
-    const unsigned words = (restart && step == 0) ? INPUT_WORDS : 0;
+inline std::int32_t decoded(const unsigned code) { return static_cast<std::int32_t>(code); }
+
+// From the code of an input in a list to that of the next.
+inline unsigned onward(const unsigned place) {
+    (void)place;
+    return 1u;
+}
+
+// Lists the inputs that are not zero, two numbers an iteration; a sequence has one frame, read at its start.
+void read_input(hls::stream<axis_t>& in_stream, const unsigned frames, const bool restart,
+                channel<pair_t<event0_t>, 16>& pairs0) {
+    (void)restart;
+    Pairing<event0_t> pairing;
     unsigned word = 0;
     unsigned field = 0;
+    unsigned input = 0;
     unsigned place = 0;  // as a list names it
-    for (unsigned input = 0; input < words * 8 && input < INPUTS; ++input) {
-        SQUAT_HLS(pipeline II=1)
-        SQUAT_HLS(loop_tripcount min=16 max=16)
-        if (field == 0) {
+    for (unsigned step = 0; step < frames;) {
+        SQUAT_HLS_OF(step, pipeline II=1 style=flp)
+        SQUAT_HLS(loop_tripcount min=8 max=9)
+        const bool there = input < INPUTS;  // else one that waits ends the step
+        const bool both = field + 1 < 8 && input + 1 < INPUTS;
+        if (there && field == 0) {
             word = take(in_stream);
         }
-        const unsigned code = (word >> (field * 4)) & 15u;
-        const std::int32_t value = static_cast<std::int32_t>(code);
-        if (value != 0) {
-            index0_to1[listed] = static_cast<std::uint16_t>(place);
-            value0_to1[listed] = static_cast<value0_t>(value);
-            ++listed;
+        const std::int32_t value = decoded((word >> (field * 4)) & 15u);
+        const std::int32_t value_2 = both ? decoded((word >> ((field + 1) * 4)) & 15u) : 0;
+        const unsigned place_2 = place + onward(place);
+        const bool one = there && value != 0;
+        const bool two = there && value_2 != 0;
+        event0_t first;
+        event0_t second;
+        first.index = static_cast<std::uint16_t>(one ? place : place_2);
+        first.value = static_cast<value0_t>(one ? value : value_2);
+        second.index = static_cast<std::uint16_t>(place_2);
+        second.value = static_cast<value0_t>(value_2);
+        const unsigned found = (one ? 1u : 0u) + (two ? 1u : 0u);
+        input += both ? 2 : 1;
+        place = both ? place_2 + onward(place_2) : place_2;
+        field = both && field + 2 < 8 ? field + 2 : 0;
+        const bool ended = pairing.put(first, second, found, !there || input >= INPUTS, pairs0);
+
+        if (ended) {
+            field = 0;
+            input = 0;
+            place = 0;
+            ++step;
         }
-        place += 1u;
-        field = field + 1 == 8 ? 0 : field + 1;
     }
-    count0_to1 = listed;
+    
 }
-
-// fc1, lif1
-static void process1(std::uint16_t index0[16], value0_t value0[16], const unsigned count0,
-#ifdef SQUAT_TRACE
-                     hls::stream<word_t>& trace2,
-#endif
-                     std::uint16_t index2_to2[8], unsigned& count2_to2, const unsigned step, const bool restart_sequence) {
-    const bool restart = restart_sequence && step == 0;
-    (void)restart;
-    static sum1_t sums1[layer1::ROWS][layer1::PE];
-    SQUAT_HLS(array_partition variable=sums1 complete dim=0)
-    unsigned count2 = 0;
-
-    if (restart) {  // held: the input does not change
-        layer1::scatter(index0, value0, count0, sums1);
-    }
-#ifdef SQUAT_TRACE
-    layer2::fire(sums1, restart, trace2, index2_to2, count2);
-#else
-    layer2::fire(sums1, restart, index2_to2, count2);
-#endif
-    count2_to2 = count2;
-}
-
-// fc2
-static void process2(std::uint16_t index2[8], const unsigned count2,
-                     sum3_t handed3[layer3::ROWS][layer3::PE], const unsigned step, const bool restart_sequence) {
-    const bool restart = restart_sequence && step == 0;
-    (void)restart;
-    static sum3_t sums3[layer3::ROWS][layer3::PE];
-    SQUAT_HLS(array_partition variable=sums3 complete dim=0)
-
-    layer3::scatter(index2, count2, sums3, handed3);
-}
-
-// lif2
-static void process2_fire(sum3_t handed3[layer3::ROWS][layer3::PE],
-#ifdef SQUAT_TRACE
-                     hls::stream<word_t>& trace4,
-#endif
-                     std::uint16_t index4_to3[4], unsigned& count4_to3, const unsigned step, const bool restart_sequence) {
-    const bool restart = restart_sequence && step == 0;
-    (void)restart;
-    unsigned count4 = 0;
-
-#ifdef SQUAT_TRACE
-    layer4::fire(handed3, restart, trace4, index4_to3, count4);
-#else
-    layer4::fire(handed3, restart, index4_to3, count4);
-#endif
-    count4_to3 = count4;
-}
-
 
 // Readout "count": a score a class, spikes since the last restart; sent at the end of the call.
-void read_out(const std::uint16_t spike_index[OUTPUTS], const unsigned spikes, const unsigned step,
-              const unsigned steps, const bool restart, hls::stream<axis_t>& out_stream) {
+void read_out(channel<pair_t<event4_t>, 4>& from, const unsigned steps, const bool restart,
+              const bool answer, hls::stream<axis_t>& out_stream) {
     static unsigned scores[OUTPUTS];
-    if (restart && step == 0) {
+    SQUAT_HLS(array_partition variable=scores complete dim=1)
+    if (restart) {
         for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
             SQUAT_HLS(pipeline II=1)
             scores[neuron] = 0;
         }
     }
-    for (unsigned spike = 0; spike < spikes; ++spike) {
-        SQUAT_HLS(pipeline II=1)
-        SQUAT_HLS(loop_tripcount min=0 max=4)
-        SQUAT_HLS(dependence variable=scores type=inter dependent=false)  // a neuron spikes once a step
-        const unsigned place = spike_index[spike];
-        ++scores[place];
+    pair_t<event4_t> pair = pair_t<event4_t>();
+    bool second = false;
+    for (unsigned step = 0; step < steps;) {
+        SQUAT_HLS_OF(step, pipeline II=1 style=flp)
+        SQUAT_HLS(loop_tripcount min=1 max=4)
+        if (!second) {
+            pair = from.read();
+        }
+        if (pair.count > 0) {
+            const unsigned place = second ? pair.second.index : pair.first.index;
+            const unsigned neuron = place;
+            ++scores[neuron];
+        }
+        second = !second && pair.count > 1;
+        const bool ends = pair.last && !second;
+        step += ends ? 1u : 0u;
     }
-    if (step + 1 == steps) {
+    if (answer) {
         for (unsigned neuron = 0; neuron < OUTPUTS; ++neuron) {
             SQUAT_HLS(pipeline II=1)
             put(out_stream, scores[neuron], neuron + 1 == OUTPUTS);
         }
     }
+}
+
+// All stages, which overlap: each is one loop over `steps` time steps, and takes what the one before gives as it comes.
+// They stand in a row, and a channel has room for two steps, so that none can wait for ever.
+void run_steps(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
+#ifdef SQUAT_TRACE
+               hls::stream<word_t>& trace2,
+               hls::stream<word_t>& trace4,
+#endif
+               const unsigned frames, const unsigned steps, const bool restart, const bool answer) {
+    SQUAT_HLS(dataflow)
+    channel<pair_t<event0_t>, 16> pairs0;
+    SQUAT_HLS(stream variable=pairs0 depth=16)
+    channel<layer1::row_t, 4> sums1;
+    SQUAT_HLS(stream variable=sums1 depth=4)
+    channel<spikes_t, 4> fired2;
+    SQUAT_HLS(stream variable=fired2 depth=4)
+    channel<pair_t<event2_t>, 8> pairs2;
+    SQUAT_HLS(stream variable=pairs2 depth=8)
+    channel<layer3::row_t, 2> sums3;
+    SQUAT_HLS(stream variable=sums3 depth=2)
+    channel<spikes_t, 2> fired4;
+    SQUAT_HLS(stream variable=fired4 depth=2)
+    channel<pair_t<event4_t>, 4> pairs4;
+    SQUAT_HLS(stream variable=pairs4 depth=4)
+#ifdef SQUAT_TRACE
+    channel<layer2::traced_t, 2 * layer2::ROWS> traced2;
+    SQUAT_HLS(stream variable=traced2 depth=4)
+    channel<layer4::traced_t, 2 * layer4::ROWS> traced4;
+    SQUAT_HLS(stream variable=traced4 depth=2)
+#endif
+    read_input(in_stream, frames, restart, pairs0);
+    layer1::scatter(pairs0, restart, steps, sums1);
+#ifdef SQUAT_TRACE
+    layer2::fire(sums1, restart, steps, traced2, fired2);
+    layer2::tell(traced2, steps, trace2);
+#else
+    layer2::fire(sums1, restart, steps, fired2);
+#endif
+    layer2::list(fired2, steps, pairs2);
+    layer3::scatter(pairs2, steps, sums3);
+#ifdef SQUAT_TRACE
+    layer4::fire(sums3, restart, steps, traced4, fired4);
+    layer4::tell(traced4, steps, trace4);
+#else
+    layer4::fire(sums3, restart, steps, fired4);
+#endif
+    layer4::list(fired4, steps, pairs4);
+    read_out(pairs4, steps, restart, answer, out_stream);
 }
 
 }  // namespace
@@ -142,33 +174,23 @@ void squat_top(hls::stream<axis_t>& in_stream, hls::stream<axis_t>& out_stream,
         put(out_stream, 0xffffffffu, true);
     }
 
-    // Processes overlap: while one works on step t, the next works on step t - 1. They hand over lists of events in
-    // arrays, which the tool doubles; a list is complete when it is handed over, so no buffer can run full.
-    for (unsigned step = 0; step < steps; ++step) {
-        SQUAT_HLS(dataflow)
-        std::uint16_t index0_to1[16];
-        value0_t value0_to1[16];
-        unsigned count0_to1;
-        std::uint16_t index2_to2[8];
-        unsigned count2_to2;
-        std::uint16_t index4_to3[4];
-        unsigned count4_to3;
-        sum3_t handed3[layer3::ROWS][layer3::PE];
-        SQUAT_HLS(array_reshape variable=handed3 complete dim=2)
-        SQUAT_HLS(bind_storage variable=handed3 type=ram_2p impl=lutram)
-        read_input(in_stream, step, restart, index0_to1, value0_to1, count0_to1);
-        process1(index0_to1, value0_to1, count0_to1,
+#if defined(SQUAT_BAMBU)
+    for (unsigned step = 0; step < steps; ++step) {  // its stages run one after another
+        SQUAT_HLS(loop_tripcount min=1)
+        const bool starts = restart && step == 0;
+        run_steps(in_stream, out_stream,
 #ifdef SQUAT_TRACE
-                 trace2,
+                  trace2, trace4,
 #endif
-                 index2_to2, count2_to2, step, restart);
-        process2(index2_to2, count2_to2,
-                 handed3, step, restart);
-        process2_fire(handed3,
-#ifdef SQUAT_TRACE
-                 trace4,
-#endif
-                 index4_to3, count4_to3, step, restart);
-        read_out(index4_to3, count4_to3, step, steps, restart, out_stream);
+                  starts ? 1 : 0, 1, starts, step + 1 == steps);
     }
+#else
+    if (steps > 0) {
+        run_steps(in_stream, out_stream,
+#ifdef SQUAT_TRACE
+                  trace2, trace4,
+#endif
+                  restart ? 1 : 0, steps, restart, true);
+    }
+#endif
 }

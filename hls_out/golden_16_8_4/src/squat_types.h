@@ -78,6 +78,21 @@ typedef std::uint8_t code4_t;
 #elif !defined(SQUAT_HLS)
 #define SQUAT_HLS(text)
 #endif
+#if !defined(SQUAT_HLS_OF)
+#define SQUAT_HLS_OF(step, text) SQUAT_HLS(text)  // of a loop over all time steps
+#endif
+
+// Events, as they flow and are listed.
+struct event0_t {
+    std::uint16_t index;
+    value0_t value;
+};
+struct event2_t {
+    std::uint16_t index;
+};
+struct event4_t {
+    std::uint16_t index;
+};
 
 // The lowest bit that is set in a word of spikes.
 inline unsigned lowest_set(const std::uint32_t word) {

@@ -12,19 +12,23 @@ from squat_deploy.backends import cpp
 from squat_deploy.hardware.coverage.goals import Goals, Key
 from squat_deploy.hardware.coverage.margins import Mask
 from squat_deploy.hardware.coverage.reached import Reached
+from squat_deploy.hardware.coverage.restarts import restarts
 from squat_deploy.hardware.design import Design
+from squat_deploy.hardware.units.firing import Firing
 from squat_deploy.network import IntArray
+from squat_deploy.network.simulator import Result
 
 _LEVELS = ("above", "below")
 _MANY = 10  # sequences, from which on all edges are among those that are chosen
 _EDGES = (
-    "Behind the first two come the edges: all inputs low, all high, and, where frames differ, the first, or the last, "
-    "alone."
+    "Behind the first two come the edges: all inputs high in every step; right behind it, where what that leaves would "
+    "show, all low; and, where frames differ, something in the first, in the last, in all but the middle step alone."
 )
 _SHOWN = 12  # of a list of numbers
 _WHAT = {
     "weights": "words of weights read",
     "bits": "bits of weights that show",
+    "starts": "starts of sums that show, more or less by one",
     "fired": "neurons that fired",
     "found": "{} found, of every state",
     "above": "thresholds of {}: sum equal",
@@ -70,10 +74,15 @@ class Coverage:
         }
 
 
-def coverage_of(design: Design, reached: Reached, sequences: int, *, given: bool) -> Coverage:
-    """Of the golden sequences of a design."""
-    goals, keys = reached.goals, sorted(reached.have)
+def coverage_of(design: Design, reached: Reached, result: Result, *, given: bool) -> Coverage:
+    """Of the golden sequences of a design, of which `result` has the whole traces."""
+    goals, keys, sequences = reached.goals, sorted(reached.have), len(result.scores)
     rows = tuple(row for key in keys for row in _rows(design, reached, key))
+    rows += tuple(row for unit, fired in _fired(design, result) for row in _lane_rows(unit, fired))
+    rows += tuple(
+        _row(_name(goals, index), "neurons whose missing restart shows", shows, np.ones_like(shows), shows.size)
+        for index, shows in restarts(design.network, result).items()
+    )
     notes = tuple(note for key in keys for note in _notes(reached, key, "looked at" if given else "tried"))
     notes += tuple(
         f"{_name(goals, index)}: its levels are not counted: there are too many"
@@ -107,7 +116,7 @@ def _rows(design: Design, reached: Reached, key: Key) -> Iterator[Row]:
     if kind == "weights":
         words = _words(design, index) // possible.size
         yield _row(name, _WHAT[kind], have, possible, possible.size, words)
-    elif kind in ("bits", "fired"):
+    elif kind in ("bits", "starts", "fired"):
         yield _row(name, _WHAT[kind], have, possible, possible.size)
     else:
         search = goals.searches[index][number]
@@ -116,6 +125,26 @@ def _rows(design: Design, reached: Reached, key: Key) -> Iterator[Row]:
         yield _row(name, what, have[::distances], possible[::distances], every)
         if distances > 1:
             yield _row(name, f"{what}, or nearer than 2**k", have, possible, every * distances)
+
+
+def _fired(design: Design, result: Result) -> Iterator[tuple[Firing, Mask]]:
+    """Units of neurons, and which of them fired."""
+    for unit, trace in zip(design.neurons, result.trace or (), strict=True):
+        yield unit, np.any(trace.spikes, axis=(0, 1), keepdims=True)[0, 0]
+
+
+def _lane_rows(unit: Firing, fired: Mask) -> Iterator[Row]:
+    """Lanes, and groups of lanes, any neuron of which fired."""
+    lanes = unit.lanes
+    row, lane = (np.broadcast_to(place, lanes.size) for place in lanes.at(np.arange(lanes.size)))
+    for what, place, every in (("lanes", lane, lanes.pe), ("groups of lanes", row % lanes.groups, lanes.groups)):
+        yield Row(
+            cpp.plain(unit.name),
+            f"{what} with neurons that fired",
+            np.unique(place[fired]).size,
+            np.unique(place).size,
+            every,
+        )
 
 
 def _row(name: str, what: str, have: Mask, possible: Mask, every: int, words: int = 1) -> Row:

@@ -165,8 +165,8 @@ def _run(network: Network, config: HlsConfig, fed: NDArray[Any], reference: Resu
 
 
 def _coverage(design: Design, golden: _Golden) -> Coverage:
-    reached, sequences = golden.reached or reached_by(design.network, golden.frames), len(golden.result.scores)
-    return coverage_of(design, reached, sequences, given=golden.reached is None)
+    reached = golden.reached or reached_by(design.network, golden.frames)
+    return coverage_of(design, reached, golden.result, given=golden.reached is None)
 
 
 def _folded(network: Network, config: HlsConfig, usual: _Golden) -> Folding:
@@ -178,7 +178,7 @@ def _folded(network: Network, config: HlsConfig, usual: _Golden) -> Folding:
 def _sources(design: Design, config: HlsConfig, header: str) -> Iterator[tuple[str, str, object]]:
     """(path, template, view) of all C++ files."""
     yield "src/squat_types.h", "squat_types.h", types_of(design, header)
-    yield "src/squat_stream.h", "squat_stream.h", Stream(header, when_empty(config))
+    yield "src/squat_stream.h", "squat_stream.h", Stream(header, when_empty(config), design.graph.streamed)
     yield "src/squat_top.h", "squat_top.h", top_header_of(design, header)
     yield "src/squat_top.cpp", "squat_top.cpp", top_of(design, header)
     yield "tb/squat_tb.cpp", "squat_tb.cpp", testbench_of(design, header)

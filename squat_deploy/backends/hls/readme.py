@@ -52,6 +52,7 @@ class Readme:
     version: str
     certificate: str
     layers: tuple[LayerRow, ...]
+    streamed: bool
     processes: str
     expected: str
     in_stream: str
@@ -82,6 +83,7 @@ def readme_of(folding: Folding, config: HlsConfig, sequences: int) -> Readme:
         version=__version__,
         certificate=_certificate(design.network.certificate),
         layers=tuple(_row(part) for part in design.parts),
+        streamed=design.graph.streamed,
         processes="; ".join(_layers(process) for process in design.graph.processes),
         expected=_expected(design, sequences),
         in_stream=design.entry.words.described,

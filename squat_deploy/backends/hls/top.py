@@ -12,6 +12,7 @@ from squat_deploy.backends.hls.addresses import element_of
 from squat_deploy.backends.hls.lists import EventList, handed_lists, list_of
 from squat_deploy.backends.hls.reader import Reader, reader_of
 from squat_deploy.backends.hls.storage import storage
+from squat_deploy.backends.hls.streams import Channel, Link, Streams, streams_of
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import Graph, Process
 from squat_deploy.hardware.pipeline import DOUBLE
@@ -19,6 +20,11 @@ from squat_deploy.hardware.units import Firing, Summer, Unit
 from squat_deploy.hardware.words import Fields
 from squat_deploy.network.readout import SCORES
 
+_UPDATED = {
+    "last-membrane": "state",
+    "highest-membrane": "state > scores[neuron] ? state : scores[neuron]",
+    "mean-membrane": "scores[neuron] + WORTH[state]",
+}
 _STEP = "const unsigned step", "const bool restart_sequence"
 _FUNCTIONS = {"listing": "list", "synapses": "scatter"}  # of the namespace of a layer, where not called as its kind
 
@@ -76,6 +82,10 @@ class TopReadout:
 
     Attributes:
         neuron: of the code `place` in the list of spikes.
+        updated: a score by `state`, of membranes.
+        timed: scores are times of first spikes until they are sent.
+        registers: scores are registers, where loops run over all steps.
+        idle: iterations after the last event of a step, there.
     """
 
     name: str
@@ -86,13 +96,27 @@ class TopReadout:
     neuron: str
     worth: str
     wide: bool
+    updated: str
+    timed: bool
+    registers: bool
+    idle: int
 
 
 @dataclass(frozen=True)
 class Top:
-    """The whole core; `variables` declares the lists between processes."""
+    """The whole core; `variables` declares the lists between processes.
+
+    Attributes:
+        core: what its stages are: functions that run once a step and hand over "lists", or loops over all steps.
+        chain, channels, frames, frames_of_step: of `Streams`.
+    """
 
     header: str
+    core: str
+    chain: tuple[Link, ...]
+    channels: tuple[Channel, ...]
+    frames: str
+    frames_of_step: str
     layers: tuple[int, ...]
     outputs: int
     traces: tuple[str, ...]
@@ -105,18 +129,22 @@ class Top:
 
 def top_of(design: Design, header: str) -> Top:
     """The core of a design."""
+    streams = streams_of(design) or Streams((), (), "", "")
     return Top(
         header=header,
+        core="streams" if streams.chain else "lists",
+        **vars(streams),
         layers=tuple(part.number for part in design.parts),
         outputs=design.network.outputs,
         traces=traces_of(design.neurons),
-        variables=_variables(design),
+        variables="" if streams.chain else _variables(design),
         frame=design.entry.fields,
         reader=reader_of(design),
         processes=tuple(
             _process(design, process, stage)
             for process in design.graph.processes
             for stage in range(len(process.stages))
+            if not streams.chain
         ),
         readout=_readout(design),
     )
@@ -236,16 +264,34 @@ def _given(design: Design, part: Unit) -> str:
 
 def _readout(design: Design) -> TopReadout:
     readout, last, states = design.network.readout, len(design.parts), design.readout.reads_states
+    unit = design.readout
     spikes = list_of(design.graph, last, len(design.graph.processes) + 1).passed
     index_type = "std::uint16_t" if states else cpp.index_type(design.parts[-1].signal.grid.codes)
     read = "last_states[OUTPUTS]" if states else "spike_index[OUTPUTS], const unsigned spikes"
     return TopReadout(
         name=readout,
         scores=SCORES[readout],
-        template=f"top/score_{readout.replace('-', '_')}.cpp.jinja",
+        template=f"top/{_readout_template(design)}.cpp.jinja",
         parameters=f"const {index_type} {read}",
-        arguments="last_states" if states else spikes,
+        arguments=_read(design) if unit.streamed else "last_states" if states else spikes,
         neuron=str(element_of(design.parts[-1].signal, "place")),
         worth=cpp.initializer(np.array(design.network.worth, dtype=np.int64)),
         wide=bool(design.network.worth),
+        updated=_UPDATED.get(readout, ""),
+        timed=readout == "first",
+        registers=unit.streamed and unit.in_registers,
+        idle=unit.idle if unit.streamed else 0,
     )
+
+
+def _readout_template(design: Design) -> str:
+    readout, states = design.network.readout, design.readout.reads_states
+    if design.readout.streamed:
+        return "stream_states" if states else "stream_count"
+    return "score_membranes" if states else f"score_{readout}"
+
+
+def _read(design: Design) -> str:
+    """The channel that a streamed readout takes."""
+    number = design.neurons[-1].number
+    return f"fired{number}" if design.readout.reads_states else f"pairs{number}"

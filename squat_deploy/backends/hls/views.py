@@ -22,6 +22,7 @@ class Stream:
 
     header: str
     when_empty: str
+    streamed: bool
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class Number:
     exact: str
     native: str
     bits: int
+
+
+@dataclass(frozen=True)
+class EventType:
+    """The type of events of one list; a `unit` event has no value."""
+
+    number: int
+    index: str
+    unit: bool
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Types:
     header: str
     numbers: tuple[Number, ...]
     tables: tuple[TableTypes, ...]
+    events: tuple[EventType, ...]
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,9 @@ class Build:
 
 def types_of(design: Design, header: str) -> Types:
     """The types of a design."""
-    return Types(header, tuple(_numbers(design)), tuple(_table_types(part) for part in design.neurons))
+    listed = (design.entry, *(part for part in design.neurons if part.streamed and part.lists_spikes))
+    events = (EventType(unit.number, cpp.index_type(unit.signal.grid.codes), unit.signal.unit) for unit in listed)
+    return Types(header, tuple(_numbers(design)), tuple(_table_types(part) for part in design.neurons), tuple(events))
 
 
 def top_header_of(design: Design, header: str) -> TopHeader:

@@ -21,13 +21,15 @@ class RtlConfig(BaseModel):
     """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own; behind
     neurons as many of these as divide the neurons that are updated at once."""
     share: int = Field(0, ge=0, le=4096)
-    """Lanes that share a neuron unit; 0: as many as keep up with the events of an average golden step."""
+    """Lanes that share a neuron unit; 0: as many as keep up with the events of an average step, of the inputs
+    that are given, or of random ones."""
     form: Literal["auto", "offset", "threshold"] = "auto"
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
     encoder: Encoder | None = None
     """Stands in front of the first layer of a network that takes a sequence of frames: the core then takes intensities
     and makes spikes of them (rate, latency)."""
-    vectors: int = Field(8, ge=1, le=100_000)
-    """Golden sequences if no inputs are given."""
+    vectors: int | None = Field(None, ge=1, le=100_000)
+    """Golden sequences if no inputs are given, at most: chosen for what they reach (weights, thresholds), and no more
+    than reach something new; by default at most 4096, with some eight million states and spikes."""
     board: SerialBoardName | None = None
     """Adds a top with a serial line for this board, its pins, and the host's driver."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from squat_deploy.backends.manifest import manifest_of
 from squat_deploy.backends.printing import as_it_is, environment, header_of
 from squat_deploy.backends.rtl.board import board_facts, board_files
+from squat_deploy.backends.rtl.bounds import Bounds, bounds_of
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
@@ -23,7 +24,7 @@ from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.records import record_of
 from squat_deploy.hardware.schedule import event_counts
 from squat_deploy.hardware.serial_boards import SerialBoardName
-from squat_deploy.hardware.vectors import default_stimulus
+from squat_deploy.hardware.vectors import USUAL, default_stimulus, random_stimulus
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 from squat_deploy.network import IntArray, Network
@@ -53,6 +54,7 @@ class Core:
     state_bytes: int
     words: int
     board: SerialBoardName | None
+    bounds: Bounds
     modules: tuple[str, ...]
     memories: tuple[str, ...]
 
@@ -89,12 +91,15 @@ def render(
     fed = default_stimulus(network, config.vectors, config.encoder) if stimulus is None else stimulus
     checked = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
     result = reference or simulate(network, checked, trace=True)
-    plan = plan_for(network, config, checked, result)
+    given = (checked, result) if stimulus is not None else _usual(network, config)
+    plan = plan_for(network, config, *given)
     memories = plan.memories
     core = _core(plan, tuple(memories), config.board)
     files = dict[str, str | bytes]()
     for name in plan.modules:
         files[f"rtl/lib/squat_{name}.sv"] = as_it_is("rtl", f"lib/squat_{name}.sv")
+    for name in ("squat_sum_bounds", "squat_stream_bounds"):
+        files[f"tb/{name}.sv"] = as_it_is("rtl", f"{name}.sv")
     files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
@@ -117,6 +122,13 @@ def render(
     return files
 
 
+def _usual(network: Network, config: RtlConfig) -> tuple[IntArray, Result]:
+    """Random frames and their traces: golden sequences are as unusual as can be."""
+    fed = random_stimulus(network, USUAL, config.encoder)
+    frames = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
+    return frames, simulate(network, frames, trace=True)
+
+
 def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Result) -> RtlPlan:
     """The plan of a core, neuron units shared by what a run of checked `frames` (with traces) says of the events.
 
@@ -131,6 +143,7 @@ def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Resu
 _GENERATED = {
     "rtl/squat_core.sv": "squat_core.sv.jinja",
     "tb/layers.h": "layers.h.jinja",
+    "tb/bounds.sv": "bounds.sv.jinja",
     "tb/squat_tb.cpp": "squat_tb.cpp.jinja",
     "Makefile": "Makefile.jinja",
     "README.md": "README.md.jinja",
@@ -154,6 +167,7 @@ def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | Non
         state_bytes=network.state_bytes,
         words=plan.frame.words * (1 if plan.design.entry.once else network.steps),
         board=board,
+        bounds=bounds_of(plan),
         modules=plan.modules,
         memories=memories,
     )

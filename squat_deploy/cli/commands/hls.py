@@ -13,6 +13,7 @@ from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
+from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
@@ -64,7 +65,8 @@ def hls(
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)
-    project = emit_hls(loaded, target, config, stimulus=data)
+    with progress(as_json):
+        project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
     folding = json.loads((project / MANIFEST).read_text())["folding"]
     texts += doubts(loaded, data) if data is not None else ()

@@ -13,6 +13,7 @@ from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
+from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.cli.tables import inputs_line
 from squat_deploy.loading import load
@@ -39,7 +40,8 @@ def testbench(
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
-    project = emit_testbench(loaded, target, stimulus=data, constants=constants, **fields)
+    with progress(as_json):
+        project = emit_testbench(loaded, target, stimulus=data, constants=constants, **fields)
     texts += doubts(loaded, data) if data is not None else ()
     document = {"testbench": str(project), "notes": notes, "warnings": texts, **grid(loaded.input)}
     following = f"wrote {project}; next: write the core that dut.h asks for, and make -C {project} check DUT=my_core.c"

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from squat_deploy.hardware.coverage.bits import WeightBits
 from squat_deploy.hardware.coverage.flows import Flows
@@ -21,7 +22,7 @@ from squat_deploy.network.activity import activity, narrowed
 from squat_deploy.network.layers import NeuronLayer, Synapses
 from squat_deploy.network.simulator import LayerTrace, Result
 
-Kind = Literal["weights", "bits", "fired", "found", "above", "below"]
+Kind = Literal["weights", "bits", "starts", "fired", "found", "above", "below"]
 _SIDES: tuple[Kind, ...] = ("found", "above", "below")
 Key = tuple[int, Kind, int]  # layer, what, and which of its searches
 Hits = dict[Key, IntArray]  # numbers of what a sequence reaches
@@ -83,6 +84,8 @@ class Goals:
             if self.counted[index]:
                 wide = np.broadcast_to(met[:, None], (weights.bits, *weights.kernels.shape))
                 goals.append(Goal((index, "bits", 0), wide.reshape(-1)))
+            if self.counted[index] and weights.layer.bias.any():
+                goals.append(Goal((index, "starts", 0), np.ones(2 * len(weights.layer.weight), dtype=bool)))
         return goals
 
     def _of_neurons(self) -> list[Goal]:
@@ -125,6 +128,31 @@ class Goals:
             self._synapse_hits(flows, index, near, parts)
         return hits
 
+    def news(self, result: Result, have: dict[Key, Mask]) -> NDArray[np.float64]:
+        """(B,) about how much of neurons every sequence of a run reaches that nothing did yet: quick, counts twice.
+
+        Args: result: with whole traces; have: by the keys of all goals.
+        """
+        found, traces = np.zeros(len(result.scores)), dict(zip(self.searches, result.trace or (), strict=True))
+        left = {key: goal.possible & ~have[key] for key, goal in self.all.items() if key[0] in traces}
+        for index, trace in traces.items():
+            silent = left[index, "fired", 0]
+            if silent.any():
+                found += np.count_nonzero(trace.spikes[:, :, silent].any(axis=0), axis=1) * self._weight(
+                    index, "fired", 0
+                )
+            for number, search in enumerate(self.searches[index]):
+                kinds = {kind: mask for kind in _SIDES if (mask := left[index, kind, number]).any()}
+                met = search.met(trace) if kinds else None
+                for kind, mask in kinds.items():
+                    assert met is not None
+                    new = mask[met.code] if kind == "found" else search.edges.near(mask, met, kind)
+                    found += np.count_nonzero(new, axis=(0, 2)) * self._weight(index, kind, number)
+        return found
+
+    def _weight(self, index: int, kind: Kind, number: int) -> float:
+        return self.all[index, kind, number].weight
+
     def margins(self, flows: Flows, index: int) -> Margins:
         """(T, B, outputs) of the sums of a layer of synapses, whose bits are counted."""
         places = [place for place in followers(self.network, index) if self.searches.get(place)]
@@ -154,6 +182,9 @@ class Goals:
             )
             if margins:
                 hits[index, "weights", 0], hits[index, "bits", 0] = weights.shown(taken, margins[0], margins[1])
+            if (index, "starts", 0) in self.all:
+                ones = np.stack([(margin == 1).any(axis=0) for margin in margins])  # (2, outputs), channel by channel
+                hits[index, "starts", 0] = np.flatnonzero(ones.reshape(2, len(weights.layer.weight), -1).any(axis=2))
             else:
                 hits[index, "weights", 0] = np.flatnonzero(weights.met(taken))
 

@@ -131,6 +131,13 @@ class Edges:
         up = np.where(upper < FAR, -((number - upper) >> bits), FAR)
         return up, np.where(lower > -FAR, ((number - lower) >> bits) + 1, FAR)
 
+    def near(self, wanted: Mask, met: Met, side: str) -> Mask:
+        """(T, B, N) whether a level was met as near to its threshold "above", or "below", as is wanted."""
+        margin = met.down if side == "above" else met.up
+        place = np.searchsorted(self.distances, margin)
+        inside = place < self.distances.size
+        return np.asarray(inside & wanted[met.code * self.distances.size + np.where(inside, place, 0)])
+
     def seen(self, codes: IntArray, up: IntArray, down: IntArray) -> Reach:
         """What levels with these margins come to."""
         found = np.zeros(self.first.size, dtype=bool)

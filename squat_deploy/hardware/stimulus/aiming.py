@@ -19,6 +19,7 @@ from squat_deploy.hardware.coverage.flows import Flows
 from squat_deploy.hardware.coverage.margins import FAR, Mask
 from squat_deploy.hardware.stimulus.drives import Drives
 from squat_deploy.network import IntArray
+from squat_deploy.progress import report
 
 _ROUNDS = (1, 4, 12)  # generations of all inputs of which anything is left, then of those that still are, ...
 _LITTERS = 6  # of the first generation
@@ -127,12 +128,14 @@ class Aiming:
             yield sequence
 
 
-def aimed(drives: Drives, room: int, most: int) -> tuple[list[IntArray], int]:
+def aimed(drives: Drives, room: int, most: int, what: str) -> tuple[list[IntArray], int]:
     """Blocks (frames, 1, size), `room` at most, for all layers whose weights did not show; and how many were run."""
     found, tries = list[IntArray](), 0
     for index, left in sorted(drives.left.items(), key=lambda item: item[1].size):
         aiming = Aiming(drives, index, left.copy())
+        name = drives.feeding.network.layers[index].name
         for block in aiming.found(most - tries):
+            report(f"{what} for {name}", min(tries + aiming.tries, most), most)
             if len(found) == room:
                 return found, tries + aiming.tries
             found.append(block)

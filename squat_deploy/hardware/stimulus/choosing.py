@@ -14,11 +14,14 @@ from squat_deploy.hardware.stimulus.drives import Drives
 from squat_deploy.hardware.stimulus.feeding import Feeding
 from squat_deploy.hardware.stimulus.packing import Packing, packing_of
 from squat_deploy.network import IntArray
+from squat_deploy.progress import report
 
-_BLOCK = 96  # sequences that are tried at once
+_WHAT = "golden sequences"
+_BLOCK = 96  # sequences that are looked at closely at once
+_SIFTED = 4  # that are run for each of them
 _VALUES = 2**22  # that flow in those that are run at once, at most
 _WORK = 2**28  # values that flow in all that are tried, at most, and in all that are aimed
-_TRIES = 2560  # sequences that are tried, at most
+_TRIES = 2**14  # sequences that are tried, at most
 _IDLE = 3  # blocks in which little is gained, after which no more are tried
 _LITTLE = 2e-3  # of all that one goal has
 _GOOD = 0.3  # of the best sequence's gain, from which on others of its block are kept too
@@ -65,9 +68,12 @@ class Choice:
 
     def _packed(self, packing: Packing, most: int) -> None:
         """Frames for the weights of a first layer."""
-        frames = list(packing.frames(most))
+        frames, name = list[IntArray](), self.feeding.network.layers[packing.layer].name
+        for frame in packing.frames(most):
+            frames.append(frame[None, None])
+            report(f"{_WHAT} for {name}", packing.total - int(packing.counts.sum()), packing.total)
         self.reached.add(packing.hits)
-        self._add([frame[None, None] for frame in frames])
+        self._add(frames)
 
     def _search(self, drives: Drives, room: int) -> None:
         """As long as anything is left that is not aimed at, and found."""
@@ -75,12 +81,13 @@ class Choice:
         while len(self.chosen) < room and idle < _IDLE and self.tries < most:
             if self.reached.done | {(index, "bits", 0) for index in drives.left} == self.goals.all.keys():
                 return
+            report(f"{_WHAT} tried", self.tries, max(most, self.tries))
             gained = self._keep(self._drawn(drives), room)
             idle = 0 if gained > _LITTLE else idle + 1
 
     def _aim(self, drives: Drives, room: int) -> None:
         """At the weights of fully connected synapses that are left."""
-        found, tries = aimed(drives, room - len(self.chosen), _WORK // self.values)
+        found, tries = aimed(drives, room - len(self.chosen), _WORK // self.values, _WHAT)
         self._add(found)
         self.tries += tries
 
@@ -103,6 +110,7 @@ class Choice:
     def _drawn(self, drives: Drives) -> IntArray:
         """A block to try: sums at thresholds, inputs that drive neurons, what was kept varied, and anything."""
         size = max(4, min(_BLOCK, 4 * self.count, max(_VALUES // self.values, self.budget // self.count)))
+        size = min(size * _SIFTED, self.budget)
         part = max(1, size // 3)
         met = drives.packing.meet(self.reached.have, size // 4) if drives.packing else []
         parents = self.chosen[-2 * size :]
@@ -110,18 +118,19 @@ class Choice:
         others = [*drives.drawn(part), *varied, self.feeding.random(self.rng, part)]
         return np.concatenate([*(frame[None, None] for frame in met), *others], axis=1)
 
-    def _tried(self, block: IntArray) -> list[Hits]:
-        hits = list[Hits]()
+    def _sifted(self, block: IntArray) -> IntArray:
+        """Those of a block that promise most."""
+        news = [self.goals.news(self.feeding.traced(part)[1], self.reached.have) for part in self._parts(block)]
+        self.tries += block.shape[1]
+        return block[:, np.argsort(-np.concatenate(news), kind="stable")[: max(1, block.shape[1] // _SIFTED)]]
+
+    def _keep(self, drawn: IntArray, room: int) -> float:
+        """Keeps the best of a block, so many that what may be tried lasts, and says what that gains."""
+        block, hits = self._sifted(drawn), list[Hits]()
         for part in self._parts(block):
             hits += self.goals.hits(*self.feeding.traced(part), self.reached.done)
-        self.tries += len(hits)
-        return hits
-
-    def _keep(self, block: IntArray, room: int) -> float:
-        """Keeps the best of a block, so many that what may be tried lasts, and says what that gains."""
-        hits = self._tried(block)
         gains = np.array([self.reached.gain(one) for one in hits])
-        quota = max(1, len(gains) * room // self.budget)
+        quota = max(1, drawn.shape[1] * room // self.budget)
         enough, kept, gained = float(gains.max()) * _GOOD, 0, 0.0
         while kept < min(quota, room - len(self.chosen) + kept):
             best = int(gains.argmax())

@@ -64,15 +64,16 @@ class Feeding:
         return takes_intensities(self.encoder) or self.network.input.encoding == "direct"
 
     def specials(self) -> IntArray:
-        """What a sequence may be at its edges: all low, all high; something in the first, or in the last step alone."""
+        """What a sequence may be at its edges: all high, and then all low; something in one step, or in all but one."""
         low, high = self.ends
         rest = min(max(low, 0), high)
-        kinds = [np.full((self.frames, 1, self.size), end, dtype=np.int64) for end in (low, high)]
-        if low < rest:
-            kinds.append(np.full_like(kinds[0], rest))
+        kinds = [np.full((self.frames, 1, self.size), end, dtype=np.int64) for end in dict.fromkeys((high, rest, low))]
         for frame in (0, -1) if self.frames > 1 else ():
             kinds.append(np.full_like(kinds[0], rest))
             kinds[-1][frame] = high
+        if self.frames > 2:
+            kinds.append(np.full_like(kinds[0], high))
+            kinds[-1][self.frames // 2] = rest
         return np.concatenate(kinds, axis=1)
 
     def random(self, rng: np.random.Generator, count: int) -> IntArray:

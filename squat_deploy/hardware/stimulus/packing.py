@@ -85,6 +85,7 @@ class Packing:
         layer, index: of the synapses, and of the neurons.
         high: greatest input.
         left: (outputs, inputs) which bits of the weights did not show.
+        alone: (sides, outputs) sums that were not yet so near that their start shows, where they have one.
     """
 
     layer: int
@@ -99,7 +100,9 @@ class Packing:
         layer = self.weights.layer
         self.matrix = np.ascontiguousarray(layer.weight.T).astype(np.float64)
         self.left = np.full(layer.weight.shape, 2**self.weights.bits - 1, dtype=self.weights.code)
+        self.alone = np.full((_SIDES, layer.outputs), bool(layer.bias.any()))
         self.counts = np.stack([self._count(side, np.arange(layer.outputs)) for side in range(_SIDES)])
+        self.total = int(self.counts.sum())
 
     def frames(self, most: int) -> Iterator[IntArray]:
         """Frames (inputs,), `most` at most, those first of which most is left."""
@@ -161,7 +164,8 @@ class Packing:
     def _count(self, side: int, outputs: IntArray) -> IntArray:
         """(outputs,) weights with bits left that show if the sum rises, or falls."""
         rising = self.weights.rising[0][outputs]
-        return np.count_nonzero(self.left[outputs] & (~rising if side else rising), axis=1)
+        weights = np.count_nonzero(self.left[outputs] & (~rising if side else rising), axis=1)
+        return np.asarray(weights + self.alone[side, outputs])
 
     def _taken(self, frame: IntArray) -> bool:
         """Whether a frame shows anything that was left."""
@@ -172,8 +176,10 @@ class Packing:
         channels = np.flatnonzero(near & self.counts.any(axis=0))
         masks = self.weights.masks(0, channels, columns, frame[columns], (up[channels], down[channels]))
         places = np.ix_(channels, columns)
-        shown = bool((self.left[places] & masks).any())
+        starts = self.alone[:, channels] & (np.stack([up, down])[:, channels] == 1)
+        shown = bool((self.left[places] & masks).any() or starts.any())
         self.left[places] &= ~masks
+        self.alone[:, channels] &= ~starts
         for side in range(_SIDES if shown else 0):
             self.counts[side, channels] = self._count(side, channels)
         return shown

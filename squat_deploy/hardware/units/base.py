@@ -15,6 +15,7 @@ from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.logic import CONTROL, adders
 from squat_deploy.hardware.memories import Memory, Style, Usage
+from squat_deploy.hardware.pipeline import DOUBLE
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.network import IntArray
 
@@ -79,6 +80,7 @@ class Port:
         handed: its sums go to neurons that run beside their giver.
         restored: whether the neurons that take its sums write back a bias (True) or 0 (False), where the next step
             starts; None where they do not.
+        streamed: what it gives is taken while it is made, in loops over all time steps.
     """
 
     number: int
@@ -89,12 +91,21 @@ class Port:
     lists: int = 0
     handed: bool = False
     restored: bool | None = None
+    streamed: bool = False
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of events in a step, at most."""
+        return max(1, -(-self.signal.capacity // 2))
 
     @property
     def memories(self) -> tuple[Memory, ...]:
-        """Of the lists that are given."""
+        """Of the lists that are given, or of a stream with room for those of two steps."""
         if not self.lists:
             return ()
+        if self.streamed:  # two events, how many there are, whether they end a step
+            bits = self.signal.index_bits + (0 if self.signal.unit else self.signal.bits)
+            return (Memory("pairs", DOUBLE * self.pairs, (2 * bits + 3,)),)
         capacity, signal = self.signal.capacity, self.signal
         index = Memory("index", capacity, (signal.index_bits,) * self.lists)
         return (index,) if signal.unit else (index, Memory("value", capacity, (signal.bits,) * self.lists))
@@ -173,6 +184,11 @@ class Unit(ABC):
         return self.ports.gives.copies
 
     @property
+    def streamed(self) -> bool:
+        """Whether it runs in loops over all time steps."""
+        return self.ports.gives.streamed
+
+    @property
     def held(self) -> bool:
         """Whether its sums are made once a sequence, from an input that does not change."""
         return self.signal.constant and not self.signal.events
@@ -230,6 +246,14 @@ class Unit(ABC):
             return found
         steps = next(iter(events.values())).shape[1]
         return np.where(np.arange(steps) == 0, found, 0.0)
+
+    def loops(self, events: Mapping[int, Cycles]) -> list[Cycles]:
+        """(sequences, T) cycles of each of its loops, where these run beside each other: streamed."""
+        return [self.cycles(events)]
+
+    def listed_rounds(self, events: Mapping[int, Cycles]) -> Cycles:
+        """(sequences, T) iterations of the loop that lists, by what it lists."""
+        return self.rounds(events[listed_at(self.number)]).T.astype(np.float64)
 
     @property
     def in_rounds(self) -> bool:
@@ -355,6 +379,8 @@ class Summer(Unit):
         own = lane_memory("sums", rows, bits, together=self.whole_rows)
         style: Style = "distributed" if own.style == "registers" else own.style  # else a channel an element
         handed = replace(own, name="handed", style=style)
+        if self.streamed:
+            return own, replace(handed, depth=DOUBLE * rows.rows, widths=(bits * rows.pe,))
         return (*(own,) * (self.gathers or not self.handed), *(handed, handed) * self.handed)
 
     def _logic(self) -> Usage:

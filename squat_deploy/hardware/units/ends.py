@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.input_words import InputWords
-from squat_deploy.hardware.memories import Memory
+from squat_deploy.hardware.listing import left_over, listing_rounds
+from squat_deploy.hardware.logic import lister
+from squat_deploy.hardware.memories import Memory, Usage
+from squat_deploy.hardware.pipeline import DOUBLE
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
     Cycles,
@@ -18,6 +21,7 @@ from squat_deploy.hardware.units.base import (
     Flow,
     Kept,
     Unit,
+    at_start,
     loop,
     one_array,
     one_list,
@@ -77,6 +81,11 @@ class ReadInput(Unit):
         """Whether nothing but 0 and 1 enters."""
         return self.signal.unit
 
+    @property
+    def lists_words(self) -> bool:
+        """Whether words with spikes are listed beside the loop that reads them."""
+        return self.streamed and self.spikes and self.encoder is None
+
     def stream(self, frames: IntArray) -> list[IntArray]:
         """The words that arrive in each step, for frames (T, size), or (1, size) where one is a sequence."""
         words = self.fields.pack(frames).astype(np.int64)
@@ -131,21 +140,47 @@ class ReadInput(Unit):
         overhead, size = LOOP_OVERHEAD_CYCLES, self.size
         first = np.arange(given.shape[1]) == 0
         if isinstance(self.encoder, EventEncoder):  # counts cleared, what was left dropped; events counted, then listed
-            return first * (size + 2 * overhead) + 2 * taken[0] + 2 * given + 2 * overhead
+            return first * (size + 2 * overhead) + 2 * taken[0] + 2 * np.ceil(given / 2) + 2 * overhead
         if takes_intensities(self.encoder):
-            return first * (size + overhead) + size + np.zeros_like(given) + overhead
-        scan = 0 if self.spikes else self._fresh(given) * size + overhead
+            return first * (self.scan + overhead) + -(-size // 2) + np.zeros_like(given) + overhead
+        scan = 0 if self.spikes else self._fresh(given) * self.scan + overhead
         return np.zeros_like(given) + scan + (given + overhead if self.repeats else 0)
+
+    def loops(self, events: Mapping[int, Cycles]) -> list[Cycles]:
+        """Words of spikes are read beside the list of them; numbers, and what an encoder gives, are listed at once."""
+        rounds = self.listed_rounds(events)
+        if takes_intensities(self.encoder):
+            return [rounds + at_start(self.scan + LOOP_OVERHEAD_CYCLES, rounds)]
+        fresh = self._fresh(rounds)
+        return [fresh * float(self.fields.words) + 0 * rounds] * self.spikes + [fresh * rounds]
+
+    @property
+    def scan(self) -> int:
+        """Iterations over a frame, two numbers of a word at a time."""
+        fields = self.fields
+        if self.encoder is not None and fields.per_word % 2:
+            return self.size
+        return (fields.words - 1) * -(-fields.per_word // 2) + -(-self._in_last_word // 2)
+
+    @property
+    def _in_last_word(self) -> int:
+        return self.fields.count - (self.fields.words - 1) * self.fields.per_word
 
     @property
     def in_rounds(self) -> bool:
-        return self.encoder is None and self.spikes
+        return self.streamed or (self.encoder is None and self.spikes)
 
     def rounds(self, listed: NDArray[Any]) -> IntArray:
-        """Two spikes at a time of a word of the stream."""
+        """Two spikes at a time of a word of the stream; or two numbers, and one more iteration if three are left."""
+        if self.encoder is not None or not self.spikes:
+            size = self.size if self.encoder is not None else self._in_last_word
+            events, final = (np.sum(part != 0, axis=2) for part in (listed, listed[..., -2 + size % 2 :]))
+            scanned = -(-self.size // 2) if self.encoder is not None else self.scan
+            return np.asarray(scanned + left_over(events, final))
         missing = self.fields.words * STREAM_BITS - self.size
         bits = np.pad(listed != 0, [(0, 0), (0, 0), (0, missing)])
-        return np.asarray(pairs(bits.reshape(*bits.shape[:2], -1, STREAM_BITS).sum(axis=3)).sum(axis=2))
+        counts = bits.reshape(*bits.shape[:2], -1, STREAM_BITS).sum(axis=3)
+        return listing_rounds(counts) if self.streamed else np.asarray(pairs(counts).sum(axis=2))
 
     def _listing(self, rounds: Cycles) -> Cycles:
         return self._fresh(rounds) * rounds + LOOP_OVERHEAD_CYCLES
@@ -156,10 +191,14 @@ class ReadInput(Unit):
 
     def _memories(self) -> Sequence[Memory]:
         if takes_intensities(self.encoder):
-            return (Memory("frame", self.size, (self.encoder.bits,)),)
+            return (Memory("frame", -(-self.size // 2), (2 * self.encoder.bits,)),)
         if self.encoder is None:
-            return ()
+            word = STREAM_BITS + self.signal.index_bits + 1
+            return (Memory("words", DOUBLE * self.fields.words, (word,)),) if self.lists_words else ()
         return Memory("counts", self.size, (self.spec.bits,)), Memory("touched", self.size, (16,))
+
+    def _logic(self) -> Usage:
+        return lister(STREAM_BITS) if self.lists_words else Usage()
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +209,8 @@ class ReadOut(Unit):
     steps: int
     worth: tuple[int, ...] = ()
     kind: ClassVar[str] = "readout"
+    registers: ClassVar[int] = 16  # scores up to here
+    settling: ClassVar[int] = 3  # cycles after which a score in a memory may be met again
 
     @property
     def about(self) -> str:
@@ -191,10 +232,30 @@ class ReadOut(Unit):
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         walked = loop(self.size)
         listed = 0 if self.reads_states else taken[0] + LOOP_OVERHEAD_CYCLES
+        return listed + (walked if self.reads_states else 0) + self._both_ends
+
+    @property
+    def _both_ends(self) -> Cycles:
+        """(T,) cycles in which scores are cleared, and sent, sums in two words."""
         ends = np.zeros(self.steps)
-        ends[0] += walked  # cleared
-        ends[-1] += loop(2 * self.size) if self.worth else walked  # sent, sums in two words
-        return listed + (0 if self.readout == "count" else walked) + ends
+        ends[0] += loop(self.size)
+        ends[-1] += loop(2 * self.size if self.worth else self.size)
+        return ends
+
+    @property
+    def in_registers(self) -> bool:
+        """Whether scores are registers, which may be met again in the next cycle."""
+        return self.size <= (self.settling if self.reads_states else self.registers)
+
+    @property
+    def idle(self) -> int:
+        """Iterations after the last event of a step, streamed: its neuron may spike first in the next."""
+        return 0 if self.in_registers or self.reads_states else self.settling
+
+    def loops(self, events: Mapping[int, Cycles]) -> list[Cycles]:
+        """An event a cycle, or the state of a neuron."""
+        rounds = float(self.size) if self.reads_states else np.maximum(events[self.sources[0]], 1) + self.idle
+        return [np.asarray(rounds + self._both_ends)]
 
     def _memories(self) -> Sequence[Memory]:
         if not self.worth:

@@ -79,7 +79,8 @@ class Fire(Firing):
     def _logic(self) -> Usage:
         pe, tables = self.lanes.pe, self.tables
         found = searches(pe, tables.key_bits, comparisons(tables.search_bits, tables.how))
-        return found if tables.keys is None else Usage.total([adders(pe, tables.key_bits), found])
+        keys = () if tables.keys is None else (adders(pe, tables.key_bits),)
+        return Usage.total([*keys, found, self._list_logic])
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,8 @@ class FirePairs(Firing):
         """Comparisons of both searches, and three adders in front of them."""
         pe, both = self.lanes.pe, (self.tables.reached, self.tables.following)
         added = (adders(pe * number, one.key_bits) for number, one in zip((2, 1), both, strict=True))
-        return Usage.total([*added, *(searches(pe, one.key_bits, comparisons(one.bits, one.how)) for one in both)])
+        found = (searches(pe, one.key_bits, comparisons(one.bits, one.how)) for one in both)
+        return Usage.total([*added, *found, self._list_logic])
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.hardware.lanes import Lanes
-from squat_deploy.hardware.memories import LUT_WORDS, Memory, Style
+from squat_deploy.hardware.listing import listing_rounds
+from squat_deploy.hardware.logic import lister
+from squat_deploy.hardware.memories import LUT_WORDS, Memory, Style, Usage
+from squat_deploy.hardware.pipeline import DOUBLE
 from squat_deploy.hardware.searches import How, is_logic
 from squat_deploy.hardware.tables import Spread
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, Cycles, Events, Unit, lane_memory, loop, pairs
@@ -21,6 +24,7 @@ from squat_deploy.network import IntArray
 MASK_BITS = 32  # of a word of spikes, in which two are found in a cycle; wider folding has several a row
 _AHEAD = 2  # words of spikes that are read ahead
 _DISTRIBUTED_ROWS = 64
+SETTLING = 10  # cycles in which a state is read, searched for and written
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +118,8 @@ class Firing(Unit):
         placed = np.zeros((*listed.shape[:2], lanes.rows, masks.words * masks.per_word), dtype=bool)
         placed[:, :, *lanes.at(np.arange(self.size))] = listed
         counts = placed.reshape(*placed.shape[:3], masks.words, masks.per_word).sum(axis=4)
+        if self.streamed:
+            return listing_rounds(counts.reshape(*counts.shape[:2], -1))
         return np.asarray((pairs(counts).sum(axis=3) * counts.any(axis=3)).sum(axis=2))
 
     @property
@@ -121,6 +127,21 @@ class Firing(Unit):
         """The leading indices of every table, (rows, 1) and (pe,)."""
         row, lane = np.arange(self.lanes.rows)[:, None], np.arange(self.lanes.pe)
         return {"shared": (), "channel": (row % self.lanes.groups, lane), "neuron": (row, lane)}[self.spread]
+
+    @property
+    def _list_logic(self) -> Usage:
+        """Of the list, where it is a stage of its own."""
+        return lister(self.mask_bits) if self.streamed and self.lists_spikes else Usage()
+
+    @property
+    def interval(self) -> int:
+        """Cycles a row, streamed: a state is read again no earlier than it is written, and a word is sent a cycle."""
+        return max(-(-SETTLING // self.lanes.rows), self.masks.words if self.lists_spikes else 1)
+
+    def loops(self, events: Mapping[int, Cycles]) -> list[Cycles]:
+        """Neurons, and the list of those that spiked."""
+        fired = np.full(1, float(self.lanes.rows * self.interval))
+        return [fired, self.listed_rounds(events)] if self.lists_spikes else [fired]
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         """A cycle a row, and the states one by one where they are handed over."""
@@ -133,12 +154,23 @@ class Firing(Unit):
     def _kept(self, bits: int) -> tuple[Memory, ...]:
         """States, and the spikes of a step, by rows that have any."""
         states = lane_memory("states", self.lanes, bits, together=True)
+        if self.streamed:
+            return self._streams(states)
         if not self.lists_spikes:
             return (states,)
         rows = self.lanes.rows + _AHEAD
         style: Style = "distributed" if rows <= _DISTRIBUTED_ROWS else "block"
         fired = Memory("fired", rows, (self.masks.words * self.mask_bits,), style=style)
         return states, fired, Memory("places", rows, (self.signal.index_bits,))
+
+    def _streams(self, states: Memory) -> tuple[Memory, ...]:
+        """States, in a memory where they are met again in time; words of spikes, or rows of states, of two steps."""
+        if states.style == "registers" and self.lanes.rows > 1:
+            states = replace(states, style="distributed")
+        rows = DOUBLE * self.lanes.rows
+        word = self.mask_bits + self.signal.index_bits + 1
+        sent = Memory("fired", rows * self.masks.words, (word,)) if self.lists_spikes else None
+        return states, sent or Memory("told", rows, (self.lanes.pe * self.state_bits,))
 
     def _rom(self, name: str, table: IntArray, width: int, how: How | None = None) -> Memory:
         """Logic of all lanes, which all read it at once, or one bank a lane, or one for two; `how` it is searched."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -178,7 +178,11 @@ class ScatterRows(Scatter):
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
         rounds = np.maximum(np.ceil(taken[0] / self.events), 1)
-        return rounds * self.rows.groups + LOOP_OVERHEAD_CYCLES
+        return rounds * self.rows.groups + (0 if self.streamed else LOOP_OVERHEAD_CYCLES)
+
+    def loops(self, events: Mapping[int, Cycles]) -> list[Cycles]:
+        """Sums that are held are handed over in every step."""
+        return [np.asarray(self._cycles([events[self.sources[0]]], np.zeros(1)))]
 
 
 @dataclass(frozen=True, eq=False)

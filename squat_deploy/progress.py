@@ -1,4 +1,4 @@
-"""How far lowering is, for those who want to know: nobody listens unless asked to.
+"""How far something long is, for those who want to know: nobody listens unless asked to.
 
 with listening(print):
     squat_deploy.lower(...)
@@ -16,7 +16,7 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Calls `listener(what, done, total)` now and then while this thread lowers or checks models in the block."""
+    """Calls `listener(what, done, total)` now and then while this thread lowers, checks or exports in the block."""
     before = _listener.set(listener)
     try:
         yield
