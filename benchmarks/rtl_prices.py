@@ -9,6 +9,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ CORES: tuple[tuple[tuple[int, ...], int, int, int], ...] = (
     ((64, 16, 10), 4, 4, 1),
     ((128, 32, 10), 2, 8, 1),
     ((128, 32, 10), 4, 8, 2),
+    ((128, 64, 10), 2, 64, 1),
+    ((256, 128, 10), 2, 128, 2),
     ((128, 64, 32, 10), 3, 8, 1),
     ((200, 64, 10), 2, 16, 2),
     ((200, 64, 10), 4, 32, 1),
@@ -41,6 +44,12 @@ CORES: tuple[tuple[tuple[int, ...], int, int, int], ...] = (
     ((784, 128, 10), 2, 128, 1),
 )
 TARGET_NAMES = ("ecp5", "xc7")
+# What each kind of resource is made of: more would fit noise.
+COUNTED = {
+    "lut": ("instances", "wires", "sums", "compared"),
+    "ff": ("instances", "sums", "products", "compared"),
+    "bram": ("blocks",),
+}
 
 
 def network_of(sizes: tuple[int, ...], bits: int) -> sd.Network:
@@ -55,25 +64,43 @@ def synthesised(target: str) -> Iterator[Run]:
     for sizes, bits, pe, simd in CORES:
         network, config = network_of(sizes, bits), sd.RtlConfig(pe=pe, simd=simd, vectors=4)
         inputs = default_stimulus(network, 4)
-        plan = plan_for(network, config, inputs, simulate(network, inputs, trace=True))
         with tempfile.TemporaryDirectory() as folder:
             project, work = sd.emit_rtl(network, Path(folder) / "p", config, stimulus=inputs), Path("build")
             (project / work).mkdir()
             cells, _ = netlist(TARGETS[target], project, work, lambda what, done, total: None)
         found = resources_of(TARGETS[target], cells)
-        about = f"{'-'.join(map(str, sizes))}, {bits}-bit states, PE {pe}, SIMD {simd}"
+        about = _about(sizes, bits, pe, simd)
         counts = {"lut": found.lut + found.lut_ram, "ff": found.ff, "bram": found.bram}
         print(target, about, counts, flush=True)
-        yield Run(target, about, tuple(features_of(plan).tolist()), counts)
+        yield Run(target, about, (), counts)
+
+
+def counted(rows: Sequence[Run]) -> list[Run]:
+    """The runs with the features of their cores as they are counted now."""
+    found = dict[str, tuple[float, ...]]()
+    for core in CORES:
+        sizes, bits, pe, simd = core
+        network, config = network_of(sizes, bits), sd.RtlConfig(pe=pe, simd=simd, vectors=4)
+        inputs = default_stimulus(network, 4)
+        plan = plan_for(network, config, inputs, simulate(network, inputs, trace=True))
+        found[_about(*core)] = tuple(features_of(plan).tolist())
+    return [replace(run, features=found[run.about]) for run in rows]
+
+
+def _about(sizes: tuple[int, ...], bits: int, pe: int, simd: int) -> str:
+    return f"{'-'.join(map(str, sizes))}, {bits}-bit states, PE {pe}, SIMD {simd}"
 
 
 def fitted(rows: Sequence[Run]) -> dict[str, object]:
     """Prices of each feature, none below zero, and their relative errors on runs that are left out one by one."""
-    features = np.array([run.features for run in rows])
     each, error = list[list[float]](), dict[str, list[float]]()
     for kind in KINDS:
+        used = [NAMES.index(name) for name in COUNTED[kind]]
+        features = np.array([run.features for run in rows])[:, used]
         wanted = np.array([run.found[kind] for run in rows])
-        each.append(_prices(features, wanted).tolist())
+        prices = np.zeros(len(NAMES))
+        prices[used] = _prices(features, wanted)
+        each.append(prices.tolist())
         kept = [np.delete(np.arange(len(rows)), index) for index in range(len(rows))]
         guessed = [float(features[i] @ _prices(features[some], wanted[some])) for i, some in enumerate(kept)]
         off = np.abs(np.array(guessed) - wanted) / np.maximum(wanted, 1)
@@ -94,6 +121,7 @@ def main() -> None:
     parser.add_argument("--mhz", type=float, help="the slowest clock that such cores were routed for on ecp5")
     given = parser.parse_args()
     rows = [run for target in TARGET_NAMES for run in synthesised(target)] if given.synthesise else runs()
+    rows = counted(rows)
     stored = json.loads(STORED.read_text())["prices"] if STORED.exists() else {}
     prices = {}
     for target in TARGET_NAMES:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.plan import RtlPlan
 
-NAMES = ("instances", "wires", "sums", "products", "compared", "listed", "small memories", "large memories")
+NAMES = ("instances", "wires", "sums", "products", "compared", "listed", "small memories", "blocks")
+BLOCK = 16384  # bits of a block RAM that is a few bits wide
 SMALL = 2048  # bits of a memory that yosys makes of LUTs rather than of block RAM
 Features = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ def _of(instance: Instance) -> Features:
     sizes = {name: int(value) for name, value in instance.parameters.items() if isinstance(value, int)}
     lanes = sizes.get("PE", 0)
     compared = sizes.get("KEY", 0) * _comparisons(instance, sizes)
-    small, large = _memories(instance)
+    small, blocks = _memories(instance)
     return np.array(
         [
             1,
@@ -35,7 +36,7 @@ def _of(instance: Instance) -> Features:
             lanes * compared,
             sizes.get("FIELDS", 0) * (1 + sizes.get("INDEX", 0)),
             small + sizes.get("WIDTH", 0) * sizes.get("DEPTH", 0),
-            large,
+            blocks,
         ],
         dtype=np.float64,
     )
@@ -50,9 +51,9 @@ def _comparisons(instance: Instance, sizes: dict[str, int]) -> int:
 
 
 def _memories(instance: Instance) -> tuple[int, int]:
-    """Bits of its constants: in memories that become LUTs, and in those that become block RAM."""
+    """Bits of its constants that become LUTs, and blocks of block RAM for the others."""
     sizes = list(_sizes(instance))
-    return sum(size for size in sizes if size <= SMALL), sum(size for size in sizes if size > SMALL)
+    return sum(size for size in sizes if size <= SMALL), sum(-(-size // BLOCK) for size in sizes if size > SMALL)
 
 
 def _sizes(instance: Instance) -> Iterator[int]:
