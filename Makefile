@@ -27,9 +27,13 @@ hw: $(VENV)/ready
 test: lint docs test-core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# In a fresh environment without torch: each ONNX form reads back, gives the HLS project byte for byte, and verifies.
+# The wheel, made of the sdist, in a fresh environment without torch: each ONNX form reads back, gives the HLS project byte for byte, and verifies.
 test-core: $(VENV)/ready $(CORE)/ready
-	$(CORE)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	rm -rf dist
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/twine check --strict dist/*
+	$(CORE)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	cd / && $(abspath $(CORE))/bin/python -c "import squat_deploy, pathlib; assert pathlib.Path(squat_deploy.__file__).with_name('py.typed').exists()"
 	! $(CORE)/bin/python -c 'import torch' 2>/dev/null
 	rm -rf build/core && mkdir -p build/core
 	$(BIN)/squat-deploy lower examples/fashion_mnist/model.py:factory --steps 10 --out build/core/net.safetensors \

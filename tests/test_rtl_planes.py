@@ -85,7 +85,7 @@ def everything(encoding: str = "direct") -> Network:
     )
 
 
-@pytest.mark.parametrize(("encoding", "pe"), [("direct", 3), ("sequence", 2)])
+@pytest.mark.parametrize(("encoding", "pe"), [("direct", 4), ("sequence", 3)])
 def test_every_walk_and_every_sum(encoding: str, pe: int, tmp_path: Path, verilator: None) -> None:
     """Whole traces, and cycles: sequences back to back, with gaps in both streams, and one after another."""
     network = everything(encoding)

@@ -26,7 +26,7 @@ def with_parameters(module: str, text: str, parameters: Mapping[str, int | str])
     """A module whose parameters have these values by default. Raises: ExportError where it has no such parameter."""
     for name, value in parameters.items():
         printed = str(value) if isinstance(value, int) else f'"{value}"'
-        text, found = re.subn(rf"(parameter\s[^=,()]*\b{name}\s*=\s*)[^,\n)]+", rf"\g<1>{printed}", text, count=1)
+        text, found = re.subn(rf"(parameter\s[^=,()]*\b{name}\s*=\s*)[^,\n)/]+", rf"\g<1>{printed}", text, count=1)
         if not found:
             raise ExportError(f"{module}: it has no parameter {name}; write the project anew with this version")
     return text

@@ -73,7 +73,7 @@ class Queue(Instance):
     source: Stream
     through: Stream
     out: Stream
-    steps: int  # that may wait at least
+    most: int  # beats that may wait at least
     module: ClassVar[str] = "fifo"
 
     @property
@@ -83,7 +83,7 @@ class Queue(Instance):
     @property
     def depth(self) -> int:
         """Beats, a power of two."""
-        return max(2, 2 ** (self.steps * self.out.most - 1).bit_length())
+        return max(2, 2 ** (self.most - 1).bit_length())
 
     @property
     def ports(self) -> Mapping[str, str]:

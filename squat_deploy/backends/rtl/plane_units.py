@@ -50,8 +50,9 @@ def add_windows(wiring: Wiring, unit: Unit) -> None:
     source = _coordinates(wiring, unit, unit.plane.grid)
     given, first = unit.signal.grid, isinstance(unit, PoolSpikes)
     name = f"pool{unit.number}"
-    elements, capacity = by_code(given), max(1, unit.signal.capacity)
-    every = Beats(f"{name}_all" if first else name, elements, source.value, source.signed, capacity)
+    elements, capacity = by_code(given), unit.signal.capacity + 1  # the last event of a step may lie in no window
+    most = max(1, source.capacity * unit.plane.taps) if first else capacity
+    every = Beats(f"{name}_all" if first else name, elements, source.value, source.signed, most)
     wiring.add(Windows(f"windows{unit.number}", unit, track_of_pool(name, unit.plane, given), source, every))
     if first:
         out = Beats(name, elements, 1, False, capacity)
@@ -81,7 +82,8 @@ def _add_sums(
     source = _coordinates(wiring, unit, grid)
     weights, bits, bipolar, start = rom
     word, place = (max(1, (count - 1).bit_length()) for count in (len(weights), unit.rows.rows))
-    visits = Visits(f"visit{unit.number}", source.elements, source.value, source.signed, word, place)
+    most = max(1, source.capacity * track.plane.taps * track.span)
+    visits = Visits(f"visit{unit.number}", source.elements, source.value, source.signed, word, place, most)
     wiring.add(Walk(f"walk{unit.number}", track, source, visits))
     pages, restored = wiring.pages(unit), unit.ports.gives.restored is not None
     wiring.add(Plane(f"scatter{unit.number}", unit, weights, bits, bipolar, start, restored, visits, pages))

@@ -31,10 +31,15 @@ def by_code(grid: Grid) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Visits(Stream):
-    """What the events of a step meet: addresses of weights (`word` bits) and rows of sums (`place` bits)."""
+    """What the events of a step meet: addresses of weights (`word` bits) and rows of sums (`place` bits).
+
+    Attributes:
+        capacity: most visits of a step.
+    """
 
     word: int
     place: int
+    capacity: int
     end: ClassVar[str] = "end"
 
     @property
@@ -43,7 +48,7 @@ class Visits(Stream):
 
     @property
     def most(self) -> int:
-        raise NotImplementedError  # they are never queued
+        return self.capacity
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +215,8 @@ class Plane(Instance):
             "HELD": flag(self.unit.held),
             "RESTORED": flag(self.restored),
             "READERS": len(self.outs),
+            "VIEW": self.outs[0].lanes.pe,
+            "VIEWS": self.outs[0].lanes.rows,
             "WEIGHTS": file(f"layer{number}_weights.hex"),
             "START": file(f"layer{number}_start.hex"),
         }

@@ -12,7 +12,7 @@ from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.units import Fire, Unit
-from squat_deploy.hardware.units.scatter import ScatterRows
+from squat_deploy.hardware.units.scatter import Scatter
 from squat_deploy.network import IntArray
 
 _FILL = 4  # cycles of a step besides its rows, and those of a search
@@ -27,7 +27,7 @@ def pace_of(design: Design, simd: int, events: Mapping[int, float]) -> float:
         simd: events that synapses take a cycle.
         events: of every list of events in such a step, by the number of the unit that gives it.
     """
-    return max((_cycles(unit, events) for unit in design.parts if isinstance(unit, ScatterRows)), default=0.0) / simd
+    return max((_cycles(unit, events) for unit in design.parts if isinstance(unit, Scatter)), default=0.0) / simd
 
 
 def shared(design: Design, share: int, pace: float) -> Design:
@@ -58,9 +58,9 @@ def parts_of(rows: Rows, simd: int, groups: int, pace: float) -> int:
     return max((parts for parts in can if parts * rows.words <= pace * _SEARCH), default=1)
 
 
-def _cycles(unit: ScatterRows, events: Mapping[int, float]) -> float:
-    """Of a step, one event after another."""
-    return 0.0 if unit.held else unit.rows.groups * events[unit.sources[0]]
+def _cycles(unit: Scatter, events: Mapping[int, float]) -> float:
+    """Of a step, one event after another, with as many taps as an event meets on average."""
+    return 0.0 if unit.held else unit.rom.span * float(unit.plane.visits.mean()) * events[unit.sources[0]]
 
 
 def _chosen(design: Design, part: Fire, share: int, cycles: float) -> int:
@@ -68,8 +68,10 @@ def _chosen(design: Design, part: Fire, share: int, cycles: float) -> int:
     lanes = part.lanes
     can = [number for number in range(1, lanes.pe + 1) if _can(design, part, number)]
     if share == 0:
-        fill = _FILL + (part.tables.search_bits if part.tables.form == "offset" else 0)
-        return max((number for number in can if -(-lanes.channels * number // lanes.pe) + fill <= cycles), default=1)
+        searches = part.tables.form == "offset" or part.tables.search_bits > 2
+        fill = _FILL + (part.tables.search_bits if searches else 0)
+        rows = {number: lanes.positions * -(-lanes.channels * number // lanes.pe) for number in can}
+        return max((number for number in can if rows[number] + fill <= cycles), default=1)
     if share > lanes.pe:
         share = lanes.pe
     if share not in can:
@@ -82,21 +84,22 @@ def _can(design: Design, part: Fire, share: int) -> bool:
     """Whether so many lanes can share a unit: of sums that synapses give to these neurons alone, in parts of a row."""
     lanes, source = part.lanes, part.sources[0]
     takers = sum(node.sources.count(source) for node in design.graph.nodes)
-    alone = source > 0 and isinstance(design.parts[source - 1], ScatterRows) and takers == 1 and lanes.positions == 1
-    parts = lanes.pe % share == 0 and (lanes.groups == 1 or share & (share - 1) == 0)
-    return share == 1 or (alone and parts)
+    alone = source > 0 and isinstance(design.parts[source - 1], Scatter) and takers == 1
+    parts = lanes.pe % share == 0 and (lanes.rows == 1 or share & (share - 1) == 0)
+    whole = lanes.positions == 1 or -(-lanes.channels * share // lanes.pe) == lanes.groups * share
+    return share == 1 or (alone and parts and whole)
 
 
 def _narrowed(part: Fire, share: int) -> Fire:
     """The same neurons in their order, in fewer lanes and more rows."""
     before, (take, *_) = part.lanes, part.ports.takes
-    lanes = Lanes(before.channels, 1, before.pe // share)
+    lanes = Lanes(before.channels, before.positions, before.pe // share)
 
     def narrow(array: IntArray) -> IntArray:
         if part.tables.spread == "shared":
             return array
-        rows: IntArray = np.reshape(array, (before.groups * share, lanes.pe, *array.shape[2:]))
-        return rows[: lanes.groups]
+        rows: IntArray = np.reshape(array, (len(array) * share, lanes.pe, *array.shape[2:]))
+        return rows[: lanes.rows if len(array) == before.rows else lanes.groups]
 
     old = part.tables
     tables = replace(

@@ -30,11 +30,16 @@ from squat_deploy.hardware.units.joins import AddSums
 
 @dataclass(frozen=True, eq=False)
 class _Leg:
-    """One way from a giver to a taker: `through` has its handshake at the fork, and `out` is what is taken."""
+    """One way from a giver to a taker: `through` has its handshake at the fork, and `out` is what is taken.
+
+    Attributes:
+        short: the taker takes nothing else, so a few beats may wait.
+    """
 
     through: Stream
     out: Stream
     queued: bool
+    short: bool
 
 
 class Wiring:
@@ -85,7 +90,7 @@ class Wiring:
         each = [self._readers(unit.number) if reads_through(unit) else 1 for unit in takers]
         return sum(unit.sources.count(number) * ports for unit, ports in zip(takers, each, strict=True))
 
-    def leg(self, number: int, *, queued: bool, tick: bool = False) -> Stream:
+    def leg(self, number: int, *, queued: bool, tick: bool = False, short: bool = False) -> Stream:
         """What a unit gives, for one more taker."""
         given, legs = self._streams[number], self._legs[number]
         alone = self._takers[number] == 1
@@ -93,7 +98,7 @@ class Wiring:
         if tick:
             through = Ticks(through.name, through.elements, 1, signed=False)
         out = through.renamed(f"queue{number}" + ("" if alone else f"_{len(legs)}")) if queued else through
-        legs.append(_Leg(through, out, queued))
+        legs.append(_Leg(through, out, queued, short))
         return out
 
     def stream(self, unit: Unit, branch: int = 0) -> Stream:
@@ -101,7 +106,8 @@ class Wiring:
         port = unit.ports.takes[branch]
         source, suffix = port.number, _suffix(unit, branch)
         waits = port.late or self._takers[source] > 1 or (source != ENTRY and self.design.parts[source - 1].fires)
-        taken = self.leg(source, queued=waits)
+        only = self._takers[source] == 1 and len(unit.sources) == 1 and not port.late
+        taken = self.leg(source, queued=waits, short=only)
         if port.late:
             assert isinstance(taken, Rows)
             ticks = self.leg(ENTRY, queued=True, tick=True)
@@ -217,10 +223,12 @@ class Wiring:
                     source = given
                     if isinstance(leg.out, Ticks):
                         source = Ticks(given.name, given.elements, 1, signed=False)
-                    self.add(Queue(f"fifo_{leg.out.name}", source, leg.through, leg.out, 1))
+                    most = min(leg.out.most, _SHORT) if leg.short else leg.out.most
+                    self.add(Queue(f"fifo_{leg.out.name}", source, leg.through, leg.out, most))
 
 
 Builder = Callable[[Wiring, Unit], None]
+_SHORT = 128  # beats that wait for one who takes nothing else: his giver may wait, too
 _FIELDS = 16  # numbers of a row that is made of events
 
 

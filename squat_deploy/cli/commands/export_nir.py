@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from squat_deploy.cli import sources
-from squat_deploy.cli.documents import emit, gathered, grid
+from squat_deploy.cli.documents import emit, following, gathered, grid
 from squat_deploy.cli.options import Checkpoint, Json, NetworkFile
 from squat_deploy.loading import load
 
@@ -30,4 +30,4 @@ def export_nir(
         trained, state = sources.loaded(model, checkpoint)
         write_nir(loaded, trained, target, dt=dt, initial_state=state)
     document = {"nir": str(target), "digest": loaded.digest, "dt": dt, "warnings": texts, **grid(loaded.input)}
-    emit(document, as_json, f"wrote {target}; read it again: squat-deploy nir {target}")
+    emit(document, as_json, f"wrote {target}", following("squat-deploy", "nir", target))

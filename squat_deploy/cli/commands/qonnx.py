@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.guarding import check_paths
 from squat_deploy.cli.options import Json, NetworkFile
 from squat_deploy.cli.sources import stem_of
-from squat_deploy.cli.tables import cost_line, inputs_line, ports_table
+from squat_deploy.cli.tables import cost_line, ports_table
 from squat_deploy.files import check_target
 from squat_deploy.loading import load
+from squat_deploy.network.tabled import inputs_line
 
 
 def qonnx(
@@ -53,4 +54,4 @@ def qonnx(
         lines.append(f"drew {picture}")
     write_model(model, target)
     table = ports_table(ports, f"{loaded.name}: {form}, {len(model.graph.node)} nodes")
-    emit(document, as_json, table, *lines, f"wrote {target}")
+    emit(document, as_json, table, *lines, f"wrote {target}", following("squat-deploy", "verify", target))

@@ -45,8 +45,14 @@ module squat_neuron #(
     logic [STATE-1:0] from;
     logic [OWNER-1:0] whose;
 
+    // The place of a state among those of all owners: owner * STATES + state, by additions.
+    function automatic int place_of(input logic [OWNER-1:0] o, input logic [STATE-1:0] s);
+        place_of = int'(s);
+        for (int b = 0; b <= $clog2(STATES); b++) if (STATES[b]) place_of += int'(o) << b;
+    endfunction
+
     logic [ROW-1:0] row;  // of the table
-    assign row = ROW'(KEYS ? int'(owner) : int'(owner) * STATES + int'(state));
+    assign row = ROW'(KEYS ? int'(owner) : place_of(owner, state));
     if (!SEARCH) begin : g_at_once
         logic [LEVEL:0] count;
         always_comb begin
@@ -70,7 +76,7 @@ module squat_neuron #(
             logic signed [KEY-1:0] offset [OWNERS * STATES];
             initial $readmemh(OFFSET, offset);
             always_ff @(posedge clk) if (move) begin
-                key[0] <= offset[int'(owner) * STATES + int'(state)] + (KEY'(sum) <<< FRACTION);
+                key[0] <= offset[place_of(owner, state)] + (KEY'(sum) <<< FRACTION);
             end
         end else begin : g_threshold
             always_ff @(posedge clk) if (move) key[0] <= KEY'(sum);
@@ -106,7 +112,7 @@ module squat_neuron #(
     end else begin : g_successor
         logic [STATE-1:0] successor [FOUND];
         initial $readmemh(SUCCESSOR, successor);
-        assign reached = successor[(int'(whose) * STATES + int'(from)) * (1 << LEVEL) + int'(level)];
+        assign reached = successor[place_of(whose, from) << LEVEL | int'(level)];
     end
 
     always_ff @(posedge clk) if (move) begin

@@ -1,4 +1,5 @@
-// A weight times an event's number, as wide as a sum. Combinational.
+// A weight times an event's number, as wide as a sum: a shifted weight for each bit of the number, so that no
+// multiplier is wanted. Combinational.
 `default_nettype none
 
 module squat_product #(
@@ -27,7 +28,11 @@ module squat_product #(
     end else begin : g_number
         logic signed [VALUE:0] value;
         assign value = {VALUE_SIGNED && number[VALUE-1], number};
-        assign whole = WHOLE'(weight * value);
+        always_comb begin
+            whole = '0;
+            for (int b = 0; b < VALUE; b++) if (value[b]) whole += WHOLE'(weight) <<< b;
+            if (value[VALUE]) whole -= WHOLE'(weight) <<< VALUE;
+        end
     end
     assign product = SUM'(whole);
     wire unused = &{1'b0, code, number, whole};

@@ -4,7 +4,8 @@
 // port of its own, the next step is added up. A row that is read with RESTORED is written back as start values, so that
 // nothing is cleared; else, and after a reset, ROWS cycles do it. With HELD, the input is given once a sequence: there
 // is one page, which starts anew where a sequence does, and steps without events present it once more.
-// Reading takes a cycle: `out_sums` are those of `out_row` in the last cycle with `out_read`.
+// Reading takes a cycle: `out_sums` are those of `out_row` in the last cycle with `out_read`. Readers count in rows of VIEW
+// sums, so that few neuron units can serve many lanes.
 // Latency: 3 cycles from a visit to its sums; throughput: a visit a cycle, the same row as often as may be.
 `default_nettype none
 
@@ -21,12 +22,15 @@ module squat_scatter_plane #(
     parameter bit HELD = 1'b0,
     parameter bit RESTORED = 1'b1,       // the one reader reads every row of a step once, in their order
     parameter int READERS = 1,
+    parameter int VIEW = PE,             // sums that are read at once: PE / VIEW parts a row, a power of two
+    parameter int VIEWS = GROUPS * POSITIONS,  // of these
     parameter int FLAGS = 2,
     parameter     WEIGHTS = "",          // file of WORDS rows of PE weights
     parameter     START = "",            // file of start values: GROUPS rows of PE sums
     localparam int ROWS = GROUPS * POSITIONS,
     localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1,
-    localparam int WORD = WORDS > 1 ? $clog2(WORDS) : 1
+    localparam int WORD = WORDS > 1 ? $clog2(WORDS) : 1,
+    localparam int SEEN = VIEWS > 1 ? $clog2(VIEWS) : 1
 ) (
     input  wire logic                      clk,
     input  wire logic                      rst,
@@ -40,13 +44,15 @@ module squat_scatter_plane #(
     input  wire logic [VALUE-1:0]          in_value,
     output      logic [READERS-1:0]        out_full,   // a step's sums are complete
     output      logic [READERS*FLAGS-1:0]  out_flags,
-    input  wire logic [READERS*ROW-1:0]    out_row,
+    input  wire logic [READERS*SEEN-1:0]   out_row,
     input  wire logic [READERS-1:0]        out_read,
-    output      logic [READERS*PE*SUM-1:0] out_sums,
+    output      logic [READERS*VIEW*SUM-1:0] out_sums,
     input  wire logic [READERS-1:0]        out_done    // the last row is read
 );
     localparam int BANKS = HELD ? 1 : 2;
     localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
+    localparam int SHARE = PE / VIEW;
+    localparam int PART = SHARE > 1 ? $clog2(SHARE) : 1;
 
     // Stage 0: a visit is taken where its bank is free, and holds start values.
     logic bank = 1'b0;        // that this step adds to
@@ -133,6 +139,8 @@ module squat_scatter_plane #(
     logic restores = 1'b0;              // start values are written where a row was read
     logic read_bank;
     logic [ROW-1:0] read_row;
+    logic row_ends;                     // the last part of a row is read
+    assign row_ends = SHARE == 1 || PART'(out_row) == PART'(SHARE - 1);
     logic [GROUP-1:0] read_group, group;
     logic [PE*SUM-1:0] starts [GROUPS];
     logic [PE*SUM-1:0] start;
@@ -156,7 +164,7 @@ module squat_scatter_plane #(
                 .write_at(place),
                 .written(number),
                 .read(!full[b] || out_read[r]),
-                .read_at(full[b] ? out_row[r*ROW+:ROW] : s1_row),
+                .read_at(full[b] ? ROW'(out_row[r*SEEN+:SEEN] >> (SHARE > 1 ? PART : 0)) : s1_row),
                 .word(found)
             );
         end
@@ -171,7 +179,7 @@ module squat_scatter_plane #(
     always_ff @(posedge clk) begin
         if (s2_valid && s2_end) flags[s2_bank] <= s2_flags;
         read_bank <= reading;
-        read_row <= out_row[ROW-1:0];
+        read_row <= ROW'(out_row[SEEN-1:0] >> (SHARE > 1 ? PART : 0));
         read_group <= group;
         if (swept_all) begin
             swept <= '0;
@@ -195,8 +203,8 @@ module squat_scatter_plane #(
             swept <= '0;
             swept_group <= '0;
         end else begin
-            restores <= RESTORED && !HELD && out_read[0];
-            if (out_read[0]) group <= group == GROUP'(GROUPS - 1) ? '0 : group + 1'b1;
+            restores <= RESTORED && !HELD && out_read[0] && row_ends;
+            if (out_read[0] && row_ends) group <= group == GROUP'(GROUPS - 1) ? '0 : group + 1'b1;
             sweeping <= sweeping ? !swept_all : sweeps;
             if (swept_all) clean[swept_bank] <= 1'b1;
             if (go) begin
@@ -219,11 +227,26 @@ module squat_scatter_plane #(
     for (genvar r = 0; r < READERS; r++) begin : g_reader
         logic from;                    // the bank of the row that was read
         logic come;                    // that has come now
-        logic [PE*SUM-1:0] row, kept;  // its sums; the bank may be added to while they stay here
+        logic [PART-1:0] part;         // of that row
+        logic [PE*SUM-1:0] row;
+        logic [VIEW*SUM-1:0] parts [SHARE];
+        logic [VIEW*SUM-1:0] seen, kept;  // its sums; the bank may be added to while they stay here
         always_ff @(posedge clk) begin
             come <= out_read[r];
-            if (out_read[r]) from <= reading;
-            if (come) kept <= row;
+            if (out_read[r]) begin
+                from <= reading;
+                part <= PART'(out_row[r*SEEN+:SEEN]);
+            end
+            if (come) kept <= seen;
+        end
+        for (genvar s = 0; s < SHARE; s++) begin : g_part
+            assign parts[s] = row[s*VIEW*SUM+:VIEW*SUM];
+        end
+        if (SHARE > 1) begin : g_chosen
+            assign seen = parts[part];
+        end else begin : g_all
+            assign seen = parts[0];
+            wire unused_part = &{1'b0, part};
         end
         if (HELD) begin : g_one
             assign row = g_bank[0].g_copy[r].found;
@@ -231,7 +254,7 @@ module squat_scatter_plane #(
         end else begin : g_two
             assign row = from ? g_bank[1].g_copy[r].found : g_bank[0].g_copy[r].found;
         end
-        assign out_sums[r*PE*SUM+:PE*SUM] = come ? row : kept;
+        assign out_sums[r*VIEW*SUM+:VIEW*SUM] = come ? seen : kept;
         assign out_full[r] = full[reading] && !done[r];
         assign out_flags[r*FLAGS+:FLAGS] = flags[reading];
     end
