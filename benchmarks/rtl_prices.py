@@ -50,6 +50,7 @@ COUNTED = {
     "ff": ("instances", "sums", "products", "compared"),
     "bram": ("blocks",),
 }
+FLOOR = {"lut": 100, "ff": 100, "bram": 4}  # errors are relative to no less
 
 
 def network_of(sizes: tuple[int, ...], bits: int) -> sd.Network:
@@ -99,18 +100,20 @@ def fitted(rows: Sequence[Run]) -> dict[str, object]:
         features = np.array([run.features for run in rows])[:, used]
         wanted = np.array([run.found[kind] for run in rows])
         prices = np.zeros(len(NAMES))
-        prices[used] = _prices(features, wanted)
+        prices[used] = _prices(features, wanted, FLOOR[kind])
         each.append(prices.tolist())
         kept = [np.delete(np.arange(len(rows)), index) for index in range(len(rows))]
-        guessed = [float(features[i] @ _prices(features[some], wanted[some])) for i, some in enumerate(kept)]
-        off = np.abs(np.array(guessed) - wanted) / np.maximum(wanted, 1)
+        guessed = [
+            float(features[i] @ _prices(features[some], wanted[some], FLOOR[kind])) for i, some in enumerate(kept)
+        ]
+        off = np.abs(np.array(guessed) - wanted) / np.maximum(wanted, FLOOR[kind])
         error[kind] = [round(float(np.median(off)), 3), round(float(off.max()), 3)]
     return {"each": each, "error": error}
 
 
-def _prices(features: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _prices(features: np.ndarray, wanted: np.ndarray, floor: int) -> np.ndarray:
     """Relative errors count: a small core is as good a witness as a large one."""
-    weight = 1 / np.maximum(wanted, 1)
+    weight = 1 / np.maximum(wanted, floor)
     return nnls(features * weight[:, None], wanted * weight)[0]
 
 

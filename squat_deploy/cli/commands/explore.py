@@ -11,7 +11,7 @@ from squat_deploy.cli.documents import emit, grid
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
 from squat_deploy.cli.progress import told_to
-from squat_deploy.cli.tables import exploration_table, inputs_line
+from squat_deploy.cli.tables import exploration_table
 from squat_deploy.errors import ConfigError
 from squat_deploy.exploration import Wanted
 from squat_deploy.exploration import explore as search
@@ -19,6 +19,7 @@ from squat_deploy.exploration.picture import drawn
 from squat_deploy.files import write_file
 from squat_deploy.hardware.vectors import random_stimulus
 from squat_deploy.loading import load
+from squat_deploy.network.tabled import inputs_line
 
 _SEQUENCES = 4  # that are timed
 _RANDOM = "cycles of random inputs: give --inputs that are like yours"
