@@ -6,6 +6,7 @@ CORE ?= .venv-core
 FORMS := step sequence finn
 COUNT ?= 200
 SEED ?= 0
+RTL ?= 0
 JOBS ?= 2
 
 .PHONY: demo hw test test-core docs lint fuzz bench bench-epoch train results golden support clean
@@ -59,7 +60,7 @@ lint: $(VENV)/ready
 # Then COUNT random models of stock parts, and COUNT forwards in many spellings, against a plain loop of stock snnTorch and
 # Brevitas.
 fuzz: $(VENV)/ready
-	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS) --rtl $(RTL)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.oracle.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
 
 bench: $(VENV)/ready

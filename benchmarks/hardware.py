@@ -47,15 +47,15 @@ class Cell:
 CELLS = (
     *(Cell("dense2", pe, 1) for pe in (128, 1)),
     Cell("dense4", 128, 1),
-    Cell("fashion", 256, 1),
     *(Cell("dense2", pe, 1) for pe in (32, 8)),
+    Cell("dense4", 1, 1),
+    Cell("fashion", 256, 1),
     Cell("dense2", 128, 4),
-    Cell("fashion", 256, 4),
-    *(Cell("dense4", pe, 1) for pe in (1, 32, 8)),
+    *(Cell("dense4", pe, 1) for pe in (32, 8)),
     *(Cell("dense2", pe, 4) for pe in (32, 8, 1)),
     *(Cell("dense4", pe, 4) for pe in (128, 32, 8, 1)),
 )
-TARGETS = ("ecp5", "xc7")
+TARGETS = ("xc7", "ecp5")
 
 
 @cache

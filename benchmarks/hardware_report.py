@@ -45,7 +45,8 @@ def page(runs: Sequence[Run]) -> str:
         ("fashion", "784-256-10, bundled model"),
     ):
         own = [run for run in runs if run["cell"]["network"] == network]
-        parts += [f"\n## {title}\n", *_xc7(own), *_ecp5(own)]
+        if own:
+            parts += [f"## {title}\n", *_xc7(own), *_ecp5(own)]
     parts += _others(runs)
     return "\n".join(parts).rstrip("\n") + "\n"
 
