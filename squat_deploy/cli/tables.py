@@ -61,13 +61,17 @@ def exploration_table(found: Exploration) -> Table:
 
 
 def proofs_table(certificate: Proofs) -> Table:
-    """A claim a row: of what, and whether it is proven."""
+    """A claim a row: of what, whether it is proven, and how the claim begins; the whole of it stands in the project."""
     table = _plain("proofs")
     table.add_column("of", overflow="fold")
     table.add_column("proven", no_wrap=True)
     table.add_column("what", overflow="fold")
     for row in certificate.rows:
-        table.add_row(printable(row.unit), Text(row.text, style="green" if row.holds else "red"), printable(row.claim))
+        table.add_row(
+            printable(row.unit),
+            Text(row.text, style="green" if row.holds else "red"),
+            printable(row.claim.split(";")[0]),
+        )
     return table
 
 
