@@ -41,6 +41,9 @@ def qonnx(
     document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest, **grid(loaded.input)}
     document["ports"] = [vars(port) for port in ports]
     lines = [inputs_line(loaded)]
+    if form != "sequence":
+        document["first_step"] = first = description.first_step(loaded, model)
+        lines.append(f"in the first step: {', '.join(f'{name} = {start}' for name, start in first.items())}")
     if form == "finn":
         from squat_deploy.backends.qonnx.cost import step_cost
 
