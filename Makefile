@@ -6,19 +6,35 @@ CORE ?= .venv-core
 FORMS := step sequence finn
 COUNT ?= 200
 SEED ?= 0
+RTL ?= 0
 JOBS ?= 2
 
-.PHONY: demo test test-core docs lint fuzz bench bench-epoch train results golden support clean
+.PHONY: demo hw test test-core docs lint fuzz bench bench-epoch train results golden support clean
 
 demo: $(VENV)/ready
 	$(BIN)/squat-deploy demo
 
+# The bundled model as SystemVerilog: simulated, proven, synthesised, placed and routed. Some minutes.
+hw: $(VENV)/ready
+	rm -rf build/hw && mkdir -p build/hw
+	$(BIN)/squat-deploy lower examples/fashion_mnist/model.py:factory --steps 10 --out build/hw/net.safetensors \
+	  --checkpoint examples/fashion_mnist/model.safetensors
+	$(BIN)/squat-deploy rtl build/hw/net.safetensors --pe lif1=32 --pe lif2=2 --simd 2 --out build/hw/core
+	$(MAKE) -C build/hw/core PYTHON=$(abspath $(BIN)/python) lint sim
+	$(BIN)/squat-deploy prove build/hw/core
+	$(BIN)/squat-deploy synth build/hw/core --target xc7
+	$(BIN)/squat-deploy synth build/hw/core --target ecp5
+
 test: lint docs test-core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# In a fresh environment without torch: each ONNX form reads back, gives the HLS project byte for byte, and verifies.
+# The wheel, made of the sdist, in a fresh environment without torch: each ONNX form reads back, gives the HLS project byte for byte, and verifies.
 test-core: $(VENV)/ready $(CORE)/ready
-	$(CORE)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	rm -rf dist
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/twine check --strict dist/*
+	$(CORE)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	cd / && $(abspath $(CORE))/bin/python -c "import squat_deploy, pathlib; assert pathlib.Path(squat_deploy.__file__).with_name('py.typed').exists()"
 	! $(CORE)/bin/python -c 'import torch' 2>/dev/null
 	rm -rf build/core && mkdir -p build/core
 	$(BIN)/squat-deploy lower examples/fashion_mnist/model.py:factory --steps 10 --out build/core/net.safetensors \
@@ -44,7 +60,7 @@ lint: $(VENV)/ready
 # Then COUNT random models of stock parts, and COUNT forwards in many spellings, against a plain loop of stock snnTorch and
 # Brevitas.
 fuzz: $(VENV)/ready
-	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS) --rtl $(RTL)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.oracle.fuzz --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
 
 bench: $(VENV)/ready

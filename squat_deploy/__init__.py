@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from squat_deploy.backends.qonnx import emit_qonnx
     from squat_deploy.backends.rtl import RtlConfig, emit_rtl
     from squat_deploy.backends.testbench import emit_testbench
+    from squat_deploy.errors import (
+        ConfigError,
+        DatasetError,
+        ExportError,
+        FileFormatError,
+        InternalError,
+        LoweringError,
+        NotProvenError,
+        SquatError,
+        SquatWarning,
+        ToolError,
+    )
     from squat_deploy.loading import load
     from squat_deploy.lowering import check, exact, lower
     from squat_deploy.network import InputSpec, Network
@@ -29,10 +41,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Certificate",
+    "ConfigError",
+    "DatasetError",
+    "ExportError",
+    "FileFormatError",
     "HlsConfig",
     "InputSpec",
+    "InternalError",
+    "LoweringError",
     "Network",
+    "NotProvenError",
     "RtlConfig",
+    "SquatError",
+    "SquatWarning",
+    "ToolError",
     "check",
     "deviation",
     "emit_hls",
@@ -58,10 +80,20 @@ __all__ = [
 
 _LAZY = {  # on first use: without torch or onnx all else works, and a Ctrl-C finds the command in charge
     "Certificate": "squat_deploy.network.certificate",
+    "ConfigError": "squat_deploy.errors",
+    "DatasetError": "squat_deploy.errors",
+    "ExportError": "squat_deploy.errors",
+    "FileFormatError": "squat_deploy.errors",
     "HlsConfig": "squat_deploy.backends.hls",
     "InputSpec": "squat_deploy.network",
+    "InternalError": "squat_deploy.errors",
+    "LoweringError": "squat_deploy.errors",
     "Network": "squat_deploy.network",
+    "NotProvenError": "squat_deploy.errors",
     "RtlConfig": "squat_deploy.backends.rtl",
+    "SquatError": "squat_deploy.errors",
+    "SquatWarning": "squat_deploy.errors",
+    "ToolError": "squat_deploy.errors",
     "check": "squat_deploy.lowering",
     "deviation": "squat_deploy.agreement",
     "emit_hls": "squat_deploy.backends.hls",
@@ -90,3 +122,8 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Names that are made on first use too, so that they are completed."""
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,8 @@
 """`make fuzz`: random networks until COUNT of them are proven; all executors must agree on every value.
 
 The C++ counts its cycles meanwhile, which must be those of the estimate in every process and step. And every ONNX form
-must withstand qonnx's transformations, with the same bits, and read back to the same Network.
+must withstand qonnx's transformations, with the same bits, and read back to the same Network. With RTL=N one seed in N
+also runs as SystemVerilog (some 20 seconds), its network and a graph, with gaps in the streams, and with their cycles.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from tests.graphs import check_every_form
 from tests.law import assert_law, drawn_for, frames, lowered
+from tests.rtl import assert_both_agree
 
 _MOST = 4  # seeds for each network that is to be proven; of 80 seeds 60 are
 
@@ -33,8 +36,8 @@ class Outcome:
     options: str
 
 
-def check(seed: int) -> Outcome:
-    """Draws, lowers and verifies one network."""
+def check(seed: int, rtl: int = 0) -> Outcome:
+    """Draws, lowers and verifies one network; as SystemVerilog too where `rtl` divides the seed."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     drawn = drawn_for(seed)
@@ -45,6 +48,8 @@ def check(seed: int) -> Outcome:
         values = assert_law(drawn, network)
         with tempfile.TemporaryDirectory() as folder:
             values += check_every_form(network, frames(drawn), Path(folder))
+            if rtl and seed % rtl == 0:
+                assert_both_agree(drawn, network, seed, Path(folder))
     except Exception as error:  # noqa: BLE001 (a fuzzer reports them all)
         return Outcome(seed, f"FAILED {type(error).__name__}: {error}", 0, drawn.options)
     return Outcome(seed, "agrees", values, drawn.options)
@@ -56,13 +61,14 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--rtl", type=int, default=0, help="one seed in so many runs as SystemVerilog; 0: none")
     arguments = parser.parse_args()
     began, agreed, unproven, values, failures = time.time(), 0, 0, 0, 0
     with ProcessPoolExecutor(arguments.jobs) as pool:
         seed, last = arguments.seed, arguments.seed + _MOST * arguments.count
         while agreed + failures < arguments.count and seed < last:
             wanted = arguments.count - agreed - failures
-            for outcome in pool.map(check, range(seed, seed + wanted)):
+            for outcome in pool.map(partial(check, rtl=arguments.rtl), range(seed, seed + wanted)):
                 agreed += outcome.verdict == "agrees"
                 unproven += outcome.verdict == "unproven"
                 values += outcome.values

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import squat_deploy as sd
 from squat_deploy import toolchain
+from squat_deploy.agreement import Agreement
 from squat_deploy.cli.app import app
 from squat_deploy.errors import ToolError
 from squat_deploy.lab.models import dense_lif_net
@@ -221,12 +222,23 @@ def test_doctor() -> None:
 
 
 def test_demo_without_the_whole_set(work: Path, compiler: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SQUAT_FASHION_MNIST", "nowhere")
-    result = document("demo")
+    result = document("demo", "--data", "none")
     assert result["proven"] is True and result["agrees"] is True
     assert {row["samples"] for row in result["executors"]} == {256, 16}  # type: ignore[union-attr, index]
     assert (work / "hls_out" / "fashion_mnist" / "manifest.json").is_file()
     assert "All executors agree" in (work / "hls_out" / "fashion_mnist.html").read_text()
+
+
+def test_demo_says_what_its_columns_and_its_hardware_are(
+    work: Path, monkeypatch: pytest.MonkeyPatch, compiler: None
+) -> None:
+    monkeypatch.setattr("squat_deploy.cli.commands.demo.verify", lambda *_, **__: Agreement(()))
+    monkeypatch.setattr("squat_deploy.cli.commands.demo.has_package", lambda _: False)
+    told = invoke("demo", "--data", "none")
+    assert (
+        "certificate: sums that can occur, bits that hold them" in told and "one inference of 10 steps: mean " in told
+    )
+    assert "The design fits by this estimate" in told and "next: make -C hls_out/fashion_mnist csim; or begin" in told
 
 
 def test_demo_on_data_that_are_not_there(work: Path) -> None:

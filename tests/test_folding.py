@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 import squat_deploy as sd
@@ -19,9 +20,10 @@ from squat_deploy.hardware.balancing import ROOM
 from squat_deploy.hardware.budget import OFFERS, budget_of
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.lanes import widths
-from squat_deploy.hardware.schedule import estimate, event_counts
+from squat_deploy.hardware.schedule import estimate, event_counts, stage_costs
 from squat_deploy.hardware.vectors import USUAL, random_stimulus
 from squat_deploy.lab import bundled
+from squat_deploy.lab.models import dense_lif_net
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.test_budget import wide
 from tests.test_cli import document, invoke
@@ -196,3 +198,19 @@ def test_the_folding_follows_the_inputs(fashion: sd.Network) -> None:
     few, many = np.zeros((2, 784), dtype=np.int64), np.full((2, 784), 15)
     few[:, ::20] = 1
     assert sd.fold(fashion, config, stimulus=few).pe["lif1"] < sd.fold(fashion, config, stimulus=many).pe["lif1"]
+
+
+@pytest.mark.parametrize("pe", [16, 32, 64, 128])
+def test_dense_layers_are_bound_by_the_ports_of_their_weights(pe: int, rng: np.random.Generator) -> None:
+    """784-128-10, 79.5 input spikes a step, two weights a cycle from each ROM: no stage adds more than a tenth."""
+    torch.manual_seed(0)
+    spec = sd.InputSpec((784,), 0, 1, 1.0, encoding="sequence")
+    network = sd.lower(dense_lif_net((784, 128, 10), input_bits=None), spec, 10)
+    images = bundled.images()[0][:8]
+    spikes = rng.random((10, 8, 784)) < np.minimum(images / images.mean() * 79.5 / 784, 1)
+    inputs = spikes.astype(np.int64)
+    result, design = sd.simulate(network, inputs, trace=True), design_of(network, sd.HlsConfig(pe=pe))
+    costs = stage_costs(design, event_counts(design, inputs, result))
+    bound = inputs.sum(axis=2).mean() * (128 // pe) / 2
+    slowest = max(float(cost.mean()) for stages in costs for cost in stages)
+    assert bound <= slowest <= 1.1 * bound

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 import subprocess
 import sys
+from xml.etree import ElementTree
+
+import numpy as np
 
 import squat_deploy as sd
 from tests.conftest import ROOT
@@ -13,10 +17,13 @@ from tests.conftest import ROOT
 
 def test_public_names() -> None:
     assert sorted(sd.__all__) == [
-        "Certificate", "HlsConfig", "InputSpec", "Network", "RtlConfig", "check", "deviation", "emit_hls",
-        "emit_qonnx", "emit_rtl", "emit_testbench", "exact", "fold", "import_qonnx", "load", "lower", "quantize",
-        "read_inputs", "read_nir", "report", "save", "search_bits", "simulate", "verify", "write_nir",
+        "Certificate", "ConfigError", "DatasetError", "ExportError", "FileFormatError", "HlsConfig", "InputSpec",
+        "InternalError", "LoweringError", "Network", "NotProvenError", "RtlConfig", "SquatError", "SquatWarning",
+        "ToolError", "check", "deviation", "emit_hls", "emit_qonnx", "emit_rtl", "emit_testbench", "exact", "fold",
+        "import_qonnx", "load", "lower", "quantize", "read_inputs", "read_nir", "report", "save", "search_bits",
+        "simulate", "verify", "write_nir",
     ]  # fmt: skip
+    assert set(sd.__all__) <= set(dir(sd))
     for name in sd.__all__:
         assert getattr(sd, name).__doc__
 
@@ -56,3 +63,24 @@ def test_functions_stay_short() -> None:
 
 def test_version_is_stated_once_more_only_in_pyproject() -> None:
     assert re.search(rf'^version = "{sd.__version__}"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+
+def test_objects_show_themselves_and_names_are_no_markup(small: sd.Network) -> None:
+    """In notebooks as escaped HTML, as text without commands for a terminal."""
+    name = "<script>alert(1)</script>\x1b[31m"
+    layers = (dataclasses.replace(small.layers[0], name=name), *small.layers[1:])
+    row = dataclasses.replace(small.certificate.layers[0], layer=name)
+    network = dataclasses.replace(small, name=name, layers=layers, certificate=sd.Certificate((row,)))
+    inputs = np.zeros((25, 16), int)
+    result, agreement = sd.simulate(small, inputs, trace=True), sd.verify(small, None, inputs, executors=["numpy"])
+    wrong = dataclasses.replace(agreement, warnings=(name,))
+    for shown in (network, network.certificate, result, wrong):
+        html = shown._repr_html_()
+        ElementTree.fromstring(html)
+        assert "<table>" in html and "<script" not in html and "\x1b" not in html
+        assert shown is result or "&lt;script&gt;" in html
+    assert "the first 20 of 25" in result._repr_html_() and "25 given sequences" in agreement._repr_html_()
+    text = network.summary()
+    assert "\x1b" not in text and text.splitlines()[1].split() == ["layer", "kind", "takes", "sizes", "values"]
+    assert "inputs: 16 integers 0..15" in text
+    assert repr(small) == f"<Network 'small': 16 -> 4, 4 layers, 6 steps, proven, {small.digest[:12]}>"

@@ -16,7 +16,7 @@ from squat_deploy.network import INPUT, InputSpec, Network
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.layers import Conv2d, ConvTranspose2d, Dense, Join, Pool2d, Synapses
 from tests.graph_drawing import _Drawing, draw_inputs
-from tests.test_rtl import PYTHON, assert_agrees
+from tests.rtl import PYTHON, assert_agrees
 from tests.test_trained import lowered
 
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from squat_deploy.errors import ConfigError, FileFormatError, translated
 from squat_deploy.network.observed import Verdict
+from squat_deploy.network.tabled import Tabled
 from squat_deploy.network.tally import Tally
 
 
@@ -64,6 +65,28 @@ class Agreement:
     def agrees(self) -> bool:
         """Whether no executor differs anywhere."""
         return all(row.mismatches == 0 for row in self.rows)
+
+    def table(self) -> Tabled:
+        """An executor a row; all of them are compared with the NumPy trace."""
+        title = f"agreement on {self.inputs}" if self.inputs else "agreement"
+        rows = tuple(
+            (
+                row.label,
+                f"{row.samples:,}",
+                f"{row.values:,}",
+                f"{row.mismatches:,}",
+                "" if row.accuracy is None else f"{row.accuracy:.2%}",
+                "" if row.samples_per_second is None else f"{row.samples_per_second:,.0f}",
+            )
+            for row in self.rows
+        )
+        first = [f"{row.label} differs first at {row.first}" for row in self.rows if row.mismatches]
+        notes = (*first, *self.warnings, *(f"not run: {reason}" for reason in self.not_run))
+        return Tabled(title, ("executor", "samples", "values", "mismatches", "accuracy", "samples/s"), rows, notes)
+
+    def _repr_html_(self) -> str:
+        """In notebooks."""
+        return self.table().html
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""

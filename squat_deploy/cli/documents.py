@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ def warn(texts: Iterable[str]) -> None:
     """Prints what is exact and yet probably not what the user wants, on stderr."""
     for text in texts:
         told("warning:", text, "bold yellow")
+
+
+def following(*words: object) -> str:
+    """A line with the command that comes next."""
+    return f"next: {shlex.join(str(word) for word in words)}"
 
 
 def finish(agreement: Agreement, as_json: bool, document: Mapping[str, Any], lines: Iterable[str] = ()) -> None:

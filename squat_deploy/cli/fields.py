@@ -71,7 +71,7 @@ def with_fields(
 
 def _is_typed(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    return source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")  # or in squat.toml
 
 
 def _replaced(signature: inspect.Signature, options: Sequence[inspect.Parameter]) -> inspect.Signature:

@@ -9,11 +9,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from squat_deploy import interrupts
 from squat_deploy.cli.console import USER, OutputError, fail, told, writing
 from squat_deploy.cli.guarding import explain
+from squat_deploy.cli.settings import FILE, in_force, read_settings
+
+
+class Command(TyperCommand):
+    """One command: says what it takes from the user's file."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """On standard error: options that squat.toml has set, since they were not typed."""
+        said = [f"{key} = {value}" for key, value in in_force(ctx)]
+        if said:
+            told(f"{FILE}:", ", ".join(said), "dim")
+        return super().invoke(ctx)
 
 
 class Commands(TyperGroup):
@@ -32,7 +44,8 @@ class Commands(TyperGroup):
         given = list(sys.argv[1:] if args is None else args)
 
         def call() -> Any:
-            return super(Commands, self).main(given, prog_name, complete_var, False, windows_expand_args, **extra)
+            told = {"default_map": read_settings(self.commands), **extra}
+            return super(Commands, self).main(given, prog_name, complete_var, False, windows_expand_args, **told)
 
         if not standalone_mode:
             return call()

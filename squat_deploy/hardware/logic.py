@@ -31,3 +31,8 @@ def searches(count: int, key_bits: int, comparisons: int) -> Usage:
 def lister(bits: int) -> Usage:
     """Finds the two lowest bits of a word and of the next: four words without their lowest bits, two found, choices."""
     return Usage(lut=8 * bits, ff=2 * bits)
+
+
+def forwards(count: int, bits: int, near: tuple[int, ...]) -> Usage:
+    """Numbers that are taken from where they were written so many cycles ago, up to three choices beside a memory."""
+    return Usage(lut=count * bits * bool(near), ff=count * bits * max(near, default=0))

@@ -174,6 +174,11 @@ class Plane:
         visits = self.y.meets[:, None, 2] * self.x.meets[:, 2]
         return np.tile(visits.reshape(-1), self.grid.channels)
 
+    @property
+    def walked(self) -> IntArray:
+        """(size, 7) of an event at each element: its visits, and whether these are 1, 2, ... 6."""
+        return np.stack([self.visits, *(self.visits == few for few in range(1, 7))], axis=1).astype(np.int64)
+
     def position(self, output_y: Number, output_x: Number) -> Number:
         """Number of an output position."""
         down = output_y * self.x.outputs if self.x.outputs > 1 else output_y

@@ -60,7 +60,7 @@ def estimate(design: Design, events: dict[int, Cycles]) -> Schedule:
 
 
 def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, Cycles]:
-    """Events (sequences, T) of every list in a simulated run; of synapses that walk, the outputs that these reach.
+    """Events (sequences, T) of every list in a simulated run; of synapses that walk, (7, sequences, T) `Plane.walked`.
 
     And what is listed in rounds (`listed_at`).
     """
@@ -74,7 +74,7 @@ def event_counts(design: Design, inputs: IntArray, result: Result) -> dict[int, 
         elif isinstance(unit, Lister):
             many[unit.number] = unit.multiplicity(*_taken(design.graph.nodes[unit.number - 1], many))
     walked = {
-        unit.number: (_taken(design.graph.nodes[unit.number - 1], many)[0] @ unit.plane.visits.astype(np.float64)).T
+        unit.number: (_taken(design.graph.nodes[unit.number - 1], many)[0] @ unit.plane.walked.astype(np.float64)).T
         for unit in design.parts
         if isinstance(unit, Scatter) and unit.walks
     }
@@ -102,7 +102,7 @@ def _most(design: Design) -> dict[int, Cycles]:
         if isinstance(unit, Scatter) and unit.walks:
             (port,) = unit.ports.takes
             full = most[port.number] / port.signal.capacity
-            most[unit.number] = unit.most_visits * (delayed(full.T).T if port.late else full)
+            most[unit.number] = unit.most_walked[:, None, None] * (delayed(full.T).T if port.late else full)
     for unit in (design.entry, *design.parts):
         if unit.in_rounds:
             most[listed_at(unit.number)] = np.ones((len(steps), 1, unit.size))

@@ -12,6 +12,7 @@ from pydantic import FailFast, Field, TypeAdapter
 from squat_deploy.errors import FileFormatError
 from squat_deploy.network.inputs import InputSpec
 from squat_deploy.network.layers.base import IntArray
+from squat_deploy.network.tabled import of_certificate
 
 _Name = Annotated[str, Field(max_length=64)]
 _Sentence = Annotated[str, Field(max_length=1024)]
@@ -152,6 +153,10 @@ class Certificate:
     assumptions: Assumptions = ()
     witnesses: Witnesses = ()
     searched: Searches = ()
+
+    def _repr_html_(self) -> str:
+        """In notebooks."""
+        return of_certificate(self).html
 
     @property
     def looked_for(self) -> str:

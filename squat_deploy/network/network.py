@@ -19,6 +19,7 @@ from squat_deploy.network.inputs import InputSpec
 from squat_deploy.network.layers import AnyNeuron, Layer, NeuronLayer, Range, constant_range
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.readout import OF_MEMBRANES, Readout
+from squat_deploy.network.tabled import of_network
 from squat_deploy.network.values import Values, values_of
 
 SCHEMA_VERSION = 2
@@ -71,6 +72,19 @@ class Network:
         object.__setattr__(self, "layers", Layers(self.layers))
         if not self.wires:
             object.__setattr__(self, "wires", tuple((index - 1,) for index in range(len(self.layers))))
+
+    def __repr__(self) -> str:
+        proven = "proven" if self.certificate.proven else "not proven"
+        sizes = f"{self.input.size} -> {self.outputs}, {len(self.layers)} layers, {self.steps} steps"
+        return f"<Network {self.name!r}: {sizes}, {proven}, {self.digest[:12]}>"
+
+    def summary(self) -> str:
+        """A layer a line, and the grid of the inputs; to be printed."""
+        return of_network(self).text
+
+    def _repr_html_(self) -> str:
+        """In notebooks."""
+        return of_network(self).html
 
     @property
     def neurons(self) -> tuple[AnyNeuron, ...]:

@@ -19,6 +19,7 @@ from squat_deploy.network.layers.base import Stage
 from squat_deploy.network.layers.machine import MachineStep
 from squat_deploy.network.network import INPUT, Network
 from squat_deploy.network.readout import OF_MEMBRANES, updated
+from squat_deploy.network.tabled import of_result
 
 _Record = dict[int, tuple[NDArray[Any], ...]]  # sums, states and spikes of one step, by layer
 _BATCH_BYTES = 2**27  # of intermediate arrays a batch
@@ -55,6 +56,10 @@ class Result:
 
     scores: IntArray
     trace: tuple[LayerTrace, ...] | None = None
+
+    def _repr_html_(self) -> str:
+        """In notebooks: the first sequences."""
+        return of_result(self).html
 
     @property
     def classes(self) -> IntArray:

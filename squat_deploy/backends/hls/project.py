@@ -20,7 +20,7 @@ from squat_deploy.backends.hls.coverage import Coverage, coverage_of
 from squat_deploy.backends.hls.estimates import estimate_of
 from squat_deploy.backends.hls.manifest import stated
 from squat_deploy.backends.hls.readme import readme_of
-from squat_deploy.backends.hls.storage import lane_parameters, storage, table, table_at, tables_stored
+from squat_deploy.backends.hls.storage import forwarded, lane_parameters, storage, table, table_at, tables_stored
 from squat_deploy.backends.hls.top import top_of
 from squat_deploy.backends.hls.views import Build, LayerFile, Stream, testbench_of, top_header_of, types_of
 from squat_deploy.backends.manifest import manifest_of
@@ -212,6 +212,7 @@ def _environment() -> Environment:
     found.globals.update(
         **{name: getattr(addresses, name) for name in _LAWS},
         storage=storage,
+        forwarded=forwarded,
         pipelined=cpp.pipelined,
         table=table,
         table_at=table_at,

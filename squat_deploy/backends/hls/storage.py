@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from squat_deploy.backends import cpp
 from squat_deploy.hardware.memories import Memory
-from squat_deploy.hardware.units import Firing, Unit
+from squat_deploy.hardware.units import Firing, Scatter, Unit
 
 _BY_LANE = {"channel": "[group][lane]", "neuron": "[row][lane]"}
 _ROWS = {"channel": ", const unsigned group", "neuron": ", const unsigned row"}
@@ -23,6 +23,11 @@ def storage(part: Unit, name: str, variable: str = "") -> str:
     if memory.style == "distributed":
         return f"{line}\nSQUAT_HLS(bind_storage variable={variable} type=ram_2p impl=lutram)"
     return line
+
+
+def forwarded(part: Scatter) -> str:
+    """The sums of a row that was updated so lately that its memory may not have them, each with its condition."""
+    return "".join(f"row == row_{ago} ? sums_{ago}[lane] : " for ago in part.near)
 
 
 def table(part: Firing, name: str, type_: str) -> str:

@@ -8,18 +8,19 @@ from typing import Annotated
 
 import typer
 
-from squat_deploy.cli.documents import console, emit, grid, summary
+from squat_deploy.cli.documents import console, emit, following, grid, summary
 from squat_deploy.cli.options import Json, NetworkFile
-from squat_deploy.cli.tables import assumption_lines, certificate_table, inputs_line
+from squat_deploy.cli.tables import assumption_lines, certificate_table
 from squat_deploy.errors import ConfigError
 from squat_deploy.files import write_file
 from squat_deploy.loading import load
 from squat_deploy.network.activity import warnings_of
+from squat_deploy.network.tabled import inputs_line
 
 
 def certify(
     network: NetworkFile,
-    out: Annotated[Path | None, typer.Option(help="Also save the certificate as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also save the certificate as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what has been proven of a network; exit 0 only if every layer is."""
@@ -33,4 +34,10 @@ def certify(
         if not as_json:
             console.print(table, *lines)
         raise ConfigError(f"{network}: not proven in every layer")
-    emit({"warnings": warnings_of(loaded), **summary(loaded)}, as_json, table, *lines)
+    emit(
+        {"warnings": warnings_of(loaded), **summary(loaded)},
+        as_json,
+        table,
+        *lines,
+        following("squat-deploy", "verify", network),
+    )

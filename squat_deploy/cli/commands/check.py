@@ -42,6 +42,7 @@ def check(
         answer({"ok": not refused, "layers": [vars(row) for row in rows], "warnings": texts, **grid(spec)})
     else:
         warn(texts)
-        console.print(checked_table(rows), f"inputs: {spec.described}")
+        after = () if refused else (f"next: squat-deploy lower {model}, with the same options",)
+        console.print(checked_table(rows), f"inputs: {spec.described}", *after)
     if refused:
         raise typer.Exit(1)

@@ -10,18 +10,23 @@ from numpy.typing import NDArray
 
 from squat_deploy.agreement import Agreement, verify
 from squat_deploy.backends.hls import emit_hls
-from squat_deploy.cli.documents import console, finish, summary
-from squat_deploy.cli.options import DataFolder, Json
-from squat_deploy.cli.tables import certificate_table, network_table
+from squat_deploy.cli.documents import console, finish, following, summary
+from squat_deploy.cli.options import Json
+from squat_deploy.cli.tables import LEGEND, certificate_table, network_table
 from squat_deploy.lab import bundled
 from squat_deploy.network import IntArray, Network
 from squat_deploy.reporting import report
 from squat_deploy.toolchain import has_package
 
+NONE = Path("none")  # ./none is a folder of that name
+
 
 def demo(
-    out: Annotated[Path, typer.Option(help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
-    data: DataFolder = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the Fashion-MNIST IDX files; none: only the images of the package."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The whole line on the bundled model: lower, certify, simulate, write the HLS project, run it, report."""
@@ -32,19 +37,30 @@ def demo(
     network = lower(model, spec, bundled.STEPS, name="fashion_mnist")
     real, labels = bundled.images()
     # a folder that the user names is read or refused
-    whole = fashion_mnist("test", data) if data is not None or available(data) else None
+    place = None if data == NONE else data
+    whole = None if data == NONE or not (place or available()) else fashion_mnist("test", place)
     project = emit_hls(network, out, stimulus=spec.quantize(real[:16]))
     if not as_json:
-        console.print(network_table(network), certificate_table(network.certificate), f"wrote {project}")
+        console.print(network_table(network), certificate_table(network.certificate), LEGEND)
+        console.print(*_hardware(project), f"wrote {project}")
     if whole is not None:
         real, labels = whole.real(), whole.labels
     elif not as_json:
         console.print(f"the whole test set is not here; using the bundled {len(labels)} images")
     agreement = verify(network, model, spec.quantize(real), labels=labels)
     page = _report(network, project, spec.quantize(real), labels, agreement)
-    lines = () if page is None else (f"wrote {page}; open it in a browser",)
+    lines = [f"wrote {page}; open it in a browser"] if page else []
+    lines.append(
+        f"{following('make', '-C', project, 'csim')}; or begin with a model of your own: squat-deploy new mine"
+    )
     document = {"project": str(project), "report": page and str(page), **summary(network)}
     finish(agreement, as_json, document, lines)
+
+
+def _hardware(project: Path) -> list[str]:
+    """How long a sequence takes and what the core needs, of the project's own estimate."""
+    lines = (project / "reports" / "estimate.txt").read_text().splitlines()
+    return [line for line in lines if line.startswith("one inference") or "The design" in line]
 
 
 def _report(

@@ -15,11 +15,11 @@ from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
 from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
-from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
 from squat_deploy.files import MANIFEST
 from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
+from squat_deploy.network.tabled import inputs_line
 
 
 def by_layer(name: str, example: int, text: str, stated: object = None) -> Spelling:
@@ -49,7 +49,7 @@ _SPELLINGS = {
 def hls(
     network: NetworkFile,
     *,
-    out: Annotated[Path | None, typer.Option(help="Project folder; hls_out/NAME by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Project folder; hls_out/NAME by default.")] = None,
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,

@@ -10,7 +10,7 @@ import typer
 
 from squat_deploy.agreement import Deviation, deviation
 from squat_deploy.cli import sources, targets
-from squat_deploy.cli.documents import emit, gathered, summary
+from squat_deploy.cli.documents import emit, following, gathered, summary
 from squat_deploy.cli.inputs import InputOptions, network_inputs
 from squat_deploy.cli.options import (
     Checkpoint,
@@ -78,13 +78,19 @@ def lower(
     weights = sources.weights_line(model, checkpoint)
     document = {"network": str(out), "weights": weights, "warnings": texts, **summary(network)}
     tables = (network_table(network), certificate_table(network.certificate))
-    lines = [weights, f"saved {out}"]
+    lines = [weights, f"saved {out}", _next(out, model, checkpoint, neurons, exact=exact)]
     if exact:
         given = inputs, samples, stated.window, stated.time_unit
         told, notes, doubtful = _deviation(network, (loaded, lowered, state), *given, real=real)
         document |= {"exact": told.to_dict(), "notes": notes, "warnings": [*texts, *doubtful]}
         lines = [*notes, f"exact form: {told.line}", *lines]
     emit(document, as_json, *tables, *lines)
+
+
+def _next(out: Path, model: str, checkpoint: Path | None, neurons: Path | None, *, exact: bool) -> str:
+    """The comparison with the model, named as it was here."""
+    own = ("--checkpoint", checkpoint) if checkpoint else ("--neurons", neurons) if neurons else ()
+    return following("squat-deploy", "verify", out, "--model", model, *own, *(["--exact"] if exact else []))
 
 
 def _deviation(

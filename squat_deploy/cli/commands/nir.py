@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from squat_deploy.cli import sources, targets
-from squat_deploy.cli.documents import emit, gathered, summary
+from squat_deploy.cli.documents import emit, following, gathered, summary
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.guarding import check_paths
 from squat_deploy.cli.inputs import seen_in
@@ -70,7 +70,9 @@ def nir(
     told = (*(f"open in the file: {gap}" for gap in read.gaps), *given.notes)
     document = {"network": str(out), "model": str(beside), "gaps": read.gaps, "notes": given.notes, "warnings": texts}
     saved = f"saved {out}, and the quantized torch model as {beside}"
-    compare = f"compare: squat-deploy verify {out} --model {file} --checkpoint {beside}{' --exact' if exact else ''}"
+    compare = following(
+        "squat-deploy", "verify", out, "--model", file, "--checkpoint", beside, *(["--exact"] if exact else [])
+    )
     emit({**document, **summary(network)}, as_json, *_tables(network, told), saved, compare)
 
 
@@ -89,7 +91,7 @@ def _read_again(file: Path, whole: Whole, out: Path, *, allow_unproven: bool, as
     network = replace(made, origin=replace(made.origin, source=sources.source_of(str(file))))
     save(network, out)
     document = {"network": str(out), "model": str(file), "gaps": read.gaps, "notes": (), "warnings": texts}
-    compare = f"compare: squat-deploy verify {out} --model {file}"
+    compare = following("squat-deploy", "verify", out, "--model", file)
     emit({**document, **summary(network)}, as_json, *_tables(network, ()), f"saved {out}", compare)
 
 

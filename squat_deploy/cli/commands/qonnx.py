@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.guarding import check_paths
 from squat_deploy.cli.options import Json, NetworkFile
 from squat_deploy.cli.sources import stem_of
-from squat_deploy.cli.tables import cost_line, inputs_line, ports_table
+from squat_deploy.cli.tables import cost_line, ports_table
 from squat_deploy.files import check_target
 from squat_deploy.loading import load
+from squat_deploy.network.tabled import inputs_line
 
 
 def qonnx(
@@ -22,7 +23,7 @@ def qonnx(
         Literal["step", "sequence", "finn"],
         typer.Option(help="One step; all steps in a Scan; or one step in QONNX's float32 convention."),
     ] = "step",
-    out: Annotated[Path | None, typer.Option(help="ONNX file; NAME.FORM.onnx by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="ONNX file; NAME.FORM.onnx by default.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="A fixed batch size; any by default.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Also output sums, states and spikes of every layer.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Also draw the graph: .svg, .pdf or .png (Graphviz).")] = None,
@@ -40,6 +41,9 @@ def qonnx(
     document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest, **grid(loaded.input)}
     document["ports"] = [vars(port) for port in ports]
     lines = [inputs_line(loaded)]
+    if form != "sequence":
+        document["first_step"] = first = description.first_step(loaded, model)
+        lines.append(f"in the first step: {', '.join(f'{name} = {start}' for name, start in first.items())}")
     if form == "finn":
         from squat_deploy.backends.qonnx.cost import step_cost
 
@@ -53,4 +57,4 @@ def qonnx(
         lines.append(f"drew {picture}")
     write_model(model, target)
     table = ports_table(ports, f"{loaded.name}: {form}, {len(model.graph.node)} nodes")
-    emit(document, as_json, table, *lines, f"wrote {target}")
+    emit(document, as_json, table, *lines, f"wrote {target}", following("squat-deploy", "verify", target))

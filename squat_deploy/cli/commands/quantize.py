@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from squat_deploy.cli import sources, targets
-from squat_deploy.cli.documents import emit, gathered, summary
+from squat_deploy.cli.documents import emit, following, gathered, summary
 from squat_deploy.cli.guarding import check_paths
 from squat_deploy.cli.inputs import parsed_shape, seen_in
 from squat_deploy.cli.options import (
@@ -94,7 +94,8 @@ def quantize(
     saved = f"saved {out}, and the quantized torch model as {beside}, a checkpoint of {source} for verify"
     saved += f"; as {nir} it needs no {source}" if nir else ""
     tables = _tables(network, trials, weights, accuracy)
-    emit({**document, "warnings": texts, **summary(network)}, as_json, *notes, *tables, saved)
+    after = following("squat-deploy", "verify", out, "--model", model, "--checkpoint", beside)
+    emit({**document, "warnings": texts, **summary(network)}, as_json, *notes, *tables, saved, after)
 
 
 def _write_nir(network: Network, model: nn.Module, path: Path | None, initial_state: Any) -> None:

@@ -15,9 +15,9 @@ from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
 from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
-from squat_deploy.cli.tables import inputs_line
 from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
+from squat_deploy.network.tabled import inputs_line
 
 
 @with_fields(
@@ -26,7 +26,7 @@ from squat_deploy.network.grid import doubts
 def rtl(
     network: NetworkFile,
     *,
-    out: Annotated[Path | None, typer.Option(help="Project folder; rtl_out/NAME by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Project folder; rtl_out/NAME by default.")] = None,
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,

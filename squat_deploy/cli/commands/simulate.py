@@ -11,16 +11,16 @@ import typer
 from rich.table import Table
 
 from squat_deploy.agreement import check_labels
-from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples, TimeUnitOption, Window
-from squat_deploy.cli.tables import inputs_line
 from squat_deploy.files import write_file
 from squat_deploy.loading import load
 from squat_deploy.network import Network
 from squat_deploy.network.activity import counted, warnings_of, warnings_on
 from squat_deploy.network.grid import doubts
 from squat_deploy.network.simulator import Result
+from squat_deploy.network.tabled import inputs_line
 from squat_deploy.reading import labels_of
 
 _SHOWN = 20  # sequences
@@ -34,7 +34,9 @@ def simulate(
     time_unit: TimeUnitOption = None,
     samples: Samples = 8,
     labels: LabelsFile = None,
-    out: Annotated[Path | None, typer.Option(help="Save scores, values of membranes, and the trace, as .npz.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Save scores, values of membranes, and the trace, as .npz.")
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Keep sums, states and spikes of every step.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -62,6 +64,7 @@ def simulate(
         lines.append(f"accuracy {document['accuracy']:.2%}")
     if out is not None:
         _save(out, loaded, result)
+    lines.append(following("squat-deploy", "verify", network))
     emit(document, as_json, *notes, _table(result, described, inputs_line(loaded)), *lines)
 
 

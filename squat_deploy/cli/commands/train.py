@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from squat_deploy.cli.documents import emit
+from squat_deploy.cli.documents import emit, following
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.options import DataFolder, Json
 from squat_deploy.lab.config import TrainConfig
@@ -29,7 +29,9 @@ _SPELLINGS = {
 @with_fields(TrainConfig, only=_FIELDS, spellings=_SPELLINGS)
 def train(
     *,
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")] = Path("runs/fashion_mnist"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints and the model.")] = Path(
+        "runs/fashion_mnist"
+    ),
     config: Annotated[Path | None, typer.Option(help="YAML file of a training; other options go before it.")] = None,
     fields: dict[str, Any],
     device: Annotated[
@@ -51,4 +53,5 @@ def train(
     training, test = read_data(chosen, data, download=download)
     _, history = run_training(chosen, training, test, out, resume=resume, quiet=as_json, device=device)
     document = {"model": str(out / MODEL), "config": chosen.model_dump(mode="json"), "history": history}
-    emit(document, as_json, f"test accuracy {history[-1]['accuracy']:.2%}; the model is in {out / MODEL}")
+    line = f"test accuracy {history[-1]['accuracy']:.2%}; the model is in {out / MODEL}"
+    emit(document, as_json, line, following("squat-deploy", "lower", out / MODEL))

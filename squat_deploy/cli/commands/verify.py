@@ -11,7 +11,7 @@ import typer
 from squat_deploy.agreement import EXECUTORS
 from squat_deploy.agreement import verify as compare
 from squat_deploy.agreement.api import other_model
-from squat_deploy.cli.documents import finish, gathered, grid
+from squat_deploy.cli.documents import finish, following, gathered, grid
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import (
     Checkpoint,
@@ -28,10 +28,10 @@ from squat_deploy.cli.options import (
 )
 from squat_deploy.cli.sources import imported, is_export, is_nir, written_of
 from squat_deploy.cli.sources import loaded as loaded_model
-from squat_deploy.cli.tables import inputs_line
 from squat_deploy.errors import ConfigError
 from squat_deploy.loading import load
 from squat_deploy.network import Network
+from squat_deploy.network.tabled import inputs_line
 from squat_deploy.reading import labels_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def verify(
         agreement,
         as_json,
         {"digest": loaded.digest, "notes": notes, **grid(loaded.input)},
-        (*notes, inputs_line(loaded)),
+        (*notes, inputs_line(loaded), *([following("squat-deploy", "hls", network)] if agreement.agrees else [])),
     )
 
 

@@ -26,6 +26,7 @@ _LITTERS = 6  # of the first generation
 _PATIENCE = 3  # generations without anything nearer
 _PARENTS = 3  # of every threshold
 _WORTH = 4  # bits of other inputs that are worth a sequence, and one of the input aimed at
+_TRIES = 16  # for each bit that is left, at most
 _MOST = 2**22  # bits of all sequences of a generation up to which other inputs are looked at
 
 
@@ -134,7 +135,8 @@ def aimed(drives: Drives, room: int, most: int, what: str) -> tuple[list[IntArra
     for index, left in sorted(drives.left.items(), key=lambda item: item[1].size):
         aiming = Aiming(drives, index, left.copy())
         name = drives.feeding.network.layers[index].name
-        for block in aiming.found(most - tries):
+        report(f"{what} for {name}", min(tries, most), most)
+        for block in aiming.found(min(most - tries, _TRIES * int(left.sum()))):
             report(f"{what} for {name}", min(tries + aiming.tries, most), most)
             if len(found) == room:
                 return found, tries + aiming.tries

@@ -21,7 +21,7 @@ _BLOCK = 96  # sequences that are looked at closely at once
 _SIFTED = 4  # that are run for each of them
 _VALUES = 2**22  # that flow in those that are run at once, at most
 _WORK = 2**28  # values that flow in all that are tried, at most, and in all that are aimed
-_TRIES = 2**14  # sequences that are tried, at most
+_TRIES = 2**12, 2**14  # sequences that are tried, at most, where few, or many, levels are to be reached
 _IDLE = 3  # blocks in which little is gained, after which no more are tried
 _LITTLE = 2e-3  # of all that one goal has
 _GOOD = 0.3  # of the best sequence's gain, from which on others of its block are kept too
@@ -64,7 +64,8 @@ class Choice:
     @cached_property
     def budget(self) -> int:
         """Sequences that are tried."""
-        return min(_TRIES, max(4, _WORK // self.values))
+        levels = sum(int(goal.possible.sum()) for goal in self.goals.all.values() if goal.key[1] == "found")
+        return min(max(_TRIES[0], 2 * levels), _TRIES[1], max(4, _WORK // self.values))
 
     def _packed(self, packing: Packing, most: int) -> None:
         """Frames for the weights of a first layer."""

@@ -70,8 +70,8 @@ class DelayEvents(Unit):
         return Events.of(values, self.signal.grid)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """Two cycles an event that is written, one an element that is read; at first, one that is cleared."""
-        return at_start(loop(self.size), given) + 2 * taken[0] + LOOP_OVERHEAD_CYCLES + loop(self.size)
+        """A cycle an event that is written, and an element that is read; at first, one that is cleared."""
+        return at_start(loop(self.size), given) + taken[0] + LOOP_OVERHEAD_CYCLES + loop(self.size)
 
     def _memories(self) -> Sequence[Memory]:
         past = Memory("past", self.depth * self.size, (1 if self.signal.unit else self.signal.bits,))

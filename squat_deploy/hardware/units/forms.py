@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from squat_deploy.hardware.logic import forwards
+from squat_deploy.hardware.memories import Usage
 from squat_deploy.hardware.signals import Signal
 from squat_deploy.hardware.units.base import (
     LOOP_OVERHEAD_CYCLES,
@@ -44,7 +46,10 @@ class PlaceEvents(Summer):
         return sums
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        return loop(self.rows.rows) + 2 * taken[0] + LOOP_OVERHEAD_CYCLES
+        return loop(self.rows.rows) + taken[0] + LOOP_OVERHEAD_CYCLES
+
+    def _logic(self) -> Usage:
+        return Usage.total([super()._logic(), forwards(1, self.signal.bits, (1, 2, 3))])
 
 
 class ListSums(Unit):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from squat_deploy.hardware.grid import Grid
-from squat_deploy.hardware.logic import adders, products
+from squat_deploy.hardware.logic import adders, forwards, products
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.plane import Plane
 from squat_deploy.hardware.signals import Signal
@@ -33,6 +33,7 @@ from squat_deploy.network.layers import ConvTranspose2d, Dense, Weighted
 from squat_deploy.network.window import Window
 
 SPACING = 4  # cycles in which a row of sums is read, added to and written
+_DIVIDING = 3  # more, in which the number of an element becomes its coordinates
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,37 +92,48 @@ class Scatter(Summer):
 
     @property
     def spacing(self) -> int:
-        """Iterations from one update of a row of sums to the next at least, and those of an event at least.
-
-        The rows of one event differ. Where all events reach the same groups, each walks over these in turn, so that a
-        row comes again after `span` iterations, or later; `idle` iterations lie between the rows of two events.
-        """
+        """Iterations from one update of a row of sums to the next that needs none of the rows in between."""
         return SPACING
 
     @property
-    def idle(self) -> int:
-        """Iterations after the last row of an event."""
-        return max(0, SPACING - self.rom.span) if self.rom.span == self.rows.groups else SPACING - 1
+    def least(self) -> int:
+        """Iterations of an event at least, in which the next one is looked up, and divided where it has no plane."""
+        return SPACING + (0 if self.takes[0].grid == self.plane.grid else _DIVIDING)
+
+    @property
+    def near(self) -> tuple[int, ...]:
+        """How many iterations ago a row may have been updated that is still on its way to its memory.
+
+        The rows of one event differ. Where all events reach the same groups, each walks over these in turn, so that a
+        row comes again after `span` iterations, or a multiple, or later than matters. Registers are written at once.
+        """
+        if self.rows.registers:
+            return ()
+        step = self.rom.span if self.rom.span == self.rows.groups else 1
+        return tuple(range(step, SPACING, step))
 
     @property
     def iterations(self) -> IntArray:
         """(inputs,) iterations for an event of each input."""
-        return self.plane.visits * self.rom.span + self.idle
+        return np.maximum(self.plane.visits * self.rom.span, self.least)
 
     @property
-    def most_visits(self) -> int:
-        """Outputs that the events of a step reach, where the list is full."""
-        taken, each = self.takes[0], self.plane.visits
-        return int(each.sum() if taken.single else each.max() * taken.capacity)
+    def most_walked(self) -> IntArray:
+        """What the events of a step walk, as `Plane.walked`, where the list is full."""
+        taken, each = self.takes[0], self.plane.walked
+        return np.asarray(each.sum(axis=0) if taken.single else each[each[:, 0].argmax()] * taken.capacity)
 
     @property
     def most_iterations(self) -> int:
         """Iterations where the list is full."""
-        return self.most_visits * self.rom.span + self.takes[0].capacity * self.idle
+        taken, each = self.takes[0], self.iterations
+        return int(each.sum() if taken.single else each.max() * taken.capacity)
 
     def _cycles(self, taken: Sequence[Cycles], given: Cycles) -> Cycles:
-        """One loop over all events; what is `given` are the outputs that they reach."""
-        walked = given * self.rom.span + taken[0] * self.idle
+        """One loop over all events; what is `given` (7, sequences, T) is `Plane.walked` of them."""
+        visits, *short = given
+        span = self.rom.span
+        walked = visits * span + sum(few * max(0, self.least - at * span) for at, few in enumerate(short, start=1))
         started = loop(self.rows.rows)
         if self.ports.gives.restored is not None:
             return at_start(started, walked) + walked + LOOP_OVERHEAD_CYCLES
@@ -144,6 +156,8 @@ class Scatter(Summer):
     def _logic(self) -> Usage:
         lanes = self.rows.pe * self.at_once
         added = adders(lanes, self.signal.bits)
+        if self.walks:
+            added = Usage.total([added, forwards(lanes, self.signal.bits, self.near)])
         if self.takes[0].unit:
             return added
         return Usage.total([added, products(lanes, self.rom.bits, self.takes[0].bits)])

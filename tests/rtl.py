@@ -1,0 +1,49 @@
+"""A core in SystemVerilog held to the simulator: what it gives, and when."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import squat_deploy as sd
+from squat_deploy import toolchain
+from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl.project import plan_for
+from squat_deploy.backends.rtl.timing import ends_of
+from squat_deploy.network.encoders import EventEncoder, frames_of
+from squat_deploy.network.simulator import simulate
+from tests.drawing import Drawn
+from tests.graph_drawing import draw_graph, draw_inputs
+
+PYTHON = f"PYTHON={sys.executable}"
+
+
+def simulated(project: Path, *arguments: str) -> str:
+    toolchain.run(["make", "-s", "build/squat_tb", PYTHON, "OPT=-O0"], project)
+    return toolchain.run(["./build/squat_tb", *arguments], project, may_fail=True)
+
+
+def assert_agrees(network: sd.Network, inputs: np.ndarray, config: RtlConfig, project: Path) -> None:
+    """Whole traces: with gaps in both streams, alone or not, after a reset in mid-sequence; and cycles of the plan."""
+    sd.emit_rtl(network, project, config, stimulus=inputs)
+    resets = (("--reset", str(cycles)) for cycles in (1, 40, 97, 333))
+    for arguments in (("--stall", "7"), ("--stall", "8", "--alone"), *resets):
+        assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
+    frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
+    result = simulate(network, frames, trace=True)
+    for alone in (False, True):
+        log = simulated(project, *["--alone"] * alone)
+        ends = ends_of(plan_for(network, config, frames, result), frames, result, alone=alone)
+        assert "\nPASS: 0 mismatches in " in log
+        assert f"\nCYCLES {ends[-1]} for {len(ends)} sequences\n" in f"\n{log}"
+
+
+def assert_both_agree(drawn: Drawn, network: sd.Network, seed: int, folder: Path) -> None:
+    """A network in a folding by its seed, and a graph, whose layers and joins models do not all make."""
+    encoder = None if isinstance(drawn.config.encoder, EventEncoder) else drawn.config.encoder
+    config = RtlConfig(pe=seed % 5 + 1, share=seed % 2, form=drawn.config.form, encoder=encoder)
+    assert_agrees(network, drawn.inputs, config, folder / "model")
+    graph = draw_graph(seed)
+    assert_agrees(graph, draw_inputs(graph, 4, seed), RtlConfig(pe=seed % 3 + 1, share=1), folder / "graph")
