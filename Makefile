@@ -9,10 +9,21 @@ SEED ?= 0
 RTL ?= 0
 JOBS ?= 2
 
-.PHONY: demo test test-core docs lint fuzz bench bench-epoch train results golden support clean
+.PHONY: demo hw test test-core docs lint fuzz bench bench-epoch train results golden support clean
 
 demo: $(VENV)/ready
 	$(BIN)/squat-deploy demo
+
+# The bundled model as SystemVerilog: simulated, proven, synthesised, placed and routed. Some minutes.
+hw: $(VENV)/ready
+	rm -rf build/hw && mkdir -p build/hw
+	$(BIN)/squat-deploy lower examples/fashion_mnist/model.py:factory --steps 10 --out build/hw/net.safetensors \
+	  --checkpoint examples/fashion_mnist/model.safetensors
+	$(BIN)/squat-deploy rtl build/hw/net.safetensors --pe lif1=32 --pe lif2=2 --simd 2 --out build/hw/core
+	$(MAKE) -C build/hw/core PYTHON=$(abspath $(BIN)/python) lint sim
+	$(BIN)/squat-deploy prove build/hw/core
+	$(BIN)/squat-deploy synth build/hw/core --target xc7
+	$(BIN)/squat-deploy synth build/hw/core --target ecp5
 
 test: lint docs test-core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

@@ -41,10 +41,11 @@ MAY = {
 }
 MAY["synthesis"] = set()  # of projects, by their files
 MAY["proofs"] = {"network", "hardware", "backends", "synthesis"}  # of projects, by the network that lies in them
+MAY["exploration"] = {"network", "hardware", "backends"}
 MAY["reporting"] = {"network", "hardware", "agreement"}
-MAY["cli"] = MAY["lab"] | {"lab", "loading", "reading", "synthesis", "reporting", "proofs"}
+MAY["cli"] = MAY["lab"] | {"lab", "loading", "reading", "synthesis", "reporting", "proofs", "exploration"}
 EDGE = {"__init__", "__main__", "loading", "moved", "reading"}  # the names that users see
-MOST_ARROWS = 115
+MOST_ARROWS = 120
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -111,7 +111,10 @@ def test_each_command_names_the_next_and_that_works(work: Path, compiler: None) 
     assert seen == ["verify", "hls"] and "next: make -C" in told
     for command in ("certify", "simulate"):
         assert "next: squat-deploy verify n.safetensors" in invoke(command, "n.safetensors")
-    assert "next: squat-deploy verify n.step.onnx" in invoke("qonnx", "n.safetensors")
+    told = invoke("qonnx", "n.safetensors")
+    starts = [layer.initial_state for layer in sd.load("n.safetensors").neurons]
+    assert f"in the first step: lif1.state = {starts[0]}, lif2.state = {starts[1]}\n" in told
+    assert told.endswith("next: squat-deploy verify n.step.onnx\n")
 
 
 def test_doctor_says_versions_and_what_installs_the_rest(monkeypatch: pytest.MonkeyPatch, compiler: None) -> None:

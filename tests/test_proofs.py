@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from squat_deploy.proofs import Certificate, kinds, modules, prove, solving
 from squat_deploy.proofs.library import folder, with_parameters
 from squat_deploy.proofs.solving import Claim, Failure, put
 from squat_deploy.proofs.table import Row
+from squat_deploy.synthesis import running
 from tests.conftest import need
 from tests.test_rtl import drawn
 
@@ -76,7 +79,7 @@ def test_modules_without_properties_are_named(project: Path) -> None:
 # Of each module: what is changed, and a property that finds it.
 FAULTS = {
     "fifo": [
-        ("(next - first) != (BITS + 1)'(DEPTH)", "(next - first) <= (BITS + 1)'(DEPTH)", "refuses"),
+        ("next != {~first[BITS], first[BITS-1:0]}", "1'b1", "refuses"),
         ("words[first[BITS-1:0]]", "words[next[BITS-1:0]]", "order"),
         ("if (out_valid && out_ready) first", "if (out_ready) first", ""),
     ],
@@ -103,6 +106,9 @@ FAULTS = {
         ("released ? '0 : done | out_done", "done | out_done", ""),
         ("assign free = taken != 2'(PAGES)", "assign free = 1'b1", "page_is_free"),
     ],
+    "late": [("assign out_last = starts || in_last", "assign out_last = in_last", "")],
+    "first": [("assign seen = s_same || mark == stamp", "assign seen = mark == stamp", "once")],
+    "scatter_plane": [("s2_row == s1_row;", "s2_row != s1_row;", "sum_of")],
     "product": [("{code[WEIGHT-1], code}", "{1'b0, code}", "product_of")],
     "weights": [("earlier <= address[INNER+:PART];", "earlier <= '0;", "same")],
     "ram": [("if (read) word <=", "word <=", "last_written")],
@@ -266,6 +272,26 @@ def test_an_offset_form_that_does_not_exist(
     monkeypatch.setattr(kinds, "offset_form", lambda *given: None)
     with pytest.raises(ExportError, match="lif1: the core searches an offset form, but none exists; write it anew"):
         prove(project)
+
+
+def test_an_interrupt_ends_the_solver(project: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = list[int]()
+    kept = running._end
+
+    def end(process: subprocess.Popen[str]) -> None:
+        kept(process)
+        ended.append(process.pid)
+
+    def interrupted(line: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_end", end)
+    monkeypatch.setattr(solving, "_unheard", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prove(project)
+    assert len(ended) == 1
+    with pytest.raises(ProcessLookupError):
+        os.killpg(ended[0], 0)
 
 
 def test_what_is_no_project_is_refused(units_alone: Path, tmp_path: Path, small: sd.Network) -> None:

@@ -111,6 +111,16 @@ def test_wrong_memory_words_are_found(name: str, built: Path) -> None:
     assert (differs and "\nFAIL: " in log) or "neurons 2: sum " in log  # beyond what the plan promises
 
 
+def test_a_sum_outside_its_range_is_found(built: Path) -> None:
+    """The bounds of the plan are checked while the core is simulated."""
+    path = built / "memories" / "layer1_start.hex"
+    kept = path.read_text()
+    path.write_text("\n".join(f"{int(word, 16) ^ 0x200:x}" for word in kept.split()) + "\n")
+    log = toolchain.run(["./build/squat_tb"], built, may_fail=True)
+    path.write_text(kept)
+    assert re.search(r"Assertion failed in \S+: neurons 2: sum -?\d+ is not in -645\.\.720", log)
+
+
 def test_the_testbench_says_what_it_cannot_do(built: Path) -> None:
     def said(*arguments: str) -> str:
         return toolchain.run(["./build/squat_tb", *arguments], built, may_fail=True)

@@ -28,7 +28,7 @@ from squat_deploy.snn.quantizers import StateQuantizer
 from squat_deploy.snn.running import OwnRun, run_model
 from tests.test_models import awake, leaky, linear
 
-INPUTS, HIDDEN, CLASSES = 10, 7, 4
+INPUTS, HIDDEN, CLASSES, STEPS = 10, 7, 4, 11
 DIRECT = sd.InputSpec((INPUTS,), 0, 3, 0.25)
 FRAMES = sd.InputSpec((INPUTS,), 0, 1, encoding="sequence")
 
@@ -36,7 +36,7 @@ FRAMES = sd.InputSpec((INPUTS,), 0, 1, encoding="sequence")
 class Net(nn.Module):
     """Two layers; `hidden` neurons keep their states themselves."""
 
-    def __init__(self, steps: int = 25, hidden: bool = False) -> None:
+    def __init__(self, steps: int = STEPS, hidden: bool = False) -> None:
         super().__init__()
         torch.manual_seed(1)
         self.steps = steps
@@ -75,13 +75,13 @@ class Loop(Net):
         }[self.how]()
 
 
-def loop(how: str, steps: int = 25) -> Loop:
+def loop(how: str, steps: int = STEPS) -> Loop:
     model = awake(Loop(steps))
     model.how = how
     return model
 
 
-WHOLE = CLASSES * 25
+WHOLE = CLASSES * STEPS
 RETURNED = {
     "stack": WHOLE, "batch first": WHOLE, "list": WHOLE, "lists": 2 * WHOLE, "tuple": 2 * WHOLE, "dict": 2 * WHOLE,
     "membranes": WHOLE, "mean": CLASSES, "sum": CLASSES, "count": CLASSES, "last": 2 * CLASSES,
@@ -106,10 +106,10 @@ def test_what_a_loop_returns_is_compared_where_it_is_recognised(how: str) -> Non
     """Values are counted where they are compared: those of the traces, of the classes, and of what came back."""
     model = loop(how)
     readout = "highest-membrane" if how in ("membranes", "unknown") else "count"  # of membranes alone it is asked for
-    network = silent_lower(model, DIRECT, 25, readout=readout)
+    network = silent_lower(model, DIRECT, STEPS, readout=readout)
     assert network.certificate.proven
-    agreement = sd.verify(network, model, drawn(DIRECT, 25, 9), executors=("torch", "numpy"))
-    traces, scores = 2 * 25 * (HIDDEN + CLASSES), 0 if readout == "count" else CLASSES
+    agreement = sd.verify(network, model, drawn(DIRECT, STEPS, 9), executors=("torch", "numpy"))
+    traces, scores = 2 * STEPS * (HIDDEN + CLASSES), 0 if readout == "count" else CLASSES
     assert agreement.agrees and agreement.rows[0].values == 9 * (traces + scores + 1 + RETURNED[how])
 
 
@@ -403,7 +403,7 @@ def test_two_threads_lower_at_once_and_a_third_goes_on_meanwhile() -> None:
     with ThreadPoolExecutor(3) as pool:
         third = pool.submit(goes_on)
         try:
-            proven = list(pool.map(lambda model: sd.lower(model, FRAMES, 25).certificate.proven, models))
+            proven = list(pool.map(lambda model: sd.lower(model, FRAMES, STEPS).certificate.proven, models))
         finally:
             ready.set()
         assert proven == [True, True] and third.result() > 0
@@ -416,7 +416,7 @@ def test_two_threads_lower_at_once_and_a_third_goes_on_meanwhile() -> None:
 
 def test_lowering_in_inference_mode() -> None:
     with torch.inference_mode():
-        assert sd.lower(awake(Loop()), FRAMES, 25).certificate.proven
+        assert sd.lower(awake(Loop()), FRAMES, STEPS).certificate.proven
         assert torch.is_inference_mode_enabled()
 
 
@@ -433,7 +433,7 @@ def test_what_recording_exchanges_is_back_after_an_error(raised: type[BaseExcept
             return result
 
     with pytest.raises(KeyboardInterrupt if raised is KeyboardInterrupt else LoweringError):
-        sd.lower(awake(Breaks()), FRAMES, 25)
+        sd.lower(awake(Breaks()), FRAMES, STEPS)
     assert own == (
         nn.Module.__call__, nn.Module.__setattr__, torch.inference_mode.__enter__, torch.inference_mode.__exit__
     )  # fmt: skip

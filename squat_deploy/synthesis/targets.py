@@ -127,7 +127,7 @@ TARGETS = {
         Target(
             "xc7",
             "AMD 7-series: synthesis only, no timing",
-            "synth_xilinx -family xc7 -flatten",
+            "synth_xilinx -family xc7",
             Cells(r"LUT[1-6]", r"FD\w+", "RAMB36E1", 36864, "DSP48E1", _XC7_MEMORY, halves="RAMB18E1"),
             core="-noiopad -noclkbuf",
         ),

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from onnx import GraphProto, ModelProto, ValueInfoProto, helper
 
+from squat_deploy.backends.qonnx.layers import plan_layers
+from squat_deploy.backends.qonnx.layers.base import INTEGERS
+from squat_deploy.backends.qonnx.stepping import carried
+from squat_deploy.network import Network
+
 
 @dataclass(frozen=True)
 class Port:
@@ -30,6 +35,12 @@ def ports(model: ModelProto) -> tuple[Port, ...]:
     inputs = (_port("input", value, kinds) for value in model.graph.input)
     outputs = (_port("output", value, kinds) for value in model.graph.output)
     return (*inputs, *outputs)
+
+
+def first_step(network: Network, model: ModelProto) -> dict[str, int]:
+    """What the inputs behind the first hold when a sequence begins, every element the same, of a graph of one step."""
+    carries = carried(plan_layers(network), INTEGERS).values()
+    return {port.name: carry.start for port, carry in zip(model.graph.input[1:], carries, strict=True)}
 
 
 def datatypes(graph: GraphProto) -> dict[str, str]:

@@ -157,6 +157,10 @@ class Wiring:
         """Rows of as few numbers as there is time for, since a search in few is small."""
         groups = 1 if unit.lanes is None else unit.lanes.groups
         parts = parts_of(rows, simd, groups, self.pace)
+        if parts == 1 and rows.fields > _AT_ONCE:  # a long search is kept apart from what is in front of it
+            before = rows.renamed(f"before{suffix}")
+            self.add(Ahead(f"fifo_before{suffix}", rows, rows, before))
+            return before
         if parts == 1:
             return rows
         elements = rows.elements.reshape(len(rows.elements) * parts, -1)
@@ -228,6 +232,7 @@ class Wiring:
 
 
 Builder = Callable[[Wiring, Unit], None]
+_AT_ONCE = 8  # numbers of a row that are searched quickly
 _SHORT = 128  # beats that wait for one who takes nothing else: his giver may wait, too
 _FIELDS = 16  # numbers of a row that is made of events
 

@@ -20,7 +20,7 @@ from squat_deploy.network.tabled import inputs_line
 
 def certify(
     network: NetworkFile,
-    out: Annotated[Path | None, typer.Option(help="Also save the certificate as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also save the certificate as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what has been proven of a network; exit 0 only if every layer is."""

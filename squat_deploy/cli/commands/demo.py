@@ -22,7 +22,7 @@ NONE = Path("none")  # ./none is a folder of that name
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="HLS project folder.")] = Path("hls_out/fashion_mnist"),
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of the Fashion-MNIST IDX files; none: only the images of the package."),

@@ -18,7 +18,7 @@ def export_nir(
     model: Annotated[str, typer.Option(help="Its torch model: path/to/file.py:factory, .nir, or a file of train.")],
     checkpoint: Checkpoint = None,
     dt: Annotated[float, typer.Option(help="The time step that time constants are stated for.")] = 1e-4,
-    out: Annotated[Path | None, typer.Option(help="NIR file; NAME.nir by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="NIR file; NAME.nir by default.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write a network as NIR: nodes for any reader, and metadata that make the same integers of them again."""

@@ -49,7 +49,7 @@ _SPELLINGS = {
 def hls(
     network: NetworkFile,
     *,
-    out: Annotated[Path | None, typer.Option(help="Project folder; hls_out/NAME by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Project folder; hls_out/NAME by default.")] = None,
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,

@@ -23,7 +23,7 @@ def qonnx(
         Literal["step", "sequence", "finn"],
         typer.Option(help="One step; all steps in a Scan; or one step in QONNX's float32 convention."),
     ] = "step",
-    out: Annotated[Path | None, typer.Option(help="ONNX file; NAME.FORM.onnx by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="ONNX file; NAME.FORM.onnx by default.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="A fixed batch size; any by default.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Also output sums, states and spikes of every layer.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Also draw the graph: .svg, .pdf or .png (Graphviz).")] = None,
@@ -41,6 +41,9 @@ def qonnx(
     document: dict[str, Any] = {"onnx": str(target), "form": form, "digest": loaded.digest, **grid(loaded.input)}
     document["ports"] = [vars(port) for port in ports]
     lines = [inputs_line(loaded)]
+    if form != "sequence":
+        document["first_step"] = first = description.first_step(loaded, model)
+        lines.append(f"in the first step: {', '.join(f'{name} = {start}' for name, start in first.items())}")
     if form == "finn":
         from squat_deploy.backends.qonnx.cost import step_cost
 

@@ -26,7 +26,7 @@ from squat_deploy.network.tabled import inputs_line
 def rtl(
     network: NetworkFile,
     *,
-    out: Annotated[Path | None, typer.Option(help="Project folder; rtl_out/NAME by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Project folder; rtl_out/NAME by default.")] = None,
     inputs: InputsFile = None,
     real: Real = False,
     window: Window = None,

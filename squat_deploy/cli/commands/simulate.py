@@ -34,7 +34,9 @@ def simulate(
     time_unit: TimeUnitOption = None,
     samples: Samples = 8,
     labels: LabelsFile = None,
-    out: Annotated[Path | None, typer.Option(help="Save scores, values of membranes, and the trace, as .npz.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Save scores, values of membranes, and the trace, as .npz.")
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Keep sums, states and spikes of every step.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -13,7 +13,9 @@ from squat_deploy.cli.options import DataFolder, Json
 
 def run(
     config: Annotated[Path, typer.Argument(help="YAML file of the study.")],
-    out: Annotated[Path, typer.Option(help="Folder of its cells; those that are in it are not run again.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of its cells; those that are in it are not run again.")
+    ],
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, e.g. tcp://host:8786.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine, without --scheduler.")] = 2,
     data: DataFolder = None,
@@ -30,7 +32,7 @@ def run(
 
 def report(
     stores: Annotated[list[Path], typer.Argument(help="Folders of cells, a section each.")],
-    out: Annotated[Path, typer.Option(help="Markdown file to write; its pictures go beside it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write; its pictures go beside it.")],
     as_json: Json = False,
 ) -> None:
     """Write tables (mean and 95 % interval over seeds) and pictures of the stored cells."""

@@ -29,7 +29,9 @@ _SPELLINGS = {
 @with_fields(TrainConfig, only=_FIELDS, spellings=_SPELLINGS)
 def train(
     *,
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the model.")] = Path("runs/fashion_mnist"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints and the model.")] = Path(
+        "runs/fashion_mnist"
+    ),
     config: Annotated[Path | None, typer.Option(help="YAML file of a training; other options go before it.")] = None,
     fields: dict[str, Any],
     device: Annotated[

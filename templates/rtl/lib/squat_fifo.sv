@@ -21,7 +21,7 @@ module squat_fifo #(
     logic [BITS:0] first = '0;  // one bit more than an address, so that full and empty differ
     logic [BITS:0] next = '0;
 
-    assign in_ready = (next - first) != (BITS + 1)'(DEPTH);
+    assign in_ready = next != {~first[BITS], first[BITS-1:0]};
     assign out_valid = next != first;
     assign out_data = words[first[BITS-1:0]];
 

@@ -99,7 +99,7 @@ module squat_sums #(
         logic hands;
         logic [FLAGS-1:0] complete_flags;
         logic [PE*SUM-1:0] page;
-        assign hands = complete && (!handed || released);
+        assign hands = complete && !handed;  // a cycle after the page was released: nobody has begun to add before that
         assign present = handed;
         assign whole = {READERS{page}};
         always_ff @(posedge clk) begin

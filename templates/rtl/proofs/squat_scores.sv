@@ -1,10 +1,10 @@
 
 // ---- Properties, put before the end of squat_scores.
 // shows: a score is what its readout says of the rows since the sequence began; one packet a call, every class once, in their order; a word stays until it is taken; rows wait for a packet alone
-// case: PE=2 GROUPS=2 CLASSES=3 MODE=0 cycles=12 twins=10
-// case: PE=1 GROUPS=2 CLASSES=2 MODE=1 cycles=12 twins=10
-// case: PE=2 GROUPS=1 CLASSES=2 MODE=2 cycles=12
-// case: PE=2 GROUPS=1 CLASSES=2 MODE=3 cycles=10
+// case: PE=2 GROUPS=2 CLASSES=3 MODE=0 cycles=10 twins=10
+// case: PE=1 GROUPS=2 CLASSES=2 MODE=1 cycles=10 twins=10
+// case: PE=2 GROUPS=1 CLASSES=2 MODE=2 cycles=8
+// case: PE=2 GROUPS=1 CLASSES=2 MODE=3 cycles=8
 // case: PE=1 GROUPS=2 CLASSES=2 STATES=4 MODE=4 WORTH=worth.hex cycles=8
 // memory worth.hex: 0000000000000003 ffffffffffffffff 0000000100000000 7000000000000000
     (* anyconst *) logic [CLASS-1:0] proof_class;  // any class may be the one that is followed

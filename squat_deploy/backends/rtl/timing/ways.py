@@ -148,7 +148,7 @@ def full(pages: Pages, step: int) -> Generator[Pages, None, tuple[int, Beat]]:
     while len(pages.filled) <= step or (room := pages.released(step - 1)) is None:
         yield pages
     cycle, beat = pages.filled[step]
-    return max(cycle + 1 + pages.lag, room), beat
+    return max(cycle + 1, room) + pages.lag, beat
 
 
 def give_back(pages: Pages, reader: int, cycle: int) -> None:
