@@ -78,8 +78,8 @@ def test_intensities_agree_everywhere(
     assert {"torch", "c++"} <= {row.executor for row in agreement.rows}
     spikes = sd.simulate(net, encoder(values, STEPS), trace=True).trace
     assert spikes is not None and spikes[0].spikes.any()
-    for target in ("csim-ap", "sanitize"):
-        assert make(tmp_path / "hls", target).startswith("PASS: 0 mismatches")
+    watched = isinstance(encoder, LatencyEncoder) or encoder.seed == 9  # one of each kind
+    assert make(tmp_path / "hls", "sanitize" if watched else "csim-ap").startswith("PASS: 0 mismatches")
 
 
 @pytest.mark.parametrize("encoder", [RateEncoder(bits=4, seed=9), RateEncoder(), LatencyEncoder(bits=5)])
@@ -100,8 +100,7 @@ def test_events_streamed_to_the_core(
     config = sd.HlsConfig(encoder=EventEncoder(window=100))
     agreement = sd.verify(network(model, high), model, frames, config=config, folder=tmp_path / "hls")
     assert_agrees(agreement)
-    for target in ("csim-ap", "sanitize"):
-        assert make(tmp_path / "hls", target).startswith("PASS: 0 mismatches")
+    assert make(tmp_path / "hls", "sanitize" if high == 1 else "csim-ap").startswith("PASS: 0 mismatches")
     top = (tmp_path / "hls/src/squat_top.h").read_text()
     assert "ticks since the start of the sequence in the upper half, address in the lower" in top
 

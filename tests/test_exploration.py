@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from typer.testing import CliRunner
 import squat_deploy as sd
 from benchmarks.rtl_prices import fitted
 from squat_deploy.cli.app import app
-from squat_deploy.errors import ConfigError
+from squat_deploy.errors import ConfigError, ToolError
 from squat_deploy.exploration import Exploration, Wanted, explore
 from squat_deploy.exploration.features import NAMES
+from squat_deploy.exploration.picture import drawn
 from squat_deploy.exploration.prices import KINDS, prices_of, runs
 from squat_deploy.hardware.vectors import random_stimulus
 
@@ -61,6 +63,12 @@ def test_what_is_wanted_is_kept_to(small: sd.Network, found: Exploration) -> Non
         explore(small, inputs, Wanted(target="gowin"))
     with pytest.raises(ConfigError, match="it is synthesised without timing; give --mhz"):
         explore(small, inputs, Wanted(target="xc7"))
+
+
+def test_pictures_need_matplotlib(found: Exploration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ToolError, match=r"pictures need matplotlib: pip install 'squat_deploy\[study\]'"):
+        drawn(found)
 
 
 def test_what_is_chosen_can_be_typed(small: sd.Network, tmp_path: Path) -> None:

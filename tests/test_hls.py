@@ -109,7 +109,7 @@ def test_random_projects_are_clean(seed: int, tmp_path: Path, ap_headers: None) 
     drawn = draw(seed)
     network = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
     project = sd.emit_hls(network, tmp_path / "p", drawn.config, stimulus=drawn.inputs)
-    for target in ("csim", "csim-ap", "sanitize"):
+    for target in ("csim-ap", "sanitize"):  # which is csim, watched
         assert make(project, target).startswith("PASS: 0 mismatches")
 
 
@@ -184,7 +184,7 @@ def test_missing_and_broken_golden_data(project: Path, compiler: None) -> None:
     data = project / "tb" / "data" / "stimulus.dat"
     original = data.read_text()
     for content, message in (
-        (original[:-40], "disagree on the number of sequences"),
+        (original[: original[:-1].rindex("\n") + 1], "disagree on the number of sequences"),
         ("x", "no complete golden data in:"),
     ):
         data.write_text(content)
@@ -356,8 +356,7 @@ def test_level_counts_that_are_no_power_of_two(form: str, bipolar: bool, tmp_pat
     model = torch.nn.Sequential(layer, snn.Leaky(beta=0.9, state_quant=levels, reset_delay=False))
     network = sd.lower(model, sd.InputSpec((9,), -8, 7, 0.25), 6)
     project = sd.emit_hls(network, tmp_path / "p", sd.HlsConfig(pe=2, form=form, vectors=30))
-    for target in ("csim", "sanitize"):
-        assert make(project, target).startswith("PASS")
+    assert make(project, "sanitize").startswith("PASS")
 
 
 def test_a_wrong_cycle_estimate_shows(

@@ -37,16 +37,15 @@ def network_of(bits: int, *, norms: bool) -> sd.Network:
     return sd.lower(made.eval(), spec, 5, allow_unproven=True)
 
 
-def check(network: sd.Network, config: sd.HlsConfig, folder: Path) -> None:
-    """NumPy and C++ in every build, ports, cycles."""
+def check(network: sd.Network, config: sd.HlsConfig, folder: Path, *, watched: bool) -> None:
+    """NumPy and C++ by standard integers and either under sanitizers or by ap_int, ports, cycles."""
     inputs = np.random.default_rng(0).integers(0, 4, (5, 6, 12))
     check_run(design_of(network, config), inputs, 3)
     project = sd.emit_hls(network, folder, config, stimulus=inputs)
     assert [fault for fault in faults(project) if "accesses" in fault] == []
     with cycles_compared(network, inputs, config):
         assert make(project, "csim").startswith("PASS")
-    for target in ("csim-ap", "sanitize"):
-        assert "PASS: 0 mismatches" in make(project, target, WARNINGS)
+    assert "PASS: 0 mismatches" in make(project, "sanitize" if watched else "csim-ap", WARNINGS)
 
 
 FORMS = [(4, "threshold", "by level"), (5, "auto", "by level"), (5, "threshold", "by level")]
@@ -57,7 +56,7 @@ def test_tables_of_each_channel(bits: int, form: str, how: str, tmp_path: Path, 
     network, config = network_of(bits, norms=True), sd.HlsConfig(pe=3, form=form)
     unit = design_of(network, config).neurons[0]
     assert isinstance(unit, Fire) and unit.tables.spread == "channel" and unit.tables.how == how
-    check(network, config, tmp_path / "p")
+    check(network, config, tmp_path / "p", watched=bits == 5 and form == "threshold")
 
 
 @pytest.mark.parametrize("pe", [1, 4, 9])
@@ -67,7 +66,7 @@ def test_large_tables_of_all_neurons(pe: int, tmp_path: Path, ap_headers: None) 
     unit = design_of(network, config).neurons[0]
     assert isinstance(unit, Fire) and unit.tables.spread == "shared" and unit.tables.how == "by level"
     assert len(unit.constants["THRESHOLDS5"]) == (pe + 1) // 2 and unit.constants["THRESHOLDS0"].ndim == 2
-    check(network, config, tmp_path / "p")
+    check(network, config, tmp_path / "p", watched=pe == 4)  # 9 neurons, so that lanes are idle
 
 
 def test_levels_of_a_search_are_its_entries() -> None:
@@ -102,5 +101,5 @@ def test_pairs_of_states(entries: int, monkeypatch: pytest.MonkeyPatch, tmp_path
         assert unit.tables.reached.how == ("logic" if number == 0 and entries > 3 else "at once")
         project = sd.emit_hls(network, tmp_path / str(number), config, stimulus=drawn())
         assert [fault for fault in faults(project) if "accesses" in fault] == []
-        for target in ("csim", "csim-ap", "sanitize"):
-            assert "PASS: 0 mismatches" in make(project, target, WARNINGS)
+        target = "sanitize" if number == (entries == 3) else "csim-ap"
+        assert "PASS: 0 mismatches" in make(project, target, WARNINGS)

@@ -33,8 +33,11 @@ module squat_add #(
     output      logic [PE*SUM-1:0]   out_sums,
     input  wire logic                out_done
 );
-    localparam logic signed [SUM-1:0] BY_A = SUM'(FACTOR_A);
-    localparam logic signed [SUM-1:0] BY_B = SUM'(FACTOR_B);
+    // A constant factor: additions, which no tool takes for a multiplier.
+    function automatic logic signed [SUM-1:0] times(input int factor, input logic signed [SUM-1:0] value);
+        times = '0;
+        for (int i = 0; i < SUM; i++) if (factor[i < 31 ? i : 31]) times += value <<< i;
+    endfunction
 
     assign out_full = a_full && b_full;
     assign out_flags = a_flags;  // those of the same step
@@ -47,7 +50,7 @@ module squat_add #(
         logic signed [SUM_B-1:0] b;
         assign a = a_sums[lane*SUM_A+:SUM_A];
         assign b = b_sums[lane*SUM_B+:SUM_B];
-        assign out_sums[lane*SUM+:SUM] = SUM'(a) * BY_A + SUM'(b) * BY_B;
+        assign out_sums[lane*SUM+:SUM] = times(FACTOR_A, SUM'(a)) + times(FACTOR_B, SUM'(b));
     end
 endmodule
 

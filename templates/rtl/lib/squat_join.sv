@@ -61,10 +61,14 @@ module squat_join #(
         end
     end
 
-    localparam logic signed [VALUE:0] BY_A = (VALUE + 1)'(FACTOR_A);
-    localparam logic signed [VALUE:0] BY_B = (VALUE + 1)'(FACTOR_B);
+    // A constant factor: additions, which no tool takes for a multiplier.
+    function automatic logic signed [VALUE:0] times(input int factor, input logic signed [VALUE:0] value);
+        times = '0;
+        for (int i = 0; i <= VALUE; i++) if (factor[i < 31 ? i : 31]) times += value <<< i;
+    endfunction
+
     logic signed [VALUE:0] scaled;
-    assign scaled = turn ? value_b * BY_B : value_a * BY_A;
+    assign scaled = turn ? times(FACTOR_B, value_b) : times(FACTOR_A, value_a);
     wire unused = &{1'b0, scaled[VALUE], a_index, b_index};
 
     always_ff @(posedge clk) begin
