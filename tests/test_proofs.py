@@ -113,7 +113,7 @@ FAULTS = {
     "weights": [("earlier <= address[INNER+:PART];", "earlier <= '0;", "same")],
     "ram": [("if (read) word <=", "word <=", "last_written")],
     "search": [("+ HALF - 1] <= keys", "+ HALF - 1] < keys", "counted")],
-    "add": [("SUM'(b) * BY_B", "SUM'(b) * BY_A", "")],
+    "add": [("times(FACTOR_B, SUM'(b))", "times(FACTOR_A, SUM'(b))", "")],
     "recode": [("assign in_ready = !held || out_ready", "assign in_ready = 1'b1", "")],
     "narrow": [("out_last = in_last && ends", "out_last = in_last", "end_of")],
     "repeat": [("end_at <= at;", "end_at <= '0;", "end_of")],
