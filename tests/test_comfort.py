@@ -134,7 +134,10 @@ def test_a_new_project_works_as_it_is_written(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path / "mine")
     monkeypatch.syspath_prepend(".")
     planned = subprocess.run(
-        ["make", "-n", "SQUAT=squat-deploy", "PYTHON=python", "MAKE=true"], capture_output=True, text=True, check=True
+        ["make", "-n", "--no-print-directory", "SQUAT=squat-deploy", "PYTHON=python", "MAKE=true"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     for line in planned.stdout.splitlines():
         program, *words = shlex.split(line)

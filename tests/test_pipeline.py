@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
 import squat_deploy as sd
 from squat_deploy.backends import hls
 from squat_deploy.hardware.design import design_of
 from squat_deploy.hardware.pipeline import DOUBLE, Link, ends, linked
+from squat_deploy.lab.models import dense_lif_net
 from tests.graph_drawing import draw_graph
 
 
@@ -96,3 +98,17 @@ def test_projects_declare_the_buffers_that_are_counted() -> None:
                 deep += depth > DOUBLE
         assert not stated
     assert deep > 5
+
+
+@pytest.mark.parametrize("high", [1, 3])
+def test_chains_take_planes(high: int, compiler: None) -> None:
+    """Fully connected layers behind an input of channels, rows and columns, whose numbers are no powers of two."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), *dense_lif_net((30, 7, 4), input_bits=None))
+    for parameter in model.parameters():
+        parameter.data *= 4 if parameter.ndim == 2 else 1
+    spec = sd.InputSpec((2, 3, 5), 0, high, encoding="sequence")
+    network = sd.lower(model.eval(), spec, 5)
+    inputs = np.random.default_rng(1).integers(0, high + 1, (5, 12, 2, 3, 5))
+    assert sd.simulate(network, inputs).scores.any()
+    assert sd.verify(network, model, inputs, executors=["numpy", "c++"]).agrees

@@ -155,7 +155,7 @@ def test_why_there_is_no_bitstream(project: Path, tmp_path: Path, monkeypatch: p
     with pytest.raises(ConfigError, match="--device 85k: ice40 has up5k"):
         make_bitstream(project, device="85k")
     monkeypatch.setattr(bitstream, "cells_of", lambda *_: ({"SB_LUT4": 10}, 0.0))
-    monkeypatch.setattr(bitstream, "placed", lambda *_, **__: Routed(11.5, {}, 0.0))
+    monkeypatch.setattr(bitstream, "placed", lambda *_, **__: Routed(11.5, ("", ""), {}, 0.0))
     before = {path: path.stat().st_mtime_ns for path in (project / "board").iterdir()}
     with pytest.raises(ToolError, match=r"the iCEBreaker runs at 12 MHz, this core at 11\.5; use a lower PE or --form"):
         make_bitstream(project)

@@ -188,7 +188,8 @@ def streamed(graph: Graph, *, encoded: bool) -> Graph:
         for number, pair in enumerate(pairs, start=1)
     )
     listed = graph.entry.unit and not encoded
-    return replace(graph, processes=processes, streamed=True, entry_stages=1 + listed)
+    flat = replace(graph.entry, grid=Grid(graph.entry.size))  # words of spikes are listed in their order
+    return replace(graph, entry=flat, processes=processes, streamed=True, entry_stages=1 + listed)
 
 
 def _constant_events(entry: Signal, nodes: Sequence[Node], source: int) -> bool:

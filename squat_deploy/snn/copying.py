@@ -58,6 +58,18 @@ def deep_copy(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module
     Args: memo: of `copy.deepcopy`; holds the copies of all modules afterwards, by the id of what they are copies of.
     """
     memo = {} if memo is None else memo
+    before = dict(memo)
+    try:
+        _copy_modules(model, memo)
+        return copy.deepcopy(model, memo)
+    except Exception:  # noqa: BLE001 (an object that looks at a module which is not whole yet)
+        memo.clear()
+        memo.update(before)
+        return copy.deepcopy(model, memo)
+
+
+def _copy_modules(model: nn.Module, memo: dict[int, Any]) -> None:
+    """Makes the modules themselves: what they are first, then what they hold."""
     every = list(model.modules())
     kinds = {kind for kind in map(type, every) if _is_its_dict(kind)}
     alone = [m for m in every if type(m) in kinds and id(m) not in memo and "__deepcopy__" not in vars(m)]
@@ -66,7 +78,9 @@ def deep_copy(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module
             if type(value) in _TABLES and not value:
                 memo[id(value)] = type(value)()
     for module in alone:
-        memo[id(module)] = type(module).__new__(type(module))
+        made = memo[id(module)] = type(module).__new__(type(module))
+        atoms = {key: value for key, value in vars(module).items() if type(value) in _ATOMS}
+        vars(made).update(atoms)
     for module in alone:
         held = vars(memo[id(module)])
         for key, value in module.__getstate__().items():  # type: ignore[no-untyped-call]
@@ -74,7 +88,6 @@ def deep_copy(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module
                 held[key] = value
             else:
                 held[key] = memo[id(value)] if id(value) in memo else copy.deepcopy(value, memo)
-    return copy.deepcopy(model, memo)
 
 
 _TABLES = {OrderedDict, dict, set, list}
