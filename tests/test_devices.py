@@ -1,4 +1,4 @@
-"""What is trained and lowered on another device, in a process of its own: torch knows one device more for ever after."""
+"""What is trained and lowered on another device, in a process of its own: torch never forgets a device."""
 
 from __future__ import annotations
 
