@@ -6,26 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from squat_deploy.backends.rtl.instance import Instance, Parameters, file
+from squat_deploy.backends.rtl.instance import Between, Parameters, file
 from squat_deploy.backends.rtl.memories import hex_lines
-from squat_deploy.backends.rtl.streams import Bundle, Rows
+from squat_deploy.backends.rtl.streams import Rows
 from squat_deploy.network.encoders import LFSR_TAPS, LatencyEncoder, RateEncoder
 
 
 @dataclass(frozen=True, eq=False)
-class Encode(Instance):
+class Encode(Between):
     """Rows of a frame, in every step, as rows of spikes."""
 
     source: Rows
     out: Rows
-
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from squat_deploy.backends.rtl.instance import Instance, Parameters, file, flag
+from squat_deploy.backends.rtl.instance import Between, Instance, Parameters, file, flag
 from squat_deploy.backends.rtl.memories import hex_lines
 from squat_deploy.backends.rtl.streams import Beats, Bundle, Handshake, Rows, Stream, Ticks
 from squat_deploy.hardware.units import ReadInput
@@ -128,7 +128,7 @@ def queue_ports(source: Stream, through: Stream, out: Stream) -> dict[str, str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Narrow(Instance):
+class Narrow(Between):
     """Rows as rows of fewer numbers."""
 
     source: Rows
@@ -144,17 +144,9 @@ class Narrow(Instance):
     def parameters(self) -> Parameters:
         return {"FIELDS": self.source.fields, "VALUE": self.source.value, "PARTS": self.parts}
 
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
-
 
 @dataclass(frozen=True, eq=False)
-class Lister(Instance):
+class Lister(Between):
     """Rows as beats of events."""
 
     source: Rows
@@ -166,17 +158,9 @@ class Lister(Instance):
         source, out = self.source, self.out
         return {"FIELDS": source.fields, "VALUE": source.value, "SIMD": out.banks, "INDEX": out.index}
 
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
-
 
 @dataclass(frozen=True, eq=False)
-class Recode(Instance):
+class Recode(Between):
     """Events by the number of their element."""
 
     source: Beats
@@ -187,14 +171,6 @@ class Recode(Instance):
     def parameters(self) -> Parameters:
         sizes = {"ENTRIES": self.source.entries, "INDEX": self.source.index, "CODE": self.out.index}
         return {**sizes, "VALUE": self.out.value, "CODES": file(f"{self.name}.hex")}
-
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
 
     @property
     def memories(self) -> Mapping[str, str]:
@@ -283,7 +259,7 @@ class Repeat(Instance):
 
 
 @dataclass(frozen=True, eq=False)
-class Delay(Instance):
+class Delay(Between):
     """Rows of some steps before, by the number of steps (elements,) of every element."""
 
     steps: IntArray
@@ -305,14 +281,6 @@ class Delay(Instance):
     def parameters(self) -> Parameters:
         rows = {"FIELDS": self.out.fields, "VALUE": self.out.value, "WORDS": self.out.words}
         return {**rows, "DEPTH": self.depth, "EACH": flag(self.each), "STEPS": file(f"{self.name}.hex")}
-
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
 
     @property
     def memories(self) -> Mapping[str, str]:

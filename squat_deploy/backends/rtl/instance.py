@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from squat_deploy.backends.rtl.streams import Bundle, Page
+from squat_deploy.backends.rtl.streams import Bundle, Page, Stream
 
 Parameters = Mapping[str, int | str]  # a string is printed as it is: a flag, or the name of a file of ours
 
@@ -51,6 +51,36 @@ class Instance(ABC):
     def modules(self) -> tuple[str, ...]:
         """Modules of the library that it is made of."""
         return (self.module,)
+
+
+class Between(Instance):
+    """From one stream or page to another."""
+
+    source: Stream | Page
+    out: Stream | Page
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **self.out.ports("out")}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return (self.out,)
+
+
+class Summed(Instance):
+    """From a stream or a page to pages of one array of sums."""
+
+    source: Stream | Page
+    outs: tuple[Page, ...]
+
+    @property
+    def ports(self) -> Mapping[str, str]:
+        return {**self.source.ports("in"), **page_ports(self.outs)}
+
+    @property
+    def gives(self) -> tuple[Bundle, ...]:
+        return self.outs
 
 
 def page_ports(outs: tuple[Page, ...]) -> dict[str, str]:

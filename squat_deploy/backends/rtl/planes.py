@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from squat_deploy.backends.rtl.flow import Lister, Recode
-from squat_deploy.backends.rtl.instance import Instance, Parameters, file, flag, page_ports
+from squat_deploy.backends.rtl.instance import Between, Parameters, Summed, file, flag
 from squat_deploy.backends.rtl.memories import hex_lines
-from squat_deploy.backends.rtl.streams import NOTHING, Beats, Bundle, Page, Stream
+from squat_deploy.backends.rtl.streams import NOTHING, Beats, Page, Stream
 from squat_deploy.backends.rtl.tracks import Track
 from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
@@ -78,7 +78,7 @@ class PlaneRecode(Recode):
 
 
 @dataclass(frozen=True, eq=False)
-class Walk(Instance):
+class Walk(Between):
     """What every event of a kernel meets."""
 
     track: Track
@@ -102,20 +102,12 @@ class Walk(Instance):
         }
 
     @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
-
-    @property
     def memories(self) -> Mapping[str, str]:
         return self.track.memories(self.out.word, self.out.place)
 
 
 @dataclass(frozen=True, eq=False)
-class Windows(Instance):
+class Windows(Between):
     """An event a window that an event lies in."""
 
     unit: PoolEvents
@@ -135,14 +127,6 @@ class Windows(Instance):
         return {**track.sizes, **sizes, "RIGHT": track.right[1], "DOWN": track.down[1], **track.files}
 
     @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
-
-    @property
     def memories(self) -> Mapping[str, str]:
         return self.track.memories(1, self.out.index)
 
@@ -152,7 +136,7 @@ class Windows(Instance):
 
 
 @dataclass(frozen=True, eq=False)
-class First(Instance):
+class First(Between):
     """The first event of every window."""
 
     source: Beats
@@ -164,20 +148,12 @@ class First(Instance):
         return {"WINDOWS": self.out.entries}
 
     @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
-
-    @property
     def modules(self) -> tuple[str, ...]:
         return (self.module, "ram")
 
 
 @dataclass(frozen=True, eq=False)
-class Plane(Instance):
+class Plane(Summed):
     """Sums of a plane, to which visits add rows of `weights` (words, pe), of `bits` each.
 
     Attributes:
@@ -222,14 +198,6 @@ class Plane(Instance):
         }
 
     @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **page_ports(self.outs)}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return self.outs
-
-    @property
     def memories(self) -> Mapping[str, str]:
         number = self.unit.number
         codes = (self.weights > 0).astype(np.int64) if self.bipolar else self.weights
@@ -244,7 +212,7 @@ class Plane(Instance):
 
 
 @dataclass(frozen=True, eq=False)
-class PooledSums(Instance):
+class PooledSums(Summed):
     """Windows of sums."""
 
     unit: PoolSums
@@ -277,14 +245,6 @@ class PooledSums(Instance):
             "SUM": self.unit.signal.bits,
             "READERS": len(self.outs),
         }
-
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **page_ports(self.outs)}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return self.outs
 
     @property
     def modules(self) -> tuple[str, ...]:

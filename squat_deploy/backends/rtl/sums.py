@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from squat_deploy.backends.rtl.instance import Instance, Parameters, file, flag, page_ports
+from squat_deploy.backends.rtl.instance import Between, Instance, Parameters, Summed, file, flag
 from squat_deploy.backends.rtl.memories import DEEPEST, SMALL, bank_rows, column_of, hex_lines, in_blocks
 from squat_deploy.backends.rtl.streams import Beats, Bundle, Page, Rows
 from squat_deploy.hardware.units.scatter import Scatter
@@ -16,7 +16,7 @@ from squat_deploy.names import plain
 
 
 @dataclass(frozen=True, eq=False)
-class Dense(Instance):
+class Dense(Summed):
     """Fully connected synapses."""
 
     unit: Scatter
@@ -63,14 +63,6 @@ class Dense(Instance):
             "WEIGHTS": file(f"layer{self.unit.number}_weights_"),
             "START": file(f"layer{self.unit.number}_start.hex"),
         }
-
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **page_ports(self.outs)}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return self.outs
 
     @property
     def memories(self) -> Mapping[str, str]:
@@ -126,7 +118,7 @@ class Add(Instance):
 
 
 @dataclass(frozen=True, eq=False)
-class Place(Instance):
+class Place(Summed):
     """Events as sums."""
 
     source: Beats
@@ -156,14 +148,6 @@ class Place(Instance):
         }
 
     @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **page_ports(self.outs)}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return self.outs
-
-    @property
     def memories(self) -> Mapping[str, str]:
         out = self.outs[0]
         lane_bits = max(1, (out.lanes.pe - 1).bit_length())
@@ -181,7 +165,7 @@ class Place(Instance):
 
 
 @dataclass(frozen=True, eq=False)
-class Unload(Instance):
+class Unload(Between):
     """Sums as rows."""
 
     source: Page
@@ -193,11 +177,3 @@ class Unload(Instance):
         lanes = self.source.lanes
         sizes = {"PE": lanes.pe, "GROUPS": lanes.groups, "POSITIONS": lanes.positions, "CHANNELS": lanes.channels}
         return {**sizes, "SUM": self.source.bits, "HELD": flag(self.source.held)}
-
-    @property
-    def ports(self) -> Mapping[str, str]:
-        return {**self.source.ports("in"), **self.out.ports("out")}
-
-    @property
-    def gives(self) -> tuple[Bundle, ...]:
-        return (self.out,)
