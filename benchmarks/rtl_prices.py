@@ -44,6 +44,7 @@ CORES: tuple[tuple[tuple[int, ...], int, int, int], ...] = (
     ((784, 128, 10), 2, 128, 1),
 )
 TARGET_NAMES = ("ecp5", "xc7")
+ROUTED = Path(__file__).parent.parent / "docs" / "hardware"
 # What each kind of resource is made of: more would fit noise.
 COUNTED = {
     "lut": ("instances", "wires", "sums", "compared"),
@@ -117,19 +118,23 @@ def _prices(features: np.ndarray, wanted: np.ndarray, floor: int) -> np.ndarray:
     return nnls(features * weight[:, None], wanted * weight)[0]
 
 
+def slowest(target: str) -> float | None:
+    """MHz of the slowest of the runs of `benchmarks.hardware` that were routed; None where none was."""
+    found = [json.loads(path.read_text()).get("mhz") for path in ROUTED.glob(f"*-{target}.json")]
+    return min((round(mhz, 1) for mhz in found if mhz), default=None)
+
+
 def main() -> None:
     """Writes measured.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--synthesise", action="store_true")
-    parser.add_argument("--mhz", type=float, help="the slowest clock that such cores were routed for on ecp5")
     given = parser.parse_args()
     rows = [run for target in TARGET_NAMES for run in synthesised(target)] if given.synthesise else runs()
     rows = counted(rows)
-    stored = json.loads(STORED.read_text())["prices"] if STORED.exists() else {}
-    prices = {}
-    for target in TARGET_NAMES:
-        mhz = given.mhz if target == "ecp5" and given.mhz else stored.get(target, {}).get("mhz")
-        prices[target] = {**fitted([run for run in rows if run.target == target]), "mhz": mhz}
+    prices = {
+        target: {**fitted([run for run in rows if run.target == target]), "mhz": slowest(target)}
+        for target in TARGET_NAMES
+    }
     text = {"features": NAMES, "prices": prices, "runs": [vars(run) for run in rows]}
     STORED.write_text(json.dumps(text, indent=1) + "\n")
 
