@@ -79,19 +79,15 @@ def test_modules_without_properties_are_named(project: Path) -> None:
 # Of each module: what is changed, and a property that finds it.
 FAULTS = {
     "fifo": [
-        ("next != {~first[BITS], first[BITS-1:0]}", "1'b1", "refuses"),
-        ("words[first[BITS-1:0]]", "words[next[BITS-1:0]]", "order"),
-        ("if (out_valid && out_ready) first", "if (out_ready) first", ""),
+        ("assign in_ready = !full;", "assign in_ready = 1'b1;", "refuses"),
+        ("out_data = words[first]", "out_data = words[next]", "order"),
+        ("if (take) first", "if (out_ready) first", ""),
     ],
     "lister": [
-        (
-            "s < SLOTS; s++) begin\n                if (lowest",
-            "s < SLOTS - 1; s++) begin\n                if (lowest",
-            "",
-        ),
-        ("assign out_end = last && emptied", "assign out_end = last && left == '0", "end_of_step"),
-        ("flags <= in_flags;", "if (in_last) flags <= in_flags;", "flags_of_step"),
-        ("left <= left & ~picked;", "left <= '0;", ""),
+        ("s < SLOTS; s++) if (shown", "s < SLOTS - 1; s++) if (shown", ""),
+        ("assign out_end = last && more == '0", "assign out_end = last", "end_of_step"),
+        ("flags <= waiting_flags;", "if (waiting_last) flags <= waiting_flags;", "flags_of_step"),
+        ("rest <= after;", "rest <= '0;", ""),
     ],
     "reader": [
         ("out_flags = {last_step, ", "out_flags = {last_step || first, ", "end_marked"),
@@ -101,7 +97,9 @@ FAULTS = {
     "rom": [("word <= words[address]", "word <= words[address ^ 1]", "same")],
     "fork": [("in_last ? '1 : ~TICKS", "'1", "to_all"), ("in_valid && in_ready ? wanted", "in_valid ? wanted", "")],
     "sums": [
-        ("first ? starts[row]", "again ? starts[row]", ""),
+        ("first ? start :", "again ? start :", ""),
+        ("which <= HIGH'(int'(part) / FEW);", "which <= '0;", ""),
+        ("coming <= !rst && !HELD && (coming ^ (add && add_end));", "coming <= 1'b0;", ""),
         ("filling <= !HELD && !filling", "filling <= filling", ""),
         ("released ? '0 : done | out_done", "done | out_done", ""),
         ("assign free = taken != 2'(PAGES)", "assign free = 1'b1", "page_is_free"),

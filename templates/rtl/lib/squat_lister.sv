@@ -5,7 +5,7 @@
 // the next, 1 from a position to the next in its line of WIDTH, DOWN from the last one of a line to the next line.
 // A beat has the lowest field of every bank that is left in its word. The last beat of a step says so (`out_end`), and carries the
 // step's flags; a step without events is one beat without events.
-// Throughput: a word takes as many cycles as its fullest bank has events, one at least.
+// Latency: 2 cycles. Throughput: a word takes as many cycles as its fullest bank has events, one at least.
 `default_nettype none
 
 module squat_lister #(
@@ -36,45 +36,74 @@ module squat_lister #(
 );
     localparam int SLOTS = FIELDS / SIMD;  // fields of a bank
 
-    logic loaded = 1'b0;
+    // A word that waits, and the one that is listed: what is `now` of a beat, and the `rest`. Both are registers, as is
+    // whether there is `more` than this beat, so that no search for events stands before or behind another one.
+    logic waits = 1'b0;
+    logic waiting_last;
+    logic [FLAGS-1:0] waiting_flags;
+    logic [FIELDS*VALUE-1:0] waiting;
+    logic valid = 1'b0;
     logic last;
     logic [FLAGS-1:0] flags;
-    logic [FIELDS*VALUE-1:0] fields;
-    logic [FIELDS-1:0] left;    // fields that wait to be listed
-    logic [FIELDS-1:0] picked;  // those of this beat
-    logic [INDEX-1:0] base;     // index of the first fields of this word, and of the next one
+    logic [FIELDS-1:0] now, rest;
+    logic [SIMD-1:0] more;
+    logic [FIELDS-1:0] found, wanted, lowest, after;  // of what waits, of what the next beat is of
+    logic [SIMD-1:0] several;
+    logic moves;                // what waits is listed from now on
+    logic [INDEX-1:0] base;     // index of the first fields of the word that is listed, and of the one that waits
     logic [INDEX-1:0] next_base = '0;
-    logic [FIELDS-1:0] found;
-    logic emptied, turned;
 
     for (genvar f = 0; f < FIELDS; f++) begin : g_found
-        assign found[f] = |in_fields[f*VALUE+:VALUE];
+        assign found[f] = |waiting[f*VALUE+:VALUE];
     end
+    assign wanted = moves ? found : rest;
 
-    for (genvar b = 0; b < SIMD; b++) begin : g_bank
-        logic [SLOTS-1:0] mine, lowest;
-        for (genvar s = 0; s < SLOTS; s++) begin : g_slot
-            assign mine[s] = left[s*SIMD+b];
-            assign picked[s*SIMD+b] = lowest[s];
-        end
-        assign lowest = mine & (~mine + 1'b1);
-        assign out_keep[b] = |mine;
-
-        logic [INDEX-1:0] slot;
-        logic [VALUE-1:0] value;
-        always_comb begin
-            slot = '0;
-            value = '0;
-            for (int s = 0; s < SLOTS; s++) begin
-                if (lowest[s]) slot |= INDEX'(s * STEP);
-                if (lowest[s]) value |= fields[(s*SIMD+b)*VALUE+:VALUE];
+    // Whether two are set or more, by halves.
+    function automatic logic two_of(input logic [SLOTS-1:0] given);
+        logic [SLOTS-1:0] some;
+        some = given;
+        two_of = 1'b0;
+        for (int half = 1; half < SLOTS; half *= 2) begin
+            for (int at = 0; at + half < SLOTS; at += 2 * half) begin
+                two_of |= some[at] & some[at+half];
+                some[at] |= some[at+half];
             end
         end
-        assign out_index[b*INDEX+:INDEX] = base + slot;
-        assign out_value[b*VALUE+:VALUE] = value;
+    endfunction
+
+    for (genvar b = 0; b < SIMD; b++) begin : g_bank
+        logic [SLOTS-1:0] mine, first, shown;
+        for (genvar s = 0; s < SLOTS; s++) begin : g_slot
+            assign mine[s] = wanted[s*SIMD+b];
+            assign lowest[s*SIMD+b] = first[s];
+            assign shown[s] = now[s*SIMD+b];
+        end
+        assign first = mine & (~mine + 1'b1);
+        assign several[b] = two_of(mine);
+        always_ff @(posedge clk) if (moves || out_ready) out_keep[b] <= |mine;
+
+        logic [INDEX-1:0] slot;
+        always_comb begin
+            slot = '0;
+            for (int s = 0; s < SLOTS; s++) if (shown[s]) slot |= INDEX'(s * STEP);
+        end
+        // Of a power of two slots the index of the first one is a multiple.
+        assign out_index[b*INDEX+:INDEX] = GROUPS == 0 && STEP == 1 && (SLOTS & (SLOTS - 1)) == 0 ? base | slot : base + slot;
+    end
+    assign after = wanted & ~lowest;
+
+    if (VALUE == 1) begin : g_spikes
+        assign out_value = out_keep;
+    end else begin : g_numbers
+        logic [FIELDS*VALUE-1:0] fields;
+        always_ff @(posedge clk) if (moves) fields <= waiting;
+        always_comb begin
+            out_value = '0;
+            for (int f = 0; f < FIELDS; f++) if (now[f]) out_value[f%SIMD*VALUE+:VALUE] |= fields[f*VALUE+:VALUE];
+        end
     end
 
-    logic [INDEX-1:0] following;  // index of the first fields of the word after the next one
+    logic [INDEX-1:0] following;  // of the word behind the one that waits
     if (GROUPS == 0) begin : g_along
         assign following = next_base + INDEX'(SLOTS);
     end else begin : g_plane
@@ -94,9 +123,9 @@ module squat_lister #(
                 group <= '0;
                 column <= '0;
                 position <= '0;
-            end else if (in_valid && in_ready) begin
-                group <= in_last || last_group ? '0 : group + 1'b1;
-                if (in_last) begin
+            end else if (moves) begin
+                group <= waiting_last || last_group ? '0 : group + 1'b1;
+                if (waiting_last) begin
                     column <= '0;
                     position <= '0;
                 end else if (last_group) begin
@@ -107,37 +136,37 @@ module squat_lister #(
         end
     end
 
-    logic [SIMD-1:0] single;  // banks with one event at most
-    for (genvar b = 0; b < SIMD; b++) begin : g_single
-        logic [SLOTS-1:0] mine;
-        for (genvar s = 0; s < SLOTS; s++) begin : g_slot
-            assign mine[s] = left[s*SIMD+b];
-        end
-        assign single[b] = (mine & (mine - 1'b1)) == '0;
-    end
-    assign emptied = single == '1;
-    assign out_end = last && emptied;
+    assign out_valid = valid;
+    assign out_end = last && more == '0;
     assign out_flags = flags;
-    assign out_valid = loaded && (left != '0 || last);
-    assign turned = emptied && (out_ready || !out_valid);  // this word is done
-    assign in_ready = !loaded || turned;
+    assign moves = waits && (!valid || (out_ready && more == '0));
+    assign in_ready = !waits || moves;
 
     always_ff @(posedge clk) begin
         if (in_valid && in_ready) begin
-            fields <= in_fields;
-            left <= found;
-            last <= in_last;
-            flags <= in_flags;
+            waiting <= in_fields;
+            waiting_last <= in_last;
+            waiting_flags <= in_flags;
+        end
+        if (moves) begin
+            last <= waiting_last;
+            flags <= waiting_flags;
             base <= next_base;
-        end else if (out_ready) begin
-            left <= left & ~picked;
+        end
+        if (moves || out_ready) begin
+            now <= lowest;
+            rest <= after;
+            more <= several;
         end
         if (rst) begin
-            loaded <= 1'b0;
+            waits <= 1'b0;
+            valid <= 1'b0;
             next_base <= '0;
-        end else if (in_ready) begin
-            loaded <= in_valid;
-            if (in_valid) next_base <= in_last ? '0 : following;
+        end else begin
+            if (in_ready) waits <= in_valid;
+            if (moves) next_base <= waiting_last ? '0 : following;
+            if (moves) valid <= found != '0 || waiting_last;
+            else if (out_ready && more == '0) valid <= 1'b0;
         end
     end
 endmodule

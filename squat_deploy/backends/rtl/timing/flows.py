@@ -83,15 +83,16 @@ def narrow(net: Net, part: Narrow) -> Process:
 
 def lister(net: Net, part: Lister) -> Process:
     """As many beats of a row as its fullest bank has events; none of an empty row, but of the last one of a step."""
-    source, out, ready, simd = net.way(part.source), net.way(part.out), 0, part.out.banks
+    source, out, simd = net.way(part.source), net.way(part.out), part.out.banks
+    moved = done = 0  # when the word before began to be listed, and came to its end
     while True:
-        cycle, row = yield from expect(source, ready)
+        cycle, row = yield from expect(source, moved)
+        moved = done = max(cycle + 1, done)
         beats = list(_beats(part.source, row, simd))
-        ready = cycle + 1
         for number, elements in enumerate(beats, start=1):
             beat = row._replace(end=row.end and number == len(beats), numbers=elements)
-            cycle = yield from given(out, cycle + 1, beat)
-            ready = cycle
+            done = yield from given(out, done + 1, beat)
+        done += not beats
 
 
 def _beats(source: Rows, row: Beat, simd: int) -> Sequence[tuple[int, ...]]:
