@@ -16,24 +16,18 @@ from squat_deploy.hardware.units import Unit
 from squat_deploy.hardware.units.scatter import Scatter, ScatterRows
 from squat_deploy.names import plain
 
-
 _DEEP = 128  # rows of sums that lie in block RAM, where neurons alone read them
-_PARTS = 4  # of a row, that one of is chosen of at once
+_BETWEEN = 3  # cycles between two additions to one of these
+_PARTS = 4  # of a row, of which one is chosen at once
 
 
 def reading_of(unit: Unit, read: Lanes) -> int:
     """Cycles in which neurons read sums that a unit adds up, in lanes of their own."""
     if not isinstance(unit, ScatterRows):
         return 1
-    lanes = unit.rows
-    return 1 + _deep(lanes, held=unit.held) + (lanes.pe // read.pe > _PARTS)
-
-
-def _deep(lanes: Lanes, *, held: bool) -> bool:
-    return lanes.rows * (1 if held else 2) >= _DEEP and lanes.rows > _BETWEEN
-
-
-_BETWEEN = 3  # cycles between two additions to a row in block RAM
+    rows = unit.rows.rows
+    deep = rows * (1 if unit.held else 2) >= _DEEP and rows > _BETWEEN
+    return 1 + deep + (unit.rows.pe // read.pe > _PARTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +42,7 @@ class Dense(Summed):
     @property
     def written(self) -> int:
         """Cycles from where a row of weights is asked for to where its sums are written."""
-        stored = max(2, self.source.entries * self.rows)
-        staged = self.source.banks > 1 or self.source.value > 1 or stored > self.depth
-        return 3 + staged + {0: 0, 1: 1, _BETWEEN: _BETWEEN}[self.apart]
+        return 4 + self.apart
 
     @property
     def apart(self) -> int:

@@ -4,7 +4,7 @@
 // the GROUPS rows; the first of a step writes start values plus products instead of adding, so that sums are
 // never cleared.
 // With HELD, the input is given once a sequence: a step without events presents the sums that are there once more.
-// Latency: 4 cycles from a beat to its sums, 5 with STAGED weights, and what reading of sums takes; throughput: GROUPS cycles a beat, no gap between beats and steps.
+// Latency: 5 cycles from a beat to its sums, and what reading of sums takes; throughput: GROUPS cycles a beat, no gap between beats and steps.
 `default_nettype none
 
 module squat_scatter #(
@@ -72,11 +72,9 @@ module squat_scatter #(
         end
     end
 
-    // Stage 1: where the weights of the row are, in a register before the many memories that it goes to.
-    // Stage 2: the weights of the row, and the numbers that they are multiplied by. Where more than one addition, or a
-    // choice of memories, comes behind, all of it is registered once more.
+    // Stage 1: where the weights of the row are, in a register before the many memories that it goes to. Stages 2 and 3: the
+    // weights, and the numbers that they are multiplied by.
     localparam int STORED = ENTRIES * GROUPS > 1 ? ENTRIES * GROUPS : 2;
-    localparam bit STAGED = SIMD > 1 || VALUE > 1 || STORED > DEPTH;
     localparam int CARRIED = FLAGS + ROW + SIMD + SIMD * VALUE + 3;
 
     logic s1_valid;
@@ -93,7 +91,7 @@ module squat_scatter #(
         logic [ADDRESS-1:0] address;
         always_ff @(posedge clk) address <= groups_before(in_index[b*INDEX+:INDEX]) + ADDRESS'(row);
         squat_weights #(
-            .WIDTH(PE * WEIGHT), .ROWS(STORED), .COLUMN(COLUMN), .DEPTH(DEPTH), .STAGED(STAGED), .FILE({WEIGHTS, TENS, ONES})
+            .WIDTH(PE * WEIGHT), .ROWS(STORED), .COLUMN(COLUMN), .DEPTH(DEPTH), .FILE({WEIGHTS, TENS, ONES})
         ) weights (.clk, .address, .word(s1_weights[b*PE*WEIGHT+:PE*WEIGHT]));
     end
 
@@ -105,30 +103,18 @@ module squat_scatter #(
         end
     endfunction
 
-    logic s0_valid = 1'b0;
-    logic asked_valid = 1'b0;
-    logic [CARRIED-1:0] s0, asked;
+    logic [2:0] valid = '0;
+    logic [CARRIED-1:0] carried [3];
     always_ff @(posedge clk) begin
-        asked_valid <= go && !rst;
-        asked <= {fresh, in_end && last_row, again, in_flags, row, in_keep, in_value};
-        s0_valid <= asked_valid && !rst;
-        s0 <= asked;
+        valid <= rst ? '0 : {valid[1:0], go};
+        carried[0] <= {fresh, in_end && last_row, again, in_flags, row, in_keep, in_value};
+        carried[1] <= carried[0];
+        carried[2] <= carried[1];
     end
-    if (STAGED) begin : g_staged
-        logic later_valid = 1'b0;
-        logic [CARRIED-1:0] later;
-        always_ff @(posedge clk) begin
-            later_valid <= s0_valid && !rst;
-            later <= s0;
-        end
-        assign s1_valid = later_valid;
-        assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = later;
-    end else begin : g_direct
-        assign s1_valid = s0_valid;
-        assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = s0;
-    end
+    assign s1_valid = valid[2];
+    assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = carried[2];
 
-    // Stage 3: what every lane adds.
+    // Stage 4: what every lane adds.
     logic s2_valid = 1'b0;
     logic s2_first, s2_end, s2_again;
     logic [FLAGS-1:0] s2_flags;
@@ -162,7 +148,7 @@ module squat_scatter #(
         s2_added <= added;
     end
 
-    // Stage 4: the row of sums.
+    // Stage 5: the row of sums.
     squat_sums #(
         .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .APART(APART), .READERS(READERS), .VIEW(VIEW), .VIEWS(VIEWS),
         .READ(READ), .FLAGS(FLAGS), .START(START)
