@@ -12,7 +12,7 @@ from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
 from squat_deploy.backends.rtl.project import plan_for
 from squat_deploy.backends.rtl.timing import ends_of
-from squat_deploy.network.encoders import EventEncoder, frames_of
+from squat_deploy.network.encoders import frames_of
 from squat_deploy.network.simulator import simulate
 from tests.drawing import Drawn
 from tests.graph_drawing import draw_graph, draw_inputs
@@ -26,10 +26,10 @@ def simulated(project: Path, *arguments: str) -> str:
 
 
 def assert_agrees(network: sd.Network, inputs: np.ndarray, config: RtlConfig, project: Path) -> None:
-    """Whole traces: with gaps in both streams, alone or not, after a reset in mid-sequence; and cycles of the plan."""
+    """Whole traces: with gaps, alone or not, in several calls, cut off, after a reset in mid-sequence; and the cycles."""
     sd.emit_rtl(network, project, config, stimulus=inputs)
     resets = (("--reset", str(cycles)) for cycles in (1, 40, 97, 333))
-    for arguments in (("--stall", "7"), ("--stall", "8", "--alone"), *resets):
+    for arguments in (("--stall", "7", "--calls", "5"), ("--stall", "8", "--alone"), ("--calls", "9"), *resets):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
     frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
     result = simulate(network, frames, trace=True)
@@ -42,8 +42,7 @@ def assert_agrees(network: sd.Network, inputs: np.ndarray, config: RtlConfig, pr
 
 def assert_both_agree(drawn: Drawn, network: sd.Network, seed: int, folder: Path) -> None:
     """A network in a folding by its seed, and a graph, whose layers and joins models do not all make."""
-    encoder = None if isinstance(drawn.config.encoder, EventEncoder) else drawn.config.encoder
-    config = RtlConfig(pe=seed % 5 + 1, share=seed % 2, form=drawn.config.form, encoder=encoder)
+    config = RtlConfig(pe=seed % 5 + 1, share=seed % 2, form=drawn.config.form, encoder=drawn.config.encoder)
     assert_agrees(network, drawn.inputs, config, folder / "model")
     graph = draw_graph(seed)
     assert_agrees(graph, draw_inputs(graph, 4, seed), RtlConfig(pe=seed % 3 + 1, share=1), folder / "graph")

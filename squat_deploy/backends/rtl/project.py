@@ -50,6 +50,7 @@ class Core:
     wide: bool
     state_bytes: int
     words: int
+    step_words: int
     end_of_events: int
     board: SerialBoardName | None
     bounds: Bounds
@@ -161,6 +162,7 @@ def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | Non
         wide=bool(network.worth),
         state_bytes=network.state_bytes,
         words=0 if of_events else plan.frame.words * (1 if plan.design.entry.once else network.steps),
+        step_words=0 if of_events or plan.design.entry.once else plan.frame.words,
         end_of_events=END_OF_EVENTS,
         board=board,
         bounds=bounds_of(plan),

@@ -82,8 +82,8 @@ module squat_events #(
             if (start && opens) begin
                 drops <= !ended;
                 ended <= 1'b0;
+                limit <= 17'(WINDOW);
             end
-            if (opens) limit <= 17'(WINDOW);
             wanted <= steps;
             number <= 32'd1;
         end else if (drops) begin
