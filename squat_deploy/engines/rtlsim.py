@@ -24,7 +24,7 @@ from squat_deploy.network.simulator import Result
 
 @dataclass(frozen=True)
 class RtlEngine(Engine):
-    """The core of `emit_rtl` in its own testbench: whole traces, the sums that neurons read, and a verdict of its own."""
+    """The core of `emit_rtl` in its own testbench: whole traces, sums among them, and a verdict of its own."""
 
     name: str = "rtlsim"
     by_default: ClassVar[bool] = False  # Verilator and a compiler take some seconds for every network

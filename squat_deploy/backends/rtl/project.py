@@ -99,6 +99,7 @@ def render(
         files[f"rtl/lib/squat_{name}.sv"] = as_it_is("rtl", f"lib/squat_{name}.sv")
     for name in ("squat_sum_bounds", "squat_stream_bounds"):
         files[f"tb/{name}.sv"] = as_it_is("rtl", f"{name}.sv")
+    files["tb/calls.h"] = as_it_is("rtl", "squat_calls.h")
     files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
