@@ -2,8 +2,8 @@
 
 The C++ counts its cycles meanwhile, which must be those of the estimate in every process and step. And every ONNX form
 must withstand qonnx's transformations, with the same bits, and read back to the same Network. With RTL=N one seed in N
-also runs as SystemVerilog (some 20 seconds), its network and a graph, with gaps in the streams, in parts, cut off, after
-a reset, and with their cycles and sums; `--rtl-alone`: in nothing but that.
+also runs as SystemVerilog (some 20 seconds), its network and a graph, with gaps in the streams, in parts, cut off,
+after a reset, and with their cycles and sums; `--rtl-alone`: in nothing but that.
 """
 
 from __future__ import annotations
