@@ -3,7 +3,8 @@
 Both get the same handshakes, and the same numbers where these count; then both must answer so. Since what one module
 may see of another is what this asks of the other, it holds for all of them together. Numbers count by the names of
 ports: `in_index` where `in_valid` is high, `m_axis_tdata` where `m_axis_tvalid` is, `in_flags` where `in_full` is,
-`in_row` where `in_read` is, `add_row` where `add` is; `in_sums` since a row was read (`in_read`) from a page that was full.
+`in_row` where `in_read` is, `add_row` where `add` is; `in_sums` since a row was read (`in_read`) from a page that was
+full.
 """
 
 from __future__ import annotations

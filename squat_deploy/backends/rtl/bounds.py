@@ -26,7 +26,7 @@ class SumBounds:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of a core: `streams` that are queued are (name, wire of its end, most beats of a step)."""
+    """Of a core: all `streams` are (name, wire of its end, most beats of a step)."""
 
     sums: tuple[SumBounds, ...]
     streams: tuple[tuple[str, str, int], ...]

@@ -2,13 +2,13 @@
 // ---- Properties, put before the end of squat_pool_sums.
 // shows: a reader gets of every window the maximum or the sum of its places in the plane, padding left out; steps in order, with their flags; rows are asked for while a page is there, and it is given back once; nobody waits but for the other side, and a step takes no longer than it should
 // case: PE=1 GROUPS=2 MOST=1 HEIGHT=1 WIDTH=2 LINES=1 COLUMNS=2 HIGH=1 WIDE=2 DOWN=1 RIGHT=1 ABOVE=0 LEFT=1 FROM=2 SUM=2 cycles=18
-// case: PE=2 GROUPS=1 MOST=0 HEIGHT=2 WIDTH=1 LINES=2 COLUMNS=1 HIGH=2 WIDE=1 DOWN=1 RIGHT=1 ABOVE=1 LEFT=0 FROM=2 SUM=3 cycles=16 twins=13
-// case: PE=1 GROUPS=1 MOST=1 HEIGHT=1 WIDTH=1 LINES=1 COLUMNS=1 HIGH=1 WIDE=1 DOWN=1 RIGHT=1 ABOVE=0 LEFT=0 FROM=2 SUM=2 READERS=2 cycles=18
+// case: PE=2 GROUPS=1 MOST=0 HEIGHT=2 WIDTH=1 LINES=3 COLUMNS=1 HIGH=2 WIDE=1 DOWN=1 RIGHT=1 ABOVE=1 LEFT=0 FROM=2 SUM=3 cycles=15 twins=13
+// case: PE=1 GROUPS=1 MOST=1 HEIGHT=1 WIDTH=1 LINES=1 COLUMNS=1 HIGH=1 WIDE=1 DOWN=1 RIGHT=1 ABOVE=0 LEFT=0 FROM=2 SUM=2 READERS=2 cycles=14
     localparam int PROOF_CYCLES = ROWS * HIGH * WIDE + 3;      // of a step
     (* anyconst *) logic [ROW-1:0] proof_row;                  // any sum may be the one that is followed
     (* anyconst *) logic [7:0] proof_lane;
     (* anyseq *) logic [TAKEN*PE*FROM-1:0] proof_next;         // the page behind this one
-    logic [TAKEN*PE*FROM-1:0] proof_page = '0;
+    logic [TAKEN*PE*FROM-1:0] proof_page;                      // that is there; the first one may be any
     logic [PE*FROM-1:0] proof_asked = '0;                      // of the row that was read last
     logic proof_there = 1'b0;
     logic [FLAGS-1:0] proof_flags = '0;
