@@ -100,6 +100,10 @@ FAULTS = {
         ("assign out_valid = running && (!reads || s_axis_tvalid)", "assign out_valid = running && s_axis_tvalid", ""),
         ("first <= 1'b0;", "first <= first;", ""),
     ],
+    "events": [
+        ("s1_same ? newest : filling", "filling", "counted_all"),
+        ("{last_step, first && starts}", "{last_step, starts}", "flags_of"),
+    ],
     "rom": [("word <= words[address]", "word <= words[address ^ 1]", "same")],
     "fork": [("in_last ? '1 : ~TICKS", "'1", "to_all"), ("in_valid && in_ready ? wanted", "in_valid ? wanted", "")],
     "sums": [

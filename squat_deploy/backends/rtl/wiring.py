@@ -166,7 +166,8 @@ class Wiring:
         """Rows of as few numbers as there is time for, since a search in few is small."""
         groups = 1 if unit.lanes is None else unit.lanes.groups
         parts = parts_of(rows, simd, groups, self.pace)
-        if parts == 1 and rows.fields > _AT_ONCE and (simd == 1 or rows.words == 1):  # a long search is kept apart from what is in front of it
+        queued = simd > 1 and rows.words > 1  # in banks
+        if parts == 1 and rows.fields > _AT_ONCE and not queued:  # a long search is kept apart from what is before it
             before = rows.renamed(f"before{suffix}")
             self.add(Ahead(f"fifo_before{suffix}", rows, rows, before))
             return before
