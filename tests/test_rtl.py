@@ -66,7 +66,7 @@ def test_every_readout(readout: Readout, tmp_path: Path, verilator: None) -> Non
     torch.manual_seed(1)
     spec = sd.InputSpec((70,), 0, 1, 1.0, encoding="sequence")
     network = sd.lower(dense_lif_net((70, 5, 3), input_bits=None), spec, 6, readout=readout)
-    encoder = {"first": RateEncoder(bits=7, seed=12345), "mean-membrane": LatencyEncoder(bits=5)}.get(readout)
+    encoder = {"first": RateEncoder(bits=7, seed=12345), "mean-membrane": LatencyEncoder(bits=4)}.get(readout)
     config = RtlConfig(pe=2, simd=4, encoder=encoder)
     project = sd.emit_rtl(network, tmp_path / "p", config)
     toolchain.run(["make", "-s", "lint", PYTHON], project)
