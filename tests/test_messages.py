@@ -1136,7 +1136,7 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
         Looped, STILL, STEPS,
         'model: inputs are of the encoding that the model takes; got encoding="direct", and on (batch, ...) it says: '
         "the model runs 7 time steps in one call; steps=14 were asked for; that is how many samples it was given: "
-        'it takes sequences, not one frame for all steps; it runs on (steps, batch, ...): InputSpec(encoding="sequence"), ',
+        'it takes sequences, not one frame for all steps; it runs on (steps, batch, ...): ',
     ),
     "a sequence behind the batch": (
         BatchFirst, STILL, STEPS,

@@ -13,6 +13,7 @@ from squat_deploy.backends.rtl.memories import hex_lines
 from squat_deploy.backends.rtl.streams import Beats, Bundle, Handshake, Rows, Stream, Ticks
 from squat_deploy.hardware.units import ReadInput
 from squat_deploy.network import IntArray
+from squat_deploy.network.encoders import EventEncoder
 
 _AHEAD = 4  # events that are found before they are taken
 
@@ -37,6 +38,24 @@ class Reader(Instance):
     @property
     def gives(self) -> tuple[Bundle, ...]:
         return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class EventReader(Reader):
+    """Address events of the input stream, as rows of what they count in each step."""
+
+    encoder: EventEncoder
+    module: ClassVar[str] = "events"
+
+    @property
+    def parameters(self) -> Parameters:
+        rows, spec = self.out, self.entry.spec
+        sizes = {"WORDS": rows.words, "FIELDS": rows.fields, "BITS": rows.value, "SIZE": spec.size}
+        return {**sizes, "HIGH": spec.high, "WINDOW": self.encoder.window}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (self.module, "ram")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,20 @@ from typing import Any
 import numpy as np
 
 from squat_deploy.backends.rtl.encoding import Encode
-from squat_deploy.backends.rtl.flow import Ahead, Delay, Fork, Join, Late, Lister, Narrow, Queue, Reader, Recode, Repeat
+from squat_deploy.backends.rtl.flow import (
+    Ahead,
+    Delay,
+    EventReader,
+    Fork,
+    Join,
+    Late,
+    Lister,
+    Narrow,
+    Queue,
+    Reader,
+    Recode,
+    Repeat,
+)
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons, Scores
 from squat_deploy.backends.rtl.plan import RtlPlan
@@ -27,6 +40,7 @@ PROCESSES: dict[type[Any], Callable[[Net, Any], Process]] = {
     Delay: flows.delay,
     Dense: units.dense,
     Encode: flows.encode,
+    EventReader: flows.events,
     First: planes.first,
     Fork: flows.fork,
     Join: flows.join,

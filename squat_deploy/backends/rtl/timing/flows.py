@@ -5,10 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from squat_deploy.backends.rtl.encoding import Encode
-from squat_deploy.backends.rtl.flow import Ahead, Delay, Fork, Join, Late, Lister, Narrow, Queue, Reader, Recode, Repeat
+from squat_deploy.backends.rtl.flow import (
+    Ahead,
+    Delay,
+    EventReader,
+    Fork,
+    Join,
+    Late,
+    Lister,
+    Narrow,
+    Queue,
+    Reader,
+    Recode,
+    Repeat,
+)
 from squat_deploy.backends.rtl.streams import Rows
 from squat_deploy.backends.rtl.timing.net import Net
-from squat_deploy.backends.rtl.timing.ways import Beat, Process, could_take, expect, given, offer, offered, take, taken
+from squat_deploy.backends.rtl.timing.ways import (
+    RUNNING,
+    Beat,
+    Process,
+    could_take,
+    expect,
+    given,
+    offer,
+    offered,
+    take,
+    taken,
+)
 
 
 def reader(net: Net, part: Reader) -> Process:
@@ -23,6 +47,22 @@ def reader(net: Net, part: Reader) -> Process:
             for beat in net.rows(part.out, 0, sequence, step, short=part.entry.once and step > 0):
                 cycle = (yield from given(out, cycle, beat)) + 1
         start = cycle
+
+
+def events(net: Net, part: EventReader) -> Process:
+    """An event a cycle, and one that sees the end of a step; a page leaves while the next one is counted."""
+    out, start, cycle, free = net.way(part.out), 0, 0, [RUNNING + part.out.words] * 2  # when each page is
+    for sequence in range(net.sequences):
+        if net.alone and sequence:
+            start = max(start, (yield from taken(net.sent, sequence - 1)) + 1)
+        begins = start + 1
+        for step in range(net.steps):
+            ends = max(begins, free.pop(0)) + int(net.counts(sequence, step))
+            cycle, begins = max(cycle, ends + 2), ends + 1
+            for beat in net.rows(part.out, 0, sequence, step):
+                cycle = (yield from given(out, cycle, beat)) + 1
+            free.append(cycle)
+        start = begins
 
 
 def repeat(net: Net, part: Repeat) -> Process:
