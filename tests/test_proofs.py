@@ -99,10 +99,16 @@ FAULTS = {
         ("if (take) first", "if (out_ready) first", ""),
     ],
     "lister": [
-        ("s < SLOTS; s++) if (shown", "s < SLOTS - 1; s++) if (shown", ""),
-        ("assign out_end = last && more == '0", "assign out_end = last", "end_of_step"),
+        ("f < FIELDS; f++) if (now[f]) slot", "f < FIELDS - 1; f++) if (now[f]) slot", ""),
+        ("assign out_end = last && !more", "assign out_end = last", "end_of_step"),
         ("flags <= waiting_flags;", "if (waiting_last) flags <= waiting_flags;", "flags_of_step"),
-        ("rest <= after;", "rest <= '0;", ""),
+        ("rest <= wanted & ~lowest;", "rest <= '0;", ""),
+    ],
+    "dealer": [
+        ("assign of_next = part[PART-1] == next", "assign of_next = 1'b1", ""),
+        ("ends ? flags : '0", "ends ? in_flags : '0", "flags_of_step"),
+        ("&& (!out_valid || out_ready)", "", "stays"),
+        ("(gives ? single : left == '0)", "single", ""),
     ],
     "reader": [
         ("out_flags = {last_step, ", "out_flags = {last_step || first, ", "end_marked"),
