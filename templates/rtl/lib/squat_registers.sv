@@ -6,12 +6,12 @@
 //     04 STATUS     bit 0 READY: a START is taken now; bit 1 BUSY: scores of a call have not left
 //     08 STEPS      of the next call; read and written, byte by byte
 //     0c CALLS      whose scores have left, since the reset
-//     10, 14 CYCLES with a call under way, since the reset, low and high; reading the low one keeps the high one for then
+//     10, 14 CYCLES with a call under way, since the reset, low and high; reading the low one keeps the high one
 //     20 VERSION    of these registers
 //     40 - 5c       digest of the network, the first 8 hexadecimal digits in the first word
 //
-// A START waits until the core is idle, so that calls follow one another closely. SLVERR answers what cannot be, and then
-// nothing happens: a START that is not READY or of no steps, a write where nothing is written, any other address
+// A START waits until the core is idle, so that calls follow one another closely. SLVERR answers what cannot be, and
+// nothing happens then: a START that is not READY or of no steps, a write where nothing is written, any other address
 // (which reads 0).
 // Address and data of a write may come in any order. Latency: a cycle to a response behind what it answers; throughput:
 // a write and a read in two cycles.

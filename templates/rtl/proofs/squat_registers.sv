@@ -1,6 +1,8 @@
 
 // ---- Properties, put before the end of squat_registers.
-// shows: one response for each address and data of a write, in whatever order they come, one for each address of a read, none else; a response stays until it is taken; nobody waits but for the other side; every START that was answered OKAY is one call, with the steps and the RESTART of its write, unless a RESET comes; a refused write changes nothing; a register reads what was written
+// shows: one response for each address and data of a write, in whatever order they come, one for each read, none else;
+// shows: a response stays until it is taken; nobody waits but for the other side; every START that was answered OKAY is
+// shows: one call, with the steps and the RESTART of its write, unless a RESET comes; STEPS reads what was written
 // case: STEPS=5 cycles=8 induction=3 twins=8
     logic [1:0] proof_addresses = '0, proof_words = '0;  // that came and are not answered
     logic proof_reads = 1'b0;
@@ -63,7 +65,8 @@
     always_ff @(posedge clk) begin
         proof_written <= !rst && (proof_write || (proof_written && !proof_b));
         if (proof_write) begin
-            proof_bad <= proof_address == 6'h00 ? proof_start && (proof_call || proof_length == '0) : proof_address != 6'h02;
+            proof_bad <= proof_address != 6'h02;
+            if (proof_address == 6'h00) proof_bad <= proof_start && (proof_call || proof_length == '0);
         end
     end
 
