@@ -119,6 +119,11 @@ FAULTS = {
         ("s1_same ? newest : filling", "filling", "counted_all"),
         ("{last_step, first && starts}", "{last_step, starts}", "flags_of"),
     ],
+    "registers": [
+        ("if (s_axi_bready) s_axi_bvalid", "s_axi_bvalid", "response"),
+        ("write = address_in && data_in &&", "write = address_in &&", ""),
+        ("!data[2] && !pending && length", "!data[2] && length", ""),
+    ],
     "rom": [("word <= words[address]", "word <= words[address ^ 1]", "same")],
     "fork": [("in_last ? '1 : ~TICKS", "'1", "to_all"), ("in_valid && in_ready ? wanted", "in_valid ? wanted", "")],
     "sums": [
