@@ -333,7 +333,7 @@ def test_an_offset_form_that_does_not_exist(
 ) -> None:
     without_modules(monkeypatch)
     project = sd.emit_rtl(small, tmp_path / "p", RtlConfig(pe=8, form="offset"))
-    monkeypatch.setattr(kinds, "offset_form", lambda *given: None)
+    monkeypatch.setattr(kinds, "key_form", lambda *given: None)
     with pytest.raises(ExportError, match="lif1: the core searches an offset form, but none exists; write it anew"):
         prove(project)
 
