@@ -74,6 +74,9 @@ def draw(seed: int) -> Drawn:
     for fan_in, fan_out in pairwise(sizes):
         modules += _layer(rng, fan_in, fan_out, gain, notes)
         gain = 2.0
+    for inner in modules[:-1]:
+        if isinstance(inner, snn.Leaky):  # torch hands on what neurons return: spikes alone
+            inner.init_hidden, inner.output = True, False
     steps = rng.randint(1, 7)
     config = HlsConfig(
         pe=rng.randint(1, min(sizes[1:] or [min(features, 64)])),

@@ -127,7 +127,7 @@ def _altered_neuron(label: str, module: nn.Module) -> list[Fault]:
 
 def draft_of(model: nn.Module, program: Program, spec: InputSpec) -> Draft:
     """Every call given to its handler, in order; layers that nothing takes are still there."""
-    draft = Draft(spec, faults=altered(without_time(model)))
+    draft = Draft(spec, faults=[*altered(without_time(model)), *program.faults])
     values: dict[int, Value | None] = {}
     for call in program.calls():
         values[id(call)] = _value(draft, call, [values[id(source)] for source in call.inputs])

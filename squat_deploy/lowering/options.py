@@ -125,13 +125,12 @@ NORM = {
 }
 _IS_RUN = idle("the table is taken from running the trained neuron with it")
 LEARNED = idle("whether a value was learned changes nothing about the value")
-_RETURNS = idle("what is returned and passed on is recorded")
 NEURON = {
     **dict.fromkeys(("beta", "threshold", "state_quant"), READ),
     "inhibition": _fixed(False, "each neuron decides alone", "train with inhibition=False"),
     **dict.fromkeys(("spike_grad", "surrogate_disable", "reset_mechanism"), _IS_RUN),
     **dict.fromkeys(("learn_beta", "learn_threshold"), LEARNED),
-    **dict.fromkeys(("init_hidden", "output"), _RETURNS),
+    **dict.fromkeys(("init_hidden", "output"), READ),
 }
 RESET = {"reset_delay": READ}
 SYNAPTIC = {"alpha": READ, "learn_alpha": LEARNED}

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from torch import nn
 
+from squat_deploy.errors import Fault
 from squat_deploy.network.readout import Readout
-from squat_deploy.snn.neurons import NEURONS
+from squat_deploy.snn.neurons import NEURONS, gives_states, spikes_alone
 from squat_deploy.snn.returned import Returned
 from squat_deploy.snn.running import leaves
 from squat_deploy.snn.states import Start
@@ -52,6 +53,7 @@ class Program:
         looped: whether one call of the model runs all time steps.
         start: what forward takes beside the inputs at the first step, where it takes and returns its states.
         draws: whether random numbers were drawn meanwhile.
+        faults: what is refused already.
     """
 
     neurons: tuple[Call, ...]
@@ -61,6 +63,7 @@ class Program:
     looped: bool = False
     start: Start | None = None
     draws: bool = False
+    faults: tuple[Fault, ...] = ()
 
     def calls(self) -> Iterator[Call]:
         """All calls, each after what it takes."""
@@ -87,11 +90,22 @@ def label_of(name: str, module: nn.Module) -> str:
     return f"{name} ({type(module).__name__})"
 
 
+def states_handed_on(neuron: str, module: nn.Module, taker: str) -> Fault:
+    """That a layer is handed what a neuron returns, which is spikes and states: torch itself raises there."""
+    rule, got = "a layer takes spikes alone from neurons", f"(spikes, states), which {taker} is given"
+    return Fault(label_of(neuron, module), rule, got, f"make the neuron with {spikes_alone(module)}")
+
+
 def sequential_program(model: nn.Module) -> Program:
     """The program of an `nn.Sequential`, without running it."""
-    value, neurons = Call("input", "input"), []
+    value, neurons, faults = Call("input", "input"), [], []
+    states: tuple[str, nn.Module] | None = None  # of whom they are, where they come with the spikes
     for name, module in leaves(model):
         value = Call("module", label_of(name, module), (value,), module)
+        if states is not None and type(module) is not nn.Identity:
+            faults.append(states_handed_on(*states, value.label))
+            states = None
         if isinstance(module, NEURONS):
             neurons.append(value)
-    return Program(tuple(neurons), value)
+            states = (name, module) if gives_states(module) else None
+    return Program(tuple(neurons), value, faults=tuple(faults))

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, LoweringError, SquatError
 from squat_deploy.lowering.asking import numbers_near
+from squat_deploy.lowering.program import label_of, states_handed_on
 from squat_deploy.lowering.recorder import MADE, check_registered, fault, is_leaf, is_library, users_line
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
 from squat_deploy.snn.neurons import NEURONS, reset_neurons
-from squat_deploy.snn.running import ShapeTrace, watched
+from squat_deploy.snn.running import ShapeTrace, is_plain, own_run, watched
 from squat_deploy.snn.sharing import taken_apart
 from squat_deploy.snn.states import starts_of
 
@@ -63,6 +64,9 @@ def find_calling(model: nn.Module, spec: InputSpec, steps: int, state: Any, trie
         told = tried.shared(model) if isinstance(error, ConfigError) else _of_no_state(error, model, state)
         told = told or _of_fixed_batch(error, model, spec, steps, state)
         raise told or _of_encoding(error, model, spec, steps, state) from error
+    if is_plain(model):  # which is not run to find that out
+        with calls_go_to(tried.call):
+            ran(lambda: own_run(deep_copy(model), inputs, 1, looped=False, direct=direct))
     if calling.looped and direct and not _runs_on(model, inputs, steps, state, batch_axis=0):
         hint = "return spikes (batch, neurons) of every step"
         found = fault("model", "every value has a batch axis", "neurons that have none", hint)
@@ -166,6 +170,7 @@ class Reached:
         self.names: dict[int, str] = {}  # of the modules of the model that is running, by id
         self.shapes: dict[int, tuple[int, ...]] = {}
         self.calls: list[tuple[str, str]] = []  # of libraries' modules by their names, with the user's line
+        self.pair: tuple[Any, str, nn.Module] | None = None  # what the last neurons returned with their states
 
     def call(self, original: Callable[..., Any], module: nn.Module, *args: Any, **given: Any) -> Any:
         outermost = not self.names
@@ -175,13 +180,23 @@ class Reached:
         try:
             if is_leaf(module):
                 check_registered(self.names, module)
+                self._check_taken(module, args)
                 self.calls.append((self.names.get(id(module), ""), users_line()))
             if type(module) in NEURONS and args and isinstance(args[0], Tensor):
                 self._check_size(module, tuple(args[0].shape[1:]))
-            return original(module, *args, **given)
+            result = original(module, *args, **given)
+            if type(module) in NEURONS and type(result) is tuple:
+                self.pair = result, self.names.get(id(module), ""), module
+            return result
         finally:
             if outermost:
-                self.names = {}
+                self.names, self.pair = {}, None
+
+    def _check_taken(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Raises: LoweringError for spikes and states, handed to a layer as they come from the neurons."""
+        if self.pair is not None and args and args[0] is self.pair[0] and type(module) is not nn.Identity:
+            taker = label_of(self.names.get(id(module), ""), module)
+            raise LoweringError((states_handed_on(*self.pair[1:], taker),))
 
     def shared(self, model: nn.Module) -> LoweringError | None:
         """That the model which ran last calls one neuron layer behind several others, each of them less often."""

@@ -64,6 +64,16 @@ def spike_value(module: nn.Module) -> float:
     return float(module.graded_spikes_factor.detach().reshape(-1)[0].float())  # type: ignore[operator,union-attr]
 
 
+def gives_states(module: nn.Module) -> bool:
+    """Whether a call of a neuron returns its states beside the spikes, which no other layer takes."""
+    return bool(module.output) or not module.init_hidden
+
+
+def spikes_alone(module: nn.Module) -> str:
+    """What a neuron that gives its states is made with, so that it gives spikes alone."""
+    return " and ".join([*["init_hidden=True"] * (not module.init_hidden), *["output=False"] * bool(module.output)])
+
+
 def own_surrogate(module: nn.Module) -> bool:
     """Whether neurons decide to spike by a function of the user's, which may compute anything."""
     function = getattr(module, "spike_grad", None)

@@ -30,7 +30,7 @@ from squat_deploy.snn.calibrating import calibrated_levels, sampled_membranes
 from squat_deploy.snn.copying import check_model, frozen_copy
 from squat_deploy.snn.layers import QuantizedInput
 from squat_deploy.snn.levels import Kind
-from squat_deploy.snn.neurons import NEURONS, kind_of, reset_neurons
+from squat_deploy.snn.neurons import NEURONS, gives_states, kind_of, reset_neurons, spikes_alone
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer
 from squat_deploy.snn.running import is_plain, run_model
 from squat_deploy.snn.sharing import module_of
@@ -169,10 +169,16 @@ def _sampled(model: nn.Module, names: list[str], data: Tensor, steps: int, **cal
         raise
     except Exception as error:
         text = f"quantize: the model does not run on the calibration data: {type(error).__name__}: {error}"
-        hint = (
-            "give them as the model takes them; of sequences say whether time comes first (time_first, --batch-first)"
-        )
-        raise ConfigError(f"{text}; {hint}") from error
+        raise ConfigError(f"{text}; {_way_on(model, error)}") from error
+
+
+def _way_on(model: nn.Module, error: Exception) -> str:
+    """What may help where a model does not run: states go with the spikes to a layer, or the axes are others."""
+    neurons = ((name, module) for name, module in model.named_modules() if isinstance(module, NEURONS))
+    giving = [f"{name} with {spikes_alone(module)}" for name, module in neurons if gives_states(module)]
+    if giving and "tuple" in str(error):
+        return f"neurons before a layer give spikes alone: make {', '.join(giving)}"
+    return "give them as the model takes them; of sequences say whether time comes first (time_first, --batch-first)"
 
 
 def _as_called(model: nn.Module, data: Tensor, encoding: Encoding, time_first: bool) -> nn.Module:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
@@ -138,21 +138,12 @@ def own_run(
     with torch.backends.nnpack.flags(enabled=False), watched(model, watch=watch, traced=traced) as traces:
         if looped:
             return OwnRun(traces, [copied(model(given, *states))])
-        one_step = partial(_in_order, model) if is_plain(model) else model
         returned = []
         for step in range(steps):
-            result = one_step(given if direct else given[step].clone(), *states)
+            result = model(given if direct else given[step].clone(), *states)
             returned.append(copied(result))
             states = () if start is None else start.left(result)[1]
         return OwnRun(traces, returned)
-
-
-def _in_order(model: nn.Module, values: Tensor) -> Any:
-    """One step of an `nn.Sequential`; neurons in it may return their states too."""
-    result: Any = values
-    for _, module in leaves(model):
-        result = module(_spikes(result))
-    return result
 
 
 def copied(result: Any) -> Any:

@@ -77,7 +77,7 @@ class Dense(Summed):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        return (self.module, "weights", "rom", "sums")
+        return (self.module, "product", "weights", "rom", "sums")
 
     @property
     def depth(self) -> int:

@@ -47,7 +47,6 @@ module squat_scatter #(
     localparam int ROW = GROUPS > 1 ? $clog2(GROUPS) : 1;
     localparam int SEEN = VIEWS > 1 ? $clog2(VIEWS) : 1;
     localparam int ADDRESS = ENTRIES * GROUPS > 1 ? $clog2(ENTRIES * GROUPS) : 1;
-    localparam int PRODUCT = WEIGHT + VALUE + 1;
 
     typedef logic [ROW-1:0] row_t;
 
@@ -131,30 +130,21 @@ module squat_scatter #(
     logic [PE*SUM-1:0] s2_added, added;
 
     for (genvar lane = 0; lane < PE; lane++) begin : g_added
+        logic signed [SUM-1:0] products [SIMD];
+        for (genvar b = 0; b < SIMD; b++) begin : g_product
+            squat_product #(
+                .WEIGHT(WEIGHT), .BIPOLAR(BIPOLAR), .VALUE(VALUE), .VALUE_SIGNED(VALUE_SIGNED), .SUM(SUM)
+            ) multiplied (
+                .code(s1_weights[(b*PE+lane)*WEIGHT+:WEIGHT]), .number(s1_value[b*VALUE+:VALUE]), .product(products[b])
+            );
+        end
         logic signed [SUM-1:0] total;
         always_comb begin
             total = '0;
-            for (int b = 0; b < SIMD; b++) begin
-                if (s1_keep[b]) begin
-                    total += SUM'(product(
-                        s1_weights[(b*PE+lane)*WEIGHT+:WEIGHT],
-                        s1_value[b*VALUE+:VALUE]
-                    ));
-                end
-            end
+            for (int b = 0; b < SIMD; b++) if (s1_keep[b]) total += products[b];
         end
         assign added[lane*SUM+:SUM] = total;
     end
-
-    function automatic logic signed [PRODUCT-1:0] product(
-        input logic [WEIGHT-1:0] code, input logic [VALUE-1:0] number
-    );
-        logic signed [WEIGHT:0] weight;
-        logic signed [VALUE:0] value;
-        weight = BIPOLAR ? (code[0] ? (WEIGHT + 1)'(1) : -((WEIGHT + 1)'(1))) : {code[WEIGHT-1], code};
-        value = {VALUE_SIGNED && number[VALUE-1], number};
-        product = VALUE == 1 && !VALUE_SIGNED ? PRODUCT'(weight) : PRODUCT'(weight * value);
-    endfunction
 
     always_ff @(posedge clk) begin
         s2_valid <= s1_valid && !rst;
