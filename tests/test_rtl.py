@@ -7,6 +7,7 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,18 +16,17 @@ from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
 from squat_deploy.backends.rtl.builders import BUILDERS
 from squat_deploy.backends.rtl.memories import in_banks
-from squat_deploy.backends.rtl.project import render
+from squat_deploy.backends.rtl.project import render, trace_bytes
 from squat_deploy.backends.rtl.streams import NOTHING, in_words
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
 from squat_deploy.hardware.vectors import random_stimulus
 from squat_deploy.lab.models import dense_lif_net
-from squat_deploy.network.encoders import EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
 from tests.drawing import draw
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.rtl import PYTHON, assert_agrees, simulated
-from tests.test_hardware import sequence_network
 
 DENSE = (1, 2, 3, 13)  # of `draw`: fully connected, every option of neurons, weights and inputs
 
@@ -64,10 +64,10 @@ def test_rtl_agrees_with_the_simulator(
 def test_every_readout(readout: Readout, tmp_path: Path, verilator: None) -> None:
     """And both encoders of intensities."""
     torch.manual_seed(1)
-    spec = sd.InputSpec((13,), 0, 1, 1.0, encoding="sequence")
-    network = sd.lower(dense_lif_net((13, 5, 3), input_bits=None), spec, 6, readout=readout)
-    encoder = {"first": RateEncoder(bits=7, seed=12345), "mean-membrane": LatencyEncoder(bits=5)}.get(readout)
-    config = RtlConfig(pe=2, simd=2, encoder=encoder)
+    spec = sd.InputSpec((70,), 0, 1, 1.0, encoding="sequence")
+    network = sd.lower(dense_lif_net((70, 5, 3), input_bits=None), spec, 6, readout=readout)
+    encoder = {"first": RateEncoder(bits=7, seed=12345), "mean-membrane": LatencyEncoder(bits=4)}.get(readout)
+    config = RtlConfig(pe=2, simd=4, encoder=encoder)
     project = sd.emit_rtl(network, tmp_path / "p", config)
     toolchain.run(["make", "-s", "lint", PYTHON], project)
     if encoder is not None:  # the others have less of it
@@ -81,9 +81,33 @@ def test_it_is_an_executor(small: sd.Network, small_model: torch.nn.Module, veri
     assert agreement.agrees and row.samples == len(inputs) and row.values > 0
 
 
-def test_address_events_are_refused() -> None:
-    with pytest.raises(ExportError, match="input: address events are not in RTL yet; write this network with"):
-        render(sequence_network((0, 1)), RtlConfig(encoder=EventEncoder(window=4)))
+def test_address_events(tmp_path: Path, verilator: None) -> None:
+    """Events are counted in windows; also those that come late, too often, after the sequence, or from nowhere."""
+    torch.manual_seed(1)
+    spec = sd.InputSpec((37,), 0, 3, 1.0, encoding="sequence")
+    network, encoder = sd.lower(dense_lif_net((37, 5, 3), input_bits=None), spec, 6), EventEncoder(window=9)
+    rng, steps, size = np.random.default_rng(1), network.steps, network.input.size
+    frames = np.minimum(rng.poisson(0.7, (steps, 6, *network.input.shape)), 3)
+    frames[:, 2], frames[-2:, 3] = 0, 0
+    project = tmp_path / "p"
+    assert_agrees(network, frames, RtlConfig(pe=2, encoder=encoder), project)
+    toolchain.run(["make", "-s", "lint", PYTHON], project)
+    words, counts = list[np.ndarray](), list[np.ndarray]()
+    for _ in range(6):
+        times = np.sort(rng.integers(0, steps * 9 + 30, 150))
+        addresses = rng.integers(0, size, 150)
+        counts.append(encoder(times, addresses, network.input, steps)[:, 0])
+        stray = np.concatenate([times << 16 | addresses, times[::5] << 16 | size + 1])
+        words.append(np.append(np.sort(stray), END_OF_EVENTS))
+    frames = np.stack(counts, axis=1)
+    assert (frames == 3).any()
+    (project / "tb/stimulus.bin").write_bytes(np.concatenate(words).astype("<u4").tobytes())
+    result = sd.simulate(network, frames, trace=True)
+    (project / "tb/golden.bin").write_bytes(trace_bytes(network, result))
+    for arguments in ((), ("--stall", "7"), ("--calls", "3"), ("--reset", "70")):
+        assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
+    with pytest.raises(ExportError, match="board ulx3s: a serial line carries no address events; leave the board out"):
+        render(network, RtlConfig(encoder=encoder, board="ulx3s"))
 
 
 def network_inputs(network: sd.Network) -> object:

@@ -6,8 +6,10 @@ from typing import Any
 
 from squat_deploy.backends.driver import driver_of
 from squat_deploy.backends.printing import as_it_is, environment
+from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.serial_boards import SERIAL_BOARDS, SerialBoardName
+from squat_deploy.network.encoders import EventEncoder
 
 CHUNK = 64  # words that the host sends at once
 _MODULES = ("uart_rx", "uart_tx", "host")
@@ -25,6 +27,8 @@ def board_files(design: Design, name: SerialBoardName | None, header: str) -> di
     """Their texts by path; none for a project without a board."""
     if name is None:
         return {}
+    if isinstance(design.entry.encoder, EventEncoder):  # what is left of a sequence waits for the next call
+        raise ExportError(f"board {name}: a serial line carries no address events; leave the board out, or the encoder")
     board, driver = SERIAL_BOARDS[name], driver_of(design, header)
     view: dict[str, Any] = {**vars(driver), "driver": driver, "board": board, "chunk": CHUNK}
     view |= {"baud": board.baud, "divider": board.divider, "board_title": board.title}

@@ -13,8 +13,10 @@ from squat_deploy.backends.rtl.memories import hex_lines
 from squat_deploy.backends.rtl.streams import Beats, Bundle, Handshake, Rows, Stream, Ticks
 from squat_deploy.hardware.units import ReadInput
 from squat_deploy.network import IntArray
+from squat_deploy.network.encoders import EventEncoder
 
 _AHEAD = 4  # events that are found before they are taken
+_APART = 8  # parts of words that a bank may be behind: more gained nothing on 784 inputs, 11 % of them events
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,24 @@ class Reader(Instance):
     @property
     def gives(self) -> tuple[Bundle, ...]:
         return (self.out,)
+
+
+@dataclass(frozen=True, eq=False)
+class EventReader(Reader):
+    """Address events of the input stream, as rows of what they count in each step."""
+
+    encoder: EventEncoder
+    module: ClassVar[str] = "events"
+
+    @property
+    def parameters(self) -> Parameters:
+        rows, spec = self.out, self.entry.spec
+        sizes = {"WORDS": rows.words, "FIELDS": rows.fields, "BITS": rows.value, "SIZE": spec.size}
+        return {**sizes, "HIGH": spec.high, "WINDOW": self.encoder.window}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (self.module, "ram")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +175,27 @@ class Lister(Between):
 
     @property
     def parameters(self) -> Parameters:
-        source, out = self.source, self.out
-        return {"FIELDS": source.fields, "VALUE": source.value, "SIMD": out.banks, "INDEX": out.index}
+        return {"FIELDS": self.source.fields, "VALUE": self.source.value, "INDEX": self.out.index}
+
+
+@dataclass(frozen=True, eq=False)
+class Dealer(Lister):
+    """Rows as beats of events, one of each bank, which run ahead of one another within a step."""
+
+    module: ClassVar[str] = "dealer"
+
+    @property
+    def depth(self) -> int:
+        """Parts of rows that wait in a bank: none where a step is one row, which all banks come to the end of."""
+        return 0 if self.source.words == 1 else min(_APART, 2 ** (self.source.words - 1).bit_length())
+
+    @property
+    def parameters(self) -> Parameters:
+        return {**super().parameters, "SIMD": self.out.banks, "DEPTH": self.depth}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (self.module, "fifo")
 
 
 @dataclass(frozen=True, eq=False)

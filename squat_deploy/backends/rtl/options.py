@@ -27,7 +27,7 @@ class RtlConfig(BaseModel):
     """Form of the tables; auto: thresholds up to 4 levels, else offset where it exists."""
     encoder: Encoder | None = None
     """Stands in front of the first layer of a network that takes a sequence of frames: the core then takes intensities
-    and makes spikes of them (rate, latency)."""
+    and makes spikes of them (rate, latency), or counts address events (events)."""
     vectors: int | None = Field(None, ge=1, le=100_000)
     """Golden sequences if no inputs are given, at most: chosen for what they reach (weights, thresholds), and no more
     than reach something new; by default at most 4096, with some eight million states and spikes."""

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 from squat_deploy.backends.rtl.builders import BUILDERS, rows_of
 from squat_deploy.backends.rtl.encoding import EncodeLatency, EncodeRate
-from squat_deploy.backends.rtl.flow import Reader
+from squat_deploy.backends.rtl.flow import EventReader, Reader
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons, Scores
 from squat_deploy.backends.rtl.streams import Rows, in_words
 from squat_deploy.backends.rtl.wiring import Wiring
-from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
-from squat_deploy.network.encoders import EventEncoder, LatencyEncoder, RateEncoder
+from squat_deploy.network.encoders import EventEncoder, RateEncoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,22 +68,25 @@ def plan_of(design: Design, simd: int, pace: float) -> RtlPlan:
 
 def _read(wiring: Wiring) -> None:
     entry, fields = wiring.design.entry, wiring.design.entry.fields
-    words = Rows("word", in_words(entry.size, fields.per_word), fields.bits, entry.spec.low < 0)
+    encoder = entry.encoder
+    per_word = fields.per_word
+    if isinstance(encoder, EventEncoder):
+        per_word = 1 << per_word.bit_length() - 1  # so that an address is a row and a field
+    words = Rows("word", in_words(entry.size, per_word), fields.bits, entry.spec.low < 0)
+    if isinstance(encoder, EventEncoder):
+        wiring.add(EventReader("reader", entry, words, encoder))
+        return wiring.give(ENTRY, words)
     wiring.add(Reader("reader", entry, words))
-    match entry.encoder:
-        case None:
-            wiring.give(ENTRY, words)
-        case RateEncoder() | LatencyEncoder() as encoder:
-            frame = wiring.repeated(words, "0")
-            assert isinstance(frame, Rows)
-            spikes = Rows("spike", words.elements, 1, signed=False)
-            if isinstance(encoder, RateEncoder):
-                wiring.add(EncodeRate("encoder", frame, spikes, encoder))
-            else:
-                wiring.add(EncodeLatency("encoder", frame, spikes, encoder, entry.steps))
-            wiring.give(ENTRY, spikes)
-        case EventEncoder():
-            raise ExportError("input: address events are not in RTL yet; write this network with `squat-deploy hls`")
+    if encoder is None:
+        return wiring.give(ENTRY, words)
+    frame = wiring.repeated(words, "0")
+    assert isinstance(frame, Rows)
+    spikes = Rows("spike", words.elements, 1, signed=False)
+    if isinstance(encoder, RateEncoder):
+        wiring.add(EncodeRate("encoder", frame, spikes, encoder))
+    else:
+        wiring.add(EncodeLatency("encoder", frame, spikes, encoder, entry.steps))
+    return wiring.give(ENTRY, spikes)
 
 
 def _score(wiring: Wiring) -> None:

@@ -25,10 +25,9 @@ from squat_deploy.hardware.records import record_of
 from squat_deploy.hardware.schedule import event_counts
 from squat_deploy.hardware.serial_boards import SerialBoardName
 from squat_deploy.hardware.vectors import USUAL, default_stimulus, random_stimulus
-from squat_deploy.hardware.words import Fields
 from squat_deploy.names import plain
 from squat_deploy.network import IntArray, Network
-from squat_deploy.network.encoders import frames_of, takes_intensities
+from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
 from squat_deploy.network.readout import SCORES
 from squat_deploy.network.simulator import Result, simulate
@@ -44,9 +43,6 @@ class Core:
     header: str
     instances: tuple[Instance, ...]
     layers: tuple[Neurons, ...]
-    frame: Fields
-    once: bool
-    often: str
     takes: str
     scores: str
     steps: int
@@ -54,6 +50,8 @@ class Core:
     wide: bool
     state_bytes: int
     words: int
+    step_words: int
+    end_of_events: int
     board: SerialBoardName | None
     bounds: Bounds
     modules: tuple[str, ...]
@@ -101,14 +99,14 @@ def render(
         files[f"rtl/lib/squat_{name}.sv"] = as_it_is("rtl", f"lib/squat_{name}.sv")
     for name in ("squat_sum_bounds", "squat_stream_bounds"):
         files[f"tb/{name}.sv"] = as_it_is("rtl", f"{name}.sv")
+    files["tb/calls.h"] = as_it_is("rtl", "squat_calls.h")
     files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
     files |= board_files(plan.design, config.board, core.header)
     files |= {f"memories/{name}": text for name, text in memories.items()}
-    files["tb/stimulus.bin"] = (
-        stream_words(plan, fed if takes_intensities(config.encoder) else checked).astype("<u4").tobytes()
-    )
+    taken = fed if takes_intensities(config.encoder) else checked
+    files["tb/stimulus.bin"] = stream_words(plan, taken).astype("<u4").tobytes()
     files["tb/golden.bin"] = trace_bytes(network, result)
     files[NETWORK] = encoded(network)
     files[MANIFEST] = manifest_of(
@@ -153,21 +151,20 @@ _GENERATED = {
 
 
 def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | None) -> Core:
-    network = plan.design.network
+    network, of_events = plan.design.network, isinstance(plan.design.entry.encoder, EventEncoder)
     return Core(
         header=header_of(network.digest),
         instances=plan.instances,
         layers=plan.neurons,
-        frame=plan.frame,
-        once=plan.design.entry.once,
-        often="a sequence" if plan.design.entry.once else "a time step",
         takes=plan.design.entry.words.described,
         scores=f"{network.outputs} scores ({SCORES[network.readout]})",
         steps=network.steps,
         outputs=network.outputs,
         wide=bool(network.worth),
         state_bytes=network.state_bytes,
-        words=plan.frame.words * (1 if plan.design.entry.once else network.steps),
+        words=0 if of_events else plan.frame.words * (1 if plan.design.entry.once else network.steps),
+        step_words=0 if of_events or plan.design.entry.once else plan.frame.words,
+        end_of_events=END_OF_EVENTS,
         board=board,
         bounds=bounds_of(plan),
         modules=plan.modules,
@@ -176,13 +173,25 @@ def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | Non
 
 
 def stream_words(plan: RtlPlan, inputs: IntArray) -> IntArray:
-    """(sequences, words) that enter the core."""
-    network = plan.design.network
-    axis = 0 if plan.design.entry.once else 1
+    """The words that enter the core, of all sequences one after another."""
+    network, entry = plan.design.network, plan.design.entry
+    axis = 0 if entry.once else 1
     frames = inputs.reshape(*inputs.shape[: axis + 1], network.input.size)
     by_sequence = frames[:, None] if axis == 0 else frames.swapaxes(0, 1)
-    words: IntArray = plan.frame.pack(by_sequence).astype("int64").reshape(len(by_sequence), -1)
+    if isinstance(entry.encoder, EventEncoder):
+        return np.concatenate([event_words(counts, entry.encoder.window) for counts in by_sequence])
+    words: IntArray = plan.frame.pack(by_sequence).astype("int64").reshape(-1)
     return words
+
+
+def event_words(counts: IntArray, window: int) -> IntArray:
+    """One sequence (T, size) of counts as address events, those of a step spread over all its window, and its end."""
+    words = list[IntArray]()
+    for step, frame in enumerate(counts):
+        addresses = np.repeat(np.arange(len(frame)), frame)
+        ticks = np.arange(len(addresses)) * (window - 1) // max(1, len(addresses) - 1)
+        words.append(step * window + ticks << 16 | addresses)
+    return np.concatenate([*words, [END_OF_EVENTS]])
 
 
 def trace_bytes(network: Network, result: Result) -> bytes:

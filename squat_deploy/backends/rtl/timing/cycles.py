@@ -8,14 +8,28 @@ from typing import Any
 import numpy as np
 
 from squat_deploy.backends.rtl.encoding import Encode
-from squat_deploy.backends.rtl.flow import Ahead, Delay, Fork, Join, Late, Lister, Narrow, Queue, Reader, Recode, Repeat
+from squat_deploy.backends.rtl.flow import (
+    Ahead,
+    Dealer,
+    Delay,
+    EventReader,
+    Fork,
+    Join,
+    Late,
+    Lister,
+    Narrow,
+    Queue,
+    Reader,
+    Recode,
+    Repeat,
+)
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons, Scores
 from squat_deploy.backends.rtl.plan import RtlPlan
 from squat_deploy.backends.rtl.planes import First, Plane, PooledSums, Walk, Windows
 from squat_deploy.backends.rtl.streams import Page
 from squat_deploy.backends.rtl.sums import Add, Dense, Place, Unload
-from squat_deploy.backends.rtl.timing import flows, planes, units
+from squat_deploy.backends.rtl.timing import dealing, flows, planes, units
 from squat_deploy.backends.rtl.timing.net import Net
 from squat_deploy.backends.rtl.timing.ways import Process, run
 from squat_deploy.network import IntArray
@@ -24,9 +38,11 @@ from squat_deploy.network.simulator import Result
 PROCESSES: dict[type[Any], Callable[[Net, Any], Process]] = {
     Add: units.add,
     Ahead: flows.queue,
+    Dealer: dealing.dealer,
     Delay: flows.delay,
     Dense: units.dense,
     Encode: flows.encode,
+    EventReader: flows.events,
     First: planes.first,
     Fork: flows.fork,
     Join: flows.join,

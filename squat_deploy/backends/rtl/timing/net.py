@@ -12,6 +12,7 @@ from squat_deploy.backends.rtl.planes import PooledSums
 from squat_deploy.backends.rtl.streams import Page, Rows, Stream
 from squat_deploy.backends.rtl.sums import Add, Dense, Place
 from squat_deploy.backends.rtl.timing.ways import Beat, Pages, Process, Way
+from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.schedule import known_values, values_of
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
@@ -68,6 +69,10 @@ class Net:
         marked = self._marked(stream, number)[step, sequence]
         for word, row in enumerate(marked):
             yield Beat(word == stream.words - 1, starts, last, tuple(np.flatnonzero(row).tolist()), word)
+
+    def counts(self, sequence: int, step: int) -> int:
+        """Address events of a step."""
+        return int(values_of(self.plan.design, ENTRY, self._known)[step, sequence].sum())
 
     def _marked(self, stream: Rows, number: int) -> IntArray:
         """(T, B, words, fields) whether a field is not zero."""

@@ -7,6 +7,7 @@ import numpy as np
 from squat_deploy.backends.rtl.planes import First, Plane, PooledSums, Walk, Windows
 from squat_deploy.backends.rtl.timing.net import Net
 from squat_deploy.backends.rtl.timing.ways import (
+    RUNNING,
     Process,
     Way,
     expect,
@@ -22,7 +23,6 @@ from squat_deploy.backends.rtl.tracks import Track
 from squat_deploy.network import IntArray
 
 _WRITTEN = 2  # cycles from a visit to where its sum is written
-_RUNNING = -1  # the first cycle without reset, one before the first start
 _STAMPS = 63  # steps after which all marks are cleared
 
 
@@ -69,7 +69,7 @@ def _taps(track: Track) -> IntArray:
 def first(net: Net, part: First) -> Process:
     """The first event of each window, two cycles later; all marks are cleared at first, and now and then."""
     source, out, at, steps = net.way(part.source), net.way(part.out), 0, 0
-    at_once, ready, left, seen = -1, _RUNNING + part.out.entries, -1, set[int]()
+    at_once, ready, left, seen = -1, RUNNING + part.out.entries, -1, set[int]()
     while True:
         there, beat = yield from offered(source, at)
         cycle = at_once if there <= at_once else max(there, ready)
@@ -88,7 +88,7 @@ def first(net: Net, part: First) -> Process:
 def plane(net: Net, part: Plane) -> Process:
     """A visit a cycle; a step begins when its page is free, and holds start values."""
     source, pages, rows = net.way(part.source), net.filled(part.outs), part.unit.rows.rows
-    at, cycle, idle = 0, -1, _RUNNING
+    at, cycle, idle = 0, -1, RUNNING
     for step in range(net.sequences * net.steps):
         room = yield from free(pages, step)
         there, beat = yield from offered(source, at)

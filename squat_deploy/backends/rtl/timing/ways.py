@@ -11,6 +11,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+RUNNING = -1  # the first cycle without reset, one before the first start
+
 
 class Beat(NamedTuple):
     """A row or a beat of events.
