@@ -52,6 +52,9 @@ class Core:
     words: int
     step_words: int
     end_of_events: int
+    digest: str
+    digest_words: tuple[str, ...]
+    neurons: int
     board: SerialBoardName | None
     bounds: Bounds
     modules: tuple[str, ...]
@@ -99,7 +102,9 @@ def render(
         files[f"rtl/lib/squat_{name}.sv"] = as_it_is("rtl", f"lib/squat_{name}.sv")
     for name in ("squat_sum_bounds", "squat_stream_bounds"):
         files[f"tb/{name}.sv"] = as_it_is("rtl", f"{name}.sv")
-    files["tb/calls.h"] = as_it_is("rtl", "squat_calls.h")
+    files["rtl/lib/squat_registers.sv"] = as_it_is("rtl", "lib/squat_registers.sv")
+    for name in ("calls.h", "axi_tb.cpp"):
+        files[f"tb/{name}"] = as_it_is("rtl", f"squat_{name}")
     files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
@@ -148,7 +153,9 @@ def top_text(plan: RtlPlan, config: RtlConfig) -> str:
 TOP = "rtl/squat_core.sv"
 _GENERATED = {
     TOP: "squat_core.sv.jinja",
+    "rtl/squat_axi.v": "squat_axi.v.jinja",
     "tb/layers.h": "layers.h.jinja",
+    "tb/numbers.h": "numbers.h.jinja",
     "tb/bounds.sv": "bounds.sv.jinja",
     "tb/squat_tb.cpp": "squat_tb.cpp.jinja",
     "Makefile": "Makefile.jinja",
@@ -172,6 +179,9 @@ def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | Non
         words=0 if of_events else plan.frame.words * (1 if plan.design.entry.once else network.steps),
         step_words=0 if of_events or plan.design.entry.once else plan.frame.words,
         end_of_events=END_OF_EVENTS,
+        digest=network.digest,
+        digest_words=tuple(f"0x{network.digest[at : at + 8]}u" for at in range(0, 64, 8)),
+        neurons=sum(layer.neurons for layer in network.neurons),
         board=board,
         bounds=bounds_of(plan),
         modules=plan.modules,
