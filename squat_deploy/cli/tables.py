@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +14,10 @@ from squat_deploy.agreement import Agreement
 from squat_deploy.errors import printable
 from squat_deploy.network import Network
 from squat_deploy.network.certificate import Certificate
+from squat_deploy.network.simulator import Result
 from squat_deploy.network.tabled import of_certificate, of_network
+
+_SHOWN = 20  # sequences
 
 if TYPE_CHECKING:
     from squat_deploy.backends.qonnx.cost import StepCost
@@ -25,6 +29,29 @@ if TYPE_CHECKING:
 
 def _plain(title: str | None = None) -> Table:
     return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def columns(title: str, names: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Plain text in columns."""
+    table = _plain(printable(title))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(printable(str(cell)) for cell in row))
+    return table
+
+
+def _with_notes(table: Table, notes: Iterable[str]) -> Group:
+    """Lines below a table, as wide as the page and not as the table."""
+    return Group(table, *(Text(printable(note)) for note in notes))
+
+
+def scores_table(result: Result, title: str, note: str) -> Group:
+    """A sequence a row."""
+    rows = zip(result.classes[:_SHOWN].tolist(), result.scores[:_SHOWN].tolist(), strict=True)
+    shown = [(index, chosen, " ".join(map(str, scores))) for index, (chosen, scores) in enumerate(rows)]
+    first = [f"the first {_SHOWN} of {len(result.scores)} sequences"] * (len(result.scores) > _SHOWN)
+    return _with_notes(columns(title, ("sequence", "class", "scores"), shown), [*first, note])
 
 
 def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
@@ -75,7 +102,7 @@ def proofs_table(certificate: Proofs) -> Table:
     return table
 
 
-def certificate_table(certificate: Certificate) -> Table:
+def certificate_table(certificate: Certificate) -> Group:
     """A layer a row: what is proven and why."""
     shown = of_certificate(certificate)
     table = _plain(shown.title)
@@ -87,9 +114,7 @@ def certificate_table(certificate: Certificate) -> Table:
     for layer, proven, rule, *numbers in shown.rows:
         style = "green" if proven == "yes" else "red"
         table.add_row(printable(layer), Text(proven, style=style), printable(rule), *numbers)
-    table.caption = Text("\n".join(map(printable, shown.notes))) if shown.notes else None
-    table.caption_justify = "left"
-    return table
+    return _with_notes(table, shown.notes)
 
 
 LEGEND = (
@@ -145,7 +170,7 @@ def agreement_table(agreement: Agreement) -> Table:
     return table
 
 
-def network_table(network: Network) -> Table:
+def network_table(network: Network) -> Group:
     """A layer a row: what it takes, its sizes, and its tables."""
     shown = of_network(network)
     table = _plain(printable(shown.title))
@@ -153,8 +178,7 @@ def network_table(network: Network) -> Table:
         table.add_column(name)
     for row in shown.rows:
         table.add_row(*map(printable, row))
-    table.caption, table.caption_justify = Text("\n".join(shown.notes)), "left"
-    return table
+    return _with_notes(table, shown.notes)
 
 
 def ports_table(ports: Sequence[Port], title: str) -> Table:

@@ -64,9 +64,11 @@ def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = 
     if not path or not name.isidentifier():
         weights = "; weights go with --checkpoint" if Path(reference).suffix in _WEIGHTS else ""
         raise ConfigError(f"model: expected path/to/file.py:factory; got {reference!r}{weights}")
-    factory = getattr(_import(Path(path)), name, None)
+    module = _import(Path(path))
+    factory = getattr(module, name, None)
     if not callable(factory):
-        raise ConfigError(f"{path}: has no callable {name!r}")
+        own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        raise ConfigError(f"{path}: has no callable {name!r}; it defines {', '.join(own) or 'none'}")
     began = time.monotonic()
     made, state = _made(factory, path, name)
     warn_of_wrappers(made)

@@ -79,7 +79,8 @@ def visits_of(walk: Parameters, project: Path) -> Visits:
         first = tables[0][which][channel] + tables[1][which][y] + tables[2][which][x]
         steps = line * down[which] + column * (right[which] + span - 1) + group
         met.append((first + steps) % 2 ** bits[which])
-    return Visits(Grid(*sizes).joined(channel, y, x), *met, count=Grid(*sizes).size)
+    words, places = met
+    return Visits(Grid(*sizes).joined(channel, y, x), words, places, Grid(*sizes).size)
 
 
 def _split(codes: IntArray, word: int, place: int) -> tuple[IntArray, IntArray, IntArray]:

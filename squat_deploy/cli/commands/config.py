@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from squat_deploy.cli.documents import emit
+from squat_deploy.cli.documents import emit, following
 from squat_deploy.cli.options import Json
 from squat_deploy.cli.settings import FILE, read_settings, settable
-from squat_deploy.errors import ConfigError, printable
+from squat_deploy.cli.tables import columns
+from squat_deploy.errors import ConfigError
 
 
 def config(
@@ -26,11 +26,12 @@ def config(
     rows = [row for name in ([command] if command else given) for row in _rows(name, commands[name], given)]
     rows = rows if command else [row for row in rows if row[3] == str(FILE)]
     keys = ("command", "option", "value", "from")
-    table = Table(*keys, title=f"{FILE}: {'here' if FILE.is_file() else 'not here'}")
-    for row in rows:
-        table.add_row(*(printable(str(cell)) for cell in row))
+    shown = [(key, str(value), source) for _, key, value, source in rows] if command else rows
+    title = f"{FILE}: {'here' if FILE.is_file() else 'not here'}"
+    table = columns(f"{command}, and {title}" if command else title, keys[1:] if command else keys, shown)
+    after = ("squat-deploy", command, "--help") if command else ("squat-deploy", "config", *[*given, "lower"][:1])
     options = [dict(zip(keys, row, strict=True)) for row in rows]
-    emit({"file": str(FILE) if FILE.is_file() else None, "options": options}, as_json, table)
+    emit({"file": str(FILE) if FILE.is_file() else None, "options": options}, as_json, table, following(*after))
 
 
 def _rows(name: str, command: Any, given: dict[str, dict[str, Any]]) -> list[tuple[str, str, Any, str]]:
