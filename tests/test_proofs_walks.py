@@ -32,7 +32,7 @@ def cells(planes: tuple[Network, Path], solver: None) -> dict[str, core.Cell]:  
 
 
 def rows(network: Network, project: Path, cells: dict[str, core.Cell]) -> list[Row]:
-    return list(walks.rows_of(cells, network, graph_of(network), project))
+    return [proof() for _, proof in walks.proofs_of(cells, network, graph_of(network), project)]
 
 
 def test_every_input_meets_its_weights(planes: tuple[Network, Path], cells: dict[str, core.Cell]) -> None:
@@ -64,3 +64,15 @@ def test_a_changed_step_is_found(planes: tuple[Network, Path], cells: dict[str, 
 def test_a_walk_of_another_network(planes: tuple[Network, Path], cells: dict[str, core.Cell]) -> None:
     with pytest.raises(ExportError, match="the core has walk77, the network has not; write it anew"):
         rows(*planes, {"walk77": cells["walk2"]})
+    with pytest.raises(ExportError, match="the core has walk2, the network has not; write it anew"):
+        rows(*planes, {"walk2": cells["walk2"]})
+
+
+@pytest.mark.parametrize("text", ["0 0", "none\n" * 6])
+def test_what_is_no_memory_is_refused(
+    text: str, planes: tuple[Network, Path], cells: dict[str, core.Cell], tmp_path: Path
+) -> None:
+    project = shutil.copytree(planes[1], tmp_path / "p")
+    (project / "memories/layer2_line.hex").write_text(text)
+    with pytest.raises(ExportError, match=r"memories/layer2_line.hex has not \d words of a memory; write the project"):
+        rows(planes[0], project, cells)

@@ -55,8 +55,7 @@ def _proofs(project: Path, network: Network) -> Iterator[Proof]:
     distinct = kinds.distinct(found.units, network, graph, project)
     for row in units.rows_at_once(distinct):
         yield row.unit, partial(_known, row)
-    for row in walks.rows_of(found.cells, network, graph, project):
-        yield row.unit, partial(_known, row)
+    yield from walks.proofs_of(found.cells, network, graph, project)
     for unit in distinct:
         yield unit.name, partial(_of_unit, project, unit)
     for claim in modules.claims_of(project):

@@ -6,8 +6,10 @@ steps and weights are followed for every input that there is, and compared with 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.backends.rtl.streams import NOTHING, elements_of
 from squat_deploy.errors import ExportError, printable
-from squat_deploy.hardware.graph import Graph, Node
+from squat_deploy.hardware.graph import Graph
 from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.network import IntArray, Network
@@ -25,7 +27,9 @@ from squat_deploy.proofs.core import Cell, Parameters
 from squat_deploy.proofs.table import Row
 
 _AT_ONCE = 64  # inputs
+_WORD = re.compile(r"[0-9a-fA-F]+")
 _CLAIM = "every input reaches its outputs by its weights, once, and nothing else"
+Proof = tuple[str, Callable[[], Row]]  # what it is about
 Makes = Callable[[NDArray[Any]], NDArray[Any]]  # of inputs (B, inputs) what a layer makes (B, outputs)
 
 
@@ -43,14 +47,14 @@ class Visits:
     count: int
 
 
-def rows_of(cells: Mapping[str, Cell], network: Network, graph: Graph, project: Path) -> Iterator[Row]:
-    """A row for each walk of a core. Raises: ExportError where the core is not one of this network."""
+def proofs_of(cells: Mapping[str, Cell], network: Network, graph: Graph, project: Path) -> Iterator[Proof]:
+    """A proof for each walk of a core. Raises: ExportError where core or memories are not those of this network."""
     for name, cell in cells.items():
         kind = cell.kind.removeprefix("squat_")
         if kind not in ("walk", "windows"):
             continue
-        number = int(name.removeprefix(kind))
-        if not 0 < number <= len(graph.nodes):
+        number = int(found[0]) if (found := re.search(r"\d+", name)) else 0
+        if not 0 < number <= len(graph.nodes) or (kind == "walk" and f"scatter{number}" not in cells):
             raise ExportError(f"{project}: the core has {name}, the network has not; write it anew")
         node, visits = graph.nodes[number - 1], visits_of(cell.parameters, project)
         layer = None if node.position is None else network.layers[node.position]
@@ -60,7 +64,8 @@ def rows_of(cells: Mapping[str, Cell], network: Network, graph: Graph, project: 
             sums = cells[f"scatter{number}"].parameters
             elements = elements_of(Lanes(node.signal.channels, node.signal.positions, int(sums["PE"])))
             weights = _weights(project, sums, elements.shape[1])
-        yield _row(node, visits, weights, elements, _makes(layer))
+        told = f"{printable(node.name)}: walk of its events"
+        yield told, partial(_row, told, visits, weights, elements, _makes(layer))
 
 
 def visits_of(walk: Parameters, project: Path) -> Visits:
@@ -68,7 +73,8 @@ def visits_of(walk: Parameters, project: Path) -> Visits:
     sizes = [int(walk[name]) for name in ("CHANNELS", "HEIGHT", "WIDTH")]
     bits = int(walk.get("WORD", 1)), int(walk.get("PLACE", walk.get("GIVEN", 1)))
     span = int(walk.get("SPAN", 1))
-    tables = [_split(np.array(_memory(project, walk[name])), *bits) for name in ("CHANNEL", "LINE", "COLUMN")]
+    files = zip(("CHANNEL", "LINE", "COLUMN"), sizes, strict=True)
+    tables = [_split(np.array(_memory(project, walk[name], size)), *bits) for name, size in files]
     down = int(walk.get("WORD_DOWN", 1)), int(walk.get("PLACE_DOWN", walk.get("DOWN", 1)))
     right = int(walk.get("WORD_RIGHT", 1)), int(walk.get("PLACE_RIGHT", walk.get("RIGHT", 1)))
     lines, columns = tables[1][2], tables[2][2]
@@ -88,14 +94,18 @@ def _split(codes: IntArray, word: int, place: int) -> tuple[IntArray, IntArray, 
     return codes >> place & (2**word - 1), codes & (2**place - 1), codes >> (word + place)
 
 
-def _memory(project: Path, name: int | str) -> list[int]:
-    return [int(word, 16) for word in (project / str(name)).read_text().split()]
+def _memory(project: Path, name: int | str, count: int) -> list[int]:
+    """The words of a memory. Raises: ExportError where they are none, or not so many."""
+    words = (project / str(name)).read_text().split()
+    if len(words) != count or not all(map(_WORD.fullmatch, words)):
+        raise ExportError(f"{project}: {name} has not {count} words of a memory; write the project anew")
+    return [int(word, 16) for word in words]
 
 
 def _weights(project: Path, sums: Parameters, pe: int) -> IntArray:
     """(words, pe) of the memory of a plane of sums."""
     bits = int(sums["WEIGHT"])
-    rows = _memory(project, sums["WEIGHTS"])
+    rows = _memory(project, sums["WEIGHTS"], int(sums["WORDS"]))
     codes = np.array([[row >> lane * bits & (2**bits - 1) for lane in range(pe)] for row in rows], dtype=np.int64)
     return codes * 2 - 1 if int(sums["BIPOLAR"]) else codes - (codes >> (bits - 1) << bits)
 
@@ -115,9 +125,9 @@ def _makes(layer: Layer | None) -> Makes:
     return layer.apply if isinstance(layer, Pool2d) else lambda ones: ones
 
 
-def _row(node: Node, visits: Visits, weights: IntArray, elements: IntArray, makes: Makes) -> Row:
+def _row(told: str, visits: Visits, weights: IntArray, elements: IntArray, makes: Makes) -> Row:
     """Adds up all visits of every input, and compares: `elements` (places, lanes) says which one lies where."""
-    told, held = f"{printable(node.name)}: walk of its events", elements != NOTHING
+    held = elements != NOTHING
     lost = (visits.places >= len(elements)) | (visits.words >= len(weights))
     lost |= ~held.any(axis=1)[np.minimum(visits.places, len(elements) - 1)]
     if lost.any():
