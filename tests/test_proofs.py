@@ -99,14 +99,16 @@ FAULTS = {
         ("if (out_valid && out_ready) first", "if (out_ready) first", ""),
     ],
     "lister": [
-        (
-            "s < SLOTS; s++) begin\n                if (lowest",
-            "s < SLOTS - 1; s++) begin\n                if (lowest",
-            "",
-        ),
+        ("f < FIELDS; f++) begin\n            if (lowest", "f < FIELDS - 1; f++) begin\n            if (lowest", ""),
         ("assign out_end = last && emptied", "assign out_end = last && left == '0", "end_of_step"),
         ("flags <= in_flags;", "if (in_last) flags <= in_flags;", "flags_of_step"),
-        ("left <= left & ~picked;", "left <= '0;", ""),
+        ("left <= left & ~lowest;", "left <= '0;", ""),
+    ],
+    "dealer": [
+        ("assign of_next = part[PART-1] == next", "assign of_next = 1'b1", ""),
+        ("ends ? flags : '0", "ends ? in_flags : '0", "flags_of_step"),
+        ("&& (!out_valid || out_ready)", "", "stays"),
+        ("(gives ? single : left == '0)", "single", ""),
     ],
     "reader": [
         ("out_flags = {last_step, ", "out_flags = {last_step || first, ", "end_marked"),

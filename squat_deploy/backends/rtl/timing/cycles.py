@@ -10,6 +10,7 @@ import numpy as np
 from squat_deploy.backends.rtl.encoding import Encode
 from squat_deploy.backends.rtl.flow import (
     Ahead,
+    Dealer,
     Delay,
     EventReader,
     Fork,
@@ -28,7 +29,7 @@ from squat_deploy.backends.rtl.plan import RtlPlan
 from squat_deploy.backends.rtl.planes import First, Plane, PooledSums, Walk, Windows
 from squat_deploy.backends.rtl.streams import Page
 from squat_deploy.backends.rtl.sums import Add, Dense, Place, Unload
-from squat_deploy.backends.rtl.timing import flows, planes, units
+from squat_deploy.backends.rtl.timing import dealing, flows, planes, units
 from squat_deploy.backends.rtl.timing.net import Net
 from squat_deploy.backends.rtl.timing.ways import Process, run
 from squat_deploy.network import IntArray
@@ -37,6 +38,7 @@ from squat_deploy.network.simulator import Result
 PROCESSES: dict[type[Any], Callable[[Net, Any], Process]] = {
     Add: units.add,
     Ahead: flows.queue,
+    Dealer: dealing.dealer,
     Delay: flows.delay,
     Dense: units.dense,
     Encode: flows.encode,
