@@ -93,7 +93,7 @@ def render(
     fed = default_stimulus(network, config.vectors, config.encoder) if stimulus is None else stimulus
     checked = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
     result = reference or simulate(network, checked, trace=True)
-    given = (checked, result) if stimulus is not None else _usual(network, config)
+    given = (checked, result) if stimulus is not None else usual_run(network, config)
     plan = plan_for(network, config, *given)
     memories = plan.memories
     core = _core(plan, tuple(memories), config.board)
@@ -126,7 +126,7 @@ def render(
     return files
 
 
-def _usual(network: Network, config: RtlConfig) -> tuple[IntArray, Result]:
+def usual_run(network: Network, config: RtlConfig) -> tuple[IntArray, Result]:
     """Random frames and their traces: golden sequences are as unusual as can be."""
     fed = random_stimulus(network, USUAL, config.encoder)
     frames = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
@@ -144,8 +144,15 @@ def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Resu
     return plan_of(shared(design, config.share, pace), config.simd, pace)
 
 
+def top_text(plan: RtlPlan, config: RtlConfig) -> str:
+    """The core itself, as a project holds it."""
+    core = _core(plan, tuple(plan.memories), config.board)
+    return environment("rtl").get_template(_GENERATED[TOP]).render(vars(core), plain=plain)
+
+
+TOP = "rtl/squat_core.sv"
 _GENERATED = {
-    "rtl/squat_core.sv": "squat_core.sv.jinja",
+    TOP: "squat_core.sv.jinja",
     "rtl/squat_axi.v": "squat_axi.v.jinja",
     "tb/layers.h": "layers.h.jinja",
     "tb/numbers.h": "numbers.h.jinja",
