@@ -90,15 +90,15 @@ def offset_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
 
 
 def key_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
-    """The form that keys are compared in: boundaries at multiples of a power of two where they can be, else as they are."""
+    """The form of keys: with boundaries at multiples of a power of two where they can be, else as they come."""
     return regular_form(neuron, low, high) or offset_form(neuron, low, high)
 
 
 def regular_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
     """The form with boundaries 1, 2, ... times a power of two, so that a level is a shift and a clip, or None.
 
-    With the boundaries known, every state has bounds of its own for its offset. A solution with some fractional bits is one
-    with more of them, doubled, so that each distance in sums is tried from few bits on.
+    With the boundaries known, every state has bounds of its own for its offset. A solution with some fractional bits is
+    one with more of them, doubled, so that each distance in sums is tried from few bits on.
     """
     bounds = [_difference_bounds(neuron, table, low, high) for table in range(len(neuron.thresholds))]
     for bits in range(MAX_REGULAR_BITS + 1):
