@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from squat_deploy.proofs.table import Certificate as Proofs
 
 
-def _plain(title: str | None = None) -> Table:
+def plain(title: str | None = None) -> Table:
+    """A table as all of them look."""
     return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
 def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     """Names, and numbers that stand to the right."""
-    table = _plain(title)
+    table = plain(title)
     table.add_column("what", overflow="fold")
     table.add_column("how much", justify="right")
     for row in rows:
@@ -39,7 +40,7 @@ def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
 
 def exploration_table(found: Exploration) -> Table:
     """A folding that no other beats a row, the smallest first."""
-    table = _plain(f"foldings on {found.wanted.target}")
+    table = plain(f"foldings on {found.wanted.target}")
     table.add_column("PE", overflow="fold")
     for name in ("SIMD", "cycles", "us", "a second", "LUT", "FF", "BRAM"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -62,7 +63,7 @@ def exploration_table(found: Exploration) -> Table:
 
 def proofs_table(certificate: Proofs) -> Table:
     """A claim a row: of what, whether it is proven, and how the claim begins; the whole of it stands in the project."""
-    table = _plain("proofs")
+    table = plain("proofs")
     table.add_column("of", overflow="fold")
     table.add_column("proven", no_wrap=True)
     table.add_column("what", overflow="fold")
@@ -78,10 +79,10 @@ def proofs_table(certificate: Proofs) -> Table:
 def certificate_table(certificate: Certificate) -> Table:
     """A layer a row: what is proven and why."""
     shown = of_certificate(certificate)
-    table = _plain(shown.title)
+    table = plain(shown.title)
     for name in shown.head:
         if name in ("layer", "rule"):
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", min_width=_LONGEST_WORD)
         else:  # a number that is cut says something else
             table.add_column(name, justify="left" if name == "proven" else "right", no_wrap=True)
     for layer, proven, rule, *numbers in shown.rows:
@@ -92,6 +93,7 @@ def certificate_table(certificate: Certificate) -> Table:
     return table
 
 
+_LONGEST_WORD = 5  # of a rule
 LEGEND = (
     "certificate: sums that can occur, bits that hold them, states of a neuron (its levels, rest, and what a reset "
     "leaves), margin of the nearest decision, pairs of state and sum on which the trained neuron was run, and those "
@@ -110,7 +112,7 @@ _COLOURS = {"supported": "green", "proven": "green", "not proven": "yellow", "re
 
 def checked_table(rows: Sequence[CheckedLayer]) -> Table:
     """A layer a row: what becomes of it, why, and what would work."""
-    table = _plain()
+    table = plain()
     for name in ("layer", "verdict", "why"):
         table.add_column(name, overflow="fold")
     for row in rows:
@@ -121,7 +123,7 @@ def checked_table(rows: Sequence[CheckedLayer]) -> Table:
 
 def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
     """A trial of a bit search a row, in order: the bits of every layer, what it scored, whether it was kept."""
-    table = _plain("bits a layer")
+    table = plain("bits a layer")
     for name in ("weights", "states"):
         table.add_column(name, overflow="fold")
     table.add_column("accuracy", justify="right")
@@ -135,7 +137,7 @@ def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
     shown = agreement.table()
-    table = _plain(shown.title)
+    table = plain(shown.title)
     table.add_column(shown.head[0], no_wrap=True)
     for name in shown.head[1:]:
         table.add_column(name, justify="right")
@@ -148,7 +150,7 @@ def agreement_table(agreement: Agreement) -> Table:
 def network_table(network: Network) -> Table:
     """A layer a row: what it takes, its sizes, and its tables."""
     shown = of_network(network)
-    table = _plain(printable(shown.title))
+    table = plain(printable(shown.title))
     for name in shown.head:
         table.add_column(name)
     for row in shown.rows:
@@ -159,7 +161,7 @@ def network_table(network: Network) -> Table:
 
 def ports_table(ports: Sequence[Port], title: str) -> Table:
     """Inputs and outputs of an ONNX graph."""
-    table = _plain(printable(title))
+    table = plain(printable(title))
     for name in ("", "tensor", "shape", "container", "datatype"):
         table.add_column(name)
     for port in ports:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from squat_deploy.cli.documents import emit
+from squat_deploy.cli.documents import emit, following
 from squat_deploy.cli.options import Json
 from squat_deploy.cli.progress import told_to
 from squat_deploy.cli.tables import two_columns
@@ -26,4 +26,5 @@ def bitstream(
         made = make_bitstream(project, device=device, seed=seed, say=say)
     rows, title = made.rows(), f"{made.board}, {made.device}"
     document = {"board": made.board, "device": made.device, "path": str(made.path), **rows}
-    emit(document, as_json, two_columns(title, rows.items()), f"wrote {made.path}; next: make -C {project} load")
+    done = f"wrote {made.path}; {following('make', '-C', project, 'load')}"
+    emit(document, as_json, two_columns(title, rows.items()), done)

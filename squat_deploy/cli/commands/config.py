@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from squat_deploy.cli.documents import emit
 from squat_deploy.cli.options import Json
 from squat_deploy.cli.settings import FILE, read_settings, settable
+from squat_deploy.cli.tables import plain
 from squat_deploy.errors import ConfigError, printable
 
 
@@ -26,11 +26,14 @@ def config(
     rows = [row for name in ([command] if command else given) for row in _rows(name, commands[name], given)]
     rows = rows if command else [row for row in rows if row[3] == str(FILE)]
     keys = ("command", "option", "value", "from")
-    table = Table(*keys, title=f"{FILE}: {'here' if FILE.is_file() else 'not here'}")
+    table = plain(None if FILE.is_file() else f"{FILE}: not in this folder")
+    for key in keys:
+        table.add_column(key, overflow="fold")
     for row in rows:
         table.add_row(*(printable(str(cell)) for cell in row))
     options = [dict(zip(keys, row, strict=True)) for row in rows]
-    emit({"file": str(FILE) if FILE.is_file() else None, "options": options}, as_json, table)
+    shown = table if rows else f"{FILE}: not in this folder; `squat-deploy config COMMAND` lists what it can set"
+    emit({"file": str(FILE) if FILE.is_file() else None, "options": options}, as_json, shown)
 
 
 def _rows(name: str, command: Any, given: dict[str, dict[str, Any]]) -> list[tuple[str, str, Any, str]]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from squat_deploy.backends.hls import HlsConfig, emit_hls
-from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
@@ -71,5 +71,5 @@ def hls(
     folding = json.loads((project / MANIFEST).read_text())["folding"]
     texts += doubts(loaded, data) if data is not None else ()
     document = {"project": str(project), "estimate": estimate, "folding": folding, "notes": notes, "warnings": texts}
-    done = f"wrote {project}; next: make -C {project} csim"
+    done = f"wrote {project}; {following('make', '-C', project, 'csim')}"
     emit({**document, **grid(loaded.input)}, as_json, *notes, estimate, inputs_line(loaded), done)

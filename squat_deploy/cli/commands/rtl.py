@@ -9,7 +9,7 @@ import typer
 
 from squat_deploy.backends.rtl import RtlConfig, emit_rtl
 from squat_deploy.cli.commands.hls import by_layer
-from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
@@ -44,5 +44,6 @@ def rtl(
     with progress(as_json):
         project = emit_rtl(loaded, target, RtlConfig(**fields), stimulus=data)
     texts += doubts(loaded, data) if data is not None else ()
+    onwards = ("make", "-C", project, "sim") if fields["board"] is None else ("squat-deploy", "bitstream", project)
     document = {"project": str(project), "notes": notes, "warnings": texts, **grid(loaded.input)}
-    emit(document, as_json, *notes, inputs_line(loaded), f"wrote {project}; next: make -C {project} sim")
+    emit(document, as_json, *notes, inputs_line(loaded), f"wrote {project}; {following(*onwards)}")

@@ -14,6 +14,7 @@ from squat_deploy.agreement import check_labels
 from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples, TimeUnitOption, Window
+from squat_deploy.cli.tables import plain
 from squat_deploy.files import write_file
 from squat_deploy.loading import load
 from squat_deploy.network import Network
@@ -49,33 +50,41 @@ def simulate(
     texts += [*warnings_of(loaded), *warnings_on(loaded, counts, len(result.scores), f"the {described}")]
     document: dict[str, Any] = {"classes": result.classes.tolist(), "scores": result.scores.tolist()}
     document |= {"inputs": described, "notes": notes, "warnings": texts, **grid(loaded.input)}
-    lines = []
+    lines = [inputs_line(loaded)]
     if loaded.values is not None:
         law = {"described": loaded.values.described, "step": loaded.values.step, "divisor": loaded.values.divisor}
         integers = loaded.values.integers(result.scores)
         document |= {
             "values": {**law, "integers": integers.tolist(), "real": loaded.values.real(result.scores).tolist()}
         }
-        lines = [loaded.values.described]
+        lines.append(loaded.values.described)
     if labels is not None:
         classes = labels_of(labels)
         check_labels(classes, len(result.classes))
         document["accuracy"] = float((result.classes == classes).mean())
         lines.append(f"accuracy {document['accuracy']:.2%}")
     if out is not None:
-        _save(out, loaded, result)
+        lines.append(f"saved {out}: {', '.join(_save(out, loaded, result))}")
     lines.append(following("squat-deploy", "verify", network))
-    emit(document, as_json, *notes, _table(result, described, inputs_line(loaded)), *lines)
+    emit(document, as_json, *notes, _table(result, described), *_beyond(result), *lines)
 
 
-def _table(result: Result, title: str, caption: str) -> Table:
-    table = Table("sequence", "class", "scores", title=title, caption=caption)
+def _table(result: Result, title: str) -> Table:
+    table = plain(title)
+    for name in ("sequence", "class", "scores"):
+        table.add_column(name)
     for index, scores in enumerate(result.scores[:_SHOWN].tolist()):
         table.add_row(str(index), str(result.classes[index]), " ".join(map(str, scores)))
     return table
 
 
-def _save(path: Path, network: Network, result: Result) -> None:
+def _beyond(result: Result) -> list[str]:
+    more = len(result.scores) - _SHOWN
+    return [f"and {more:,} more; --out FILE.npz saves all"] if more > 0 else []
+
+
+def _save(path: Path, network: Network, result: Result) -> list[str]:
+    """Returns: the names of the arrays."""
     arrays: dict[str, Any] = {"scores": result.scores}
     if network.values is not None:
         arrays["values"] = network.values.real(result.scores)
@@ -84,3 +93,4 @@ def _save(path: Path, network: Network, result: Result) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_file(path, buffer.getvalue())
+    return list(arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,5 +46,6 @@ def testbench(
         project = emit_testbench(loaded, target, stimulus=data, constants=constants, **fields)
     texts += doubts(loaded, data) if data is not None else ()
     document = {"testbench": str(project), "notes": notes, "warnings": texts, **grid(loaded.input)}
-    following = f"wrote {project}; next: write the core that dut.h asks for, and make -C {project} check DUT=my_core.c"
+    check = shlex.join(["make", "-C", str(project), "check", "DUT=my_core.c"])
+    following = f"wrote {project}; next: write the core that dut.h asks for, and {check}"
     emit(document, as_json, *notes, inputs_line(loaded), following)
