@@ -1,7 +1,10 @@
 """What SystemVerilog cores cost, measured by open tools.
 
-python -m benchmarks.hardware run       makes what is missing of docs/hardware/*.json: an hour or two
-python -m benchmarks.hardware report    makes docs/hardware.md of what is there
+python -m benchmarks.hardware run [NAME ...]   makes what is missing, or of an older RTL, of docs/hardware/*.json: an
+                                               hour or two; of the cores or runs with these names alone
+python -m benchmarks.hardware clean            takes away what is of an older RTL
+python -m benchmarks.hardware estimates        makes the estimates in them anew
+python -m benchmarks.hardware report           makes docs/hardware.md of what is there
 """
 
 from __future__ import annotations
@@ -9,102 +12,50 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 import squat_deploy as sd
+from benchmarks.hardware_cells import CELLS, Cell, network_of, stimulus_of
+from benchmarks.hardware_estimates import digest_of, expected, parts_of
 from benchmarks.hardware_report import page
-from squat_deploy.backends.rtl import RtlConfig
-from squat_deploy.lab import bundled
-from squat_deploy.lab.models import dense_lif_net
-from squat_deploy.network import IntArray
 from squat_deploy.synthesis import synthesize
 
 STORE = Path(__file__).parents[1] / "docs" / "hardware"
-STEPS, RATE, SEQUENCES = 25, 0.11, 4
+PAGE = STORE.with_suffix(".md")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One core: a network (`dense2` and `dense4`: 784-128-10 with so many bits of state) and its folding."""
-
-    network: str
-    pe: int
-    simd: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.network}-pe{self.pe}-simd{self.simd}"
-
-
-# what matters most comes first
-CELLS = (
-    *(Cell("dense2", pe, 1) for pe in (128, 1)),
-    Cell("dense4", 128, 1),
-    *(Cell("dense2", pe, 1) for pe in (32, 8)),
-    Cell("dense4", 1, 1),
-    Cell("fashion", 256, 1),
-    Cell("dense2", 128, 4),
-    *(Cell("dense4", pe, 1) for pe in (32, 8)),
-    *(Cell("dense2", pe, 4) for pe in (32, 8, 1)),
-    *(Cell("dense4", pe, 4) for pe in (128, 32, 8, 1)),
-)
-TARGETS = ("xc7", "ecp5")
-
-
-@cache
-def network_of(name: str) -> sd.Network:
-    """The network of a cell."""
-    if name == "fashion":
-        return sd.lower(bundled.model(), bundled.input_spec(), bundled.STEPS, name=name)
-    torch.manual_seed(1)
-    model = dense_lif_net((784, 128, 10), state_bits=int(name.removeprefix("dense")), input_bits=None)
-    return sd.lower(model, sd.InputSpec((784,), 0, 1, 1.0, encoding="sequence"), STEPS, name=name)
-
-
-def stimulus_of(name: str) -> IntArray | None:
-    """Random spikes (T, sequences, 784), or None: the golden sequences of the network's own."""
-    if name == "fashion":
-        return None
-    drawn = np.random.default_rng(0).random((STEPS, SEQUENCES, 784)) < RATE
-    return drawn.astype(np.int64)
-
-
-def run() -> None:
-    """Makes what is not there yet, and says what failed."""
+def run(names: Sequence[str]) -> None:
+    """Makes what is not there yet, or of an older RTL, and says what failed."""
     STORE.mkdir(exist_ok=True)
     for cell in CELLS:
-        missing = [target for target in TARGETS if not _path(cell, target).exists()]
-        if not missing:
-            continue
-        with tempfile.TemporaryDirectory(prefix="squat-hardware-") as scratch:
-            project = Path(scratch) / "core"
-            stimulus = stimulus_of(cell.network)
-            sd.emit_rtl(network_of(cell.network), project, RtlConfig(pe=cell.pe, simd=cell.simd), stimulus=stimulus)
-            for target in missing:
-                _store(cell, target, project, stimulus)
+        targets = [target for target in cell.targets if not names or {cell.name, f"{cell.name}-{target}"} & {*names}]
+        if targets:
+            _with_core(cell, lambda project, cell=cell, targets=targets: _make(cell, targets, project))
 
 
-def _store(cell: Cell, target: str, project: Path, stimulus: IntArray | None) -> None:
-    try:
-        report = synthesize(project, target)
-    except sd.SquatError as error:
-        print(f"{cell.name} {target}: {error}", flush=True)
-        return
-    spikes = None if stimulus is None else float(stimulus.sum() / STEPS / SEQUENCES)
-    found = {"cell": vars(cell), "steps": network_of(cell.network).steps, "spikes": spikes, **report.to_dict()}
-    _path(cell, target).write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{cell.name} {target}: {report.resources}, {report.mhz} MHz, {report.cycles}", flush=True)
+def clean(names: Sequence[str]) -> None:
+    """Takes away what is of an older RTL."""
+    for cell in CELLS:
+        if any(_path(cell, target).exists() for target in cell.targets):
+            _with_core(cell, lambda project, cell=cell: _drop(cell, project))
+    known = {_path(cell, target) for cell in CELLS for target in cell.targets}
+    for path in sorted({*STORE.glob("*.json")} - known):
+        path.unlink()
 
 
-def _path(cell: Cell, target: str) -> Path:
-    return STORE / f"{cell.name}-{target}.json"
+def estimates(names: Sequence[str]) -> None:
+    """Makes the estimates anew, of all that is there."""
+    for cell in CELLS:
+        for path in (path for target in cell.targets if (path := _path(cell, target)).exists()):
+            found = expected(network_of(cell.network), stimulus_of(cell.network), cell)
+            _write(path, json.loads(path.read_text()) | {"estimate": found})
+
+
+def report(names: Sequence[str]) -> None:
+    """Makes the page."""
+    PAGE.write_text(page(list(stored()), missing()))
 
 
 def stored() -> Iterator[dict[str, Any]]:
@@ -113,10 +64,60 @@ def stored() -> Iterator[dict[str, Any]]:
         yield json.loads(path.read_text())
 
 
+def missing() -> list[str]:
+    """Names of the runs that are not there."""
+    return [f"{cell.name}-{target}" for cell in CELLS for target in cell.targets if not _path(cell, target).exists()]
+
+
+def _with_core(cell: Cell, use: Callable[[Path], object]) -> None:
+    with tempfile.TemporaryDirectory(prefix="squat-hardware-") as scratch:
+        project = Path(scratch) / "core"
+        sd.emit_rtl(network_of(cell.network), project, cell.config, stimulus=stimulus_of(cell.network))
+        use(project)
+
+
+def _make(cell: Cell, targets: Sequence[str], project: Path) -> None:
+    for target in targets:
+        if not _current(_path(cell, target), project):
+            _store(cell, target, project)
+
+
+def _drop(cell: Cell, project: Path) -> None:
+    for path in (_path(cell, target) for target in cell.targets):
+        if path.exists() and not _current(path, project):
+            print(f"{path.stem}: of an older RTL", flush=True)
+            path.unlink()
+
+
+def _current(path: Path, project: Path) -> bool:
+    return path.exists() and json.loads(path.read_text()).get("rtl") == digest_of(project)
+
+
+def _store(cell: Cell, target: str, project: Path) -> None:
+    network, stimulus = network_of(cell.network), stimulus_of(cell.network)
+    try:
+        found = synthesize(project, target)
+    except sd.SquatError as error:
+        print(f"{cell.name} {target}: {error}", flush=True)
+        return
+    spikes = float(stimulus.sum() / network.steps / stimulus.shape[1]) if cell.network.startswith("dense") else None
+    about = {"cell": cell.facts, "steps": network.steps, "spikes": spikes, "rtl": digest_of(project)}
+    parts = parts_of(project / "build" / "synth" / target / "cells.json") if target == "xc7" else {}
+    beside = {"estimate": expected(network, stimulus, cell), "parts": parts}
+    _write(_path(cell, target), {**about, **found.to_dict(), **beside})
+    print(f"{cell.name} {target}: {found.resources}, {found.mhz} MHz, {found.cycles}", flush=True)
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _path(cell: Cell, target: str) -> Path:
+    return STORE / f"{cell.name}-{target}.json"
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] == ["run"]:
-        run()
-    elif sys.argv[1:] == ["report"]:
-        STORE.with_suffix(".md").write_text(page(list(stored())))
-    else:
+    what = {"run": run, "clean": clean, "estimates": estimates, "report": report}.get(" ".join(sys.argv[1:2]))
+    if what is None:
         sys.exit(__doc__)
+    what(sys.argv[2:])

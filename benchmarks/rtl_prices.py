@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,78 +27,96 @@ from squat_deploy.network.simulator import simulate
 from squat_deploy.synthesis.netlist import netlist
 from squat_deploy.synthesis.targets import TARGETS, resources_of
 
-# Layers, bits of a state, PE, SIMD.
-CORES: tuple[tuple[tuple[int, ...], int, int, int], ...] = (
-    ((64, 16, 10), 2, 1, 1),
-    ((64, 16, 10), 4, 4, 1),
-    ((128, 32, 10), 2, 8, 1),
-    ((128, 32, 10), 4, 8, 2),
-    ((128, 64, 10), 2, 64, 1),
-    ((256, 128, 10), 2, 128, 2),
-    ((128, 64, 32, 10), 3, 8, 1),
-    ((200, 64, 10), 2, 16, 2),
-    ((200, 64, 10), 4, 32, 1),
-    ((300, 64, 10), 2, 64, 4),
-    ((784, 128, 10), 2, 1, 1),
-    ((784, 128, 10), 4, 8, 1),
-    ((784, 128, 10), 2, 32, 1),
-    ((784, 128, 10), 2, 128, 1),
+
+class Core(NamedTuple):
+    """A small network and its folding; `direct` inputs are integers of 4 bits, the others spikes."""
+
+    sizes: tuple[int, ...]
+    bits: int
+    pe: int
+    simd: int
+    direct: bool = False
+
+    @property
+    def about(self) -> str:
+        inputs = ", direct inputs" * self.direct
+        return f"{'-'.join(map(str, self.sizes))}, {self.bits}-bit states, PE {self.pe}, SIMD {self.simd}{inputs}"
+
+    @property
+    def config(self) -> sd.RtlConfig:
+        return sd.RtlConfig(pe=self.pe, simd=self.simd, vectors=4)
+
+    @property
+    def network(self) -> sd.Network:
+        """Untrained."""
+        torch.manual_seed(0)
+        model = dense_lif_net(self.sizes, state_bits=self.bits, input_bits=4 if self.direct else None)
+        spec = sd.InputSpec((self.sizes[0],), 0, 15, 2.0**-4) if self.direct else None
+        return sd.lower(model, spec or sd.InputSpec((self.sizes[0],), 0, 1, encoding="sequence"), 5)
+
+
+CORES = (
+    Core((64, 16, 10), 2, 1, 1),
+    Core((64, 16, 10), 4, 4, 1),
+    Core((128, 32, 10), 2, 8, 1),
+    Core((128, 32, 10), 4, 8, 2),
+    Core((128, 64, 10), 2, 64, 1),
+    Core((256, 128, 10), 2, 128, 2),
+    Core((128, 64, 32, 10), 3, 8, 1),
+    Core((200, 64, 10), 2, 16, 2),
+    Core((200, 64, 10), 4, 32, 1),
+    Core((300, 64, 10), 2, 64, 4),
+    Core((784, 128, 10), 2, 1, 1),
+    Core((784, 128, 10), 4, 8, 1),
+    Core((784, 128, 10), 2, 32, 1),
+    Core((784, 128, 10), 2, 128, 1),
+    Core((128, 32, 10), 2, 8, 1, direct=True),
+    Core((128, 64, 10), 2, 64, 2, direct=True),
+    Core((200, 64, 10), 2, 32, 4, direct=True),
 )
 TARGET_NAMES = ("ecp5", "xc7")
 ROUTED = Path(__file__).parent.parent / "docs" / "hardware"
 # What each kind of resource is made of: more would fit noise.
 COUNTED = {
-    "lut": ("instances", "wires", "sums", "compared"),
-    "ff": ("instances", "sums", "products", "compared"),
+    "lut": ("instances", "wires", "sums", "multiplied", "compared", "middling"),
+    "ff": ("instances", "sums", "products", "multiplied", "compared"),
     "bram": ("blocks",),
 }
+COUNTED_OF = {"ecp5": COUNTED | {"bram": ("all blocks",)}, "xc7": COUNTED}  # of small memories yosys makes LUTs for xc7
 FLOOR = {"lut": 100, "ff": 100, "bram": 4}  # errors are relative to no less
-
-
-def network_of(sizes: tuple[int, ...], bits: int) -> sd.Network:
-    """Untrained, spikes in."""
-    torch.manual_seed(0)
-    model = dense_lif_net(sizes, state_bits=bits, input_bits=None)
-    return sd.lower(model, sd.InputSpec((sizes[0],), 0, 1, encoding="sequence"), 5)
 
 
 def synthesised(target: str) -> Iterator[Run]:
     """Every core on a target."""
-    for sizes, bits, pe, simd in CORES:
-        network, config = network_of(sizes, bits), sd.RtlConfig(pe=pe, simd=simd, vectors=4)
-        inputs = default_stimulus(network, 4)
+    for core in CORES:
+        network = core.network
         with tempfile.TemporaryDirectory() as folder:
-            project, work = sd.emit_rtl(network, Path(folder) / "p", config, stimulus=inputs), Path("build")
+            inputs, work = default_stimulus(network, 4), Path("build")
+            project = sd.emit_rtl(network, Path(folder) / "p", core.config, stimulus=inputs)
             (project / work).mkdir()
             cells, _ = netlist(TARGETS[target], project, work, lambda what, done, total: None)
         found = resources_of(TARGETS[target], cells)
-        about = _about(sizes, bits, pe, simd)
         counts = {"lut": found.lut + found.lut_ram, "ff": found.ff, "bram": found.bram}
-        print(target, about, counts, flush=True)
-        yield Run(target, about, (), counts)
+        print(target, core.about, counts, flush=True)
+        yield Run(target, core.about, (), counts)
 
 
 def counted(rows: Sequence[Run]) -> list[Run]:
     """The runs with the features of their cores as they are counted now."""
     found = dict[str, tuple[float, ...]]()
     for core in CORES:
-        sizes, bits, pe, simd = core
-        network, config = network_of(sizes, bits), sd.RtlConfig(pe=pe, simd=simd, vectors=4)
+        network = core.network
         inputs = default_stimulus(network, 4)
-        plan = plan_for(network, config, inputs, simulate(network, inputs, trace=True))
-        found[_about(*core)] = tuple(features_of(plan).tolist())
+        plan = plan_for(network, core.config, inputs, simulate(network, inputs, trace=True))
+        found[core.about] = tuple(features_of(plan).tolist())
     return [replace(run, features=found[run.about]) for run in rows]
-
-
-def _about(sizes: tuple[int, ...], bits: int, pe: int, simd: int) -> str:
-    return f"{'-'.join(map(str, sizes))}, {bits}-bit states, PE {pe}, SIMD {simd}"
 
 
 def fitted(rows: Sequence[Run]) -> dict[str, object]:
     """Prices of each feature, none below zero, and their relative errors on runs that are left out one by one."""
-    each, error = list[list[float]](), dict[str, list[float]]()
+    each, error, counts = list[list[float]](), dict[str, list[float]](), COUNTED_OF[rows[0].target]
     for kind in KINDS:
-        used = [NAMES.index(name) for name in COUNTED[kind]]
+        used = [NAMES.index(name) for name in counts[kind]]
         features = np.array([run.features for run in rows])[:, used]
         wanted = np.array([run.found[kind] for run in rows])
         prices = np.zeros(len(NAMES))
@@ -132,7 +151,11 @@ def main() -> None:
     rows = [run for target in TARGET_NAMES for run in synthesised(target)] if given.synthesise else runs()
     rows = counted(rows)
     prices = {
-        target: {**fitted([run for run in rows if run.target == target]), "mhz": slowest(target)}
+        target: {
+            **fitted([run for run in rows if run.target == target]),
+            "mhz": slowest(target),
+            "most": max(((one.lut, one.bram) for one in TARGETS[target].devices), default=None),
+        }
         for target in TARGET_NAMES
     }
     text = {"features": NAMES, "prices": prices, "runs": [vars(run) for run in rows]}

@@ -35,8 +35,7 @@ def test_prices_are_those_of_the_stored_runs(target: str) -> None:
     assert stored is not None
     np.testing.assert_allclose(np.array(again["each"]), stored.each, rtol=1e-6, atol=1e-9)
     assert {kind: tuple(pair) for kind, pair in again["error"].items()} == dict(stored.error)
-    good = KINDS if target == "ecp5" else KINDS[:2]  # for xc7 yosys makes LUTs of some memories, and blocks of others
-    assert all(stored.error[kind][0] < 0.2 for kind in good) and (stored.each >= 0).all()
+    assert all(stored.error[kind][0] < 0.2 for kind in KINDS) and (stored.each >= 0).all()
 
 
 def test_the_front_is_what_no_other_beats(found: Exploration) -> None:
@@ -57,6 +56,10 @@ def test_what_is_wanted_is_kept_to(small: sd.Network, found: Exploration) -> Non
     assert timed is not None and timed.us <= middle.us and timed.lut <= middle.lut
     sized = explore(small, inputs, Wanted(max_lut=int(middle.lut) + 1, mhz=10.0)).chosen
     assert sized is not None and sized.lut <= middle.lut + 1 and sized.us == sized.latency / 10
+    most = found.prices.most
+    assert most is not None and f"of at most {most[0]:,} LUT and {most[1]:,} BRAM" in found.said[-1]
+    assert Wanted(max_bram=9).on(most) == Wanted(max_lut=most[0], max_bram=9)
+    assert Wanted(max_bram=999).on(most).max_bram == most[1] and Wanted().on(None) == Wanted()
     none = explore(small, inputs, Wanted(min_fps=1e12))
     assert none.chosen is None and none.nearest.startswith("the smallest takes ")
     with pytest.raises(ConfigError, match="--target gowin: no synthesis runs are stored for it; use ecp5 or xc7"):

@@ -17,10 +17,13 @@ from typer.testing import CliRunner
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl.project import NETWORK
 from squat_deploy.cli.app import app
 from squat_deploy.errors import ConfigError, ExportError, ToolError
+from squat_deploy.hardware.graph import graph_of
 from squat_deploy.lab.models import dense_lif_net
-from squat_deploy.proofs import Certificate, kinds, modules, prove, solving
+from squat_deploy.network.storage import load
+from squat_deploy.proofs import Certificate, core, kinds, modules, prove, solving, units
 from squat_deploy.proofs.library import folder, with_parameters
 from squat_deploy.proofs.solving import Claim, Failure, put
 from squat_deploy.proofs.table import Row
@@ -44,7 +47,18 @@ def project(small: sd.Network, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="session")
 def certificate(project: Path, solver: None) -> Certificate:
+    """Of a project that has the whole library."""
+    shutil.copytree(LIBRARY, project / "rtl/lib", dirs_exist_ok=True)
     return prove(project)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose neurons have two states."""
+    torch.manual_seed(2)
+    spec = sd.InputSpec((16,), 0, 15, 2.0**-4)
+    network = sd.lower(dense_lif_net((16, 6, 3), neuron="synaptic"), spec, 4, allow_unproven=True)
+    return sd.emit_rtl(network, tmp_path_factory.mktemp("pairs") / "p", RtlConfig(pe=4))
 
 
 @pytest.fixture
@@ -71,12 +85,13 @@ def test_all_is_proven(certificate: Certificate, project: Path) -> None:
     assert "bounded to 12 cycles" in (project / "reports/proofs.txt").read_text()
 
 
-def test_modules_without_properties_are_named(project: Path) -> None:
-    named = modules.uncovered(project)
-    assert not {f"squat_{name}" for name in FAULTS} & set(named)
+def test_modules_without_properties_are_named(certificate: Certificate, units_alone: Path) -> None:
+    assert certificate.uncovered == ()  # of the whole library
+    (units_alone / "rtl/lib/squat_own.sv").write_text("")
+    assert modules.uncovered(units_alone) == ("squat_own",)
 
 
-# Of each module: what is changed, and a property that finds it.
+# Of each module of the library: what is changed, and a property that finds it.
 FAULTS = {
     "fifo": [
         ("next != {~first[BITS], first[BITS-1:0]}", "1'b1", "refuses"),
@@ -134,6 +149,28 @@ FAULTS = {
         ("row == ROW'(", "row == ROW'(1 + ", ""),
         ("flags[stage+1] <= flags[stage];", "flags[stage+1] <= in_flags;", "out_step"),
     ],
+    "latency": [("== now;", "== step;", "spikes_of")],
+    "rate": [("if (f < REST) next_step = next;", "next_step = next;", "spikes_of")],
+    "walk": [
+        ("right <= width;", "right <= d_columns - 1'b1;", ""),
+        ("assign skip = d_valid && d_none && !d_end", "assign skip = d_valid && d_none", ""),
+        ("out_place <= first_place + PLACE'(PLACE_DOWN)", "out_place <= out_place + PLACE'(PLACE_DOWN)", "in_window"),
+        ("|| d_columns == '0;", ";", ""),
+    ],
+    "windows": [(".PLACE_DOWN(DOWN)", ".PLACE_DOWN(RIGHT)", "lies_in")],
+    "place": [
+        ("== LANE'(lane)) s2", "!= LANE'(lane)) s2", "sum_of"),
+        ("(row != '0 || free)", "1'b1", ""),
+        ("if (take) fresh <= in_end;", "fresh <= 1'b0;", ""),
+    ],
+    "pool_sums": [
+        ("begun <= !s_last_place && (begun || s_inside)", "begun <= begun || s_inside", "sum_"),
+        ("&& !taken[bank] && !draining", "&& !draining", ""),
+        ("top + down < place_t'(HEIGHT)", "top + down <= place_t'(HEIGHT)", ""),
+        ("done <= released ? '0 : done | out_done", "done <= released ? '0 : out_done", "shown"),
+    ],
+    "neuron": [("{1'b0, level} >= fire", "{1'b0, level} > fire", "spikes")],
+    "pair": [("{1'b0, level} >= fire", "{1'b0, level} > fire", "spike_of")],
     "scores": [
         ("old = in_flags[0] ? '0 : scores", "old = scores", "score_sent"),
         ("sent == CLASS'(CLASSES - 1)", "sent == CLASS'(CLASSES)", ""),
@@ -142,28 +179,45 @@ FAULTS = {
 }
 
 
-def claims_with(project: Path, module: str, *change: str) -> list[Claim]:
-    """What is asked about a module, with a change in it."""
+def library_with(project: Path, module: str, *change: str) -> None:
+    """Writes the library into a project, with a change in a module."""
     name = f"squat_{module}.sv"
     text = (LIBRARY / name).read_text()
     assert change[0] in text, f"{name} has changed: {change[0]}"
-    (project / "rtl/lib").mkdir(parents=True)
-    for path in LIBRARY.glob("*.sv"):
-        shutil.copy(path, project / "rtl/lib")
+    shutil.copytree(LIBRARY, project / "rtl/lib", dirs_exist_ok=True)
     (project / "rtl/lib" / name).write_text(text.replace(change[0], change[1]))
-    return list(modules.claims(folder() / name, project))
+
+
+def claims_with(project: Path, module: str, *change: str) -> list[Claim]:
+    """What is asked about a module, with a change in it."""
+    library_with(project, module, *change)
+    return list(modules.claims(folder() / f"squat_{module}.sv", project))
+
+
+def unit_claims_with(project: Path, *change: str) -> list[Claim]:
+    """What is asked about the neuron units of a project, with a change in their module."""
+    library_with(project, *change)
+    network = load(project / NETWORK)
+    found = kinds.distinct(core.units_of(project), network, graph_of(network), project)
+    return [units.claim_of(unit, project) for unit in found]
 
 
 @pytest.mark.parametrize(("module", "place"), [(name, at) for name, all_ in FAULTS.items() for at in range(len(all_))])
-def test_a_fault_in_a_module_is_found(module: str, place: int, tmp_path: Path, solver: None) -> None:
+def test_a_fault_in_a_module_is_found(
+    module: str, place: int, project: Path, pairs: Path, tmp_path: Path, solver: None
+) -> None:
     *change, label = FAULTS[module][place]
-    answers = (put(claim) for claim in claims_with(tmp_path, module, *change))
-    found = next((answer for answer in answers if isinstance(answer, Failure)), None)
+    if f"squat_{module}" in core.UNITS:
+        whole = shutil.copytree(pairs if module == "pair" else project, tmp_path / "p")
+        claims = unit_claims_with(whole, module, *change)
+    else:
+        claims = claims_with(tmp_path, module, *change)
+    found = next((answer for answer in map(put, claims) if isinstance(answer, Failure)), None)
     assert found is not None and found.trace and label in found.name
 
 
 def test_every_module_has_a_fault() -> None:
-    assert {f"squat_{name}.sv" for name in FAULTS} == {path.name for path in folder().glob("squat_*.sv")}
+    assert {f"squat_{name}" for name in FAULTS} == {path.stem for path in LIBRARY.glob("*.sv")}
 
 
 # What was held before the reset is seen after it.
@@ -239,12 +293,9 @@ def test_offset_forms_and_tables_of_lanes(tmp_path: Path, solver: None, monkeypa
         assert (form == "offset") == any("the offset form is the table in all" in row.how for row in rows)
 
 
-def test_neurons_of_two_states(tmp_path: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neurons_of_two_states(pairs: Path, tmp_path: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
     without_modules(monkeypatch)
-    torch.manual_seed(2)
-    spec = sd.InputSpec((16,), 0, 15, 2.0**-4)
-    network = sd.lower(dense_lif_net((16, 6, 3), neuron="synaptic"), spec, 4, allow_unproven=True)
-    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=4))
+    project = shutil.copytree(pairs, tmp_path / "p")
     rows = prove(project).rows
     assert {row.verdict for row in rows} == {"proven"} and any(
         "for all 25 pairs of states" in row.claim for row in rows

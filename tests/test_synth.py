@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import squat_deploy as sd
 from benchmarks import hardware
+from benchmarks.hardware_estimates import digest_of
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
 from squat_deploy.cli.app import app
@@ -183,9 +185,19 @@ def test_resources_are_counted_by_family() -> None:
     assert resources_of(TARGETS["gowin"], gowin) == Resources(5, 20, 4, 3, 1)
 
 
+def test_a_digest_tells_an_older_rtl(project: Path, tmp_path: Path) -> None:
+    """What is synthesised counts: no comment does, every word of a memory does."""
+    copy = shutil.copytree(project, tmp_path / "p")
+    first, memory = digest_of(copy), min(path.name for path in (copy / "memories").iterdir())
+    for path, change, same in (("rtl/squat_core.sv", "// said\n", True), (f"memories/{memory}", "0\n", False)):
+        with (copy / path).open("a") as file:
+            file.write(change)
+        assert (digest_of(copy) == first) is same
+
+
 def test_the_page_of_measured_cores_is_that_of_the_stored_runs() -> None:
     runs = list(hardware.stored())
-    assert (ROOT / "docs" / "hardware.md").read_text() == hardware.page(runs)
+    assert (ROOT / "docs" / "hardware.md").read_text() == hardware.page(runs, hardware.missing())
     for run in runs:
         found = resources_of(TARGETS[run["target"]], run["cells"])
         assert vars(found) == run["resources"] and run["cycles"]["apart"] > 0

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.plan import RtlPlan
+from squat_deploy.hardware.memories import Memory
 
-NAMES = ("instances", "wires", "sums", "products", "compared", "listed", "small memories", "blocks")
-BLOCK = 16384  # bits of a block RAM that is a few bits wide
-SMALL = 2048  # bits of a memory that yosys makes of LUTs rather than of block RAM
+NAMES = (
+    "instances",
+    "wires",
+    "sums",
+    "products",
+    "multiplied",
+    "compared",
+    "listed",
+    "small memories",
+    "middling",
+    "blocks",
+    "all blocks",
+)
+SMALL = 2700  # bits of a memory below which yosys makes LUTs for every target
+LARGE = 4096  # from here on the RTL asks for block RAM, as `squat_rom` does
 Features = NDArray[np.float64]
 
 
@@ -24,19 +37,22 @@ def features_of(plan: RtlPlan) -> Features:
 
 def _of(instance: Instance) -> Features:
     sizes = {name: int(value) for name, value in instance.parameters.items() if isinstance(value, int)}
-    lanes = sizes.get("PE", 0)
+    lanes, value = sizes.get("PE", 0), sizes.get("VALUE", 0)
     compared = sizes.get("KEY", 0) * _comparisons(instance, sizes)
-    small, blocks = _memories(instance)
+    little, middling, blocks, small = _memories(instance, sizes)
     return np.array(
         [
             1,
             sum(bits for bundle in instance.gives for bits in bundle.wires.values()),
             lanes * sizes.get("SUM", 0),
             lanes * sizes.get("SIMD", 0) * sizes.get("SUM", 0),
+            lanes * sizes.get("SIMD", 1) * sizes.get("WEIGHT", 0) * (value if value > 1 else 0),
             lanes * compared,
             sizes.get("FIELDS", 0) * (1 + sizes.get("INDEX", 0)),
-            small + sizes.get("WIDTH", 0) * sizes.get("DEPTH", 0),
+            little + sizes.get("WIDTH", 0) * sizes.get("DEPTH", 0),
+            middling,
             blocks,
+            blocks + small,
         ],
         dtype=np.float64,
     )
@@ -50,16 +66,45 @@ def _comparisons(instance: Instance, sizes: dict[str, int]) -> int:
     return sizes["LEVEL"] if searched else 2 ** sizes["LEVEL"] - 1
 
 
-def _memories(instance: Instance) -> tuple[int, int]:
-    """Bits of its constants that become LUTs, and blocks of block RAM for the others."""
-    sizes = list(_sizes(instance))
-    return sum(size for size in sizes if size <= SMALL), sum(-(-size // BLOCK) for size in sizes if size > SMALL)
+def _memories(instance: Instance, sizes: dict[str, int]) -> tuple[int, int, int, int]:
+    """Bits of constants that become LUTs, and those of memories too small for a block; blocks of RAM, large and small.
+
+    What neurons compare with are LUTs, whatever their size.
+    """
+    roms = list(_roms(instance))
+    if instance.module == "neurons":
+        return sum(depth * width for depth, width in roms), 0, *_blocks(_rams(instance, sizes))
+    large, small = _blocks([*roms, *_rams(instance, sizes)])
+    bits = [depth * width for depth, width in roms]
+    little = sum(size for size in bits if size < SMALL)
+    return little, sum(size for size in bits if SMALL <= size < LARGE), large, small
 
 
-def _sizes(instance: Instance) -> Iterator[int]:
-    """Of each file; words of weights are as wide as a block RAM of their depth has them."""
+def _blocks(memories: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Block RAMs of those that must be such, and of those that some tools make so."""
+    found = {True: 0, False: 0}
+    for depth, width in memories:
+        if depth * width >= SMALL:
+            found[depth * width >= LARGE] += Memory("", depth, (width,)).usage.bram18
+    return found[True], found[False]
+
+
+def _rams(instance: Instance, sizes: dict[str, int]) -> Iterator[tuple[int, int]]:
+    """(depth, width) of memories that are written, one a port to read."""
+    rows, width = sizes.get("GROUPS", 1) * sizes.get("POSITIONS", 1), sizes.get("PE", 1) * sizes.get("SUM", 0)
+    pages = 1 if instance.parameters.get("HELD") == "1'b1" else 2
+    if instance.module == "neurons":
+        yield rows, sizes["PE"] * sizes["STATE"]
+    elif instance.module == "scatter" and rows > 1 and sizes.get("APART", 0) > 1:
+        yield from [(pages * rows, width)] * (1 + sizes["READERS"])
+    elif instance.module == "scatter_plane":
+        yield from [(rows, width)] * pages
+
+
+def _roms(instance: Instance) -> Iterator[tuple[int, int]]:
+    """(depth, width) of each file; words of weights are as wide as a block RAM of their depth has them."""
     column = instance.parameters.get("COLUMN")
     for name, text in instance.memories.items():
         words = text.split()
         digits = 4 * len(words[0]) if words else 0
-        yield len(words) * (int(column) if column is not None and "_weights_" in name else digits)
+        yield len(words), int(column) if column is not None and "_weights_" in name else digits

@@ -42,11 +42,13 @@ class Prices:
         each: of every feature, a row a kind of resource.
         error: of each kind, the middle and the largest relative error on a run that the prices do not know.
         mhz: that such cores were routed for, the least of them; None where there is no timing.
+        most: LUTs and block RAMs of the largest device that is placed on; None where none is.
     """
 
     each: NDArray[np.float64]
     error: Mapping[str, tuple[float, float]]
     mhz: float | None
+    most: tuple[int, int] | None
 
     def resources(self, plan: RtlPlan) -> dict[str, float]:
         """LUTs (those that are memories among them), flip-flops and block RAMs of a core."""
@@ -60,7 +62,8 @@ def prices_of(target: str) -> Prices | None:
     if stored is None:
         return None
     error = {kind: (pair[0], pair[1]) for kind, pair in stored["error"].items()}
-    return Prices(np.array(stored["each"]), error, stored["mhz"])
+    most = None if stored["most"] is None else (stored["most"][0], stored["most"][1])
+    return Prices(np.array(stored["each"]), error, stored["mhz"], most)
 
 
 def runs() -> list[Run]:

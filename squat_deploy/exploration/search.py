@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -28,6 +28,7 @@ class Wanted:
 
     Attributes:
         mhz: of the clock; None for the one that such cores were routed for.
+        max_lut, max_bram: None for what the largest device has, if it is known.
         max_us: from the start of a sequence to its last score.
         min_fps: sequences a second, one close upon another.
     """
@@ -38,6 +39,14 @@ class Wanted:
     max_bram: int | None = None
     max_us: float | None = None
     min_fps: float | None = None
+
+    def on(self, most: tuple[int, int] | None) -> Wanted:
+        """The same, on a device that has so many LUTs and block RAMs."""
+        if most is None:
+            return self
+        return replace(
+            self, max_lut=min(self.max_lut or most[0], most[0]), max_bram=min(self.max_bram or most[1], most[1])
+        )
 
 
 @dataclass(frozen=True)
@@ -118,17 +127,24 @@ class Exploration:
         return f"the smallest takes {small.told}, the fastest {fast.told}"
 
     @property
+    def _why(self) -> str:
+        timed = self.wanted.max_us is not None or self.wanted.min_fps is not None
+        return "the smallest that is fast enough" if timed else "the fastest"
+
+    @property
     def said(self) -> tuple[str, ...]:
         """What its figures are, in sentences."""
         errors = "; ".join(
             f"{kind.upper()} {middle:.0%} in the middle, {most:.0%} at most"
             for kind, (middle, most) in self.prices.error.items()
         )
-        clock = self.front[0].mhz
+        clock, most = self.front[0].mhz, self.wanted.on(self.prices.most)
+        limits = "" if most.max_lut is None else f", of at most {most.max_lut:,} LUT and {most.max_bram:,} BRAM"
         return (
             "cycles: by the model of the streams, equal to the simulation of the core",
             f"LUT, FF, BRAM: estimated from synthesis runs for {self.wanted.target}; error on a run left out: {errors}",
             f"time: at {clock:g} MHz" + ("" if self.wanted.mhz else ", the slowest of the routed runs"),
+            f"chosen: {self._why}{limits}",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,7 +184,7 @@ def explore(
         if choice is not None:
             tried.append(choice)
     front = sorted((one for one in tried if not any(other.beats(one) for other in tried)), key=lambda one: one.lut)
-    return Exploration(wanted, tuple(tried), tuple(front), _chosen(front, wanted), prices)
+    return Exploration(wanted, tuple(tried), tuple(front), _chosen(front, wanted.on(prices.most)), prices)
 
 
 def _chosen(front: list[Choice], wanted: Wanted) -> Choice | None:

@@ -24,6 +24,7 @@ from squat_deploy.proofs.twins import twins_of
 _SHOWS = re.compile(r"^// shows: (.+)$", re.MULTILINE)
 _CASE = re.compile(r"^// case: (.+)$", re.MULTILINE)
 _MEMORY = re.compile(r"^// memory (\S+): (.+)$", re.MULTILINE)
+_NUMBER = re.compile(r"-?\d+")
 _LIMITS = ("cycles", "induction", "twins")
 _END = re.compile(r"\bendmodule\b(?!.*\bendmodule\b)", re.DOTALL)
 
@@ -43,7 +44,7 @@ def claims(path: Path, project: Path) -> Iterator[Claim]:
     for case in _CASE.findall(text):
         values = dict(part.split("=", 1) for part in case.split())
         limits = {name: int(values.pop(name, 0)) for name in _LIMITS}
-        parameters = {name: int(value) if value.isdigit() else value for name, value in values.items()}
+        parameters = {name: int(value) if _NUMBER.fullmatch(value) else value for name, value in values.items()}
         about = " ".join(f"{name}={value}" for name, value in parameters.items() if isinstance(value, int))
         claim = Claim(
             unit=f"{path.stem} {about}".strip(),

@@ -3,7 +3,8 @@
 Both get the same handshakes, and the same numbers where these count; then both must answer so. Since what one module
 may see of another is what this asks of the other, it holds for all of them together. Numbers count by the names of
 ports: `in_index` where `in_valid` is high, `m_axis_tdata` where `m_axis_tvalid` is, `in_flags` where `in_full` is,
-`add_row` where `add` is; `in_sums` since a row was read (`in_read`) from a page that was full.
+`in_row` where `in_read` is, `add_row` where `add` is; `in_sums` since a row was read (`in_read`) from a page that was
+full.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from squat_deploy.proofs.solving import Claim, elaborated, read_commands
 
 _MEMORY = re.compile(r"(\w+)_sums")
-_HANDSHAKE = re.compile(r"\w+_(t?valid|full|done|read|row)|[a-z]+")
+_HANDSHAKE = re.compile(r"\w+_(t?valid|full|done|read)|[a-z]+")
 _MARK = "same_"
 
 
@@ -81,7 +82,8 @@ def _where(name: str, names: set[str]) -> str:
     if _HANDSHAKE.fullmatch(name):
         return ""
     prefix = name.rpartition("_")[0]
-    return next((way for way in (f"{prefix}_valid", f"{prefix}_tvalid", f"{prefix}_full", prefix) if way in names), "")
+    ways = [f"{prefix}_read"] if name.endswith("_row") else [f"{prefix}_{word}" for word in ("valid", "tvalid", "full")]
+    return next((way for way in (*ways, prefix) if way in names), "")
 
 
 def _harness(claim: Claim, ports: Sequence[_Port]) -> str:

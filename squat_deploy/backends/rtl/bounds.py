@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from squat_deploy.backends.rtl.flow import Queue
 from squat_deploy.backends.rtl.plan import RtlPlan
+from squat_deploy.backends.rtl.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SumBounds:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of a core: `streams` that are queued are (name, wire of its end, most beats of a step)."""
+    """Of a core: all `streams` are (name, wire of its end, most beats of a step)."""
 
     sums: tuple[SumBounds, ...]
     streams: tuple[tuple[str, str, int], ...]
@@ -45,6 +45,5 @@ def bounds_of(plan: RtlPlan) -> Bounds:
 
 
 def _streams(plan: RtlPlan) -> Sequence[tuple[str, str, int]]:
-    """Those that wait in queues of whole steps."""
-    queued = [instance.out for instance in plan.instances if isinstance(instance, Queue)]
-    return [(stream.name, stream.end, stream.most) for stream in queued]
+    given = [bundle for instance in plan.instances for bundle in instance.gives]
+    return [(stream.name, stream.end, stream.most) for stream in given if isinstance(stream, Stream)]
