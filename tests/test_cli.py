@@ -285,7 +285,10 @@ def test_quantize_lowers_and_shows_the_search(work: Path) -> None:
     assert "bits a layer" in text and "0=8 2=8" in text and "in float" in text
     for arguments, message in (
         (("--budget", 0.1), "--budget is of accuracy, so it needs --labels"),
-        (("--labels", work / "y.npy", "--readout", "last-membrane"), "is that of spike counts, not of --readout last-"),
+        (
+            ("--labels", work / "y.npy", "--readout", "last-membrane"),
+            "last-membrane; leave --labels to `simulate`",
+        ),
         (("--encoding", "sequence"), "expected numbers of shape (B, ...)"),
         (("--labels", work / "x.npy"), "expected 60 labels; got shape (60, 16)"),
     ):

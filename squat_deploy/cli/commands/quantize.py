@@ -73,11 +73,7 @@ def quantize(
     read = {"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint}
     check_paths({**read, "out": beside, "nir": nir})
     targets.check_both(out, beside, source, overwrite=overwrite, ask=not as_json)
-    if budget is not None and labels is None:
-        raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
-    if labels is not None and readout != "count":
-        text = f"quantize: the accuracy on --labels is that of spike counts, not of --readout {readout}"
-        raise ConfigError(f"{text}; leave --labels to `simulate`")
+    _check_labels(labels, budget, readout)
     options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding, "time_first": not batch_first}
     with gathered() as texts:
         loaded, state = lowering.load_with_state(model, checkpoint, trained=True)
@@ -102,6 +98,15 @@ def quantize(
     tables = _tables(network, trials, weights, accuracy)
     after = following("squat-deploy", "verify", out, "--model", model, "--checkpoint", beside)
     emit({**document, "warnings": texts, **summary(network)}, as_json, *notes, *tables, saved, after)
+
+
+def _check_labels(labels: Path | None, budget: float | None, readout: str) -> None:
+    """Raises: ConfigError where an accuracy is asked for that is not computed here."""
+    if budget is not None and labels is None:
+        raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
+    if labels is not None and readout != "count":
+        text = f"quantize: the accuracy on --labels is that of spike counts, not of --readout {readout}"
+        raise ConfigError(f"{text}; leave --labels to `simulate`")
 
 
 def _write_nir(network: Network, model: nn.Module, path: Path | None, initial_state: Any) -> None:
