@@ -36,6 +36,17 @@ def test_every_layer_of_a_model_that_can_be_lowered() -> None:
     ]
 
 
+def test_printed_it_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = sd.check(nn.Sequential(linear(), nn.ReLU(), leaky()), SPEC, 6)
+    print(rows)
+    title, head, *lines = capsys.readouterr().out.splitlines()
+    assert title == "what becomes of every layer" and len(lines) == len(rows) == 3
+    place = head.index("why")
+    assert all(line[place - 2 : place] == "  " and line[place] != " " for line in lines)
+    assert "1 (ReLU)         refused" in lines[1] and lines[1].endswith("neurons are the only non-linearity")
+    assert "<td>refused</td>" in rows._repr_html_()
+
+
 def test_refused_layers_and_those_behind_them() -> None:
     rows = told(nn.Sequential(linear(), nn.ReLU(), leaky(), linear(4, 3), snn.SLSTM(3, 3, state_quant=state_quant(2))))
     assert [row[1] for row in rows] == ["supported", "refused", "supported", "supported", "refused"]

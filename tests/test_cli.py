@@ -98,10 +98,12 @@ def test_the_whole_line(work: Path, small: sd.Network, compiler: None) -> None:
         "simulate", "network.safetensors", "--inputs", "x.npy", "--labels", "y.npy", "--out", "r.npz", "--trace"
     )
     assert simulated["accuracy"] == 1.0
-    assert np.load("r.npz")["layer1_states"].shape == (6, 5, 8)
+    assert np.load("r.npz")["layer2_state"].shape == (6, 5, 8)
     assert "sequence" in invoke("simulate", "network.safetensors")
     assert document("hls", "network.safetensors", "--pe", "lif1=2", "--inputs", "x.npy")["project"] == "hls_out/network"
-    assert "one inference of 6 steps" in invoke("hls", "network.safetensors", "--pe", 4)
+    told = invoke("hls", "network.safetensors", "--pe", 4, "--vectors", 4)
+    assert "one inference of 6 steps" in told
+    assert "golden data: 4 sequences; the testbench runs 3 of them once more: the first cut off in the middle" in told
     verified = document(
         "verify", "network.safetensors", "--model", "model.py:factory", "--checkpoint", "weights.safetensors"
     )
@@ -188,7 +190,7 @@ def test_unproven(work: Path) -> None:
             ["verify", "net.safetensors", "--model", "model.py:float_scale", "--inputs", "x.npy"],
             "expected shape (batch, 16)",
         ),
-        (["lower", "model.py:absent", "--steps", "3"], "has no callable 'absent'; it has factory, "),
+        (["lower", "model.py:absent", "--steps", "3"], "has no callable 'absent'; it defines factory, "),
         (["lower", "model.py:made", "--steps", "3"], "made is a model, not what makes one; name its class"),
         (["lower", "absent.py:factory", "--steps", "3"], "absent.py: no such file"),
         (["lower", "model.py", "--steps", "3"], "expected path/to/file.py:factory"),
@@ -243,7 +245,7 @@ def test_demo_says_what_its_columns_and_its_hardware_are(
     assert (
         "certificate: sums that can occur, bits that hold them" in told and "one inference of 10 steps: mean " in told
     )
-    assert "The design fits by this estimate" in told and "next: make -C hls_out/fashion_mnist csim; or begin" in told
+    assert "The design fits by this estimate" in told and "next: make -C hls_out/fashion_mnist csim\nor begin" in told
 
 
 def test_demo_on_data_that_are_not_there(work: Path) -> None:

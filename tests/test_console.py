@@ -81,7 +81,18 @@ def test_brackets_and_colons_are_no_markup(work: Path, small: sd.Network) -> Non
     text = invoke("qonnx", "n.safetensors", "--out", "[red]o.onnx")
     assert "wrote [red]o.onnx" in text and name in text
     text = invoke("hls", "n.safetensors", "--out", "[bold]p")
-    assert "wrote [bold]p; next: make -C [bold]p csim" in text
+    assert "wrote [bold]p\nnext: make -C '[bold]p' csim" in text
+
+
+def test_tables_fit_narrow_and_wide_terminals(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes are as wide as the page, not as the table above them."""
+    for width in ("80", "200"):
+        monkeypatch.setenv("COLUMNS", width)
+        for command in (("simulate", "n.safetensors"), ("qonnx", "n.safetensors"), ("config", "lower")):
+            told = invoke(*command).splitlines()
+            assert max(map(len, told)) <= int(width)
+            note = [line for line in told if line.startswith("inputs: ")]
+            assert not note or note[0].endswith("the same at every step")
 
 
 def test_no_terminal_is_commanded() -> None:

@@ -115,9 +115,10 @@ def test_options_that_contradict_each_other_are_refused(small: sd.Network) -> No
         with pytest.raises(ConfigError, match=why):
             sd.HlsConfig(**{name: values[name] for name in options})
     sd.fold(small, sd.HlsConfig(pe={"lif1": 4}, fit="xc7z020"))  # as the hints say
-    told = "fit: what xcnone offers is not known here; name it as part, and give a target"
-    with pytest.raises(ConfigError, match=told):
+    told = "fit: what xcnone offers is not known here; known are names that begin with xc7z007s, "
+    with pytest.raises(ConfigError, match=told) as caught:
         sd.fold(small, sd.HlsConfig(fit="xcnone"))
+    assert str(caught.value).endswith("; of another, name it as part, and give a target")
     assert sd.fold(small, sd.HlsConfig(part="xcnone", target_cycles=10**6)).budget.offer is None
 
 

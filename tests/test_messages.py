@@ -1132,6 +1132,18 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], sd.InputSpec, int, str]] = {
     "no batch axis": (NoBatch, STILL, STEPS, 'model: inputs are of the encoding that the model takes; '
         'got encoding="direct", and on (batch, ...) it says: '
         "neurons that have none; it runs on (steps, batch, ...): "),
+    "a sequence as a batch": (
+        Looped, STILL, STEPS,
+        'model: inputs are of the encoding that the model takes; got encoding="direct", and on (batch, ...) it says: '
+        "the model runs 7 time steps in one call; steps=14 were asked for; that is how many samples it was given: "
+        'it takes sequences, not one frame for all steps; it runs on (steps, batch, ...): ',
+    ),
+    "a sequence behind the batch": (
+        BatchFirst, STILL, STEPS,
+        'model: inputs are of the encoding that the model takes; got encoding="direct", and on (batch, ...) it says: '
+        "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x7 and 10x6); it runs on (batch, steps, ...): "
+        'InputSpec(encoding="sequence", time_first=False), --encoding sequence --batch-first',
+    ),
 }  # fmt: skip
 
 

@@ -64,10 +64,10 @@ def test_rtl_agrees_with_the_simulator(
 def test_every_readout(readout: Readout, tmp_path: Path, verilator: None) -> None:
     """And both encoders of intensities."""
     torch.manual_seed(1)
-    spec = sd.InputSpec((13,), 0, 1, 1.0, encoding="sequence")
-    network = sd.lower(dense_lif_net((13, 5, 3), input_bits=None), spec, 6, readout=readout)
-    encoder = {"first": RateEncoder(bits=7, seed=12345), "mean-membrane": LatencyEncoder(bits=5)}.get(readout)
-    config = RtlConfig(pe=2, simd=2, encoder=encoder)
+    spec = sd.InputSpec((70,), 0, 1, 1.0, encoding="sequence")
+    network = sd.lower(dense_lif_net((70, 5, 3), input_bits=None), spec, 6, readout=readout)
+    encoder = {"first": RateEncoder(bits=7, seed=12345), "mean-membrane": LatencyEncoder(bits=4)}.get(readout)
+    config = RtlConfig(pe=2, simd=4, encoder=encoder)
     project = sd.emit_rtl(network, tmp_path / "p", config)
     toolchain.run(["make", "-s", "lint", PYTHON], project)
     if encoder is not None:  # the others have less of it

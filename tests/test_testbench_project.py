@@ -173,7 +173,8 @@ def test_the_command(network: sd.Network, tmp_path: Path, monkeypatch: pytest.Mo
     for path in Path("two").rglob("*"):
         assert path.is_dir() or path.read_bytes() == ("one" / path.relative_to("two")).read_bytes()
     said = invoke("testbench", "net.safetensors", "--vectors", 3)
-    assert "next: write the core that dut.h asks for, and make -C testbench_net check DUT=my_core.c" in said
+    assert "now write the core that testbench_net/dut.h asks for, as testbench_net/my_core.c\n" in said
+    assert said.endswith("next: make -C testbench_net check DUT=my_core.c\n")
     assert len(Path("testbench_net/tb/data/classes.dat").read_text().splitlines()) == 3
     assert not Path("testbench_net/constants.h").exists()
     refused = invoke("testbench", "net.safetensors", "--vectors", 0, code=1)

@@ -22,11 +22,13 @@ from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import doubts, integers_of
 from squat_deploy.network.observed import Observed, compare
 from squat_deploy.network.tally import Tally
+from squat_deploy.progress import report
 
 if TYPE_CHECKING:
     from torch import nn
 
 EXECUTORS = tuple(dict.fromkeys(engine.name for engine in ENGINES))
+USUAL = tuple(dict.fromkeys(engine.name for engine in ENGINES if engine.by_default))  # where nobody names any
 
 
 def verify(
@@ -108,11 +110,13 @@ def _row(engine: Engine, case: Case, labels: NDArray[Any] | None) -> tuple[Execu
 def _observed(engine: Engine, case: Case) -> Iterator[Observed]:
     """What an engine gives. Raises: InternalError where that is not whole: what is not there would not differ."""
     done, due = 0, min(case.samples, engine.most or case.samples)
+    report(f"{engine.label}: sequences", done, due)
     with closing(engine.run(case)) as parts:
         for part in parts:
             if part.start != done or not all({"spike"} < seen.values.keys() for seen in part.layers):
                 raise InternalError(f"{engine.label}: no whole traces of the sequences from {done}")
             done += part.samples
+            report(f"{engine.label}: sequences", done, due)
             yield part
     if done != due:
         raise InternalError(f"{engine.label}: traces of {done} sequences, where {due} were asked for")

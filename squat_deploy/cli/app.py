@@ -68,5 +68,5 @@ def _all(
 
 studies = typer.Typer(no_args_is_help=True, help="Grids of trainings and quantizations, and what came out.")
 for command in (study.run, study.report):
-    studies.command()(guarded(command))
+    studies.command(cls=Command)(guarded(command))
 app.add_typer(studies, name="study", rich_help_panel="Train")

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from squat_deploy import interrupts
+from squat_deploy.cli.progress import hidden
 from squat_deploy.errors import LoweringError, SquatError, printable
 
 USER, INTERNAL = 1, 70  # exit codes
@@ -36,7 +37,7 @@ class Answers(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Text as it is: brackets and colons of names are no markup. Raises: OutputError."""
-        with writing():
+        with hidden(), writing():
             for part in objects:
                 if isinstance(part, str):
                     super().print(printable(part), **{"soft_wrap": True, **options})
@@ -89,7 +90,7 @@ def _drop_output() -> None:
 
 def told(label: str, text: str, style: str = "bold red") -> None:
     """One line on standard error for people."""
-    with contextlib.suppress(OSError, ValueError):
+    with hidden(), contextlib.suppress(OSError, ValueError):
         stderr = Console(stderr=True, markup=False, emoji=False, highlight=False)
         stderr.print(Text(label, style=style), Text(printable(text)), soft_wrap=True)
 

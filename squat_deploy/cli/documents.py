@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
 
 from squat_deploy.agreement import Agreement
 from squat_deploy.cli.console import Answers, answer, told
@@ -20,7 +20,7 @@ from squat_deploy.network import InputSpec, Network
 console = Answers()
 
 
-def emit(document: Mapping[str, Any], as_json: bool, *tables: Table | str) -> None:
+def emit(document: Mapping[str, Any], as_json: bool, *tables: RenderableType) -> None:
     """The answer of a command that went well, after the document's warnings."""
     if as_json:
         answer({"ok": True, **document})
@@ -39,6 +39,12 @@ def warn(texts: Iterable[str]) -> None:
 def following(*words: object) -> str:
     """A line with the command that comes next."""
     return f"next: {shlex.join(str(word) for word in words)}"
+
+
+def words_of(**options: object) -> list[str]:
+    """Options as they are typed; those that are None or False are not."""
+    given = {f"--{name.replace('_', '-')}": value for name, value in options.items() if value not in (None, False)}
+    return [word for name, value in given.items() for word in ([name] if value is True else [name, str(value)])]
 
 
 def finish(agreement: Agreement, as_json: bool, document: Mapping[str, Any], lines: Iterable[str] = ()) -> None:

@@ -14,18 +14,23 @@ from typer.core import TyperCommand, TyperGroup
 from squat_deploy import interrupts
 from squat_deploy.cli.console import USER, OutputError, fail, told, writing
 from squat_deploy.cli.guarding import explain
+from squat_deploy.cli.progress import progress
 from squat_deploy.cli.settings import FILE, in_force, read_settings
+
+_OWN_LINES = ("train", "run")  # which say losses, or cells, where they are called from Python too
 
 
 class Command(TyperCommand):
-    """One command: says what it takes from the user's file."""
+    """One command: says what it takes from the user's file, and how far it is."""
 
     def invoke(self, ctx: Any) -> Any:
         """On standard error: options that squat.toml has set, since they were not typed."""
         said = [f"{key} = {value}" for key, value in in_force(ctx)]
         if said:
             told(f"{FILE}:", ", ".join(said), "dim")
-        return super().invoke(ctx)
+        own = ctx.command.name in _OWN_LINES
+        with progress(str(ctx.command.name), as_json=bool(ctx.params.get("as_json")) or own):
+            return super().invoke(ctx)
 
 
 class Commands(TyperGroup):

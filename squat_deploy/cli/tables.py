@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +14,10 @@ from squat_deploy.agreement import Agreement
 from squat_deploy.errors import printable
 from squat_deploy.network import Network
 from squat_deploy.network.certificate import Certificate
+from squat_deploy.network.simulator import Result
 from squat_deploy.network.tabled import of_certificate, of_network
+
+_SHOWN = 20  # sequences
 
 if TYPE_CHECKING:
     from squat_deploy.backends.qonnx.cost import StepCost
@@ -23,14 +27,36 @@ if TYPE_CHECKING:
     from squat_deploy.proofs.table import Certificate as Proofs
 
 
-def plain(title: str | None = None) -> Table:
-    """A table as all of them look."""
+def _plain(title: str | None = None) -> Table:
     return Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def columns(title: str, names: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Plain text in columns."""
+    table = _plain(printable(title))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(printable(str(cell)) for cell in row))
+    return table
+
+
+def _with_notes(table: Table, notes: Iterable[str]) -> Group:
+    """Lines below a table, as wide as the page and not as the table."""
+    return Group(table, *(Text(printable(note)) for note in notes))
+
+
+def scores_table(result: Result, title: str, note: str) -> Group:
+    """A sequence a row."""
+    rows = zip(result.classes[:_SHOWN].tolist(), result.scores[:_SHOWN].tolist(), strict=True)
+    shown = [(index, chosen, " ".join(map(str, scores))) for index, (chosen, scores) in enumerate(rows)]
+    first = [f"the first {_SHOWN} of {len(result.scores)} sequences"] * (len(result.scores) > _SHOWN)
+    return _with_notes(columns(title, ("sequence", "class", "scores"), shown), [*first, note])
 
 
 def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     """Names, and numbers that stand to the right."""
-    table = plain(title)
+    table = _plain(title)
     table.add_column("what", overflow="fold")
     table.add_column("how much", justify="right")
     for row in rows:
@@ -40,7 +66,7 @@ def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
 
 def exploration_table(found: Exploration) -> Table:
     """A folding that no other beats a row, the smallest first."""
-    table = plain(f"foldings on {found.wanted.target}")
+    table = _plain(f"foldings on {found.wanted.target}")
     table.add_column("PE", overflow="fold")
     for name in ("SIMD", "cycles", "us", "a second", "LUT", "FF", "BRAM"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -63,7 +89,7 @@ def exploration_table(found: Exploration) -> Table:
 
 def proofs_table(certificate: Proofs) -> Table:
     """A claim a row: of what, whether it is proven, and how the claim begins; the whole of it stands in the project."""
-    table = plain("proofs")
+    table = _plain("proofs")
     table.add_column("of", overflow="fold")
     table.add_column("proven", no_wrap=True)
     table.add_column("what", overflow="fold")
@@ -76,10 +102,10 @@ def proofs_table(certificate: Proofs) -> Table:
     return table
 
 
-def certificate_table(certificate: Certificate) -> Table:
+def certificate_table(certificate: Certificate) -> Group:
     """A layer a row: what is proven and why."""
     shown = of_certificate(certificate)
-    table = plain(shown.title)
+    table = _plain(shown.title)
     for name in shown.head:
         if name in ("layer", "rule"):
             table.add_column(name, overflow="fold", min_width=_LONGEST_WORD)
@@ -88,9 +114,7 @@ def certificate_table(certificate: Certificate) -> Table:
     for layer, proven, rule, *numbers in shown.rows:
         style = "green" if proven == "yes" else "red"
         table.add_row(printable(layer), Text(proven, style=style), printable(rule), *numbers)
-    table.caption = Text("\n".join(map(printable, shown.notes))) if shown.notes else None
-    table.caption_justify = "left"
-    return table
+    return _with_notes(table, shown.notes)
 
 
 _LONGEST_WORD = 5  # of a rule
@@ -112,7 +136,7 @@ _COLOURS = {"supported": "green", "proven": "green", "not proven": "yellow", "re
 
 def checked_table(rows: Sequence[CheckedLayer]) -> Table:
     """A layer a row: what becomes of it, why, and what would work."""
-    table = plain()
+    table = _plain()
     for name in ("layer", "verdict", "why"):
         table.add_column(name, overflow="fold")
     for row in rows:
@@ -123,7 +147,7 @@ def checked_table(rows: Sequence[CheckedLayer]) -> Table:
 
 def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
     """A trial of a bit search a row, in order: the bits of every layer, what it scored, whether it was kept."""
-    table = plain("bits a layer")
+    table = _plain("bits a layer")
     for name in ("weights", "states"):
         table.add_column(name, overflow="fold")
     table.add_column("accuracy", justify="right")
@@ -137,7 +161,7 @@ def trials_table(trials: Sequence[Mapping[str, Any]]) -> Table:
 def agreement_table(agreement: Agreement) -> Table:
     """An executor a row; all of them are compared with the NumPy trace."""
     shown = agreement.table()
-    table = plain(shown.title)
+    table = _plain(shown.title)
     table.add_column(shown.head[0], no_wrap=True)
     for name in shown.head[1:]:
         table.add_column(name, justify="right")
@@ -147,21 +171,20 @@ def agreement_table(agreement: Agreement) -> Table:
     return table
 
 
-def network_table(network: Network) -> Table:
+def network_table(network: Network) -> Group:
     """A layer a row: what it takes, its sizes, and its tables."""
     shown = of_network(network)
-    table = plain(printable(shown.title))
+    table = _plain(printable(shown.title))
     for name in shown.head:
         table.add_column(name)
     for row in shown.rows:
         table.add_row(*map(printable, row))
-    table.caption, table.caption_justify = Text("\n".join(shown.notes)), "left"
-    return table
+    return _with_notes(table, shown.notes)
 
 
 def ports_table(ports: Sequence[Port], title: str) -> Table:
     """Inputs and outputs of an ONNX graph."""
-    table = plain(printable(title))
+    table = _plain(printable(title))
     for name in ("", "tensor", "shape", "container", "datatype"):
         table.add_column(name)
     for port in ports:

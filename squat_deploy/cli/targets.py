@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from squat_deploy.cli.progress import hidden
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError
 from squat_deploy.files import check_target
 from squat_deploy.loading import load
@@ -48,8 +49,10 @@ def check_model(path: Path, source: str, *, overwrite: bool, ask: bool) -> None:
 
 
 def _refuse_unless_told(path: Path, what: str, *, ask: bool) -> None:
-    if ask and _is_terminal() and typer.confirm(f"{path} is {what}; replace it?"):
-        return
+    if ask and _is_terminal():
+        with hidden():
+            if typer.confirm(f"{path} is {what}; replace it?"):
+                return
     raise ConfigError(f"{path} exists and is {what}; choose another --out, or give --overwrite to replace it")
 
 

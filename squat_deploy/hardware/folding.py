@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.balancing import Balance, Bound, Chosen, Fold
-from squat_deploy.hardware.budget import Budget, budget_of
+from squat_deploy.hardware.budget import OFFERS, Budget, budget_of
 from squat_deploy.hardware.design import Design, Outline, outline_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.schedule import Schedule, estimate
@@ -73,7 +73,9 @@ def fold_core(outline: Outline, events: dict[int, Cycles]) -> Folding:
     """
     balance, config = Balance(outline, events), outline.config
     if config.fit is not None and balance.offer is None:
-        raise ConfigError(f"fit: what {config.fit} offers is not known here; name it as part, and give a target")
+        known = ", ".join(OFFERS)
+        text = f"fit: what {config.fit} offers is not known here; known are names that begin with {known}"
+        raise ConfigError(f"{text}; of another, name it as part, and give a target")
     start = balance.start()
     if config.fit is not None or config.target is not None:
         _check_fits(_made(balance, start), outline, events)

@@ -19,6 +19,7 @@ from squat_deploy.network import AnyNeuron, InputSpec
 from squat_deploy.network.activity import warnings_of
 from squat_deploy.network.certificate import LayerProof
 from squat_deploy.network.readout import Readout
+from squat_deploy.network.tabled import Tabled
 from squat_deploy.snn.copying import undisturbed
 from squat_deploy.snn.environment import read_environment, refuse_environment
 
@@ -41,21 +42,49 @@ class CheckedLayer:
     hint: str = ""
 
 
+class Checked(tuple[CheckedLayer, ...]):
+    """What becomes of every layer; printed it is a table, a layer a row."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self._tabled.text
+
+    def _repr_html_(self) -> str:
+        """In notebooks."""
+        return self._tabled.html
+
+    @property
+    def _tabled(self) -> Tabled:
+        rows = ((row.layer, row.verdict, f"{row.why}; {row.hint}" if row.hint else row.why) for row in self)
+        return Tabled("what becomes of every layer", ("layer", "verdict", "why"), tuple(rows))
+
+
 def check(
     model: nn.Module, spec: InputSpec, steps: int, *, readout: Readout = "count", initial_state: Any = None
-) -> tuple[CheckedLayer, ...]:
+) -> Checked:
     """Every layer of a model in the order in which they run, with what `lower` would say of it.
 
     What is refused in no layer is also run against the model itself, as `lower` does: `lower` refuses a model exactly
     if a row is "refused", or "not proven" and it does not take that. The model is not changed. Warns: as `lower`.
     Raises: ConfigError where its loop has another number of steps.
     """
+    rows, texts = _checked(model, spec, steps, readout, initial_state)
+    for text in texts:
+        warnings.warn(text, SquatWarning, stacklevel=2)
+    return Checked(rows)
+
+
+def _checked(
+    model: nn.Module, spec: InputSpec, steps: int, readout: Readout, initial_state: Any
+) -> tuple[tuple[CheckedLayer, ...], tuple[str, ...]]:
+    """The rows, and what is to be said of the neurons of a network."""
     with undisturbed():
         try:
             refuse_environment(read_environment())
             pristine, program, draft = drafted(model, spec, steps, initial_state)
         except LoweringError as error:
-            return _refused(error.faults, set())
+            return _refused(error.faults, set()), ()
         done = finished(draft)
         before = len(draft.faults)
         found = extracted(done)
@@ -63,16 +92,14 @@ def check(
         calls = [call for call in program.calls() if call.kind in ("module", "function")]
         rows = [row for call in calls for row in _rows(done, draft.faults[before:], proofs, program, call)]
         if draft.faults:
-            return (*rows, *_refused(draft.faults, {row.layer for row in rows}))
+            return (*rows, *_refused(draft.faults, {row.layer for row in rows})), ()
         try:
             refuse_readout(program, readout)
             network = built(done, found, steps, readout)
             self_test(network, pristine, program)
         except LoweringError as error:
-            return _told_apart(rows, error.faults)
-    for text in warnings_of(network):
-        warnings.warn(text, SquatWarning, stacklevel=2)
-    return tuple(rows)
+            return _told_apart(rows, error.faults), ()
+    return tuple(rows), warnings_of(network)
 
 
 def _told_apart(rows: list[CheckedLayer], faults: tuple[Fault, ...]) -> tuple[CheckedLayer, ...]:

@@ -85,7 +85,7 @@ def _factory(module: ModuleType, path: str, name: str) -> Callable[[], object]:
         raise ConfigError(f"{path}: {name} is a model, not what makes one; name its class, or a function: {way}")
     if not callable(found):
         own = [key for key, value in vars(module).items() if _makes_models(value, module.__name__)]
-        hint = f"; it has {printable(', '.join(own[:10]))}" if own else ""
+        hint = f"; it defines {printable(', '.join(own[:10]))}" if own else "; it defines none"
         raise ConfigError(f"{path}: has no callable {name!r}{hint}")
     return found
 

@@ -121,10 +121,13 @@ def _of_encoding(error: SquatError, model: nn.Module, spec: InputSpec, steps: in
     other: Encoding = "sequence" if spec.encoding == "direct" else "direct"
     shapes = {"direct": "(batch, ...)", "sequence": "(steps, batch, ...)"}
     inputs = example(replace(spec, encoding=other, time_first=True), steps, _apart(steps))
-    if not _runs_on(without_time(model), inputs, steps, state, batch_axis=int(other == "sequence")):
-        return _of_batch_first(error, model, spec, steps, state)
-    got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
     hint = f'it runs on {shapes[other]}: InputSpec(encoding="{other}"), --encoding {other}'
+    if not _runs_on(without_time(model), inputs, steps, state, batch_axis=int(other == "sequence")):
+        if other == "direct" or not _runs_on(model, inputs.transpose(0, 1), steps, state, batch_axis=0):
+            return _of_batch_first(error, model, spec, steps, state)
+        hint = 'it runs on (batch, steps, ...): InputSpec(encoding="sequence", time_first=False)'
+        hint += ", --encoding sequence --batch-first"
+    got = f'encoding="{spec.encoding}", and on {shapes[spec.encoding]} it says: {_first_line(error)}'
     return fault("model", "inputs are of the encoding that the model takes", got, hint)
 
 

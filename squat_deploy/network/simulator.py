@@ -20,6 +20,7 @@ from squat_deploy.network.layers.machine import MachineStep
 from squat_deploy.network.network import INPUT, Network
 from squat_deploy.network.readout import OF_MEMBRANES, updated
 from squat_deploy.network.tabled import of_result
+from squat_deploy.progress import report
 
 _Record = dict[int, tuple[NDArray[Any], ...]]  # sums, states and spikes of one step, by layer
 _BATCH_BYTES = 2**27  # of intermediate arrays a batch
@@ -102,6 +103,8 @@ def run(
     parts = []
     for start in range(0, max(samples, 1), size):
         window = slice(start, start + size)
+        if samples > size:
+            report("NumPy: sequences", start, samples)
         parts.append(_run(network, stages, values[window] if direct else values[:, window], trace))
     scores = np.concatenate([part.scores for part in parts])
     if not trace:

@@ -123,7 +123,7 @@ def load(path: str | Path) -> Network:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
     if (why := unreadable(path, MAX_BYTES)) is not None:
-        raise FileFormatError(f"{path}: cannot be read as a network: {why.removeprefix('cannot be read: ')}")
+        raise FileFormatError(f"{path}: {why}; `lower` writes networks, of trained models")
     if (kind := kind_of(path)) is not None:
         raise FileFormatError(f"{path}: cannot be read as a network: it is {kind}; `lower` makes networks of models")
     what = f"{path}: cannot be read as a network"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from squat_deploy.errors import ToolError
 from squat_deploy.files import check_target, write_file
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.network import Network
+from squat_deploy.progress import report as say
 from squat_deploy.toolchain import has_package
 
 if TYPE_CHECKING:
@@ -105,16 +107,21 @@ def sections_of(material: Material) -> list[Section]:
         timeline,
     )
 
-    return [
-        summary.summary_section(material),
-        advice.advice_section(material),
-        network_graph.graph_section(material),
-        certificate.certificate_section(material.network.certificate),
-        agreeing.agreement_section(material.agreement),
-        levels.levels_section(material),
-        raster.raster_section(material),
-        life.life_section(material),
-        bits.bits_section(material),
-        timeline.timeline_section(material),
-        resources.resources_section(material),
+    makers: list[tuple[str, Callable[[], Section]]] = [
+        ("summary", lambda: summary.summary_section(material)),
+        ("what to change", lambda: advice.advice_section(material)),
+        ("graph", lambda: network_graph.graph_section(material)),
+        ("certificate", lambda: certificate.certificate_section(material.network.certificate)),
+        ("agreement", lambda: agreeing.agreement_section(material.agreement)),
+        ("levels", lambda: levels.levels_section(material)),
+        ("spikes", lambda: raster.raster_section(material)),
+        ("activity", lambda: life.life_section(material)),
+        ("bits", lambda: bits.bits_section(material)),
+        ("timeline", lambda: timeline.timeline_section(material)),
+        ("resources", lambda: resources.resources_section(material)),
     ]
+    sections = []
+    for number, (name, made) in enumerate(makers):
+        say(f"page: {name}", number, len(makers))
+        sections.append(made())
+    return sections

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import ConfigError, SquatError, SquatWarning
 from squat_deploy.network import Encoding, InputSpec
+from squat_deploy.progress import report
 from squat_deploy.snn.additions import coarse_levels, coarsen_decays
 from squat_deploy.snn.adopting import Adopted, adopted, warn_of_unregistered
 from squat_deploy.snn.batch_first import time_first as called_in_time
@@ -481,12 +482,14 @@ def search_bits(
         trials.append(Trial(dict(tried["weight"]), dict(tried["state"]), reached, kept))
         return made if kept else None
 
+    narrower = sorted((width for width in candidates if width < widest), reverse=True)
     best = attempt(bits)
     if best is None:
         got = f"{trials[0].score:g} at {widest} bits, {float_score:g} in float"
         raise ConfigError(f"search_bits: the widest setting must stay within the budget of {budget:g}; got {got}")
     for kind, name in order:
-        for width in sorted((width for width in candidates if width < widest), reverse=True):
+        for width in narrower:
+            report("bits a layer: trials at most", len(trials), 1 + len(order) * len(narrower))
             tried = {**bits, kind: {**bits[kind], name: width}}
             made = attempt(tried)
             if made is None:

@@ -212,6 +212,8 @@ def loops_over_time(model: nn.Module, inputs: Tensor, steps: int, *, direct: boo
             hint = f"if its forward loops over time, ask for steps={most}"
             if whole and most == len(first):
                 hint = "that is how many samples it was given: time comes first, inputs are (steps, batch, ...)"
+            elif direct and most == len(first):
+                hint = "that is how many samples it was given: it takes sequences, not one frame for all steps"
             text = f"the model runs {most} time steps in one call; steps={steps} were asked for; {hint}"
             failed = failed or ConfigError(text)
     if failed is not None:

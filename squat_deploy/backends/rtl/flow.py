@@ -16,6 +16,7 @@ from squat_deploy.network import IntArray
 from squat_deploy.network.encoders import EventEncoder
 
 _AHEAD = 4  # events that are found before they are taken
+_APART = 8  # parts of words that a bank may be behind: more gained nothing on 784 inputs, 11 % of them events
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +175,27 @@ class Lister(Between):
 
     @property
     def parameters(self) -> Parameters:
-        source, out = self.source, self.out
-        return {"FIELDS": source.fields, "VALUE": source.value, "SIMD": out.banks, "INDEX": out.index}
+        return {"FIELDS": self.source.fields, "VALUE": self.source.value, "INDEX": self.out.index}
+
+
+@dataclass(frozen=True, eq=False)
+class Dealer(Lister):
+    """Rows as beats of events, one of each bank, which run ahead of one another within a step."""
+
+    module: ClassVar[str] = "dealer"
+
+    @property
+    def depth(self) -> int:
+        """Parts of rows that wait in a bank: none where a step is one row, which all banks come to the end of."""
+        return 0 if self.source.words == 1 else min(_APART, 2 ** (self.source.words - 1).bit_length())
+
+    @property
+    def parameters(self) -> Parameters:
+        return {**super().parameters, "SIMD": self.out.banks, "DEPTH": self.depth}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (self.module, "fifo")
 
 
 @dataclass(frozen=True, eq=False)

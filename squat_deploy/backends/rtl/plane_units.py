@@ -99,7 +99,7 @@ def _coordinates(wiring: Wiring, unit: Unit, grid: Grid) -> Beats:
             placed = Beats(f"event{number}", elements, stream.value, stream.signed, grid.size)
             wiring.add(PlaneLister(f"lister{number}", stream, placed, grid, lanes))
             return placed
-        stream = wiring.listed(stream, number, 1)
+        stream = wiring.listed(stream, number)
     assert isinstance(stream, Beats)
     if _agree(stream.elements, elements):
         return stream

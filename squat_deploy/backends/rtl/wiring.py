@@ -14,12 +14,12 @@ from functools import reduce
 
 import numpy as np
 
-from squat_deploy.backends.rtl.flow import Ahead, Fork, Join, Late, Lister, Narrow, Queue, Recode, Repeat
+from squat_deploy.backends.rtl.flow import Ahead, Dealer, Fork, Join, Late, Lister, Narrow, Queue, Recode, Repeat
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.memories import in_banks
 from squat_deploy.backends.rtl.sharing import parts_of
 from squat_deploy.backends.rtl.streams import NOTHING, Beats, Page, Rows, Stream, Ticks, elements_of
-from squat_deploy.backends.rtl.sums import Place, Unload
+from squat_deploy.backends.rtl.sums import Place, Unload, reading_of
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
@@ -73,10 +73,12 @@ class Wiring:
         lanes, readers = unit.lanes, self._readers(unit.number)
         assert lanes is not None
         names = [f"sums{unit.number}" + (f"_{reader}" if readers > 1 else "") for reader in range(readers)]
+        reading = 1
         takers = [part for part in self.design.parts if unit.number in part.sources]
         if readers == 1 and isinstance(takers[0], Firing):
             (lanes,) = takers[0].takes_lanes  # narrower where lanes share a neuron unit
-        pages = tuple(Page(name, lanes, unit.signal.bits, unit.held, unit.number) for name in names)
+            reading = reading_of(unit, lanes)
+        pages = tuple(Page(name, lanes, unit.signal.bits, unit.held, unit.number, reading) for name in names)
         self._pages[unit.number] = list(pages)
         return pages
 
@@ -148,16 +150,26 @@ class Wiring:
             what = f"{stream.fields} numbers a word"
             raise ExportError(f"the input: {what} cannot be dealt over {simd} banks; use simd={works}")
         suffix = _suffix(unit, branch)
-        found = self.listed(self._narrow(stream, unit, suffix, works), suffix, works)
+        if works > 1:
+            return self._dealt(self._narrow(stream, unit, suffix, works), suffix, works)
+        found = self.listed(self._narrow(stream, unit, suffix, works), suffix)
         ahead = found.renamed(f"ahead{suffix}")
         self.add(Ahead(f"fifo_ahead{suffix}", found, found, ahead))
         return ahead
+
+    def _dealt(self, rows: Rows, suffix: str, simd: int) -> Beats:
+        """Rows as events of several banks at once."""
+        elements = in_banks(rows.elements, simd)
+        beats = Beats(f"event{suffix}", elements, rows.value, rows.signed, elements.size)
+        self.add(Dealer(f"dealer{suffix}", rows, beats))
+        return beats
 
     def _narrow(self, rows: Rows, unit: Unit, suffix: str, simd: int) -> Rows:
         """Rows of as few numbers as there is time for, since a search in few is small."""
         groups = 1 if unit.lanes is None else unit.lanes.groups
         parts = parts_of(rows, simd, groups, self.pace)
-        if parts == 1 and rows.fields > _AT_ONCE:  # a long search is kept apart from what is in front of it
+        queued = simd > 1 and rows.words > 1  # in banks
+        if parts == 1 and rows.fields > _AT_ONCE and not queued:  # a long search is kept apart from what is before it
             before = rows.renamed(f"before{suffix}")
             self.add(Ahead(f"fifo_before{suffix}", rows, rows, before))
             return before
@@ -175,7 +187,7 @@ class Wiring:
 
     def elements(self, stream: Stream, suffix: str, size: int) -> Beats:
         """Events one a cycle, by the number of their element."""
-        beats = self.listed(stream, suffix, 1) if isinstance(stream, Rows) else stream
+        beats = self.listed(stream, suffix) if isinstance(stream, Rows) else stream
         assert isinstance(beats, Beats)
         named = beats.elements[0]
         if (named == NOTHING)[:size].any() or (named[:size] != np.arange(min(size, len(named)))).any():
@@ -184,9 +196,9 @@ class Wiring:
             return coded
         return beats
 
-    def listed(self, rows: Rows, suffix: str, simd: int) -> Beats:
-        """Rows as events."""
-        elements = in_banks(rows.elements, simd)
+    def listed(self, rows: Rows, suffix: str) -> Beats:
+        """Rows as events, one a cycle."""
+        elements = rows.elements.reshape(1, -1)
         beats = Beats(f"event{suffix}", elements, rows.value, rows.signed, elements.size)
         self.add(Lister(f"lister{suffix}", rows, beats))
         return beats

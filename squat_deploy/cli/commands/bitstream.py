@@ -9,8 +9,8 @@ import typer
 
 from squat_deploy.cli.documents import emit, following
 from squat_deploy.cli.options import Json
-from squat_deploy.cli.progress import told_to
 from squat_deploy.cli.tables import two_columns
+from squat_deploy.progress import report as say
 from squat_deploy.synthesis import make_bitstream
 
 
@@ -22,9 +22,13 @@ def bitstream(
     as_json: Json = False,
 ) -> None:
     """Synthesise, place, route and pack the board of a SystemVerilog project."""
-    with told_to(as_json) as say:
-        made = make_bitstream(project, device=device, seed=seed, say=say)
+    made = make_bitstream(project, device=device, seed=seed, say=say)
     rows, title = made.rows(), f"{made.board}, {made.device}"
     document = {"board": made.board, "device": made.device, "path": str(made.path), **rows}
-    done = f"wrote {made.path}; {following('make', '-C', project, 'load')}"
-    emit(document, as_json, two_columns(title, rows.items()), done)
+    emit(
+        document,
+        as_json,
+        two_columns(title, rows.items()),
+        f"wrote {made.path}",
+        following("make", "-C", project, "load"),
+    )

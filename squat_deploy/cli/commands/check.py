@@ -8,10 +8,9 @@ import typer
 
 from squat_deploy.cli import sources
 from squat_deploy.cli.console import answer
-from squat_deploy.cli.documents import console, gathered, grid, warn
+from squat_deploy.cli.documents import console, following, gathered, grid, warn, words_of
 from squat_deploy.cli.inputs import InputOptions
 from squat_deploy.cli.options import Checkpoint, Exact, Json, ReadoutOption, Steps, Unproven, with_input_options
-from squat_deploy.cli.progress import progress
 from squat_deploy.cli.tables import checked_table
 
 
@@ -31,7 +30,7 @@ def check(
     from squat_deploy.lowering import check as check_model
     from squat_deploy.lowering import exact as exact_form
 
-    with gathered() as texts, progress(as_json):
+    with gathered() as texts:
         loaded, state = sources.loaded(model, checkpoint)
         spec, _ = InputOptions(**fields).spec(loaded, steps, state)
         loaded = exact_form(loaded, spec, steps, initial_state=state) if exact else loaded
@@ -42,7 +41,10 @@ def check(
         answer({"ok": not refused, "layers": [vars(row) for row in rows], "warnings": texts, **grid(spec)})
     else:
         warn(texts)
-        after = () if refused else (f"next: squat-deploy lower {model}, with the same options",)
+        given = {("input_step" if name == "step" else name): value for name, value in fields.items()}
+        given |= {"readout": None if readout == "count" else readout, "exact": exact, "allow_unproven": allow_unproven}
+        words = words_of(steps=steps, checkpoint=checkpoint, **given)
+        after = () if refused else (following("squat-deploy", "lower", model, *words),)
         console.print(checked_table(rows), f"inputs: {spec.described}", *after)
     if refused:
         raise typer.Exit(1)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from squat_deploy.cli.documents import emit
+from squat_deploy.cli.documents import emit, following
 from squat_deploy.cli.options import Json
 from squat_deploy.cli.settings import FILE, read_settings, settable
-from squat_deploy.cli.tables import plain
-from squat_deploy.errors import ConfigError, printable
+from squat_deploy.cli.tables import columns
+from squat_deploy.errors import ConfigError
 
 
 def config(
@@ -26,14 +26,12 @@ def config(
     rows = [row for name in ([command] if command else given) for row in _rows(name, commands[name], given)]
     rows = rows if command else [row for row in rows if row[3] == str(FILE)]
     keys = ("command", "option", "value", "from")
-    table = plain(None if FILE.is_file() else f"{FILE}: not in this folder")
-    for key in keys:
-        table.add_column(key, overflow="fold")
-    for row in rows:
-        table.add_row(*(printable(str(cell)) for cell in row))
+    shown = [(key, str(value), source) for _, key, value, source in rows] if command else rows
+    title = f"{FILE}: {'here' if FILE.is_file() else 'not here'}"
+    table = columns(f"{command}, and {title}" if command else title, keys[1:] if command else keys, shown)
+    after = ("squat-deploy", command, "--help") if command else ("squat-deploy", "config", *[*given, "lower"][:1])
     options = [dict(zip(keys, row, strict=True)) for row in rows]
-    shown = table if rows else f"{FILE}: not in this folder; `squat-deploy config COMMAND` lists what it can set"
-    emit({"file": str(FILE) if FILE.is_file() else None, "options": options}, as_json, shown)
+    emit({"file": str(FILE) if FILE.is_file() else None, "options": options}, as_json, table, following(*after))
 
 
 def _rows(name: str, command: Any, given: dict[str, dict[str, Any]]) -> list[tuple[str, str, Any, str]]:

@@ -50,9 +50,7 @@ def demo(
     agreement = verify(network, model, spec.quantize(real), labels=labels)
     page = _report(network, project, spec.quantize(real), labels, agreement)
     lines = [f"wrote {page}; open it in a browser"] if page else []
-    lines.append(
-        f"{following('make', '-C', project, 'csim')}; or begin with a model of your own: squat-deploy new mine"
-    )
+    lines += [following("make", "-C", project, "csim"), "or begin with a model of your own: squat-deploy new mine"]
     document = {"project": str(project), "report": page and str(page), **summary(network)}
     finish(agreement, as_json, document, lines)
 

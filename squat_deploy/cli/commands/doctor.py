@@ -16,6 +16,7 @@ from squat_deploy import toolchain
 from squat_deploy.cli.documents import console, emit, following
 from squat_deploy.cli.options import Json
 from squat_deploy.errors import ConfigError
+from squat_deploy.progress import report
 
 _APT = "apt install "
 _PATIENCE_S = 5
@@ -55,7 +56,8 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _rows() -> Iterator[_Row]:
-    for tool in toolchain.TOOLS:
+    for number, tool in enumerate(toolchain.TOOLS):
+        report(tool.name, number, len(toolchain.TOOLS))
         path = tool.find()
         yield _Row(tool.name, path, _version_of(tool, path), tool.purpose, tool.required, tool.hint)
     for name, extra, purpose in toolchain.PACKAGES:

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, Window
-from squat_deploy.cli.progress import told_to
 from squat_deploy.cli.tables import exploration_table
 from squat_deploy.errors import ConfigError
 from squat_deploy.exploration import Wanted
@@ -20,6 +19,7 @@ from squat_deploy.files import write_file
 from squat_deploy.hardware.vectors import random_stimulus
 from squat_deploy.loading import load
 from squat_deploy.network.tabled import inputs_line
+from squat_deploy.progress import report as say
 
 _SEQUENCES = 4  # that are timed
 _RANDOM = "cycles of random inputs: give --inputs that are like yours"
@@ -52,12 +52,11 @@ def explore(
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
     data = data[-_SEQUENCES:] if loaded.input.encoding == "direct" else data[:, -_SEQUENCES:]
     wanted = Wanted(target, mhz, max_lut, max_bram, max_us, min_fps)
-    with told_to(as_json) as say:
-        found = search(loaded, data, wanted, say=say)
+    found = search(loaded, data, wanted, say=say)
     if picture is not None:
         write_file(picture, drawn(found))
     if found.chosen is None:
         raise ConfigError(f"no folding is as wanted; the nearest: {found.nearest}")
     document: dict[str, Any] = {**found.to_dict(), "notes": notes, "warnings": texts, **grid(loaded.input)}
-    next_ = f"next: squat-deploy rtl {network} {found.chosen.folding}"
+    next_ = following("squat-deploy", "rtl", network, *found.chosen.folding.split(" "))
     emit(document, as_json, *notes, exploration_table(found), *found.said, inputs_line(loaded), next_)

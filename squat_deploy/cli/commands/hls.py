@@ -13,7 +13,6 @@ from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.fields import Spelling, with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
-from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.errors import ConfigError
 from squat_deploy.files import MANIFEST
@@ -65,11 +64,19 @@ def hls(
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)
-    with progress(as_json):
-        project = emit_hls(loaded, target, config, stimulus=data)
+    project = emit_hls(loaded, target, config, stimulus=data)
     estimate = (project / "reports" / "estimate.txt").read_text()
     folding = json.loads((project / MANIFEST).read_text())["folding"]
     texts += doubts(loaded, data) if data is not None else ()
     document = {"project": str(project), "estimate": estimate, "folding": folding, "notes": notes, "warnings": texts}
-    done = f"wrote {project}; {following('make', '-C', project, 'csim')}"
-    emit({**document, **grid(loaded.input)}, as_json, *notes, estimate, inputs_line(loaded), done)
+    lines = [inputs_line(loaded), _golden_line(project, loaded.steps), f"wrote {project}"]
+    after = following("make", "-C", project, "csim")
+    emit({**document, **grid(loaded.input)}, as_json, *notes, estimate, *lines, after)
+
+
+def _golden_line(project: Path, steps: int) -> str:
+    """How many sequences there are, and why the testbench runs more."""
+    count = len((project / "tb" / "data" / "scores.dat").read_text().splitlines()) // steps
+    again = "the first cut off in the middle, and the last behind it"
+    again += "; the first in two calls" if steps > 1 else ""
+    return f"golden data: {count} sequences; the testbench runs {3 if steps > 1 else 2} of them once more: {again}"

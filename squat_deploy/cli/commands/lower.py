@@ -15,18 +15,14 @@ from squat_deploy.cli.inputs import InputOptions, network_inputs
 from squat_deploy.cli.options import (
     Checkpoint,
     Exact,
-    InputsFile,
     Json,
     NetworkOut,
     NeuronFile,
     Overwrite,
     ReadoutOption,
-    Real,
-    Samples,
     Unproven,
     with_input_options,
 )
-from squat_deploy.cli.progress import progress
 from squat_deploy.cli.tables import certificate_table, network_table
 from squat_deploy.errors import ConfigError
 from squat_deploy.network import InputSpec, Network
@@ -51,9 +47,11 @@ def lower(
     fields: dict[str, Any],
     readout: ReadoutOption = "count",
     exact: Exact = False,
-    inputs: InputsFile = None,
-    real: Real = False,
-    samples: Samples = 64,
+    inputs: Annotated[
+        Path | None, typer.Option(help="With --exact: inputs on which it is compared with the trained model.")
+    ] = None,
+    real: Annotated[bool, typer.Option("--real", help="With --exact: these inputs are real values.")] = False,
+    samples: Annotated[int, typer.Option(min=1, help="With --exact: random sequences instead of --inputs.")] = 64,
     allow_unproven: Unproven = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -68,7 +66,7 @@ def lower(
     _check_options(model, steps, neurons, checkpoint, stated)
     source = sources.source_of(model)
     targets.check_network(out, source, overwrite=overwrite, ask=not as_json)
-    with gathered() as texts, progress(as_json):
+    with gathered() as texts:
         (loaded, state), spec, count, origin = _loaded(model, steps or 0, neurons, checkpoint, stated)
         options: dict[str, Any] = {"name": sources.name_of(model), "initial_state": state}
         lowered = exact_form(loaded, spec, count, initial_state=state) if exact else loaded

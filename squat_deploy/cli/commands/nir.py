@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
 
 from squat_deploy.cli import sources, targets
 from squat_deploy.cli.documents import emit, following, gathered, summary
@@ -121,7 +121,7 @@ def _lowered(made: nn.Module, spec: InputSpec, stated: NirStated, name: str, *, 
     return lower(made, spec, stated.steps, readout=readout, allow_unproven=allow_unproven, name=name)
 
 
-def _tables(network: Network, told: tuple[str, ...]) -> Iterator[Table | str]:
+def _tables(network: Network, told: tuple[str, ...]) -> Iterator[RenderableType]:
     yield from told
     yield f"readout: {network.readout}"
     yield network_table(network)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
 
 from squat_deploy.cli import sources, targets
 from squat_deploy.cli.documents import emit, following, gathered, summary
@@ -136,7 +136,7 @@ def _quantized(
 
 def _tables(
     network: Network, trials: list[dict[str, Any]], weights: str, accuracy: dict[str, float] | None
-) -> Iterator[Table | str]:
+) -> Iterator[RenderableType]:
     if trials:
         yield trials_table(trials)
     yield network_table(network)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from squat_deploy.cli.commands.verify import exact_form, trained_of
-from squat_deploy.cli.documents import emit, gathered
+from squat_deploy.cli.documents import emit, following, gathered
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import (
@@ -68,4 +68,7 @@ def report(
         own: dict[str, Any] = {"labels": classes, "agreement": agreed, "hls": hls, "rtl": rtl, "config": config}
         page = write(loaded, out, model=trained, inputs=data, sample=sample, initial_state=state, **own)
     document = {"report": str(page), "digest": loaded.digest, "notes": notes, "warnings": [*texts, *doubtful]}
-    emit(document, as_json, *notes, f"wrote {page}; open it in a browser, it needs nothing else")
+    after = (
+        ("make", "-C", rtl, "sim") if rtl else ("make", "-C", hls, "csim") if hls else ("squat-deploy", "hls", network)
+    )
+    emit(document, as_json, *notes, f"wrote {page}; open it in a browser, it needs nothing else", following(*after))

@@ -13,7 +13,6 @@ from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
-from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
@@ -41,9 +40,8 @@ def rtl(
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)
-    with progress(as_json):
-        project = emit_rtl(loaded, target, RtlConfig(**fields), stimulus=data)
+    project = emit_rtl(loaded, target, RtlConfig(**fields), stimulus=data)
     texts += doubts(loaded, data) if data is not None else ()
     onwards = ("make", "-C", project, "sim") if fields["board"] is None else ("squat-deploy", "bitstream", project)
     document = {"project": str(project), "notes": notes, "warnings": texts, **grid(loaded.input)}
-    emit(document, as_json, *notes, inputs_line(loaded), f"wrote {project}; {following(*onwards)}")
+    emit(document, as_json, *notes, inputs_line(loaded), f"wrote {project}", following(*onwards))

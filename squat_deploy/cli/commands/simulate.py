@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from squat_deploy.agreement import check_labels
+from squat_deploy.backends.testbench.views import numbers_of
 from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, LabelsFile, NetworkFile, Real, Samples, TimeUnitOption, Window
-from squat_deploy.cli.tables import plain
+from squat_deploy.cli.tables import scores_table
 from squat_deploy.files import write_file
 from squat_deploy.loading import load
 from squat_deploy.network import Network
@@ -23,8 +23,6 @@ from squat_deploy.network.grid import doubts
 from squat_deploy.network.simulator import Result
 from squat_deploy.network.tabled import inputs_line
 from squat_deploy.reading import labels_of
-
-_SHOWN = 20  # sequences
 
 
 def simulate(
@@ -50,7 +48,7 @@ def simulate(
     texts += [*warnings_of(loaded), *warnings_on(loaded, counts, len(result.scores), f"the {described}")]
     document: dict[str, Any] = {"classes": result.classes.tolist(), "scores": result.scores.tolist()}
     document |= {"inputs": described, "notes": notes, "warnings": texts, **grid(loaded.input)}
-    lines = [inputs_line(loaded)]
+    lines = []
     if loaded.values is not None:
         law = {"described": loaded.values.described, "step": loaded.values.step, "divisor": loaded.values.divisor}
         integers = loaded.values.integers(result.scores)
@@ -66,21 +64,7 @@ def simulate(
     if out is not None:
         lines.append(f"saved {out}: {', '.join(_save(out, loaded, result))}")
     lines.append(following("squat-deploy", "verify", network))
-    emit(document, as_json, *notes, _table(result, described), *_beyond(result), *lines)
-
-
-def _table(result: Result, title: str) -> Table:
-    table = plain(title)
-    for name in ("sequence", "class", "scores"):
-        table.add_column(name)
-    for index, scores in enumerate(result.scores[:_SHOWN].tolist()):
-        table.add_row(str(index), str(result.classes[index]), " ".join(map(str, scores)))
-    return table
-
-
-def _beyond(result: Result) -> list[str]:
-    more = len(result.scores) - _SHOWN
-    return [f"and {more:,} more; --out FILE.npz saves all"] if more > 0 else []
+    emit(document, as_json, *notes, scores_table(result, described, inputs_line(loaded)), *lines)
 
 
 def _save(path: Path, network: Network, result: Result) -> list[str]:
@@ -88,8 +72,9 @@ def _save(path: Path, network: Network, result: Result) -> list[str]:
     arrays: dict[str, Any] = {"scores": result.scores}
     if network.values is not None:
         arrays["values"] = network.values.real(result.scores)
-    for index, layer in enumerate(result.trace or (), start=1):
-        arrays |= {f"layer{index}_{key}": getattr(layer, key) for key in ("sums", "states", "spikes")}
+    for number, layer in zip(numbers_of(network), result.trace or (), strict=bool(result.trace)):
+        own = {"name": np.array(layer.name), "sum": layer.sums, "state": layer.states, "spike": layer.spikes}
+        arrays |= {f"layer{number}_{key}": values for key, values in own.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_file(path, buffer.getvalue())

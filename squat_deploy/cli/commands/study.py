@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from squat_deploy.cli.documents import emit
+from squat_deploy.cli.documents import emit, following
 from squat_deploy.cli.options import DataFolder, Json
 
 
@@ -27,7 +27,12 @@ def run(
     from squat_deploy.lab.study.running import run_study
 
     count = run_study(read_yaml(config, Study), out, scheduler=scheduler, jobs=jobs, place=data, quiet=as_json)
-    emit({"cells": count, "store": str(out)}, as_json, f"ran {count} cells; the store is {out}")
+    emit(
+        {"cells": count, "store": str(out)},
+        as_json,
+        f"ran {count} cells; the store is {out}",
+        following("squat-deploy", "study", "report", out, "--out", f"{out}.md"),
+    )
 
 
 def report(

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from squat_deploy.cli.documents import emit
+from squat_deploy.cli.documents import emit, following
 from squat_deploy.cli.options import Json
-from squat_deploy.cli.progress import told_to
 from squat_deploy.cli.tables import two_columns
+from squat_deploy.progress import report as say
 from squat_deploy.synthesis import TARGETS, synthesize
 
 _TARGETS = "; ".join(
@@ -31,8 +31,13 @@ def synth(
     as_json: Json = False,
 ) -> None:
     """Synthesise, place and route a SystemVerilog project, and say what it takes and how fast it is."""
-    with told_to(as_json) as say:
-        report = synthesize(project, target, device=device, frequency=frequency, seed=seed, simulate=simulate, say=say)
+    report = synthesize(project, target, device=device, frequency=frequency, seed=seed, simulate=simulate, say=say)
     title = report.target if report.device is None else f"{report.target} {report.device}"
     done = f"wrote {project / 'reports' / f'synth.{report.target}.json'}"
-    emit(report.to_dict(), as_json, two_columns(f"{title}: measured", report.rows()), done)
+    emit(
+        report.to_dict(),
+        as_json,
+        two_columns(f"{title}: measured", report.rows()),
+        done,
+        following("squat-deploy", "prove", project),
+    )

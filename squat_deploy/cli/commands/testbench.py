@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +9,10 @@ import typer
 
 from squat_deploy.backends.hls import HlsConfig
 from squat_deploy.backends.testbench import emit_testbench
-from squat_deploy.cli.documents import emit, grid
+from squat_deploy.cli.documents import emit, following, grid
 from squat_deploy.cli.fields import with_fields
 from squat_deploy.cli.inputs import network_inputs
 from squat_deploy.cli.options import InputsFile, Json, NetworkFile, Real, TimeUnitOption, Window
-from squat_deploy.cli.progress import progress
 from squat_deploy.cli.sources import stem_of
 from squat_deploy.loading import load
 from squat_deploy.network.grid import doubts
@@ -42,10 +40,9 @@ def testbench(
     data, notes, texts = None, list[str](), list[str]()
     if inputs is not None or real:
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window, unit=time_unit)
-    with progress(as_json):
-        project = emit_testbench(loaded, target, stimulus=data, constants=constants, **fields)
+    project = emit_testbench(loaded, target, stimulus=data, constants=constants, **fields)
     texts += doubts(loaded, data) if data is not None else ()
     document = {"testbench": str(project), "notes": notes, "warnings": texts, **grid(loaded.input)}
-    check = shlex.join(["make", "-C", str(project), "check", "DUT=my_core.c"])
-    following = f"wrote {project}; next: write the core that dut.h asks for, and {check}"
-    emit(document, as_json, *notes, inputs_line(loaded), following)
+    after = following("make", "-C", project, "check", "DUT=my_core.c")
+    write = f"now write the core that {project / 'dut.h'} asks for, as {project / 'my_core.c'}"
+    emit(document, as_json, *notes, inputs_line(loaded), f"wrote {project}", write, after)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from squat_deploy.agreement import EXECUTORS
+from squat_deploy.agreement import EXECUTORS, USUAL
 from squat_deploy.agreement import verify as compare
 from squat_deploy.agreement.api import other_model
 from squat_deploy.cli.documents import finish, following, gathered, grid
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_DEFAULT = f"By default {', '.join(USUAL)}: all of them that can run here; torch runs with --model."
+
+
 def verify(
     network: NetworkFile,
     model: Annotated[
@@ -54,7 +57,7 @@ def verify(
     labels: LabelsFile = None,
     samples: Samples = 64,
     executor: Annotated[
-        list[str] | None, typer.Option(help=f"An executor (repeatable): {', '.join(EXECUTORS)}.")
+        list[str] | None, typer.Option(help=f"An executor (repeatable): {', '.join(EXECUTORS)}. {_DEFAULT}")
     ] = None,
     as_json: Json = False,
 ) -> None:

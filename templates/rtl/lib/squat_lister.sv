@@ -1,17 +1,16 @@
-// Lists what is not zero: words of FIELDS numbers become beats of up to SIMD events, one of each bank.
+// Lists what is not zero: words of FIELDS numbers become beats of an event each.
 //
-// Field f of word w belongs to bank f % SIMD, where it has the index w * FIELDS / SIMD + f / SIMD. With GROUPS, fields
-// are channels of the positions of a plane, GROUPS words each, and the index names coordinates: STEP from a channel to
-// the next, 1 from a position to the next in its line of WIDTH, DOWN from the last one of a line to the next line.
-// A beat has the lowest field of every bank that is left in its word. The last beat of a step says so (`out_end`), and carries the
+// Field f of word w has the index w * FIELDS + f. With GROUPS, fields are channels of the positions of a plane, GROUPS
+// words each, and the index names coordinates: STEP from a channel to the next, 1 from a position to the next in its line
+// of WIDTH, DOWN from the last one of a line to the next line.
+// A beat has the lowest field that is left in its word. The last beat of a step says so (`out_end`), and carries the
 // step's flags; a step without events is one beat without events.
-// Throughput: a word takes as many cycles as its fullest bank has events, one at least.
+// Latency: 2 cycles. Throughput: a word takes as many cycles as it has events, one at least.
 `default_nettype none
 
 module squat_lister #(
-    parameter int FIELDS = 32,  // a multiple of SIMD
+    parameter int FIELDS = 32,
     parameter int VALUE = 1,    // bits of a number; 1 where there are only spikes
-    parameter int SIMD = 1,
     parameter int INDEX = 8,
     parameter int GROUPS = 0,
     parameter int STEP = 1,
@@ -30,53 +29,69 @@ module squat_lister #(
     input  wire logic                    out_ready,
     output      logic                    out_end,
     output      logic [FLAGS-1:0]        out_flags,
-    output      logic [SIMD-1:0]         out_keep,
-    output      logic [SIMD*INDEX-1:0]   out_index,
-    output      logic [SIMD*VALUE-1:0]   out_value
+    output      logic                    out_keep,
+    output      logic [INDEX-1:0]        out_index,
+    output      logic [VALUE-1:0]        out_value
 );
-    localparam int SLOTS = FIELDS / SIMD;  // fields of a bank
-
-    logic loaded = 1'b0;
+    // A word that waits, and the one that is listed: the event of this beat (`now`), and the `rest`. What is asked of either
+    // is a register, so that no search for events stands before or behind another one.
+    logic waits = 1'b0;
+    logic waiting_last, waiting_any, waiting_two;  // it has an event, and more than one
+    logic [FLAGS-1:0] waiting_flags;
+    logic [FIELDS*VALUE-1:0] waiting;
+    logic valid = 1'b0;
+    logic more;                 // there is a rest
     logic last;
     logic [FLAGS-1:0] flags;
-    logic [FIELDS*VALUE-1:0] fields;
-    logic [FIELDS-1:0] left;    // fields that wait to be listed
-    logic [FIELDS-1:0] picked;  // those of this beat
-    logic [INDEX-1:0] base;     // index of the first fields of this word, and of the next one
+    logic [FIELDS-1:0] now, rest;
+    logic [FIELDS-1:0] comes, found, wanted, lowest;  // of what comes in, of what waits, of what the next beat is of
+    logic moves;                // what waits is listed from now on
+    logic [INDEX-1:0] base;     // index of the first fields of the word that is listed, and of the one that waits
     logic [INDEX-1:0] next_base = '0;
-    logic [FIELDS-1:0] found;
-    logic emptied, turned;
 
     for (genvar f = 0; f < FIELDS; f++) begin : g_found
-        assign found[f] = |in_fields[f*VALUE+:VALUE];
+        assign comes[f] = |in_fields[f*VALUE+:VALUE];
+        assign found[f] = |waiting[f*VALUE+:VALUE];
     end
+    assign wanted = moves ? found : rest;
+    assign lowest = wanted & (~wanted + 1'b1);
 
-    for (genvar b = 0; b < SIMD; b++) begin : g_bank
-        logic [SLOTS-1:0] mine, lowest;
-        for (genvar s = 0; s < SLOTS; s++) begin : g_slot
-            assign mine[s] = left[s*SIMD+b];
-            assign picked[s*SIMD+b] = lowest[s];
-        end
-        assign lowest = mine & (~mine + 1'b1);
-        assign out_keep[b] = |mine;
-
-        logic [INDEX-1:0] slot;
-        logic [VALUE-1:0] value;
-        always_comb begin
-            slot = '0;
-            value = '0;
-            for (int s = 0; s < SLOTS; s++) begin
-                if (lowest[s]) slot |= INDEX'(s * STEP);
-                if (lowest[s]) value |= fields[(s*SIMD+b)*VALUE+:VALUE];
+    // Whether two are set or more, by halves.
+    function automatic logic two_of(input logic [FIELDS-1:0] given);
+        logic [FIELDS-1:0] some;
+        some = given;
+        two_of = 1'b0;
+        for (int half = 1; half < FIELDS; half *= 2) begin
+            for (int at = 0; at + half < FIELDS; at += 2 * half) begin
+                two_of |= some[at] & some[at+half];
+                some[at] |= some[at+half];
             end
         end
-        assign out_index[b*INDEX+:INDEX] = base + slot;
-        assign out_value[b*VALUE+:VALUE] = value;
+    endfunction
+
+    // The index of the first field is a multiple of their number, where that is a power of two.
+    localparam bit ALIGNED = GROUPS == 0 && STEP == 1 && (FIELDS & (FIELDS - 1)) == 0;
+    logic [INDEX-1:0] slot;
+    always_comb begin
+        slot = '0;
+        for (int f = 0; f < FIELDS; f++) if (now[f]) slot |= INDEX'(f * STEP);
+    end
+    assign out_index = ALIGNED ? base | slot : base + slot;
+
+    if (VALUE == 1) begin : g_spikes
+        assign out_value = out_keep;
+    end else begin : g_numbers
+        logic [FIELDS*VALUE-1:0] fields;
+        always_ff @(posedge clk) if (moves) fields <= waiting;
+        always_comb begin
+            out_value = '0;
+            for (int f = 0; f < FIELDS; f++) if (now[f]) out_value |= fields[f*VALUE+:VALUE];
+        end
     end
 
-    logic [INDEX-1:0] following;  // index of the first fields of the word after the next one
+    logic [INDEX-1:0] following;  // of the word behind the one that waits
     if (GROUPS == 0) begin : g_along
-        assign following = next_base + INDEX'(SLOTS);
+        assign following = next_base + INDEX'(FIELDS);
     end else begin : g_plane
         localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
         localparam int COLUMN = WIDTH > 1 ? $clog2(WIDTH) : 1;
@@ -88,15 +103,15 @@ module squat_lister #(
         assign last_group = group == GROUP'(GROUPS - 1);
         assign last_column = column == COLUMN'(WIDTH - 1);
         assign next_position = position + (last_column ? INDEX'(DOWN) : INDEX'(1));
-        assign following = last_group ? next_position : next_base + INDEX'(SLOTS * STEP);
+        assign following = last_group ? next_position : next_base + INDEX'(FIELDS * STEP);
         always_ff @(posedge clk) begin
             if (rst) begin
                 group <= '0;
                 column <= '0;
                 position <= '0;
-            end else if (in_valid && in_ready) begin
-                group <= in_last || last_group ? '0 : group + 1'b1;
-                if (in_last) begin
+            end else if (moves) begin
+                group <= waiting_last || last_group ? '0 : group + 1'b1;
+                if (waiting_last) begin
                     column <= '0;
                     position <= '0;
                 end else if (last_group) begin
@@ -107,37 +122,40 @@ module squat_lister #(
         end
     end
 
-    logic [SIMD-1:0] single;  // banks with one event at most
-    for (genvar b = 0; b < SIMD; b++) begin : g_single
-        logic [SLOTS-1:0] mine;
-        for (genvar s = 0; s < SLOTS; s++) begin : g_slot
-            assign mine[s] = left[s*SIMD+b];
-        end
-        assign single[b] = (mine & (mine - 1'b1)) == '0;
-    end
-    assign emptied = single == '1;
-    assign out_end = last && emptied;
+    assign out_valid = valid;
+    assign out_end = last && !more;
     assign out_flags = flags;
-    assign out_valid = loaded && (left != '0 || last);
-    assign turned = emptied && (out_ready || !out_valid);  // this word is done
-    assign in_ready = !loaded || turned;
+    assign moves = waits && (!valid || (out_ready && !more));
+    assign in_ready = !waits || moves;
 
     always_ff @(posedge clk) begin
         if (in_valid && in_ready) begin
-            fields <= in_fields;
-            left <= found;
-            last <= in_last;
-            flags <= in_flags;
+            waiting <= in_fields;
+            waiting_any <= comes != '0;
+            waiting_two <= two_of(comes);
+            waiting_last <= in_last;
+            waiting_flags <= in_flags;
+        end
+        if (moves) begin
+            last <= waiting_last;
+            flags <= waiting_flags;
             base <= next_base;
-        end else if (out_ready) begin
-            left <= left & ~picked;
+        end
+        if (moves || out_ready) begin
+            now <= lowest;
+            rest <= wanted & ~lowest;
+            out_keep <= moves ? waiting_any : more;
+            more <= moves ? waiting_two : two_of(rest);
         end
         if (rst) begin
-            loaded <= 1'b0;
+            waits <= 1'b0;
+            valid <= 1'b0;
             next_base <= '0;
-        end else if (in_ready) begin
-            loaded <= in_valid;
-            if (in_valid) next_base <= in_last ? '0 : following;
+        end else begin
+            if (in_ready) waits <= in_valid;
+            if (moves) next_base <= waiting_last ? '0 : following;
+            if (moves) valid <= waiting_any || waiting_last;
+            else if (out_ready && !more) valid <= 1'b0;
         end
     end
 endmodule

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from squat_deploy.backends.rtl.encoding import Encode
 from squat_deploy.backends.rtl.flow import (
     Ahead,
@@ -19,7 +17,6 @@ from squat_deploy.backends.rtl.flow import (
     Recode,
     Repeat,
 )
-from squat_deploy.backends.rtl.streams import Rows
 from squat_deploy.backends.rtl.timing.net import Net
 from squat_deploy.backends.rtl.timing.ways import (
     RUNNING,
@@ -122,25 +119,18 @@ def narrow(net: Net, part: Narrow) -> Process:
 
 
 def lister(net: Net, part: Lister) -> Process:
-    """As many beats of a row as its fullest bank has events; none of an empty row, but of the last one of a step."""
-    source, out, ready, simd = net.way(part.source), net.way(part.out), 0, part.out.banks
+    """A beat an event; none of an empty row, but of the last one of a step. The next row waits meanwhile."""
+    source, out = net.way(part.source), net.way(part.out)
+    moved = done = 0  # when the row before began to be listed, and came to its end
     while True:
-        cycle, row = yield from expect(source, ready)
-        beats = list(_beats(part.source, row, simd))
-        ready = cycle + 1
+        cycle, row = yield from expect(source, moved)
+        moved = done = max(cycle + 1, done)
+        word = part.source.elements[row.word]
+        beats: list[tuple[int, ...]] = [(int(word[field]),) for field in row.numbers] or [()] * row.end
         for number, elements in enumerate(beats, start=1):
             beat = row._replace(end=row.end and number == len(beats), numbers=elements)
-            cycle = yield from given(out, cycle + 1, beat)
-            ready = cycle
-
-
-def _beats(source: Rows, row: Beat, simd: int) -> Sequence[tuple[int, ...]]:
-    """Elements of every beat."""
-    banks = [[field for field in row.numbers if field % simd == bank] for bank in range(simd)]
-    most = max(map(len, banks))
-    word = source.elements[row.word]
-    found = [tuple(int(word[bank[at]]) for bank in banks if at < len(bank)) for at in range(most)]
-    return found or ([()] if row.end else [])
+            done = yield from given(out, done + 1, beat)
+        done += not beats
 
 
 def recode(net: Net, part: Recode) -> Process:
