@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from unittest import mock
 
@@ -22,8 +18,9 @@ from squat_deploy.hardware.graph import Node
 from squat_deploy.hardware.schedule import event_counts, finish, stage_costs
 from squat_deploy.hardware.units.base import LOOP_OVERHEAD_CYCLES, loop
 from squat_deploy.network.encoders import frames_of
+from tests.precompiled import SHIMS, precompiled
 
-HEADER = Path(__file__).parent / "shims" / "count_cycles.h"
+HEADER = SHIMS / "count_cycles.h"
 
 
 @contextmanager
@@ -40,22 +37,10 @@ def cycles_compared(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfi
         assert_cycles(network, inputs, config or sd.HlsConfig(), path.read_text())
 
 
-@lru_cache(maxsize=4)
-def _compiled_header(flags: str) -> Path:
-    """The header with its compiled form beside it, which g++ takes for the same flags: once a process."""
-    folder = Path(tempfile.mkdtemp(prefix="squat-count-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    header = Path(shutil.copy(HEADER, folder))
-    compiler = os.environ.get("CXX", "g++")
-    given = [compiler, "-std=c++14", *flags.split(), "-x", "c++-header", str(header), "-o", f"{header}.gch"]
-    subprocess.run(given, check=True, capture_output=True)
-    return header
-
-
 def counting_flags() -> str:
     """CXXFLAGS of a build that counts."""
     flags = f"{os.environ.get('CXXFLAGS', '-O2')} -fno-exceptions -DSQUAT_LOOP_OVERHEAD={LOOP_OVERHEAD_CYCLES}"
-    return f"{flags} -include {_compiled_header(flags)}"
+    return f"{flags} -include {precompiled(HEADER, flags)}"
 
 
 def assert_cycles(network: sd.Network, inputs: np.ndarray, config: sd.HlsConfig, counted: str) -> None:

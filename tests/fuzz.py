@@ -23,6 +23,7 @@ import torch
 from tests.graphs import check_every_form
 from tests.law import assert_law, drawn_for, frames, lowered
 from tests.rtl import assert_both_agree
+from tests.verilated import share_runtime
 
 _MOST = 4  # seeds for each network that is to be proven; of 80 seeds 60 are
 
@@ -66,7 +67,9 @@ def main() -> int:
     parser.add_argument("--rtl-alone", action="store_true", help="in no other form")
     arguments = parser.parse_args()
     began, agreed, unproven, values, failures = time.time(), 0, 0, 0, 0
-    with ProcessPoolExecutor(arguments.jobs) as pool:
+    with tempfile.TemporaryDirectory() as runtime, ProcessPoolExecutor(arguments.jobs) as pool:
+        if arguments.rtl:
+            share_runtime(Path(runtime))
         seed, last = arguments.seed, arguments.seed + _MOST * arguments.count
         while agreed + failures < arguments.count and seed < last:
             wanted = arguments.count - agreed - failures

@@ -33,20 +33,25 @@ class Ends(nn.Module):
         self.pool, self.flat = nn.AvgPool1d(2), nn.Flatten(1)
         for layer in (self.fc1, self.fc2):
             layer.weight.data.normal_(0, 0.6)
+        self.fills = "filled" in end
         self.step: CodeType = compile(step, "step.py", "exec")
         self.end: CodeType = compile(f"out = {end}" if "out =" not in end else end, "end.py", "exec")
 
     def forward(self, x):
         mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
         known: dict[str, Any] = {"self": self, "torch": torch, "F": F, "x": x, "spks": [], "mems": [], "hidden": []}
-        known |= {"count": 0, "filled": torch.zeros(STEPS, len(x), 4)}
+        known |= {"count": 0}
+        if self.fills:  # by the size of the batch, so that many are recorded
+            known["filled"] = torch.zeros(STEPS, len(x), 4)
         for step in range(STEPS):
             hidden, mem1 = self.lif1(self.fc1(x), mem1)
             spk, mem2 = self.lif2(self.fc2(hidden), mem2)
             known |= {"spk": spk, "mem": mem2, "t": step}
             exec(self.step, known)
             spk = known["spk"]
-            known["count"], known["filled"][step] = known["count"] + spk, spk
+            known["count"] = known["count"] + spk
+            if self.fills:
+                known["filled"][step] = spk
             for name, value in (("spks", spk), ("mems", mem2), ("hidden", hidden)):
                 known[name].append(value)
         exec(self.end, known)

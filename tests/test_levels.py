@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from snntorch.functional.quant import state_quant as reference
 
 from squat_deploy.errors import ConfigError
-from squat_deploy.snn import levels
+from squat_deploy.snn import levels, quantizers
 from squat_deploy.snn.quantizers import InputQuantizer, StateQuantizer, closure_levels, state_quant
 
 KINDS = [(True, True), (False, True), (False, False)]
@@ -236,3 +237,16 @@ def test_closures_of_double_levels_are_refused() -> None:
         torch.set_default_dtype(torch.float32)
     with pytest.raises(ConfigError, match=r"levels are float32; got torch\.float64"):
         StateQuantizer.from_snntorch(theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_counting_and_searching_are_one(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few values are searched, many are counted; with gradients or without."""
+    quantizer = StateQuantizer.of(4).to(dtype)
+    ends = torch.tensor([math.nan, math.inf, -math.inf, 0.0, -0.0])
+    values = torch.cat([torch.randn(300), quantizer.boundaries.float(), quantizer.levels.float(), ends]).to(dtype)
+    searched = quantizer(values)
+    with torch.no_grad():
+        assert torch.equal(quantizer(values.clone()), searched)
+    monkeypatch.setattr(quantizers, "_COUNTED_VALUES", 0)
+    assert torch.equal(quantizer(values.clone()), searched)

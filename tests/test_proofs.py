@@ -94,15 +94,15 @@ def test_modules_without_properties_are_named(certificate: Certificate, units_al
 # Of each module of the library: what is changed, and a property that finds it.
 FAULTS = {
     "fifo": [
-        ("next != {~first[BITS], first[BITS-1:0]}", "1'b1", "refuses"),
-        ("words[first[BITS-1:0]]", "words[next[BITS-1:0]]", "order"),
-        ("if (out_valid && out_ready) first", "if (out_ready) first", ""),
+        ("assign in_ready = !full;", "assign in_ready = 1'b1;", "refuses"),
+        ("out_data = words[first]", "out_data = words[next]", "order"),
+        ("if (take) first", "if (out_ready) first", ""),
     ],
     "lister": [
-        ("f < FIELDS; f++) begin\n            if (lowest", "f < FIELDS - 1; f++) begin\n            if (lowest", ""),
-        ("assign out_end = last && emptied", "assign out_end = last && left == '0", "end_of_step"),
-        ("flags <= in_flags;", "if (in_last) flags <= in_flags;", "flags_of_step"),
-        ("left <= left & ~lowest;", "left <= '0;", ""),
+        ("f < FIELDS; f++) if (now[f]) slot", "f < FIELDS - 1; f++) if (now[f]) slot", ""),
+        ("assign out_end = last && !more", "assign out_end = last", "end_of_step"),
+        ("flags <= waiting_flags;", "if (waiting_last) flags <= waiting_flags;", "flags_of_step"),
+        ("rest <= wanted & ~lowest;", "rest <= '0;", ""),
     ],
     "dealer": [
         ("assign of_next = part[PART-1] == next", "assign of_next = 1'b1", ""),
@@ -119,10 +119,17 @@ FAULTS = {
         ("s1_same ? newest : filling", "filling", "counted_all"),
         ("{last_step, first && starts}", "{last_step, starts}", "flags_of"),
     ],
+    "registers": [
+        ("if (s_axi_bready) s_axi_bvalid", "s_axi_bvalid", "response"),
+        ("write = address_in && data_in &&", "write = address_in &&", ""),
+        ("!data[2] && !pending && length", "!data[2] && length", ""),
+    ],
     "rom": [("word <= words[address]", "word <= words[address ^ 1]", "same")],
     "fork": [("in_last ? '1 : ~TICKS", "'1", "to_all"), ("in_valid && in_ready ? wanted", "in_valid ? wanted", "")],
     "sums": [
-        ("first ? starts[row]", "again ? starts[row]", ""),
+        ("first ? start :", "again ? start :", ""),
+        ("which <= HIGH'(int'(part) / FEW);", "which <= '0;", ""),
+        ("coming <= !rst && !HELD && (coming ^ (add && add_end));", "coming <= 1'b0;", ""),
         ("filling <= !HELD && !filling", "filling <= filling", ""),
         ("released ? '0 : done | out_done", "done | out_done", ""),
         ("assign free = taken != 2'(PAGES)", "assign free = 1'b1", "page_is_free"),

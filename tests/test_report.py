@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -32,6 +33,7 @@ from squat_deploy.reporting.api import rendered, sections_of
 from squat_deploy.reporting.blocks import Chart, Items, Section, Table
 from squat_deploy.reporting.gathering import Given, gathered
 from squat_deploy.reporting.material import Core, Material
+from squat_deploy.reporting.rtl_timeline import RtlTiming
 from squat_deploy.synthesis import report as synthesis
 from tests.conftest import ROOT, need
 from tests.graph_drawing import draw_graph
@@ -149,6 +151,30 @@ def test_a_project_is_shown_as_it_is_folded(given: SimpleNamespace, fashion: sd.
     facts = rows(section(given.material, "resources"), 2)
     assert [row[0] for row in facts] == [layer["name"] for layer in json.loads(
         (given.own["rtl"] / "manifest.json").read_text())["layers"]]  # fmt: skip
+
+
+def test_a_core_is_timed_as_its_simulation_counts(given: SimpleNamespace, fashion: sd.Network, tmp_path: Path) -> None:
+    """Its neuron units are shared by the inputs that were given: the plan is found by the text of the core."""
+    timing, folder = given.material.timing, given.own["rtl"]
+    core, steps = (folder / "rtl" / "squat_core.sv").read_text(), fashion.steps
+    assert isinstance(timing, RtlTiming) and all(f" {one.name} (" in core for one in timing.spans)
+    for one in timing.spans:
+        assert one.starts.shape == one.ends.shape == (1, steps) and one.cycles.min() >= 1
+        assert (np.diff(one.starts) > 0).all() and (np.diff(one.ends) > 0).all()
+        assert one.ends.max() < timing.latency
+    reader, first, *_, last = timing.spans
+    assert 0 <= reader.starts[0, 0] <= first.starts[0, 0] < last.starts[0, 0]
+    assert timing.latency - last.ends[0, -1] <= fashion.outputs + 3  # the scores, a word a cycle
+    assert timing.apart < timing.latency and timing.spans[timing.longest].works
+    told = rows(section(given.material, "cycles"), 1)
+    assert [row[0].split()[-1] for row in told] == [one.name for one in timing.spans]
+    assert [row[1] for row in told] == [f"{one.cycles.mean():,.1f}" for one in timing.spans]
+    shutil.copytree(folder, tmp_path / "rtl")
+    (tmp_path / "rtl" / "rtl" / "squat_core.sv").write_text(core + "\n")
+    changed = gathered(fashion, Given(rtl=tmp_path / "rtl"))
+    assert "export it once more" in str(section(changed, "cycles").blocks[-1])
+    (tmp_path / "rtl" / "tb" / "stimulus.bin").write_bytes(b"123")
+    assert "export it once more" in str(gathered(fashion, Given(rtl=tmp_path / "rtl")).timing)
 
 
 def test_what_synth_measured_is_shown(given: SimpleNamespace, fashion: sd.Network, tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ from squat_deploy.backends.rtl.streams import NOTHING, in_words
 from squat_deploy.backends.rtl.timing import ends_of
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
-from squat_deploy.hardware.vectors import random_stimulus
+from squat_deploy.hardware.vectors import default_stimulus, random_stimulus
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
 from squat_deploy.network.simulator import simulate
 from tests.drawing import draw
 from tests.graph_drawing import draw_graph, draw_inputs
-from tests.rtl import PYTHON, assert_agrees, simulated
+from tests.rtl import PYTHON, assert_agrees, assert_same_sums, simulated
 
 DENSE = (1, 2, 3, 13)  # of `draw`: fully connected, every option of neurons, weights and inputs
 
@@ -114,8 +114,6 @@ def test_address_events(tmp_path: Path, verilator: None) -> None:
 
 
 def network_inputs(network: sd.Network) -> object:
-    from squat_deploy.hardware.vectors import default_stimulus
-
     return default_stimulus(network, 4)
 
 
@@ -146,6 +144,18 @@ def test_a_sum_outside_its_range_is_found(built: Path) -> None:
     log = toolchain.run(["./build/squat_tb"], built, may_fail=True)
     path.write_text(kept)
     assert re.search(r"Assertion failed in \S+: neurons 2: sum -?\d+ is not in -645\.\.720", log)
+
+
+def test_every_sum_is_told(built: Path, small: sd.Network) -> None:
+    """Those of the simulator; a start value that is off by one shows in them."""
+    result = sd.simulate(small, default_stimulus(small), trace=True)
+    assert_same_sums(small, built, result)
+    path = built / "memories" / "layer1_start.hex"
+    kept = path.read_text()
+    path.write_text("\n".join(f"{int(word, 16) ^ 1:x}" for word in kept.split()) + "\n")
+    with pytest.raises(AssertionError, match="lif1"):
+        assert_same_sums(small, built, result)
+    path.write_text(kept)
 
 
 def test_the_testbench_says_what_it_cannot_do(built: Path) -> None:

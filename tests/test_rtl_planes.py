@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,7 @@ class Chain:
 PE = {"lif2": 4, "lif6": 3, "lif9": 2, "lif12": 2, "lif15": 2, "lif17": 3}  # shared units, and lanes without a channel
 
 
+@cache
 def everything() -> Network:
     """Kernels with every option, maxima and sums of events and of sums, sums laid out anew, events that become sums."""
     chain = Chain(5, (2, 6, 5), 3, "direct")

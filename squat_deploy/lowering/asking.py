@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
@@ -150,7 +150,7 @@ class Asked:
 
 def line_of(frame: FrameType | None) -> str:
     """File and line of a frame."""
-    return "model" if frame is None else f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    return "model" if frame is None else f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"  # noqa: PTH119 (ten times faster)
 
 
 def _next(outcome: Made, now: Any, batches: Iterable[int]) -> int | None:

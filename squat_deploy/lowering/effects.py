@@ -31,13 +31,15 @@ class Contents:
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
-        self.tensors = [(part, key, value.detach().clone()) for part, key, value in _tensors(layer)]
-        self.plain = _plain_attributes(layer)
+        parts = list(layer.modules())
+        self.tensors = [(part, key, value.detach().clone()) for part, key, value in _tensors(parts)]
+        self.plain = _plain_attributes(parts)
         self.compared: set[int] = set()
 
     def changed(self, *, all_of_them: bool) -> str | None:
         """The name of what is another than before, or None."""
-        now = {(part, key): value for part, key, value in _tensors(self.layer)}
+        parts = list(self.layer.modules())
+        now = {(part, key): value for part, key, value in _tensors(parts)}
         before = {(part, key) for part, key, _ in self.tensors}
         if now.keys() != before:
             return sorted(key for _, key in now.keys() ^ before)[0]
@@ -47,15 +49,15 @@ class Contents:
             self.compared.add(number)
             if not equal_bits(value, now[part, key]):
                 return key
-        plain = _plain_attributes(self.layer)
+        plain = _plain_attributes(parts)
         if plain == self.plain:
             return None
         return next((key for (_, key), value in plain.items() if self.plain.get((_, key), self) != value), "a part")
 
 
-def _tensors(layer: nn.Module) -> Iterator[tuple[int, str, Tensor]]:
+def _tensors(parts: list[nn.Module]) -> Iterator[tuple[int, str, Tensor]]:
     """Every parameter and buffer but what is remembered, with the number of the part that holds it."""
-    for number, part in enumerate(layer.modules()):
+    for number, part in enumerate(parts):
         states = remembered(part)
         for held in (part._parameters, part._buffers):
             for key, value in held.items():
@@ -63,10 +65,10 @@ def _tensors(layer: nn.Module) -> Iterator[tuple[int, str, Tensor]]:
                     yield number, key, value
 
 
-def _plain_attributes(layer: nn.Module) -> dict[tuple[int, str], Any]:
+def _plain_attributes(parts: list[nn.Module]) -> dict[tuple[int, str], Any]:
     """Numbers, texts and functions of a layer and its parts, and whether something hooks into them."""
     found: dict[tuple[int, str], Any] = {}
-    for number, part in enumerate(layer.modules()):
+    for number, part in enumerate(parts):
         found[number, "training"] = part.training
         found[number, "a hook"] = len(part._forward_hooks) + len(part._forward_pre_hooks)
         for key, value in part.__dict__.items():

@@ -159,6 +159,7 @@ def schemas(name: str) -> tuple[Any, ...]:
     return tuple(one for one in found if one.arguments and str(one.arguments[0].type) in ("Tensor", "List[Tensor]"))
 
 
+@cache
 def signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature of a Python function; torch chooses one of two with equal ones by `return_indices`."""
     return inspect.signature(inspect.getclosurevars(function).nonlocals.get("if_false", function))

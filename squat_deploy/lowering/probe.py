@@ -118,7 +118,8 @@ class NeuronProbe:
             recurrent: current of the neuron's own recurrent synapses, where it is added apart.
             chosen: which set of parameters, (...).
         """
-        self._choose(np.asarray(chosen))
+        if self.sets > 1:
+            self._choose(np.asarray(chosen))
         shape = np.broadcast_shapes(current.shape, states.shape[:-1])
         tensors = [_wide(states[..., d], shape) for d in range(states.shape[-1])]
         self._given.current = 0.0 if recurrent is None else _wide(recurrent, shape)
@@ -130,7 +131,8 @@ class NeuronProbe:
     @torch.no_grad()
     def fire_levels(self) -> IntArray:
         """First level that spikes, (sets,); the number of levels where none does."""
-        self._choose(np.arange(self.sets)[:, None] if self.sets > 1 else np.array(0))
+        if self.sets > 1:
+            self._choose(np.arange(self.sets)[:, None])
         levels = torch.from_numpy(np.tile(self.levels, (self.sets, 1)))
         spikes = self.module.fire(levels).numpy()
         first = np.where(spikes.any(axis=1), (spikes > 0).argmax(axis=1), self.levels.size)

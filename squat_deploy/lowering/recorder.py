@@ -8,10 +8,10 @@ used is refused with the line of the user's file.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import FrameType
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -35,7 +35,7 @@ from squat_deploy.snn.batch_first import BatchFirst
 from squat_deploy.snn.branched import Branched
 from squat_deploy.snn.delay import REMEMBERING
 from squat_deploy.snn.layers import QuantizedInput
-from squat_deploy.snn.neurons import NEURONS, kind_of, remembered, spike_value
+from squat_deploy.snn.neurons import NEURONS, arguments_of, kind_of, remembered, spike_value
 from squat_deploy.snn.running import ModelTrace
 from squat_deploy.snn.sharing import Shared
 
@@ -150,6 +150,7 @@ def _has_tensor(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, tuple | list) and any(map(_has_tensor, value)))
 
 
+@cache
 def is_library(name: str) -> bool:
     """Whether a module of Python, by its name, is no code of the user's."""
     return name.split(".")[0] in (*_LIBRARIES, "contextlib", "functools")
@@ -522,7 +523,7 @@ class Recorder:
     def _neuron_call(
         self, original: Callable[..., Any], module: nn.Module, label: str, args: tuple[Any, ...], given: dict[str, Any]
     ) -> Any:
-        names = list(inspect.signature(type(module).forward).parameters)[1:]
+        names = arguments_of(type(module).forward)
         values = dict(zip(names, args, strict=False)) | given
         current = values.get(names[0])
         current = current.value if isinstance(current, QuantTensor) else current
@@ -654,7 +655,7 @@ def _tensors(args: tuple[Any, ...], given: Mapping[str, Any]) -> list[Tensor]:
 
 def _besides(module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any]) -> dict[str, Any]:
     """What else than tensors a layer is called with, by name."""
-    names = list(inspect.signature(type(module).forward).parameters)[1:]
+    names = arguments_of(type(module).forward)
     values = {**dict(zip(names, args, strict=False)), **given}
     return {key: plain(value) for key, value in values.items() if value is not None and not _has_tensor(value)}
 

@@ -31,6 +31,7 @@ from squat_deploy.snn.states import starts_of
 BATCH = 7
 ANY_BATCH = "nothing depends on the size of the batch"
 _RUNS = "the model runs on its declared inputs"
+_DRAWN = 2**16  # numbers at once
 _VALUES = 2**22  # of the inputs of a batch in which a model is tried that runs in no small one
 
 
@@ -38,7 +39,9 @@ def example(spec: InputSpec, steps: int, batch: int) -> Tensor:
     """Random inputs on the grid, (B, ...) or (T, B, ...)."""
     lead = (batch,) if spec.encoding == "direct" else (steps, batch)
     real, rng = np.empty((*lead, *spec.shape), dtype=np.float32), np.random.default_rng(0)
-    for part in real:  # no more than one in integers and in float64
+    rows = max(1, _DRAWN // (spec.size * (1 if spec.encoding == "direct" else batch)))
+    for first in range(0, len(real), rows):  # no more than these in integers and in float64
+        part = real[first : first + rows]
         part[...] = rng.integers(spec.low, spec.high + 1, part.shape) * spec.step
     return torch.from_numpy(real)
 

@@ -3,8 +3,8 @@
 Both get the same handshakes, and the same numbers where these count; then both must answer so. Since what one module
 may see of another is what this asks of the other, it holds for all of them together. Numbers count by the names of
 ports: `in_index` where `in_valid` is high, `m_axis_tdata` where `m_axis_tvalid` is, `in_flags` where `in_full` is,
-`in_row` where `in_read` is, `add_row` where `add` is; `in_sums` since a row was read (`in_read`) from a page that was
-full.
+`in_row` where `in_read` is, `add_row` where `add` is; `in_sums` since a row was read (`in_read`, READ times) from a
+page that was full.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class _Port:
 
 def twins_of(claim: Claim, cycles: int) -> Claim:
     """The claim that nothing is seen of what a claim's module held. Raises: ToolError where Yosys cannot read it."""
-    ports = _ports(claim)
+    ports, reads = _ports(claim)
     return replace(
         claim,
         text="what registers and memories held before the reset is never seen after it",
         top="twins",
-        sources={**claim.sources, "twins.sv": _harness(claim, ports)},
+        sources={**claim.sources, "twins.sv": _harness(claim, ports, reads)},
         cycles=cycles,
         induction=0,
         between=(
@@ -60,20 +60,22 @@ def twins_of(claim: Claim, cycles: int) -> Claim:
     )
 
 
-def _ports(claim: Claim) -> list[_Port]:
+def _ports(claim: Claim) -> tuple[list[_Port], int]:
+    """Ports, and reads from that of a row to its sums."""
     with tempfile.TemporaryDirectory(prefix="squat-") as scratch:
         folder = Path(scratch)
         for name, text in {**claim.sources, **claim.files}.items():
             (folder / name).write_text(text)
         elaborated([*read_commands(claim), "proc", f"write_json {folder / 'ports.json'}"], folder)
         modules = json.loads((folder / "ports.json").read_text())["modules"]
-    found: Mapping[str, Any] = next(m for m in modules.values() if int(m["attributes"].get("top", "0"), 2))["ports"]
-    names = set(found)
-    return [
+    module: Mapping[str, Any] = next(m for m in modules.values() if int(m["attributes"].get("top", "0"), 2))
+    found, names = module["ports"], set(module["ports"])
+    ports = [
         _Port(name, len(port["bits"]), port["direction"] == "input", _where(name, names))
         for name, port in found.items()
         if name != "clk"
     ]
+    return ports, int(module.get("parameter_default_values", {}).get("READ", "1"), 2)
 
 
 def _where(name: str, names: set[str]) -> str:
@@ -86,7 +88,7 @@ def _where(name: str, names: set[str]) -> str:
     return next((way for way in (*ways, prefix) if way in names), "")
 
 
-def _harness(claim: Claim, ports: Sequence[_Port]) -> str:
+def _harness(claim: Claim, ports: Sequence[_Port], reads: int) -> str:
     """The module `twins`."""
     entering = [(wire, port.bits) for port in ports if port.enters for wire in _wires(port)]
     leaving = [(wire, port.bits) for port in ports if not port.enters for wire in _wires(port)]
@@ -101,8 +103,9 @@ def _harness(claim: Claim, ports: Sequence[_Port]) -> str:
     lines += ["logic begun = 1'b0;", "always_ff @(posedge clk) begun <= 1'b1;"]
     for page in pages:
         read, full = (by_name[f"{page}_{what}"].wire("a") for what in ("read", "full"))
-        lines += [f"logic {page}_known = 1'b0;"]
-        lines += [f"always_ff @(posedge clk) {page}_known <= !rst && ({read} ? {full} : {page}_known);"]
+        lines += [f"logic [{reads - 1}:0] {page}_reads = '0;", f"wire {page}_known = {page}_reads[{reads - 1}];"]
+        lines += [f"always_ff @(posedge clk) if (rst) {page}_reads <= '0;"]
+        lines += [f"else if ({read}) {page}_reads <= {reads}'({{{page}_reads, {full}}});"]
     lines += ["always_comb begin", "if (!begun) assume (rst);" if "rst" in by_name else ""]
     lines += [line for port in ports if not port.shared for line in _rules(port, by_name)]
     return "\n".join([*lines, "end", "endmodule", ""])

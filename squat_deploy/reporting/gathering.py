@@ -23,6 +23,7 @@ from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import doubts, integers_of
 from squat_deploy.reporting.material import Core, Material, Run, run_of
 from squat_deploy.reporting.projects import hls_project, rtl_project
+from squat_deploy.reporting.rtl_timeline import timing_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +60,8 @@ def gathered(network: Network, given: Given) -> Material:
             raise
         no_core = str(error)
     rtl = None if given.rtl is None else rtl_project(network, given.rtl)
-    return Material(network, run, sample, core, no_core, _agreement(network, given, run), rtl)
+    timing = None if rtl is None else timing_of(network, Path(rtl.folder), rtl.config, run, sample)
+    return Material(network, run, sample, core, no_core, _agreement(network, given, run), rtl, timing)
 
 
 def _run(network: Network, given: Given) -> Run:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.agreement import Agreement
+from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.hardware.folding import Folding
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.units.base import Cycles
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.simulator import LayerTrace, Result, simulate
+
+if TYPE_CHECKING:
+    from squat_deploy.reporting.rtl_timeline import RtlTiming
 
 MOST_SEQUENCES = 256
 _MOST_VALUES = 3 * 2**20  # of all neurons in all steps
@@ -96,6 +100,7 @@ class RtlProject:
 
     folder: str
     layers: tuple[dict[str, Any], ...]
+    config: RtlConfig
     measured: tuple[Synthesis, ...] = ()
 
 
@@ -107,6 +112,7 @@ class Material:
         sample: the sequence of `run` that is drawn spike by spike.
         core: None where `no_core` says why.
         agreement: None where nothing was compared.
+        timing: of the RTL project, if there is one, or why there is none.
     """
 
     network: Network
@@ -116,6 +122,7 @@ class Material:
     no_core: str
     agreement: Agreement | None
     rtl: RtlProject | None
+    timing: RtlTiming | str | None = None
 
 
 def sequences_shown(network: Network, sequences: int) -> int:

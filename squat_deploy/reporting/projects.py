@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from squat_deploy.agreement import Agreement
+from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.errors import ConfigError, FileFormatError, translated
 from squat_deploy.files import GENERATOR, MANIFEST, unreadable
 from squat_deploy.hardware.balancing import Fold
@@ -62,7 +63,8 @@ def rtl_project(network: Network, folder: Path) -> RtlProject:
     document = _manifest(network, folder, "an RTL project, which `squat-deploy rtl` writes", "kind")
     with translated(FileFormatError, f"{folder}: its manifest is not of this form"):
         layers = tuple(TypeAdapter(list[_Facts]).validate_python(document["layers"]))
-    return RtlProject(str(folder), layers, tuple(_measured(network, folder)))
+        config = RtlConfig.model_validate(document["config"])
+    return RtlProject(str(folder), layers, config, tuple(_measured(network, folder)))
 
 
 def _measured(network: Network, folder: Path) -> Iterator[Synthesis]:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from bokeh.models import ColumnDataSource
-
 from squat_deploy.errors import printable
 from squat_deploy.hardware.pipeline import Times, ends
 from squat_deploy.hardware.schedule import Schedule, stage_costs
-from squat_deploy.reporting.blocks import Block, Cell, Chart, Paragraph, Section, count, table
-from squat_deploy.reporting.charts import BLUE, RED, ROW, SKY, chart, hover, name_rows
+from squat_deploy.reporting.bars import Bars, chart_of
+from squat_deploy.reporting.blocks import Block, Cell, Paragraph, Section, count, table
 from squat_deploy.reporting.material import Core, Material
-
-_STEPS = 32  # that are drawn
+from squat_deploy.reporting.rtl_timeline import blocks_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +50,14 @@ def _names(core: Core) -> Iterator[str]:
 
 
 def timeline_section(material: Material) -> Section:
-    """A chart of one sequence, and a process a row."""
+    """A chart of one sequence, and a process a row; of an HLS core, and of a SystemVerilog project."""
     if material.core is None:
-        return Section("cycles", "Cycles", (Paragraph(f"No HLS core: {material.no_core}", "doubt"),))
-    return Section("cycles", "Cycles", tuple(_blocks(material, material.core)))
+        blocks: list[Block] = [Paragraph(f"No HLS core: {material.no_core}", "doubt")]
+    else:
+        blocks = list(_blocks(material, material.core))
+    if material.rtl is not None:
+        blocks += blocks_of(material.timing or "", material.rtl.folder)
+    return Section("cycles", "Cycles", tuple(blocks))
 
 
 def _blocks(material: Material, core: Core) -> Iterator[Block]:
@@ -70,7 +70,9 @@ def _blocks(material: Material, core: Core) -> Iterator[Block]:
         f"{core.described}, worst {count(worst)} cycles = {worst * clock / 1000:,.1f} us."
     )
     yield Paragraph(f"{core.folding.bound.name} {core.folding.bound.why}.")
-    yield _chart(stages, material.sample if len(stages.costs[0]) > material.sample else 0)
+    sample = material.sample if len(stages.costs[0]) > material.sample else 0
+    end, cycles = ([times[sample] for times in of_all] for of_all in (stages.ends, stages.costs))
+    yield chart_of(Bars(stages.names, end, cycles, stages.longest), f"Sequence {sample}")
     yield _table(schedule)
 
 
@@ -81,34 +83,3 @@ def _table(schedule: Schedule) -> Block:
         for row in schedule.processes
     ]
     return table(("process", "mean cycles a step", "worst cycles a step"), rows)
-
-
-def _chart(stages: Stages, sample: int) -> Chart:
-    """One sequence: a bar a stage and step, from where it starts to where it ends."""
-    steps = min(_STEPS, stages.ends[0].shape[1])
-    cells = [(row, step) for row in range(len(stages.names)) for step in range(steps)]
-    end = np.array([stages.ends[row][sample, step] for row, step in cells])
-    cycles = np.array([stages.costs[row][sample, step] for row, step in cells])
-    colours = [RED if row == stages.longest else (BLUE, SKY)[step % 2] for row, step in cells]
-    source = ColumnDataSource(
-        {
-            "row": [row for row, _ in cells],
-            "step": [step for _, step in cells],
-            "stage": [stages.names[row] for row, _ in cells],
-            "start": end - cycles,
-            "end": end,
-            "cycles": cycles,
-            "colour": colours,
-            "alpha": [1.0 if step % 2 else 0.75 for _, step in cells],
-        }
-    )
-    drawn = chart(ROW * len(stages.names), "cycle", tools="xbox_zoom,xpan,reset")
-    name_rows(drawn, stages.names)
-    bars = drawn.hbar(
-        "row", height=0.7, left="start", right="end", source=source, color="colour", alpha="alpha", line_color=None
-    )
-    tips = [("stage", "@stage"), ("step", "@step"), ("starts", "@start{0,0}"), ("ends", "@end{0,0}")]
-    hover(drawn, [*tips, ("cycles", "@cycles{0,0}")], bars)
-    part = "" if steps == stages.ends[0].shape[1] else f", the first {steps} steps"
-    title = f"Sequence {sample}{part}: one bar a time step; {stages.names[stages.longest]}, in orange, takes longest"
-    return Chart(title, "timeline of all stages of one sequence", drawn)

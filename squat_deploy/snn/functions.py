@@ -6,9 +6,12 @@ import dis
 import sys
 import types
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import chain
 
 from torch import nn
 
+_CODES = 4096  # functions whose names are kept: the same ones are asked again for every model
 LIBRARIES = ("torch", "snntorch", "brevitas", "squat_deploy")
 _MADE = ("__init__", "__new__", "__init_subclass__", "__del__", "__getstate__", "__setstate__", "__deepcopy__")
 
@@ -26,12 +29,11 @@ def is_users(module: str | None) -> bool:
     return top == "__main__" or not (top in sys.stdlib_module_names or "-packages" in where)
 
 
-def names_in(code: types.CodeType) -> Iterator[str]:
+@lru_cache(maxsize=_CODES)
+def names_in(code: types.CodeType) -> tuple[str, ...]:
     """Names of globals and attributes in a function and those inside it."""
-    yield from code.co_names
-    for part in code.co_consts:
-        if isinstance(part, types.CodeType):
-            yield from names_in(part)
+    inside = (names_in(part) for part in code.co_consts if isinstance(part, types.CodeType))
+    return tuple(chain(code.co_names, *inside))
 
 
 def lines_in(code: types.CodeType) -> Iterator[tuple[str, int]]:
@@ -46,12 +48,12 @@ def lines_in(code: types.CodeType) -> Iterator[tuple[str, int]]:
             yield from lines_in(part)
 
 
-def _globals_in(code: types.CodeType) -> Iterator[str]:
+@lru_cache(maxsize=_CODES)
+def _globals_in(code: types.CodeType) -> tuple[str, ...]:
     """Names of globals alone."""
-    yield from (one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
-    for part in code.co_consts:
-        if isinstance(part, types.CodeType):
-            yield from _globals_in(part)
+    own = (one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    inside = (_globals_in(part) for part in code.co_consts if isinstance(part, types.CodeType))
+    return tuple(chain(own, *inside))
 
 
 def cells_of(function: types.FunctionType) -> Iterator[tuple[str, types.CellType]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import snntorch as snn
 from snntorch._neurons.neurons import SpikingNeuron
@@ -76,6 +79,12 @@ def own_surrogate(module: nn.Module) -> bool:
     function = getattr(module, "spike_grad", None)
     made = getattr(function, "__module__", None) or type(function).__module__
     return made.split(".")[0] not in ("torch", "snntorch", "squat_deploy")
+
+
+@lru_cache(maxsize=256)
+def arguments_of(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of what the forward of a class takes."""
+    return tuple(inspect.signature(forward).parameters)[1:]
 
 
 def remembered(module: nn.Module) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from squat_deploy.snn.levels import MAX_BITS, Kind, check_levels, decision_bound
 
 _COUNTED_LEVELS = 16  # up to here compiled comparisons beat a search, and sums a level beat sums by index
 _COUNTED_BOUNDARIES = 48  # below that counting them in bytes beats a binary search an element
+_COUNTED_VALUES = 2**11  # below that what counts is how many operations there are
 _LEAST_GAP = 2.0**-10  # of the threshold, between learned levels
 
 
@@ -26,7 +27,8 @@ def level_index(values: Tensor, boundaries: Tensor) -> Tensor:
     branches, which it turns into vector instructions.
     """
     if not torch.compiler.is_compiling():
-        if boundaries.numel() < _COUNTED_BOUNDARIES:
+        few = values.numel() < _COUNTED_VALUES and values.dtype == boundaries.dtype
+        if boundaries.numel() < _COUNTED_BOUNDARIES and not few:
             count = (values > boundaries[0]).view(torch.uint8)
             for boundary in boundaries[1:]:
                 count += (values > boundary).view(torch.uint8)
@@ -174,9 +176,16 @@ class StateQuantizer(nn.Module):
         if values is self.rounded:  # snnTorch rounds a second time to fire, which changes nothing
             return values
         boundaries = self._training_boundaries().detach()
-        quantized: Tensor = _NearestLevel.apply(values, self.levels, boundaries, self.clipped)  # type: ignore[no-untyped-call]
+        quantized = self._quantized(values, boundaries)
         if self.training:
             self.source, self.rounded = values, quantized
+        return quantized
+
+    def _quantized(self, values: Tensor, boundaries: Tensor) -> Tensor:
+        """Without gradients what `_NearestLevel` computes is called plainly, in half the time."""
+        if not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return _chosen(values.to(self.levels.dtype), self.levels, boundaries)
+        quantized: Tensor = _NearestLevel.apply(values, self.levels, boundaries, self.clipped)  # type: ignore[no-untyped-call]
         return quantized
 
     @property

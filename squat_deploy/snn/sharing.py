@@ -7,7 +7,6 @@ given, so that it is a function of its arguments, and every layer may as well ha
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from squat_deploy.errors import Fault, LoweringError, SquatError
 from squat_deploy.snn.copying import deep_copy
-from squat_deploy.snn.neurons import NEURONS, kind_of, own_instances, reset_neurons
+from squat_deploy.snn.neurons import NEURONS, arguments_of, kind_of, own_instances, reset_neurons
 from squat_deploy.snn.running import is_plain
 from squat_deploy.snn.states import starts_of
 
@@ -110,7 +109,7 @@ def _at_rest(neurons: nn.Module) -> bool:
 def _given(neurons: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> list[Any]:
     """The states that a call is given, None where it is not."""
     kind = kind_of(neurons)
-    names = list(inspect.signature(type(neurons).forward).parameters)[1:]
+    names = arguments_of(type(neurons).forward)
     values = dict(zip(names, args, strict=False)) | given
     return [values.get(name) for name in (*(["spk"] if kind.recurrent else []), *kind.states)]
 

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "layers.h"
+#include "numbers.h"
 
 typedef std::vector<unsigned char> Bytes;
 

@@ -22,6 +22,7 @@ class SumBounds:
     bits: int
     low: int
     high: int
+    reading: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def bounds_of(plan: RtlPlan) -> Bounds:
         page, (low, high) = neurons.source, nodes[neurons.layer.number - 1].reach
         lanes = page.lanes
         place = lanes.pe, lanes.groups, lanes.channels, page.row
-        sums.append(SumBounds(page.name, f"neurons {neurons.layer.number}", *place, page.bits, low, high))
+        sums.append(SumBounds(page.name, f"neurons {neurons.layer.number}", *place, page.bits, low, high, page.reading))
     return Bounds(tuple(sums), tuple(_streams(plan)))
 
 

@@ -66,6 +66,7 @@ class Neurons(Instance):
             "POSITIONS": lanes.positions,
             "CHANNELS": lanes.channels,
             "SUM": self.source.bits,
+            "READ": self.source.reading,
             "OWNERS": {"shared": 1, "channel": lanes.groups, "neuron": lanes.rows}[unit.spread],
             "OWN": flag(unit.spread != "shared"),
             **self.law,

@@ -53,6 +53,9 @@ class Core:
     words: int
     step_words: int
     end_of_events: int
+    digest: str
+    digest_words: tuple[str, ...]
+    neurons: int
     board: SerialBoardName | None
     bounds: Bounds
     modules: tuple[str, ...]
@@ -91,7 +94,7 @@ def render(
     fed = default_stimulus(network, config.vectors, config.encoder) if stimulus is None else stimulus
     checked = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
     result = reference or simulate(network, checked, trace=True)
-    given = (checked, result) if stimulus is not None else _usual(network, config)
+    given = (checked, result) if stimulus is not None else usual_run(network, config)
     plan = plan_for(network, config, *given)
     memories = plan.memories
     core = _core(plan, tuple(memories), config.board)
@@ -100,7 +103,9 @@ def render(
         files[f"rtl/lib/squat_{name}.sv"] = as_it_is("rtl", f"lib/squat_{name}.sv")
     for name in ("squat_sum_bounds", "squat_stream_bounds"):
         files[f"tb/{name}.sv"] = as_it_is("rtl", f"{name}.sv")
-    files["tb/calls.h"] = as_it_is("rtl", "squat_calls.h")
+    files["rtl/lib/squat_registers.sv"] = as_it_is("rtl", "lib/squat_registers.sv")
+    for name in ("calls.h", "axi_tb.cpp"):
+        files[f"tb/{name}"] = as_it_is("rtl", f"squat_{name}")
     files["synth/squat_pins.sv"] = as_it_is("rtl", "squat_pins.sv")
     for path, template in _GENERATED.items():
         files[path] = environment("rtl").get_template(template).render(vars(core), plain=plain)
@@ -123,7 +128,7 @@ def render(
     return files
 
 
-def _usual(network: Network, config: RtlConfig) -> tuple[IntArray, Result]:
+def usual_run(network: Network, config: RtlConfig) -> tuple[IntArray, Result]:
     """Random frames and their traces: golden sequences are as unusual as can be."""
     fed = random_stimulus(network, USUAL, config.encoder)
     frames = network.input.check(frames_of(config.encoder, fed, network.steps), network.steps)
@@ -152,9 +157,18 @@ def pacing_of(outline: Outline, simd: int, frames: IntArray, result: Result) -> 
     return Pacing(outline, thinnest, event_counts(thinnest, frames, result), simd)
 
 
+def top_text(plan: RtlPlan, config: RtlConfig) -> str:
+    """The core itself, as a project holds it."""
+    core = _core(plan, tuple(plan.memories), config.board)
+    return environment("rtl").get_template(_GENERATED[TOP]).render(vars(core), plain=plain)
+
+
+TOP = "rtl/squat_core.sv"
 _GENERATED = {
-    "rtl/squat_core.sv": "squat_core.sv.jinja",
+    TOP: "squat_core.sv.jinja",
+    "rtl/squat_axi.v": "squat_axi.v.jinja",
     "tb/layers.h": "layers.h.jinja",
+    "tb/numbers.h": "numbers.h.jinja",
     "tb/bounds.sv": "bounds.sv.jinja",
     "tb/squat_tb.cpp": "squat_tb.cpp.jinja",
     "Makefile": "Makefile.jinja",
@@ -178,6 +192,9 @@ def _core(plan: RtlPlan, memories: tuple[str, ...], board: SerialBoardName | Non
         words=0 if of_events else plan.frame.words * (1 if plan.design.entry.once else network.steps),
         step_words=0 if of_events or plan.design.entry.once else plan.frame.words,
         end_of_events=END_OF_EVENTS,
+        digest=network.digest,
+        digest_words=tuple(f"0x{network.digest[at : at + 8]}u" for at in range(0, 64, 8)),
+        neurons=sum(layer.neurons for layer in network.neurons),
         board=board,
         bounds=bounds_of(plan),
         modules=plan.modules,

@@ -183,6 +183,7 @@ class Page:
         bits: of a sum, signed.
         held: the same in all steps of a sequence.
         number: of the unit whose numbers they are.
+        reading: cycles from where a row is asked for to its sums.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Page:
     bits: int
     held: bool
     number: int
+    reading: int = 1
 
     @property
     def row(self) -> int:

@@ -11,8 +11,23 @@ import numpy as np
 from squat_deploy.backends.rtl.instance import Between, Instance, Parameters, Summed, file, flag
 from squat_deploy.backends.rtl.memories import DEEPEST, SMALL, bank_rows, column_of, hex_lines, in_blocks
 from squat_deploy.backends.rtl.streams import Beats, Bundle, Page, Rows
-from squat_deploy.hardware.units.scatter import Scatter
+from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.units import Unit
+from squat_deploy.hardware.units.scatter import Scatter, ScatterRows
 from squat_deploy.names import plain
+
+_DEEP = 128  # rows of sums that lie in block RAM, where neurons alone read them
+_BETWEEN = 3  # cycles between two additions to one of these
+_PARTS = 4  # of a row, of which one is chosen at once
+
+
+def reading_of(unit: Unit, read: Lanes) -> int:
+    """Cycles in which neurons read sums that a unit adds up, in lanes of their own."""
+    if not isinstance(unit, ScatterRows):
+        return 1
+    rows = unit.rows.rows
+    deep = rows * (1 if unit.held else 2) >= _DEEP and rows > _BETWEEN
+    return 1 + deep + (unit.rows.pe // read.pe > _PARTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +42,14 @@ class Dense(Summed):
     @property
     def written(self) -> int:
         """Cycles from where a row of weights is asked for to where its sums are written."""
-        stored = max(2, self.source.entries * self.rows)
-        staged = self.source.banks > 1 or self.source.value > 1 or stored > self.depth
-        return 2 + staged + (self.rows > 1)
+        return 4 + self.apart
+
+    @property
+    def apart(self) -> int:
+        """Cycles between two additions to a row."""
+        parts = self.unit.rows.pe // self.outs[0].lanes.pe
+        deep = self.outs[0].reading > 1 + (parts > _PARTS)
+        return _BETWEEN if deep else int(self.rows > 1)
 
     @property
     def rows(self) -> int:
@@ -58,6 +78,8 @@ class Dense(Summed):
             "READERS": len(self.outs),
             "VIEW": self.outs[0].lanes.pe,
             "VIEWS": self.outs[0].lanes.rows,
+            "READ": self.outs[0].reading,
+            "APART": self.apart,
             "COLUMN": self.column,
             "DEPTH": self.depth,
             "WEIGHTS": file(f"layer{self.unit.number}_weights_"),

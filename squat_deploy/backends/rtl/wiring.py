@@ -19,7 +19,7 @@ from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.memories import in_banks
 from squat_deploy.backends.rtl.sharing import parts_of
 from squat_deploy.backends.rtl.streams import NOTHING, Beats, Page, Rows, Stream, Ticks, elements_of
-from squat_deploy.backends.rtl.sums import Place, Unload
+from squat_deploy.backends.rtl.sums import Place, Unload, reading_of
 from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
@@ -73,10 +73,12 @@ class Wiring:
         lanes, readers = unit.lanes, self._readers(unit.number)
         assert lanes is not None
         names = [f"sums{unit.number}" + (f"_{reader}" if readers > 1 else "") for reader in range(readers)]
+        reading = 1
         takers = [part for part in self.design.parts if unit.number in part.sources]
         if readers == 1 and isinstance(takers[0], Firing):
             (lanes,) = takers[0].takes_lanes  # narrower where lanes share a neuron unit
-        pages = tuple(Page(name, lanes, unit.signal.bits, unit.held, unit.number) for name in names)
+            reading = reading_of(unit, lanes)
+        pages = tuple(Page(name, lanes, unit.signal.bits, unit.held, unit.number, reading) for name in names)
         self._pages[unit.number] = list(pages)
         return pages
 

@@ -18,21 +18,33 @@ module squat_fifo #(
     localparam int BITS = $clog2(DEPTH);
 
     logic [WIDTH-1:0] words [DEPTH];
-    logic [BITS:0] first = '0;  // one bit more than an address, so that full and empty differ
-    logic [BITS:0] next = '0;
+    logic [BITS-1:0] first = '0;
+    logic [BITS-1:0] next = '0;
+    logic [BITS:0] level = '0;  // words inside
+    logic full = 1'b0;          // that is DEPTH, or not 0: registers, since they go far
+    logic some = 1'b0;
+    logic put, take;
 
-    assign in_ready = next != {~first[BITS], first[BITS-1:0]};
-    assign out_valid = next != first;
-    assign out_data = words[first[BITS-1:0]];
+    assign in_ready = !full;
+    assign out_valid = some;
+    assign out_data = words[first];
+    assign put = in_valid && in_ready;
+    assign take = out_valid && out_ready;
 
     always_ff @(posedge clk) begin
-        if (in_valid && in_ready) words[next[BITS-1:0]] <= in_data;
+        if (put) words[next] <= in_data;
         if (rst) begin
             first <= '0;
             next <= '0;
+            level <= '0;
+            full <= 1'b0;
+            some <= 1'b0;
         end else begin
-            if (in_valid && in_ready) next <= next + 1'b1;
-            if (out_valid && out_ready) first <= first + 1'b1;
+            if (put) next <= next + 1'b1;
+            if (take) first <= first + 1'b1;
+            level <= level + (BITS + 1)'(put) - (BITS + 1)'(take);
+            if (put != take) full <= put && level == (BITS + 1)'(DEPTH - 1);
+            if (put != take) some <= put || level != (BITS + 1)'(1);
         end
     end
 endmodule

@@ -2,7 +2,7 @@
 //
 // Neurons of two states (PAIR) have codes of both in place of a state.
 // At the first step of a sequence (flag 0) states are taken to be REST, whatever memory holds.
-// Latency of a row: that of `squat_neuron`. A step begins when all rows of the step before have left.
+// Latency of a row: that of `squat_neuron`, behind READ cycles in which its sums are read. A step begins when all rows of the step before have left.
 `default_nettype none
 
 module squat_neurons #(
@@ -22,6 +22,7 @@ module squat_neurons #(
     parameter int OWNERS = 1,     // tables of a lane: one, one a group, or one a row
     parameter bit OWN = 1'b0,     // every lane has tables of its own
     parameter int FLAGS = 2,
+    parameter int READ = 1,       // cycles from where a row is asked for to its sums; with more than one, of those with `in_read`
     parameter bit PAIR = 1'b0,    // neurons of two states, `squat_pair`, with the parameters that only that has:
     parameter int MEMBRANE = 1,
     parameter int CURRENTS = 1,
@@ -44,7 +45,7 @@ module squat_neurons #(
     input  wire logic [FLAGS-1:0]    in_flags,
     output      logic [ROW-1:0]      in_row,
     output      logic                in_read,
-    input  wire logic [PE*SUM-1:0]   in_sums,   // of the row that was read last
+    input  wire logic [PE*SUM-1:0]   in_sums,   // of the row that was read last, or READ cycles before
     output      logic                in_done,
     output      logic                out_valid,
     input  wire logic                out_ready,
@@ -56,14 +57,15 @@ module squat_neurons #(
     localparam int ROWS = GROUPS * POSITIONS;
     localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
     localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
-    localparam int LATENCY = PAIR && NEXT_LEVEL > LEVEL ? NEXT_LEVEL + 2 : PAIR || KEYS || LEVEL > 2 ? LEVEL + 2 : 2;
+    localparam int UNIT = PAIR && NEXT_LEVEL > LEVEL ? NEXT_LEVEL + 2 : PAIR || KEYS || LEVEL > 2 ? LEVEL + 2 : 2;
+    localparam int LATENCY = UNIT + READ - 1;
     localparam int OWNER = OWNERS > 1 ? $clog2(OWNERS) : 1;
 
     logic [ROW-1:0] row = '0;
     logic [GROUP-1:0] group = '0;  // of that row
     logic [GROUP-1:0] groups [LATENCY + 1];
     logic running = 1'b0;
-    logic [LATENCY:0] valid = '0;  // stage 0 holds what has just been read
+    logic [LATENCY:0] valid = '0;  // stage 0 holds what has just been asked for, stage READ - 1 its sums
     logic [LATENCY:0] last;
     logic [ROW-1:0] rows [LATENCY + 1];
     logic [FLAGS-1:0] flags [LATENCY + 1];
@@ -73,7 +75,7 @@ module squat_neurons #(
     assign issue = move && (running || (in_full && valid == '0));
     assign ended = issue && row == ROW'(ROWS - 1);
     assign in_row = row;
-    assign in_read = issue;
+    assign in_read = READ > 1 ? move : issue;
     assign in_done = ended;
 
     always_ff @(posedge clk) begin
@@ -104,14 +106,19 @@ module squat_neurons #(
     end
 
     logic [PE*STATE-1:0] kept, read;
+    logic [PE*STATE-1:0] from [READ];
     squat_ram #(.WIDTH(PE * STATE), .DEPTH(ROWS)) states (
         .clk, .write(valid[LATENCY] && move), .write_at(rows[LATENCY]), .written(out_states), .read(move),
         .read_at(row), .word(kept)
     );
-    assign read = flags[0][0] ? {PE{STATE'(REST)}} : kept;
+    assign from[0] = flags[0][0] ? {PE{STATE'(REST)}} : kept;
+    assign read = from[READ-1];
+    for (genvar stage = 1; stage < READ; stage++) begin : g_read
+        always_ff @(posedge clk) if (move) from[stage] <= from[stage-1];
+    end
 
     logic [OWNER-1:0] owner;
-    assign owner = OWNERS == 1 ? '0 : OWNERS == ROWS ? OWNER'(rows[0]) : OWNER'(groups[0]);
+    assign owner = OWNERS == 1 ? '0 : OWNERS == ROWS ? OWNER'(rows[READ-1]) : OWNER'(groups[READ-1]);
 
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
         localparam int NAMED = OWN ? lane : 0;

@@ -4,7 +4,7 @@
 // the GROUPS rows; the first of a step writes start values plus products instead of adding, so that sums are
 // never cleared.
 // With HELD, the input is given once a sequence: a step without events presents the sums that are there once more.
-// Latency: 3 cycles from a beat to its sums, 4 with STAGED weights; throughput: GROUPS cycles a beat, no gap between beats and steps.
+// Latency: 5 cycles from a beat to its sums, and what reading of sums takes; throughput: GROUPS cycles a beat, no gap between beats and steps.
 `default_nettype none
 
 module squat_scatter #(
@@ -22,6 +22,8 @@ module squat_scatter #(
     parameter int READERS = 1,        // of the sums, in rows of VIEW, of which there are VIEWS
     parameter int VIEW = PE,
     parameter int VIEWS = GROUPS,
+    parameter int READ = 1,           // cycles of reading, and APART, as `squat_sums` has them
+    parameter int APART = GROUPS > 1 ? 1 : 0,
     parameter int FLAGS = 2,
     parameter int COLUMN = 8,         // of memories of weights, as `squat_weights` has them
     parameter int DEPTH = 2,
@@ -70,10 +72,9 @@ module squat_scatter #(
         end
     end
 
-    // Stage 1: the weights of the row, and the numbers that they are multiplied by. Where more than one addition, or a
-    // choice of memories, comes behind, all of it is registered once more.
+    // Stage 1: where the weights of the row are, in a register before the many memories that it goes to. Stages 2 and 3: the
+    // weights, and the numbers that they are multiplied by.
     localparam int STORED = ENTRIES * GROUPS > 1 ? ENTRIES * GROUPS : 2;
-    localparam bit STAGED = SIMD > 1 || VALUE > 1 || STORED > DEPTH;
     localparam int CARRIED = FLAGS + ROW + SIMD + SIMD * VALUE + 3;
 
     logic s1_valid;
@@ -88,9 +89,9 @@ module squat_scatter #(
         localparam logic [7:0] TENS = 8'(48 + b / 10);
         localparam logic [7:0] ONES = 8'(48 + b % 10);
         logic [ADDRESS-1:0] address;
-        assign address = groups_before(in_index[b*INDEX+:INDEX]) + ADDRESS'(row);
+        always_ff @(posedge clk) address <= groups_before(in_index[b*INDEX+:INDEX]) + ADDRESS'(row);
         squat_weights #(
-            .WIDTH(PE * WEIGHT), .ROWS(STORED), .COLUMN(COLUMN), .DEPTH(DEPTH), .STAGED(STAGED), .FILE({WEIGHTS, TENS, ONES})
+            .WIDTH(PE * WEIGHT), .ROWS(STORED), .COLUMN(COLUMN), .DEPTH(DEPTH), .FILE({WEIGHTS, TENS, ONES})
         ) weights (.clk, .address, .word(s1_weights[b*PE*WEIGHT+:PE*WEIGHT]));
     end
 
@@ -102,27 +103,18 @@ module squat_scatter #(
         end
     endfunction
 
-    logic s0_valid = 1'b0;
-    logic [CARRIED-1:0] s0;
+    logic [2:0] valid = '0;
+    logic [CARRIED-1:0] carried [3];
     always_ff @(posedge clk) begin
-        s0_valid <= go && !rst;
-        s0 <= {fresh, in_end && last_row, again, in_flags, row, in_keep, in_value};
+        valid <= rst ? '0 : {valid[1:0], go};
+        carried[0] <= {fresh, in_end && last_row, again, in_flags, row, in_keep, in_value};
+        carried[1] <= carried[0];
+        carried[2] <= carried[1];
     end
-    if (STAGED) begin : g_staged
-        logic later_valid = 1'b0;
-        logic [CARRIED-1:0] later;
-        always_ff @(posedge clk) begin
-            later_valid <= s0_valid && !rst;
-            later <= s0;
-        end
-        assign s1_valid = later_valid;
-        assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = later;
-    end else begin : g_direct
-        assign s1_valid = s0_valid;
-        assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = s0;
-    end
+    assign s1_valid = valid[2];
+    assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = carried[2];
 
-    // Stage 2: what every lane adds.
+    // Stage 4: what every lane adds.
     logic s2_valid = 1'b0;
     logic s2_first, s2_end, s2_again;
     logic [FLAGS-1:0] s2_flags;
@@ -156,10 +148,10 @@ module squat_scatter #(
         s2_added <= added;
     end
 
-    // Stage 3: the row of sums.
+    // Stage 5: the row of sums.
     squat_sums #(
-        .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .APART(GROUPS > 1), .READERS(READERS), .VIEW(VIEW), .VIEWS(VIEWS),
-        .FLAGS(FLAGS), .START(START)
+        .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .APART(APART), .READERS(READERS), .VIEW(VIEW), .VIEWS(VIEWS),
+        .READ(READ), .FLAGS(FLAGS), .START(START)
     ) sums (
         .clk, .rst, .free, .claim(go && fresh && row == '0), .add(s2_valid), .add_first(s2_first), .add_again(s2_again),
         .add_end(s2_end), .add_flags(s2_flags), .add_row(s2_row), .add_numbers(s2_added), .out_full, .out_flags,

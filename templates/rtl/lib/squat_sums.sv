@@ -4,9 +4,9 @@
 // takes a page that is `free`; the first addition to a row replaces what it held by the start value plus the numbers, so
 // that nothing is ever cleared. A page is full after `add_end`, and is given back when all readers have said `out_done`.
 // With HELD there is one page, that stays over the steps of a sequence: `add_again` presents it once more.
-// A row is read, added to and written within a cycle, so that it may come again in the next, or with APART in two. Reading takes a cycle:
-// `out_sums` are those of `out_row` at the last clock at which `out_read` was high. Readers count in rows of VIEW sums, so
-// that few neuron units can serve many lanes.
+// A row is read, added to and written within a cycle, so that it may come again in the next; with APART there are registers
+// between. Reading takes READ cycles in which `out_read` is high: `out_sums` are those of `out_row` so many of them before.
+// Readers count in rows of VIEW sums, so that few neuron units can serve many lanes.
 // One row of its own is registers: a second one takes the sums of a step when they are complete and nobody reads it.
 `default_nettype none
 
@@ -15,10 +15,11 @@ module squat_sums #(
     parameter int ROWS = 1,
     parameter int SUM = 12,     // bits of a sum
     parameter bit HELD = 1'b0,
-    parameter bit APART = 1'b0, // a row comes again two cycles later at the earliest
+    parameter int APART = 0,    // cycles between two additions to a row, at least: 0, 1, or 3, where sums are in block RAM
     parameter int READERS = 1,
     parameter int VIEW = PE,    // sums that are read at once: PE / VIEW parts a row, a power of two if there are ROWS
     parameter int VIEWS = ROWS, // of these
+    parameter int READ = 1,     // cycles of reading: one to choose a row, or two of many parts, and one more with block RAM
     parameter int FLAGS = 2,
     parameter     START = ""    // file of start values: ROWS rows of PE sums
 ) (
@@ -45,32 +46,51 @@ module squat_sums #(
     localparam int PAGES = HELD ? 1 : 2;
     localparam int SHARE = PE / VIEW;
     localparam int PART = SHARE > 1 ? $clog2(SHARE) : 1;
+    localparam bit BLOCK = APART == 3 && ROWS > 1;
 
     logic [1:0] taken = '0;         // pages that are filled or read
     logic [READERS-1:0] done = '0;  // readers that have read theirs
     logic released, ends, present;  // `present`: there is a page to read
     logic [FLAGS-1:0] page_flags;
 
-    // What is added, and with APART a cycle later, when the row has been read.
+    // What is added, and with APART as many cycles later as it takes to read the row; its start value comes a cycle before.
+    localparam int WAITS = BLOCK ? 2 : APART == 0 ? 0 : 1;
     logic adds, first, again, last;
     logic [FLAGS-1:0] flags;
     logic [ROW-1:0] row;
-    logic [PE*SUM-1:0] numbers;
-    if (APART) begin : g_apart
-        logic held = 1'b0;
+    logic [PE*SUM-1:0] numbers, start;
+    logic [PE*SUM-1:0] starts [ROWS];
+    initial $readmemh(START, starts);
+    if (WAITS > 0) begin : g_apart
+        logic [WAITS-1:0] held = '0;
+        logic [FLAGS+ROW+2:0] which [WAITS];
+        logic [PE*SUM-1:0] number [WAITS];
+        logic [ROW-1:0] soon;  // the row that is added to in the next cycle
         always_ff @(posedge clk) begin
-            held <= add && !rst;
-            {first, again, last, flags, row} <= {add_first, add_again, add_end, add_flags, add_row};
-            numbers <= add_numbers;
+            held <= rst ? '0 : WAITS'({held, add});
+            which[0] <= {add_row, add_flags, add_first, add_again, add_end};
+            number[0] <= add_numbers;
+            for (int stage = 1; stage < WAITS; stage++) begin
+                which[stage] <= which[stage-1];
+                number[stage] <= number[stage-1];
+            end
+            start <= starts[soon];
         end
-        assign adds = held;
+        if (WAITS > 1) begin : g_soon
+            assign soon = which[WAITS-2][FLAGS+3+:ROW];
+        end else begin : g_now
+            assign soon = add_row;
+        end
+        assign adds = held[WAITS-1];
+        assign {row, flags, first, again, last} = which[WAITS-1];
+        assign numbers = number[WAITS-1];
     end else begin : g_at_once
         assign adds = add;
         assign {first, again, last, flags, row} = {add_first, add_again, add_end, add_flags, add_row};
         assign numbers = add_numbers;
+        assign start = starts[row];
     end
 
-    assign ends = adds && last;
     assign free = taken != 2'(PAGES);
     assign released = (done | out_done) == '1;
 
@@ -84,27 +104,49 @@ module squat_sums #(
         end
     end
 
-    logic [PE*SUM-1:0] starts [ROWS];
-    initial $readmemh(START, starts);
     logic [PE*SUM-1:0] old, known, renewed;
-    assign old = first ? starts[row] : known;
+    assign old = first ? start : known;
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
         assign renewed[lane*SUM+:SUM] = numbers[lane*SUM+:SUM] + old[lane*SUM+:SUM];
     end
 
-    logic [READERS*PE*SUM-1:0] whole;  // the row that each reader asks for
+    // What is written: at once, or a cycle later in block RAM.
+    logic writes, over;
+    logic [FLAGS-1:0] last_flags;
+    logic [ROW-1:0] write_row;
+    logic [PE*SUM-1:0] written;
+    if (BLOCK) begin : g_later
+        always_ff @(posedge clk) begin
+            writes <= adds && !again && !rst;
+            over <= adds && last && !rst;
+            last_flags <= flags;
+            write_row <= row;
+            written <= renewed;
+        end
+        initial {writes, over} = '0;
+    end else begin : g_now
+        assign writes = adds && !again;
+        assign over = adds && last;
+        assign last_flags = flags;
+        assign write_row = row;
+        assign written = renewed;
+    end
+    assign ends = over;
+
+    logic [READERS*PE*SUM-1:0] whole;  // the row that each reader asks for, or has asked for
     if (ROWS == 1) begin : g_registers
         logic complete = 1'b0;  // sums of a step wait to be handed over
         logic handed = 1'b0;
         logic hands;
         logic [FLAGS-1:0] complete_flags;
         logic [PE*SUM-1:0] page;
+        wire unused = &{1'b0, write_row};
         assign hands = complete && !handed;  // a cycle after the page was released: nobody has begun to add before that
         assign present = handed;
         assign whole = {READERS{page}};
         always_ff @(posedge clk) begin
-            if (adds && !again) known <= renewed;
-            if (ends) complete_flags <= flags;
+            if (writes) known <= written;
+            if (ends) complete_flags <= last_flags;
             if (hands) page_flags <= complete_flags;
             if (rst) begin
                 complete <= 1'b0;
@@ -124,8 +166,8 @@ module squat_sums #(
         logic [1:0] full = '0;
         logic filling = 1'b0;  // the page that is added to, and the one that is read
         logic reading = 1'b0;
+        logic coming = 1'b0;   // the page of what comes in
         logic [FLAGS-1:0] all_flags [2];
-        logic [PE*SUM-1:0] pages [PAGES * ROWS];
 
         function automatic logic [PLACE-1:0] place(input logic page, input logic [ROW-1:0] at);
             place = PLACE'(at) + (page && !HELD ? PLACE'(ROWS) : PLACE'(0));
@@ -133,16 +175,9 @@ module squat_sums #(
 
         assign present = full != '0;
         assign page_flags = all_flags[reading];
-        if (APART) begin : g_early
-            logic fills;  // the page of what comes, which is the next one where a step ends now
-            assign fills = HELD ? 1'b0 : filling ^ ends;
-            always_ff @(posedge clk) known <= pages[place(fills, add_row)];
-        end else begin : g_now
-            assign known = pages[place(filling, row)];
-        end
         always_ff @(posedge clk) begin
-            if (adds && !again) pages[place(filling, row)] <= renewed;
-            if (ends) all_flags[filling] <= flags;
+            if (ends) all_flags[filling] <= last_flags;
+            coming <= !rst && !HELD && (coming ^ (add && add_end));
             if (rst) begin
                 full <= '0;
                 filling <= 1'b0;
@@ -153,24 +188,68 @@ module squat_sums #(
                 if (released) reading <= !HELD && !reading;
             end
         end
-        for (genvar r = 0; r < READERS; r++) begin : g_whole
-            logic [ROW-1:0] asked;
-            assign asked = ROW'(out_row[r*SEEN+:SEEN] >> (SHARE > 1 ? PART : 0));
-            assign whole[r*PE*SUM+:PE*SUM] = pages[place(reading, asked)];
+        logic [PLACE-1:0] asked [READERS];
+        for (genvar r = 0; r < READERS; r++) begin : g_asked
+            assign asked[r] = place(reading, ROW'(out_row[r*SEEN+:SEEN] >> (SHARE > 1 ? PART : 0)));
         end
+        if (BLOCK) begin : g_block
+            (* no_rw_check, ram_style = "block" *) logic [PE*SUM-1:0] pages [PAGES * ROWS];
+            logic [PE*SUM-1:0] read;
+            logic [PE*SUM-1:0] shown [READERS];
+            always_ff @(posedge clk) begin
+                read <= pages[place(coming, add_row)];
+                known <= read;
+                if (writes) pages[place(filling, write_row)] <= written;
+                for (int r = 0; r < READERS; r++) if (out_read[r]) shown[r] <= pages[asked[r]];
+            end
+            for (genvar r = 0; r < READERS; r++) begin : g_shown
+                assign whole[r*PE*SUM+:PE*SUM] = shown[r];
+            end
+        end else begin : g_luts
+            logic [PE*SUM-1:0] pages [PAGES * ROWS];
+            always_ff @(posedge clk) if (writes) pages[place(filling, write_row)] <= written;
+            if (APART == 1) begin : g_early
+                always_ff @(posedge clk) known <= pages[place(coming, add_row)];
+            end else begin : g_now
+                assign known = pages[place(filling, row)];
+            end
+            for (genvar r = 0; r < READERS; r++) begin : g_whole
+                assign whole[r*PE*SUM+:PE*SUM] = pages[asked[r]];
+            end
+        end
+        wire unused = &{1'b0, coming};
     end
 
+    // Of many parts a row is chosen in two steps, so that each is a small multiplexer.
+    localparam bit TWICE = READ > (BLOCK ? 2 : 1);
+    localparam int FEW = TWICE ? 1 << PART / 2 : 1;  // parts that one number of the first choice is of
+    localparam int MANY = (SHARE + FEW - 1) / FEW;
     for (genvar r = 0; r < READERS; r++) begin : g_reader
-        logic [VIEW*SUM-1:0] parts [SHARE];
+        logic [VIEW*SUM-1:0] parts [MANY * FEW];
         logic [VIEW*SUM-1:0] seen;
-        for (genvar s = 0; s < SHARE; s++) begin : g_part
-            assign parts[s] = whole[(r*SHARE+s)*VIEW*SUM+:VIEW*SUM];
+        logic [PART-1:0] part;         // that is asked for of the row that is there
+        for (genvar s = 0; s < MANY * FEW; s++) begin : g_part
+            assign parts[s] = s < SHARE ? whole[(r*SHARE+s)%(READERS*SHARE)*VIEW*SUM+:VIEW*SUM] : '0;
         end
-        if (SHARE > 1) begin : g_chosen
-            always_ff @(posedge clk) if (out_read[r]) seen <= parts[PART'(out_row[r*SEEN+:SEEN])];
-        end else begin : g_all
-            always_ff @(posedge clk) if (out_read[r]) seen <= parts[0];
-            wire unused = &{1'b0, out_row[r*SEEN+:SEEN]};
+        if (SHARE == 1) begin : g_all
+            assign part = '0;
+            wire unused = &{1'b0, out_row[r*SEEN+:SEEN], part};
+        end else if (BLOCK) begin : g_behind
+            always_ff @(posedge clk) if (out_read[r]) part <= PART'(out_row[r*SEEN+:SEEN]);
+        end else begin : g_at
+            assign part = PART'(out_row[r*SEEN+:SEEN]);
+        end
+        if (TWICE) begin : g_twice
+            logic [VIEW*SUM-1:0] some [MANY];
+            localparam int HIGH = MANY > 1 ? $clog2(MANY) : 1;
+            logic [HIGH-1:0] which;
+            always_ff @(posedge clk) if (out_read[r]) begin
+                for (int m = 0; m < MANY; m++) some[m] <= parts[m*FEW|int'(part)%FEW];
+                which <= HIGH'(int'(part) / FEW);
+                seen <= some[which];
+            end
+        end else begin : g_once
+            always_ff @(posedge clk) if (out_read[r]) seen <= parts[SHARE > 1 ? part : '0];
         end
         assign out_sums[r*VIEW*SUM+:VIEW*SUM] = seen;
         assign out_full[r] = present && !done[r];

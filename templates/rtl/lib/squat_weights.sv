@@ -1,6 +1,6 @@
 // A large memory of constants, as columns of COLUMN bits, of which each is as deep as one block RAM, or several of DEPTH
 // rows side by side: so that tools need no multiplexers of their own behind it.
-// Latency: one cycle, or two with STAGED, where what was read is registered before one of several is chosen.
+// Latency: two cycles, since what was read is registered before one of several is chosen, or anything else is done with it.
 `default_nettype none
 
 module squat_weights #(
@@ -8,7 +8,6 @@ module squat_weights #(
     parameter int ROWS = 2,
     parameter int COLUMN = 8,
     parameter int DEPTH = 2,       // ROWS, or a power of two below
-    parameter bit STAGED = 1'b0,
     parameter     FILE = ""        // files FILE + "_000_000.hex": column, part
 ) (
     input  wire logic                    clk,
@@ -30,11 +29,7 @@ module squat_weights #(
                 .clk, .address(address[INNER-1:0]), .word(read[c*COLUMN+:COLUMN])
             );
         end
-        if (STAGED) begin : g_staged
-            always_ff @(posedge clk) words[p] <= read;
-        end else begin : g_direct
-            assign words[p] = read;
-        end
+        always_ff @(posedge clk) words[p] <= read;
     end
 
     logic [COLUMNS*COLUMN-1:0] chosen;
@@ -44,7 +39,7 @@ module squat_weights #(
             earlier <= address[INNER+:PART];
             part <= earlier;
         end
-        assign chosen = words[STAGED ? part : earlier];
+        assign chosen = words[part];
     end else begin : g_one
         assign chosen = words[0];
     end

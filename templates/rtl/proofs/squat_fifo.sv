@@ -34,10 +34,10 @@
     end
 
     logic [BITS-1:0] proof_place;
-    assign proof_place = first[BITS-1:0] + proof_ahead[BITS-1:0];
+    assign proof_place = first + proof_ahead[BITS-1:0];
     always_comb begin
         capacity: assert (int'(proof_inside) <= DEPTH);
-        counted: assert (proof_inside == next - first);
+        counted: assert (proof_inside == level && level[BITS-1:0] == next - first);
         refuses: assert (in_ready == (int'(proof_inside) != DEPTH));
         offers: assert (out_valid == (proof_inside != '0));
         if (proof_marked) begin

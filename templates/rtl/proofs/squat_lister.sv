@@ -3,7 +3,12 @@
 // shows: every number that is not zero is listed once, under its index, lowest first; one end a step, with its flags; a beat stays until it is taken; whoever waits waits for the other side alone
 // case: FIELDS=4 VALUE=1 INDEX=3 cycles=10 induction=3 twins=10
 // case: FIELDS=3 VALUE=2 INDEX=4 cycles=10 induction=3 twins=10
-    logic [FIELDS-1:0] proof_left = '0;     // fields of the word that are still to be listed
+    logic proof_next_one = 1'b0;            // a word waits, and what it has
+    logic [FIELDS-1:0] proof_found = '0;
+    logic [FIELDS*VALUE-1:0] proof_waiting = '0;
+    logic proof_last = 1'b0;
+    logic [FLAGS-1:0] proof_own = '0;
+    logic [FIELDS-1:0] proof_left = '0;     // fields of the word before that are still to be listed
     logic proof_owes = 1'b0;                // it ends a step, and no beat has said so
     logic [FIELDS*VALUE-1:0] proof_fields = '0;
     logic [FLAGS-1:0] proof_flags = '0;
@@ -13,9 +18,10 @@
     logic proof_any;                        // what a beat should say
     logic [INDEX-1:0] proof_index;
     logic [VALUE-1:0] proof_number;
-    logic proof_take, proof_give;
+    logic proof_take, proof_give, proof_moves;
     assign proof_take = in_valid && in_ready;
     assign proof_give = out_valid && out_ready;
+    assign proof_moves = proof_next_one && proof_after == '0 && (!proof_owes || (proof_give && out_end));
 
     always_comb begin
         proof_any = 1'b0;
@@ -38,21 +44,39 @@
     always_ff @(posedge clk) begin
         proof_waits <= !rst && out_valid && !out_ready;
         proof_offered <= {out_end, out_flags, out_keep, out_index, out_value};
+        if (proof_take) begin
+            for (int f = 0; f < FIELDS; f++) proof_found[f] <= in_fields[f*VALUE+:VALUE] != '0;
+            proof_waiting <= in_fields;
+            proof_last <= in_last;
+            proof_own <= in_flags;
+        end
         if (rst) begin
+            proof_next_one <= 1'b0;
             proof_left <= '0;
             proof_owes <= 1'b0;
             proof_next <= '0;
-        end else if (proof_take) begin
-            for (int f = 0; f < FIELDS; f++) proof_left[f] <= in_fields[f*VALUE+:VALUE] != '0;
-            proof_owes <= in_last;
-            proof_fields <= in_fields;
-            proof_flags <= in_flags;
-            proof_word <= proof_next;
-            proof_next <= in_last ? '0 : proof_next + 1'b1;
         end else begin
-            proof_left <= proof_after;
-            if (proof_give && out_end) proof_owes <= 1'b0;
+            proof_next_one <= proof_take || (proof_next_one && !proof_moves);
+            if (proof_moves) begin
+                proof_left <= proof_found;
+                proof_owes <= proof_last;
+                proof_fields <= proof_waiting;
+                proof_flags <= proof_own;
+                proof_word <= proof_next;
+                proof_next <= proof_last ? '0 : proof_next + 1'b1;
+            end else begin
+                proof_left <= proof_after;
+                if (proof_give && out_end) proof_owes <= 1'b0;
+            end
         end
+    end
+
+    logic [FIELDS-1:0] proof_known;         // fields of the word that are not zero
+    for (genvar f = 0; f < FIELDS; f++) begin : g_proof_known
+        assign proof_known[f] = proof_fields[f*VALUE+:VALUE] != '0;
+    end
+    if (VALUE > 1) begin : g_proof_numbers
+        always_comb if (out_valid) word: assert (g_numbers.fields == proof_fields);
     end
 
     always_comb begin
@@ -64,15 +88,17 @@
         end
         if (out_valid) end_of_step: assert (out_end == (proof_owes && (proof_left & ~proof_picked) == '0));
         if (out_valid) flags_of_step: assert (out_flags == proof_flags);
-        if (proof_take) nothing_lost: assert (proof_after == '0 && (!proof_owes || (proof_give && out_end)));
-        moves: assert (out_valid || in_ready);
-        if (proof_give && proof_after == '0) in_time: assert (in_ready);
+        in_time: assert (in_ready == (!proof_next_one || proof_moves));
         if (proof_waits) begin
             stays: assert (out_valid && {out_end, out_flags, out_keep, out_index, out_value} == proof_offered);
         end
         // What the registers mean, for induction.
-        if (out_valid) meaning: assert (left == proof_left && fields == proof_fields && last == proof_owes);
-        if (loaded) counting: assert (base == proof_word * INDEX'(FIELDS));
-        if (loaded && !out_valid) done: assert (left == '0 && !last);
+        if (out_valid) meaning: assert ((now | rest) == proof_left && rest == (proof_left & ~proof_picked) && last == proof_owes);
+        if (out_valid) apart: assert ((now & rest) == '0 && (proof_left & ~proof_known) == '0 && more == (rest != '0));
+        if (out_valid) counting: assert (base == proof_word * INDEX'(FIELDS));
+        waiting_one: assert (waits == proof_next_one);
+        if (waits) waiting_word: assert (waiting == proof_waiting && waiting_last == proof_last && waiting_flags == proof_own);
+        if (waits) waiting_found: assert (found == proof_found && waiting_any == (found != '0));
+        if (waits) waiting_more: assert (waiting_two == ((found & (found - 1'b1)) != '0));
         next_word: assert (next_base == proof_next * INDEX'(FIELDS));
     end

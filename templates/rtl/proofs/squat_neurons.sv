@@ -2,7 +2,7 @@
 // ---- Properties, put before the end of squat_neurons.
 // shows: of every step each row is read once, in order, and comes out once, in order, with its flags; its state is that of the table, from REST where a sequence starts; the page is given back once; a row stays until it is taken; it waits for sums and takers alone
 // case: PE=2 GROUPS=2 CHANNELS=3 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=4 REST=1 TABLE=own_ FIRE=fire_ cycles=14 twins=10
-// case: PE=1 GROUPS=1 CHANNELS=1 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=5 KEYS=1 REST=3 TABLE=shared_ OFFSET=offset_ FIRE=fire_ cycles=14 twins=10
+// case: PE=1 GROUPS=1 CHANNELS=1 SUM=3 STATE=2 STATES=4 LEVEL=2 KEY=5 KEYS=1 READ=2 REST=3 TABLE=shared_ OFFSET=offset_ FIRE=fire_ cycles=14 twins=10
 // case: PE=1 GROUPS=2 CHANNELS=2 SUM=3 STATE=2 STATES=4 LEVEL=1 KEY=4 CARRIED=0 OWNERS=2 OWN=1 TABLE=owners_ SUCCESSOR=next_ FIRE=fires_ cycles=12 twins=10
 // memory own_000.hex: e 0 2 7 f 1 3 7 0 1 2 7 d e 3 7
 // memory fire_000.hex: 2
@@ -30,7 +30,7 @@
     logic [STATE-1:0] proof_state = '0;
     logic [SUM-1:0] proof_sum = '0;
     logic proof_start = 1'b0;                   // the step starts a sequence
-    logic proof_read = 1'b0;                    // the row has been read, and waits for its sum
+    logic [READ-1:0] proof_read = '0;           // the row was asked for so many reads ago: with the last its sum is there
     logic [ROW:0] proof_asked = '0;             // rows of the step that were read, and that came out
     logic [ROW:0] proof_given = '0;
     logic proof_begun = 1'b0;                   // a sequence has begun since the reset
@@ -68,9 +68,10 @@
         proof_full <= !rst && in_full && !in_done;
         proof_waits <= !rst && out_valid && !out_ready;
         proof_offered <= {out_last, out_flags, out_spikes, out_states};
-        proof_read <= !rst && issue && in_row == proof_row;
+        if (in_read || READ == 1) proof_read <= READ'({proof_read, issue && in_row == proof_row});
+        if (rst) proof_read <= '0;
         proof_still <= rst || issue || in_done || proof_give || !out_ready || !in_full ? '0 : proof_still + 1'b1;
-        if (proof_read) proof_sum <= in_sums[int'(proof_lane)*SUM+:SUM];
+        if (proof_read[READ-1]) proof_sum <= in_sums[int'(proof_lane)*SUM+:SUM];
         if (rst) begin
             proof_begun <= 1'b0;
             proof_asked <= '0;

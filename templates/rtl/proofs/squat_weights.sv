@@ -1,9 +1,8 @@
 
 // ---- Properties, put before the end of squat_weights.
-// shows: a word is that of the whole memory, at the address of one cycle before, or of two
-// case: WIDTH=3 ROWS=4 COLUMN=2 DEPTH=2 STAGED=0 FILE=w cycles=5 induction=3
-// case: WIDTH=3 ROWS=4 COLUMN=2 DEPTH=2 STAGED=1 FILE=w cycles=5 induction=4
-// case: WIDTH=3 ROWS=4 COLUMN=3 DEPTH=4 STAGED=1 FILE=v cycles=5 induction=4
+// shows: a word is that of the whole memory, at the address of two cycles before
+// case: WIDTH=3 ROWS=4 COLUMN=2 DEPTH=2 FILE=w cycles=5 induction=4
+// case: WIDTH=3 ROWS=4 COLUMN=3 DEPTH=4 FILE=v cycles=5 induction=4
 // memory w.hex: 5 2 7 1
 // memory w_000_000.hex: 1 2
 // memory w_000_001.hex: 3 1
@@ -21,4 +20,4 @@
         proof_address <= address;
         proof_earlier <= proof_address;
     end
-    always_comb if (proof_read[STAGED]) same: assert (word == proof_words[STAGED ? proof_earlier : proof_address]);
+    always_comb if (proof_read[1]) same: assert (word == proof_words[proof_earlier]);

@@ -31,6 +31,7 @@ from squat_deploy.backends.rtl.streams import Page
 from squat_deploy.backends.rtl.sums import Add, Dense, Place, Unload
 from squat_deploy.backends.rtl.timing import dealing, flows, planes, units
 from squat_deploy.backends.rtl.timing.net import Net
+from squat_deploy.backends.rtl.timing.spans import Span, spans
 from squat_deploy.backends.rtl.timing.ways import Process, run
 from squat_deploy.network import IntArray
 from squat_deploy.network.simulator import Result
@@ -71,6 +72,16 @@ def ends_of(plan: RtlPlan, inputs: IntArray, result: Result, *, alone: bool = Fa
         inputs: checked integers, as the network takes them, of the run that `result` is of, with its traces.
         alone: no sequence begins before the scores of the one before are out; else they follow as closely as they can.
     """
+    return np.array(_timed(plan, inputs, result, alone=alone).sent.takes) + 1
+
+
+def spans_of(plan: RtlPlan, inputs: IntArray, result: Result) -> tuple[Span, ...]:
+    """When every instance that makes something works, of sequences that run one after the other; `inputs` as above."""
+    return tuple(spans(_timed(plan, inputs, result, alone=True)))
+
+
+def _timed(plan: RtlPlan, inputs: IntArray, result: Result, *, alone: bool) -> Net:
+    """All processes, run to their ends."""
     net = Net(plan, inputs, result, alone=alone)
     for part in plan.instances:
         if any(isinstance(bundle, Page) for bundle in part.gives):
@@ -78,7 +89,7 @@ def ends_of(plan: RtlPlan, inputs: IntArray, result: Result, *, alone: bool = Fa
     net.woken.extend(_process(net, part) for part in plan.instances)
     run(net.woken)
     assert len(net.sent.takes) == net.sequences  # else the core would stand still
-    return np.array(net.sent.takes) + 1
+    return net
 
 
 def _process(net: Net, part: Instance) -> Process:

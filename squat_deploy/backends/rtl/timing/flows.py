@@ -119,17 +119,18 @@ def narrow(net: Net, part: Narrow) -> Process:
 
 
 def lister(net: Net, part: Lister) -> Process:
-    """A beat an event; none of an empty row, but of the last one of a step."""
-    source, out, ready = net.way(part.source), net.way(part.out), 0
+    """A beat an event; none of an empty row, but of the last one of a step. The next row waits meanwhile."""
+    source, out = net.way(part.source), net.way(part.out)
+    moved = done = 0  # when the row before began to be listed, and came to its end
     while True:
-        cycle, row = yield from expect(source, ready)
+        cycle, row = yield from expect(source, moved)
+        moved = done = max(cycle + 1, done)
         word = part.source.elements[row.word]
         beats: list[tuple[int, ...]] = [(int(word[field]),) for field in row.numbers] or [()] * row.end
-        ready = cycle + 1
         for number, elements in enumerate(beats, start=1):
             beat = row._replace(end=row.end and number == len(beats), numbers=elements)
-            cycle = yield from given(out, cycle + 1, beat)
-            ready = cycle
+            done = yield from given(out, done + 1, beat)
+        done += not beats
 
 
 def recode(net: Net, part: Recode) -> Process:

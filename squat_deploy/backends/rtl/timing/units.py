@@ -92,7 +92,7 @@ def unload(net: Net, part: Unload) -> Process:
 def neurons(net: Net, part: Neurons) -> Process:
     """Rows enter one a cycle, and leave so many cycles later; what waits at the end keeps all from moving."""
     pages, reader = net.read(part.source)
-    out, unit, stages = net.way(part.out), part.layer, part.latency + 1
+    out, unit, stages = net.way(part.out), part.layer, part.latency + part.source.reading
     ended = -1
     for sequence in range(net.sequences):
         for step in range(net.steps):
