@@ -17,7 +17,7 @@ class RtlConfig(BaseModel):
 
     pe: int | dict[str, int] | None = None
     """Neurons updated in parallel, for all layers, up to what each has, or by the name of a layer. What is left open
-    gets as few as let the core be as fast as with 16 everywhere."""
+    gets as few as keep the pace of 16 everywhere."""
     simd: int = Field(1, ge=1, le=32)
     """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own; behind
     neurons as many of these as divide the neurons that are updated at once."""

@@ -25,7 +25,7 @@ from squat_deploy.network.tabled import inputs_line
 @with_fields(
     RtlConfig,
     leave_out=("encoder",),
-    spellings={"pe": by_layer("pe", 16, "Neurons in parallel, by default as few as are as fast as 16 in all layers")},
+    spellings={"pe": by_layer("pe", 16, "Neurons in parallel, by default as few as keep the pace of 16 in all layers")},
 )
 def rtl(
     network: NetworkFile,
