@@ -207,7 +207,7 @@ def unit_claims_with(project: Path, *change: str) -> list[Claim]:
     """What is asked about the neuron units of a project, with a change in their module."""
     library_with(project, *change)
     network = load(project / NETWORK)
-    found = kinds.distinct(core.units_of(project), network, graph_of(network), project)
+    found = kinds.distinct(core.core_of(project).units, network, graph_of(network), project)
     return [units.claim_of(unit, project) for unit in found]
 
 
@@ -227,6 +227,14 @@ def test_a_fault_in_a_module_is_found(
 
 def test_every_module_has_a_fault() -> None:
     assert {f"squat_{name}" for name in FAULTS} == {path.stem for path in LIBRARY.glob("*.sv")}
+
+
+def test_every_module_that_is_reset_is_asked_what_it_held_before() -> None:
+    resets = {path.name for path in LIBRARY.glob("*.sv") if re.search(r"\bif \(rst\)|!rst\b", path.read_text())}
+    asked = {
+        path.name for path in folder().glob("squat_*.sv") if re.search(r"^// case: .* twins=\d", path.read_text(), re.M)
+    }
+    assert len(resets) > 20 and resets <= asked
 
 
 # What was held before the reset is seen after it.

@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 import squat_deploy as sd
 from squat_deploy import toolchain
 from squat_deploy.agreement import Agreement
+from squat_deploy.backends.rtl.timing import ends_of
+from squat_deploy.backends.rtl.written import written_plan
 from squat_deploy.cli.app import app
 from squat_deploy.errors import ConfigError, FileFormatError, SquatError, ToolError
 from squat_deploy.hardware.folding import Folding
@@ -159,16 +161,20 @@ def test_a_core_is_timed_as_its_simulation_counts(given: SimpleNamespace, fashio
     core, steps = (folder / "rtl" / "squat_core.sv").read_text(), fashion.steps
     assert isinstance(timing, RtlTiming) and all(f" {one.name} (" in core for one in timing.spans)
     for one in timing.spans:
-        assert one.starts.shape == one.ends.shape == (1, steps) and one.cycles.min() >= 1
+        assert one.starts.shape == one.ends.shape == (2, steps) and one.cycles.min() >= 1
         assert (np.diff(one.starts) > 0).all() and (np.diff(one.ends) > 0).all()
-        assert one.ends.max() < timing.latency
+        assert one.ends[0].max() < timing.latency
     reader, first, *_, last = timing.spans
     assert 0 <= reader.starts[0, 0] <= first.starts[0, 0] < last.starts[0, 0]
     assert timing.latency - last.ends[0, -1] <= fashion.outputs + 3  # the scores, a word a cycle
     assert timing.apart < timing.latency and timing.spans[timing.longest].works
     told = rows(section(given.material, "cycles"), 1)
     assert [row[0].split()[-1] for row in told] == [one.name for one in timing.spans]
-    assert [row[1] for row in told] == [f"{one.cycles.mean():,.1f}" for one in timing.spans]
+    assert [row[1] for row in told] == [f"{one.cycles[0].mean():,.1f}" for one in timing.spans]
+    plan = written_plan(fashion, folder, given.material.rtl.config)
+    sequence = given.own["inputs"][given.material.sample :][:1]
+    result = sd.simulate(fashion, sequence, trace=True)
+    assert plan is not None and ends_of(plan, sequence, result, alone=True).tolist() == [timing.latency]
     shutil.copytree(folder, tmp_path / "rtl")
     (tmp_path / "rtl" / "rtl" / "squat_core.sv").write_text(core + "\n")
     changed = gathered(fashion, Given(rtl=tmp_path / "rtl"))

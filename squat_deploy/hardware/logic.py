@@ -1,13 +1,15 @@
 """LUTs and flip-flops of logic, by structure; `measured.py` says how far that is from what yosys made of such cores.
 
-An adder takes a LUT a bit, a comparison with a constant one for two bits, a product of small factors one a bit of each;
-every bit that is added or searched for has a flip-flop. What a search reads in its steps are parts of one table, so
-that a lane counts the table once.
+An adder takes a LUT a bit, a comparison with a constant one for two bits, a product of small factors an addition of
+twice the larger one's bits for each further bit of the smaller: within a half of what yosys makes of 2 to 8 bits times
+2 to 8. Every bit that is added has a flip-flop, and every bit that is searched for one in each step. What a search
+reads in its steps are parts of one table, so that a lane counts the table once.
 """
 
 from __future__ import annotations
 
 from squat_deploy.hardware.memories import Usage
+from squat_deploy.hardware.searches import How, comparisons
 
 CONTROL = Usage(lut=250, ff=300)  # of a unit, its counters, addresses, handshakes: as of RTL that Bambu wrote
 _DSP_BITS = 5  # from here on a product is one of DSPs
@@ -20,12 +22,16 @@ def adders(count: int, bits: int) -> Usage:
 
 def products(count: int, one: int, other: int) -> Usage:
     """Products of numbers of so many bits, side by side."""
-    return Usage(dsp=count) if min(one, other) >= _DSP_BITS else Usage(lut=count * one * other)
+    small, large = sorted((one, other))
+    if small >= _DSP_BITS:
+        return Usage(dsp=count)
+    return Usage(lut=count * large * max(1, 2 * (small - 1)))
 
 
-def searches(count: int, key_bits: int, comparisons: int) -> Usage:
-    """Searches for keys of so many bits, side by side."""
-    return Usage(lut=count * comparisons * ((key_bits + 1) // 2), ff=count * key_bits)
+def searches(count: int, key_bits: int, bits: int, how: How) -> Usage:
+    """Searches side by side for keys of so many bits, in tables of 2**bits - 1; a key is kept for each step of one."""
+    steps = 1 if how == "at once" else bits
+    return Usage(lut=count * comparisons(bits, how) * ((key_bits + 1) // 2), ff=count * key_bits * steps)
 
 
 def lister(bits: int) -> Usage:

@@ -44,15 +44,42 @@ class Found:
         return {name: value for name, value in self.parameters.items() if isinstance(value, str)}
 
 
-def units_of(project: Path) -> tuple[Found, ...]:
-    """All of them, layer by layer. Raises: ToolError where Yosys cannot read the core."""
+@dataclass(frozen=True)
+class Cell:
+    """An instance in the top: its module and parameters."""
+
+    kind: str
+    parameters: Parameters
+
+
+@dataclass(frozen=True)
+class Core:
+    """What is looked at.
+
+    Attributes:
+        units: all neuron units, layer by layer.
+        cells: all instances of the top by their names.
+    """
+
+    units: tuple[Found, ...]
+    cells: Mapping[str, Cell]
+
+
+def core_of(project: Path) -> Core:
+    """Raises: ToolError where Yosys cannot read the core."""
     with tempfile.TemporaryDirectory(prefix="squat-") as scratch:
         path = Path(scratch) / "core.json"
         commands = ["read_verilog -sv -defer rtl/lib/*.sv rtl/squat_core.sv", f"hierarchy -top {TOP}"]
         commands += ["proc", "opt_dff -nosdff"]
         elaborated([*commands, f"write_json {path}"], project)
         modules = json.loads(path.read_text())["modules"]
-    return tuple(_found(modules))
+    tops = {name: modules.get(cell["type"]) for name, cell in modules[TOP]["cells"].items()}
+    cells = {name: _cell(module) for name, module in tops.items() if module is not None}
+    return Core(tuple(_found(modules)), cells)
+
+
+def _cell(module: Mapping[str, Any]) -> Cell:
+    return Cell(str(module["attributes"].get("hdlname", "")), _parameters(module))
 
 
 def _found(modules: Mapping[str, Any]) -> Iterator[Found]:

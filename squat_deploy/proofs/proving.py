@@ -14,7 +14,7 @@ from squat_deploy.files import MANIFEST, make_folder, unreadable, write_file
 from squat_deploy.hardware.graph import graph_of
 from squat_deploy.network import Network
 from squat_deploy.network.storage import load
-from squat_deploy.proofs import core, kinds, modules, units
+from squat_deploy.proofs import core, kinds, modules, units, walks
 from squat_deploy.proofs.solving import Failure, check_tools, put
 from squat_deploy.proofs.table import Certificate, Row
 
@@ -51,10 +51,11 @@ def prove(project: str | Path, *, say: Say = lambda what, done, total: None) -> 
 
 
 def _proofs(project: Path, network: Network) -> Iterator[Proof]:
-    found = core.units_of(project)
-    distinct = kinds.distinct(found, network, graph_of(network), project)
+    found, graph = core.core_of(project), graph_of(network)
+    distinct = kinds.distinct(found.units, network, graph, project)
     for row in units.rows_at_once(distinct):
         yield row.unit, partial(_known, row)
+    yield from walks.proofs_of(found.cells, network, graph, project)
     for unit in distinct:
         yield unit.name, partial(_of_unit, project, unit)
     for claim in modules.claims_of(project):

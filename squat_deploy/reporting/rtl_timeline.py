@@ -6,43 +6,41 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.project import usual_run
-from squat_deploy.backends.rtl.timing import Span, ends_of, spans_of
+from squat_deploy.backends.rtl.timing import Span, spans_of
 from squat_deploy.backends.rtl.written import written_plan
 from squat_deploy.errors import ExportError, printable
-from squat_deploy.network import IntArray, Network
+from squat_deploy.network import Network
 from squat_deploy.network.encoders import takes_intensities
 from squat_deploy.network.simulator import simulate
 from squat_deploy.reporting.bars import Bars, chart_of
 from squat_deploy.reporting.blocks import Block, Cell, Paragraph, count, table
 from squat_deploy.reporting.material import Run
 
-_TOGETHER = 4  # sequences, close upon another
-
 
 @dataclass(frozen=True, eq=False)
 class RtlTiming:
-    """One sequence of a core, alone, and how often one can follow.
+    """One sequence of a core, and when it can follow itself.
 
     Attributes:
-        spans: of the instances, (1, T) each.
+        spans: of the instances, (2, T) each: of both, but none waits for what comes later.
         sequence: which one, in words.
         latency: cycles from its start to its last score.
-        apart: mean cycles from one sequence to the next, where they follow as closely as they can.
+        apart: cycles from its last score to that of the next, which is the same and follows as closely as it can.
     """
 
     spans: tuple[Span, ...]
     sequence: str
     latency: int
-    apart: float
+    apart: int
 
     @property
     def longest(self) -> int:
         """The instance that a step waits for longest."""
-        return max((at for at, one in enumerate(self.spans) if one.works), key=lambda at: self.spans[at].cycles.mean())
+        return max(
+            (at for at, one in enumerate(self.spans) if one.works), key=lambda at: self.spans[at].cycles[0].mean()
+        )
 
 
 def timing_of(network: Network, project: Path, config: RtlConfig, run: Run, sample: int) -> RtlTiming | str:
@@ -56,16 +54,10 @@ def timing_of(network: Network, project: Path, config: RtlConfig, run: Run, samp
     frames, what = run.frames, f"sequence {sample}"
     if takes_intensities(config.encoder):
         frames, what, sample = usual_run(network, config)[0], "a random sequence, encoded", 0
-    one, few = (_taken(network, frames, wanted) for wanted in (range(sample, sample + 1), range(_TOGETHER)))
-    alone = one, simulate(network, one, trace=True)
-    together = ends_of(plan, few, simulate(network, few, trace=True))
-    latency = int(ends_of(plan, *alone, alone=True)[0])
-    return RtlTiming(spans_of(plan, *alone), what, latency, float(together[-1]) / len(together))
-
-
-def _taken(network: Network, frames: IntArray, wanted: range) -> IntArray:
     axis = 0 if network.input.encoding == "direct" else 1
-    return frames.take([at for at in wanted if at < frames.shape[axis]], axis=axis)
+    twice = frames.take([sample, sample], axis=axis)
+    found, ends = spans_of(plan, twice, simulate(network, twice, trace=True))
+    return RtlTiming(found, what, int(ends[0]), int(ends[1] - ends[0]))
 
 
 def blocks_of(timing: RtlTiming | str, folder: str) -> Iterator[Block]:
@@ -76,10 +68,9 @@ def blocks_of(timing: RtlTiming | str, folder: str) -> Iterator[Block]:
     spans, longest = timing.spans, timing.spans[timing.longest]
     yield Paragraph(
         f"SystemVerilog, {printable(folder)}: exact, by the model of its streams, which is equal to a simulation. "
-        f"{timing.sequence.capitalize()}: {count(timing.latency)} cycles from its start to its last score; one after "
-        f"another, as close as they can, a sequence every {timing.apart:,.1f} cycles. Instances between two buffers "
-        f"work at the same time: {_called(longest)} is that of which a step takes longest. squat-deploy explore shows "
-        "what other foldings cost."
+        f"{timing.sequence.capitalize()}: {count(timing.latency)} cycles from its start to its last score; the next "
+        f"one follows after {count(timing.apart)} cycles. Instances between two buffers work at the same time: "
+        f"{_called(longest)} is that of which a step takes longest. squat-deploy explore says what other foldings cost."
     )
     bars = Bars(
         tuple(map(_called, spans)),
@@ -91,9 +82,9 @@ def blocks_of(timing: RtlTiming | str, folder: str) -> Iterator[Block]:
     rows: list[list[str | Cell]] = [
         [
             _called(one),
-            Cell(f"{one.cycles.mean():,.1f}", "doubt" if one is longest else ""),
-            f"{one.cycles.max():,}",
-            f"{float(np.sum(one.cycles)) / timing.latency:.0%}",
+            Cell(f"{one.cycles[0].mean():,.1f}", "doubt" if one is longest else ""),
+            f"{one.cycles[0].max():,}",
+            f"{float(one.cycles[0].sum()) / timing.latency:.0%}",
         ]
         for one in spans
     ]

@@ -10,7 +10,6 @@ import numpy as np
 
 from squat_deploy.hardware.logic import adders, searches
 from squat_deploy.hardware.memories import Memory, Usage
-from squat_deploy.hardware.searches import comparisons
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.tables import NeuronTables, Spread, neuron_tables
 from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Ports, Settings, one_array
@@ -78,7 +77,7 @@ class Fire(Firing):
 
     def _logic(self) -> Usage:
         pe, tables = self.lanes.pe, self.tables
-        found = searches(pe, tables.key_bits, comparisons(tables.search_bits, tables.how))
+        found = searches(pe, tables.key_bits, tables.search_bits, tables.how)
         keys = () if tables.keys is None else (adders(pe, tables.key_bits),)
         return Usage.total([*keys, found, self._list_logic])
 

@@ -12,7 +12,6 @@ import numpy as np
 from squat_deploy.hardware.logic import adders, searches
 from squat_deploy.hardware.memories import Memory, Usage
 from squat_deploy.hardware.pair_tables import PairTables, Search, pair_tables
-from squat_deploy.hardware.searches import comparisons
 from squat_deploy.hardware.signals import Signal, spikes
 from squat_deploy.hardware.tables import Spread
 from squat_deploy.hardware.units.base import Blueprint, Events, Flow, Kept, Ports, Settings, one_array
@@ -112,7 +111,7 @@ class FirePairs(Firing):
         """Comparisons of both searches, and three adders in front of them."""
         pe, both = self.lanes.pe, (self.tables.reached, self.tables.following)
         added = (adders(pe * number, one.key_bits) for number, one in zip((2, 1), both, strict=True))
-        found = (searches(pe, one.key_bits, comparisons(one.bits, one.how)) for one in both)
+        found = (searches(pe, one.key_bits, one.bits, one.how) for one in both)
         return Usage.total([*added, *found, self._list_logic])
 
 

@@ -2,7 +2,7 @@
 // ---- Properties, put before the end of squat_delay.
 // shows: a number is what it was so many steps ago as the table says, or 0 from before the sequence; every step has all rows once, in order, with its flags; a row stays until it is taken
 // case: FIELDS=1 VALUE=2 WORDS=2 DEPTH=3 STEPS=steps.hex cycles=11 twins=10
-// case: FIELDS=2 VALUE=1 WORDS=1 DEPTH=2 EACH=1 STEPS=each.hex cycles=9
+// case: FIELDS=2 VALUE=1 WORDS=1 DEPTH=2 EACH=1 STEPS=each.hex cycles=9 twins=9
 // memory steps.hex: 2 1
 // memory each.hex: 1
     (* anyconst *) logic [WORD-1:0] proof_row;    // any row may be the one that is followed, its first part

@@ -75,9 +75,13 @@ def ends_of(plan: RtlPlan, inputs: IntArray, result: Result, *, alone: bool = Fa
     return np.array(_timed(plan, inputs, result, alone=alone).sent.takes) + 1
 
 
-def spans_of(plan: RtlPlan, inputs: IntArray, result: Result) -> tuple[Span, ...]:
-    """When every instance that makes something works, of sequences that run one after the other; `inputs` as above."""
-    return tuple(spans(_timed(plan, inputs, result, alone=True)))
+def spans_of(plan: RtlPlan, inputs: IntArray, result: Result) -> tuple[tuple[Span, ...], IntArray]:
+    """When every instance that makes something works, of sequences that follow as closely as they can, and their ends.
+
+    Args: as of `ends_of`.
+    """
+    net = _timed(plan, inputs, result, alone=False)
+    return tuple(spans(net)), np.array(net.sent.takes) + 1
 
 
 def _timed(plan: RtlPlan, inputs: IntArray, result: Result, *, alone: bool) -> Net:
