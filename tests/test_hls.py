@@ -308,7 +308,9 @@ def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> N
     [
         ({"pe": 0}, "lif1: PE must be 1 to 8; got 0"),
         ({"pe": {"lif2": 5}}, "lif2: PE must be 1 to 4; got 5"),
-        ({"pe": {"lif9": 2}}, "pe: no layer is called lif9; the layers are lif1, lif2"),
+        ({"pe": {"fc2": 5}}, "fc2: PE must be 1 to 4; got 5"),
+        ({"pe": {"fc1": 2, "lif1": 4}}, "pe: fc1 and lif1 run in one process and share their lanes; give them one PE"),
+        ({"pe": {"lif9": 2}}, "pe: no layer is called lif9; the layers are fc1, fc2, lif1, lif2"),
         ({"events": {"lif3": 2}}, "events: no layer is called lif3; the layers are lif1, lif2"),
     ],
 )

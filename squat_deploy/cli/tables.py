@@ -87,6 +87,18 @@ def exploration_table(found: Exploration) -> Table:
     return table
 
 
+def folding_table(processes: Sequence[Mapping[str, Any]]) -> Table:
+    """A process of an RTL core a row, as its manifest has them."""
+    table = _plain("folding")
+    table.add_column("process", overflow="fold")
+    for name in ("PE", "of at most", "cycles a step", "PE by"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in processes:
+        by = "option" if one["given"] else "balance" if one["widest"] > 1 else ""
+        table.add_row(printable(one["process"]), str(one["pe"]), str(one["widest"]), f"{one['cycles']:,.1f}", by)
+    return table
+
+
 def proofs_table(certificate: Proofs) -> Table:
     """A claim a row: of what, whether it is proven, and how the claim begins; the whole of it stands in the project."""
     table = _plain("proofs")

@@ -35,7 +35,7 @@ class HlsConfig(Options):
     """Target clock period."""
     pe: int | dict[str, int] | None = None
     """Channels updated in parallel (neurons, where there are no channels): for all layers, up to what each has, or by
-    the name of a neuron layer. What is left open is chosen so that no layer waits for another."""
+    the name of a layer. What is left open is chosen so that no layer waits for another."""
     fit: str | None = Field(None, pattern=_PART)
     """Part to fold for: as few cycles as it has room for. Instead of `part`."""
     target_cycles: int | None = Field(None, gt=0)

@@ -14,8 +14,9 @@ from squat_deploy.network.encoders import Encoder
 class RtlConfig(Options):
     """Options of an RTL project; the command line takes its options, their texts and their defaults from here."""
 
-    pe: int | dict[str, int] = 16
-    """Neurons updated in parallel, for all layers, up to what each has, or by the name of a neuron layer."""
+    pe: int | dict[str, int] | None = None
+    """Neurons updated in parallel, for all layers, up to what each has, or by the name of a layer. What is left open
+    gets as few as keep the pace of 16 everywhere."""
     simd: int = Field(1, ge=1, le=32)
     """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own; behind
     neurons as many of these as divide the neurons that are updated at once."""
