@@ -103,6 +103,7 @@ FAULTS = {
         ("assign out_end = last && !more", "assign out_end = last", "end_of_step"),
         ("flags <= waiting_flags;", "if (waiting_last) flags <= waiting_flags;", "flags_of_step"),
         ("rest <= wanted & ~lowest;", "rest <= '0;", ""),
+        ("(last_column ? INDEX'(DOWN) : INDEX'(1))", "INDEX'(1)", ""),
     ],
     "dealer": [
         ("assign of_next = part[PART-1] == next", "assign of_next = 1'b1", ""),
@@ -136,7 +137,10 @@ FAULTS = {
     ],
     "late": [("assign out_last = starts || in_last", "assign out_last = in_last", "")],
     "first": [("assign seen = s_same || mark == stamp", "assign seen = mark == stamp", "once")],
-    "scatter_plane": [("s2_row == s1_row;", "s2_row != s1_row;", "sum_of")],
+    "scatter_plane": [
+        ("s2_row == s1_row;", "s2_row != s1_row;", "sum_of"),
+        ("SHARE == 1 || PART'(out_row) == PART'(SHARE - 1)", "1'b1", "sum_of"),
+    ],
     "dot": [("product <<< (2 * d)", "product", "total_of")],
     "product": [("{code[WEIGHT-1], code}", "{1'b0, code}", "product_of")],
     "weights": [("earlier <= address[INNER+:PART];", "earlier <= '0;", "same")],
@@ -183,6 +187,7 @@ FAULTS = {
     "pair": [("{1'b0, level} >= fire", "{1'b0, level} > fire", "spike_of")],
     "scores": [
         ("old = in_flags[0] ? '0 : scores", "old = scores", "score_sent"),
+        ("from + ROW'(GROUPS)", "from + 1'b1", "score_sent"),
         ("sent == CLASS'(CLASSES - 1)", "sent == CLASS'(CLASSES)", ""),
         ("assign in_ready = !sending", "assign in_ready = 1'b1", "rows_wait"),
     ],
