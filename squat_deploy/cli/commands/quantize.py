@@ -72,7 +72,7 @@ def quantize(
     check_paths({**read, "out": beside, "nir": nir})
     targets.check_both(out, beside, source, overwrite=overwrite, ask=not as_json)
     if budget is not None and labels is None:
-        raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
+        raise ConfigError("quantize: --budget is about accuracy, which needs --labels")
     options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding, "time_first": not batch_first}
     with gathered() as texts:
         loaded, state = lowering.load_with_state(model, checkpoint, trained=True)
