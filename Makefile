@@ -25,7 +25,8 @@ hw: $(VENV)/ready
 	$(BIN)/squat-deploy synth build/hw/core --target xc7
 	$(BIN)/squat-deploy synth build/hw/core --target ecp5
 
-test: lint docs test-core
+test:
+	$(MAKE) --jobs=2 lint docs test-core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The wheel, made of the sdist, in a fresh environment without torch: each ONNX form reads back, gives the HLS project byte for byte, and verifies.

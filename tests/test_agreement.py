@@ -35,12 +35,14 @@ from tests.test_models import awake
 UNPROVEN = (4, 17, 25, 29, 31, 38, 46, 48, 52, 58, 59, 60, 65, 66, 76)  # float32 rounding could decide otherwise
 KEPT = (310031,)  # once differed: a datatype of products that belong nowhere
 INEXACT = (5, 7, 43, 55, 63, 67)  # branches on several grids, averages that float32 rounds
-PROVEN = sorted({*range(80), *KEPT} - {*UNPROVEN, *INEXACT})  # `make fuzz` draws any number
+# Of the rest of 80 as few as have every option, layer, grid and encoder that these have, and twice what is there twice.
+PROVEN = (0, 1, 8, 10, 12, 15, 19, 20, 21, 22, 24, 26, 27, 28, 30, 32, 33, 35, 37, 40, 47, 50, 54, 57, 61, 69, 71, 73,
+          77, 78, 79, *KEPT)  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", PROVEN)
 def test_random_networks(seed: int, compiler: None) -> None:
-    """Drawn over every option; what is refused of these 80 seeds is named above, and nothing else may be."""
+    """Drawn over every option; `make fuzz` draws any number."""
     drawn = drawn_for(seed)
     network = lowered(drawn)
     assert network is not None, "refused"
@@ -52,11 +54,11 @@ def test_random_networks_that_are_not_exact_are_refused(seed: int) -> None:
     assert lowered(drawn_for(seed)) is None
 
 
-@pytest.mark.parametrize("seed", UNPROVEN)
+@pytest.mark.parametrize("seed", UNPROVEN[::2])
 def test_unproven_networks_are_carried_on_demand(seed: int) -> None:
     """Refused with an example, and carried with all that is at risk counted."""
     drawn = drawn_for(seed)
-    assert seed not in UNPROVEN[::3] or lowered(drawn) is None  # a third of them: what is carried is what is refused
+    assert seed not in UNPROVEN[::6] or lowered(drawn) is None  # some of them: what is carried is what is refused
     carried = sd.lower(drawn.model, drawn.spec, drawn.steps, allow_unproven=True)
     assert not carried.certificate.proven
     assert sum(row.at_risk for row in carried.certificate.layers) > 0

@@ -103,6 +103,7 @@ FAULTS = {
         ("assign out_end = last && !more", "assign out_end = last", "end_of_step"),
         ("flags <= waiting_flags;", "if (waiting_last) flags <= waiting_flags;", "flags_of_step"),
         ("rest <= wanted & ~lowest;", "rest <= '0;", ""),
+        ("(last_column ? INDEX'(DOWN) : INDEX'(1))", "INDEX'(1)", ""),
     ],
     "dealer": [
         ("assign of_next = part[PART-1] == next", "assign of_next = 1'b1", ""),
@@ -136,7 +137,11 @@ FAULTS = {
     ],
     "late": [("assign out_last = starts || in_last", "assign out_last = in_last", "")],
     "first": [("assign seen = s_same || mark == stamp", "assign seen = mark == stamp", "once")],
-    "scatter_plane": [("s2_row == s1_row;", "s2_row != s1_row;", "sum_of")],
+    "scatter_plane": [
+        ("s2_row == s1_row;", "s2_row != s1_row;", "sum_of"),
+        ("SHARE == 1 || PART'(out_row) == PART'(SHARE - 1)", "1'b1", "sum_of"),
+    ],
+    "dot": [("product <<< (2 * d)", "product", "total_of")],
     "product": [("{code[WEIGHT-1], code}", "{1'b0, code}", "product_of")],
     "weights": [("earlier <= address[INNER+:PART];", "earlier <= '0;", "same")],
     "ram": [("if (read) word <=", "word <=", "last_written")],
@@ -149,9 +154,9 @@ FAULTS = {
     "join": [("INDEX'(FIRST_B)", "INDEX'(FIRST_A)", "same")],
     "unload": [("< CHANNELS ? in_sums", "<= CHANNELS ? in_sums", "numbers")],
     "scatter": [
-        ("s2_flags <= s1_flags;", "s2_flags <= in_flags;", "flags_of"),
+        ("s1_again, s1_flags, s1_row};", "s1_again, in_flags, s1_row};", "flags_of"),
         ("(in_index[b*INDEX+:INDEX]) + ADDRESS'(row)", "(in_index[b*INDEX+:INDEX])", "sum_of"),
-        ("if (s1_keep[b])", "if (s1_keep[0])", "sum_of"),
+        (".keep(s1_keep)", ".keep({SIMD{s1_keep[0]}})", "sum_of"),
     ],
     "neurons": [
         ("flags[0][0] ? {PE{STATE'(REST)}} : kept", "kept", "state_of"),
@@ -182,6 +187,7 @@ FAULTS = {
     "pair": [("{1'b0, level} >= fire", "{1'b0, level} > fire", "spike_of")],
     "scores": [
         ("old = in_flags[0] ? '0 : scores", "old = scores", "score_sent"),
+        ("from + ROW'(GROUPS)", "from + 1'b1", "score_sent"),
         ("sent == CLASS'(CLASSES - 1)", "sent == CLASS'(CLASSES)", ""),
         ("assign in_ready = !sending", "assign in_ready = 1'b1", "rows_wait"),
     ],
@@ -239,7 +245,7 @@ def test_every_module_that_is_reset_is_asked_what_it_held_before() -> None:
 
 # What was held before the reset is seen after it.
 LEAKS = {
-    "scatter": ("s2_valid <= s1_valid && !rst;", "s2_valid <= s1_valid;"),
+    "scatter": ("adding <= rst ? '0 : ADDING'({adding, s1_valid});", "adding <= ADDING'({adding, s1_valid});"),
     "neurons": ("            valid <= '0;\n        end else if", "        end else if"),
     "scores": ("            sending <= 1'b0;\n            sent <= '0;", "            sent <= '0;"),
 }

@@ -42,7 +42,15 @@ class Dense(Summed):
     @property
     def written(self) -> int:
         """Cycles from where a row of weights is asked for to where its sums are written."""
-        return 4 + self.apart
+        return 3 + self.adding + self.apart
+
+    @property
+    def adding(self) -> int:
+        """Cycles from weights to what a lane adds, as `squat_dot` has them."""
+        value = self.source.value
+        times = value > 1 or self.source.signed
+        terms = self.source.banks * (-(-value // 2) if times else 1)
+        return max(1, (terms - 1).bit_length() + times)
 
     @property
     def apart(self) -> int:
@@ -99,7 +107,7 @@ class Dense(Summed):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        return (self.module, "product", "weights", "rom", "sums")
+        return (self.module, "dot", "product", "weights", "rom", "sums")
 
     @property
     def depth(self) -> int:

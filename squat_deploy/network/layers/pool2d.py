@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from squat_deploy.network.limits import MAX_PATCH_VALUES, MAX_VALUES
 from squat_deploy.network.window import Pair, Window
 
 PoolKind = Literal["sum", "max"]
+_TAPS = 32
 POOL_KINDS: tuple[PoolKind, ...] = ("sum", "max")
 
 
@@ -90,9 +91,16 @@ class Pool2d(BaseLayer):
         """(B, inputs) integers to (B, outputs), of the same type."""
         (taken,) = values
         if self.kind == "sum":
-            return self.windows(taken, 0).sum(axis=(4, 5), dtype=taken.dtype).reshape(len(taken), -1)
+            return self._by_taps(np.add, self.windows(taken, 0))
         lowest = np.iinfo(taken.dtype).min if taken.dtype.kind in "iu" else -np.inf
-        return self.windows(taken, lowest).max(axis=(4, 5)).reshape(len(taken), -1)
+        return self._by_taps(np.maximum, self.windows(taken, lowest))
+
+    def _by_taps(self, join: np.ufunc, seen: NDArray[Any]) -> NDArray[Any]:
+        """Tap by tap over whole planes, where taps are few: several times faster than a reduction over short axes."""
+        if math.prod(self.kernel) > _TAPS:
+            return join.reduce(seen, axis=(4, 5), dtype=seen.dtype).reshape(len(seen), -1)
+        taps = [seen[..., row, column] for row, column in np.ndindex(*self.kernel)]
+        return reduce(join, taps).reshape(len(seen), -1)
 
     def first_inputs(self) -> IntArray:
         """One input that each result sees, (outputs,)."""

@@ -4,7 +4,8 @@
 // the GROUPS rows; the first of a step writes start values plus products instead of adding, so that sums are
 // never cleared.
 // With HELD, the input is given once a sequence: a step without events presents the sums that are there once more.
-// Latency: 5 cycles from a beat to its sums, and what reading of sums takes; throughput: GROUPS cycles a beat, no gap between beats and steps.
+// Latency: 4 cycles from a beat to its sums, and what `squat_dot` and reading of sums take; throughput: GROUPS cycles a
+// beat, no gap between beats and steps.
 `default_nettype none
 
 module squat_scatter #(
@@ -114,41 +115,37 @@ module squat_scatter #(
     assign s1_valid = valid[2];
     assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = carried[2];
 
-    // Stage 4: what every lane adds.
-    logic s2_valid = 1'b0;
-    logic s2_first, s2_end, s2_again;
+    // Stages 4 on: what every lane adds, after as many cycles as `squat_dot` takes.
+    localparam int TERMS = SIMD * (VALUE > 1 || VALUE_SIGNED ? (VALUE + 1) / 2 : 1);
+    localparam int PAIRED = $clog2(TERMS) + (VALUE > 1 || VALUE_SIGNED ? 1 : 0);
+    localparam int ADDING = PAIRED > 0 ? PAIRED : 1;
+    localparam int TOLD = FLAGS + ROW + 3;
+    logic s2_valid, s2_first, s2_end, s2_again;
     logic [FLAGS-1:0] s2_flags;
     row_t s2_row;
-    logic [PE*SUM-1:0] s2_added, added;
+    logic [PE*SUM-1:0] s2_added;
 
     for (genvar lane = 0; lane < PE; lane++) begin : g_added
-        logic signed [SUM-1:0] products [SIMD];
-        for (genvar b = 0; b < SIMD; b++) begin : g_product
-            squat_product #(
-                .WEIGHT(WEIGHT), .BIPOLAR(BIPOLAR), .VALUE(VALUE), .VALUE_SIGNED(VALUE_SIGNED), .SUM(SUM)
-            ) multiplied (
-                .code(s1_weights[(b*PE+lane)*WEIGHT+:WEIGHT]), .number(s1_value[b*VALUE+:VALUE]), .product(products[b])
-            );
+        logic [SIMD*WEIGHT-1:0] codes;
+        for (genvar b = 0; b < SIMD; b++) begin : g_code
+            assign codes[b*WEIGHT+:WEIGHT] = s1_weights[(b*PE+lane)*WEIGHT+:WEIGHT];
         end
-        logic signed [SUM-1:0] total;
-        always_comb begin
-            total = '0;
-            for (int b = 0; b < SIMD; b++) if (s1_keep[b]) total += products[b];
-        end
-        assign added[lane*SUM+:SUM] = total;
+        squat_dot #(
+            .WEIGHT(WEIGHT), .BIPOLAR(BIPOLAR), .SIMD(SIMD), .VALUE(VALUE), .VALUE_SIGNED(VALUE_SIGNED), .SUM(SUM)
+        ) dot (.clk, .codes, .keep(s1_keep), .numbers(s1_value), .total(s2_added[lane*SUM+:SUM]));
     end
 
+    logic [ADDING-1:0] adding = '0;
+    logic [TOLD-1:0] told [ADDING];
     always_ff @(posedge clk) begin
-        s2_valid <= s1_valid && !rst;
-        s2_first <= s1_first;
-        s2_end <= s1_end;
-        s2_again <= s1_again;
-        s2_flags <= s1_flags;
-        s2_row <= s1_row;
-        s2_added <= added;
+        adding <= rst ? '0 : ADDING'({adding, s1_valid});
+        told[0] <= {s1_first, s1_end, s1_again, s1_flags, s1_row};
+        for (int i = 1; i < ADDING; i++) told[i] <= told[i-1];
     end
+    assign s2_valid = adding[ADDING-1];
+    assign {s2_first, s2_end, s2_again, s2_flags, s2_row} = told[ADDING-1];
 
-    // Stage 5: the row of sums.
+    // The row of sums.
     squat_sums #(
         .PE(PE), .ROWS(GROUPS), .SUM(SUM), .HELD(HELD), .APART(APART), .READERS(READERS), .VIEW(VIEW), .VIEWS(VIEWS),
         .READ(READ), .FLAGS(FLAGS), .START(START)
