@@ -342,12 +342,24 @@ def test_the_command(units_alone: Path, solver: None, monkeypatch: pytest.Monkey
     assert said.exit_code == 1 and "FAILED: lif1: neuron unit" in said.output
 
 
+def test_keys_that_are_shifted(tmp_path: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_modules(monkeypatch)
+    torch.manual_seed(1)
+    model = dense_lif_net((9, 6, 3), state_bits=3, kind="fixed-point", input_bits=None)
+    network = sd.lower(model, sd.InputSpec((9,), 0, 1, 1.0, encoding="sequence"), 3)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2))
+    assert ".SHIFT(-1)" not in (project / "rtl/squat_core.sv").read_text() and prove(project).holds
+    changed(NEURON, replaced("int'(shifted) > TOP ? LEVEL'(TOP)", "int'(shifted) > TOP ? LEVEL'(shifted)"))(project)
+    (failed, *_) = (row for row in prove(project).rows if row.verdict == "failed")
+    assert re.search(r"state \d, sum -?\d+: expected state \d and spike \d, got", failed.how)
+
+
 def test_an_offset_form_that_does_not_exist(
     small: sd.Network, tmp_path: Path, solver: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_modules(monkeypatch)
     project = sd.emit_rtl(small, tmp_path / "p", RtlConfig(pe=8, form="offset"))
-    monkeypatch.setattr(kinds, "offset_form", lambda *given: None)
+    monkeypatch.setattr(kinds, "key_form", lambda *given: None)
     with pytest.raises(ExportError, match="lif1: the core searches an offset form, but none exists; write it anew"):
         prove(project)
 
