@@ -188,6 +188,17 @@ def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
     toolchain.run(["make", "-s", "lint", PYTHON], project)
 
 
+def test_sums_in_block_ram_are_read_in_parts(tmp_path: Path, verilator: None) -> None:
+    torch.manual_seed(2)
+    model = dense_lif_net((12, 512, 10), state_bits=4, kind="fixed-point", input_bits=None)
+    network = sd.lower(model, sd.InputSpec((12,), 0, 1, 1.0, encoding="sequence"), 3)
+    inputs = np.random.default_rng(2).integers(0, 2, (3, 3, 12))
+    assert_agrees(network, inputs, RtlConfig(pe=8, share=8), tmp_path / "p")
+    top = (tmp_path / "p/rtl/squat_core.sv").read_text()
+    assert [int(found) for found in re.findall(r"\.READ\((\d)\)", top)] == [3, 3, 2, 2] and ".APART(3)" in top
+    assert re.findall(r"\.SHIFT\((-?\d+)\)", top) and ".SHIFT(-1)" not in top
+
+
 def test_lanes_that_share_a_neuron_unit(small: sd.Network) -> None:
     """As many as keep up with the golden events; a wrong number is refused, and what the refusal says works."""
     with pytest.raises(ExportError, match="lif1: PE 4 cannot be shared by 3 lanes; use share=2"):

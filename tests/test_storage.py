@@ -230,6 +230,8 @@ def test_element_types_that_are_not_read(code: str, saved: Path) -> None:
 def test_sizes_of_inputs_are_integers(shape: tuple[Any, ...]) -> None:
     with pytest.raises(ConfigError, match="InputSpec: shape must be 1 to 8 positive sizes"):
         sd.InputSpec(shape)
+    with pytest.raises(ConfigError, match=r"InputSpec: shape is a tuple of sizes, as \(784,\); got 784"):
+        sd.InputSpec(784)  # type: ignore[arg-type]
     assert sd.InputSpec((np.int64(16),)) == sd.InputSpec((16,))  # type: ignore[arg-type]
 
 

@@ -49,7 +49,8 @@ class Commands(TyperGroup):
         given = list(sys.argv[1:] if args is None else args)
 
         def call() -> Any:
-            told = {"default_map": read_settings(self.commands), **extra}
+            asks = {"--help", "--version"} & set(given)  # which a broken file must not hinder
+            told = {"default_map": {} if asks else read_settings(self.commands), **extra}
             return super(Commands, self).main(given, prog_name, complete_var, False, windows_expand_args, **told)
 
         if not standalone_mode:

@@ -121,7 +121,7 @@ def certificate_table(certificate: Certificate) -> Group:
     table = _plain(shown.title)
     for name in shown.head:
         if name in ("layer", "rule"):
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", min_width=_LONGEST_WORD)
         else:  # a number that is cut says something else
             table.add_column(name, justify="left" if name == "proven" else "right", no_wrap=True)
     for layer, proven, rule, *numbers in shown.rows:
@@ -130,6 +130,7 @@ def certificate_table(certificate: Certificate) -> Group:
     return _with_notes(table, shown.notes)
 
 
+_LONGEST_WORD = 5  # of a rule
 LEGEND = (
     "certificate: sums that can occur, bits that hold them, states of a neuron (its levels, rest, and what a reset "
     "leaves), margin of the nearest decision, pairs of state and sum on which the trained neuron was run, and those "
