@@ -98,6 +98,8 @@ def _one_of(path: Path, names: Sequence[str], read: Callable[[Sequence[str]], Ma
     chosen = [name for name in _INPUTS if name in names][:1] or [*names]
     if len(chosen) != 1:
         got = ", ".join(islice(names, 10)) or "none"
+        if path.suffix in (".pt", ".pth"):
+            raise FileFormatError(f"{path}: inputs are arrays, not a torch file: np.save('inputs.npy', tensor.numpy())")
         raise FileFormatError(f"{path}: which of its arrays are the inputs? call them 'inputs'; got {got}")
     values = read(chosen)[chosen[0]]
     return Contained(values, pixels=values.dtype == np.uint8 and values.ndim > 2 and int(values.max(initial=0)) > 1)

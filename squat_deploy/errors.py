@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 
 class SquatError(Exception):
@@ -97,10 +98,22 @@ def translated(kind: type[SquatError], what: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """One line."""
     if isinstance(error, ValidationError):
-        faults = (f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()[:5])
-        return printable("; ".join(faults))
+        return faults_of(error)
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return printable(" ".join(text.split())[:400])
+
+
+def faults_of(error: ValidationError) -> str:
+    """What pydantic found, as "where: what", in one line."""
+    faults = (f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {_said(e)}" for e in error.errors()[:5])
+    return printable("; ".join(faults))
+
+
+def _said(fault: ErrorDetails) -> str:
+    """With the value met, where it is short and the text does not say it."""
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    shown = "got" not in text and isinstance(fault["input"], str | int | float)
+    return f"{text}; got {fault['input']!r:.60}" if shown else text
 
 
 def printable(text: str) -> str:

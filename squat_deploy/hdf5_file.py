@@ -33,7 +33,7 @@ def checked_file(path: Path, what: str, most: int = MAX_BYTES) -> Iterator[Any]:
     """
     try:
         if not path.is_file():
-            raise FileFormatError(f"{path}: not {what}: no file of that name")
+            raise FileFormatError(f"{path}: not {what}: no such file")
         if path.stat().st_size > most:
             raise FileFormatError(f"{path}: larger than {most} bytes")
         _check_heaps(path.read_bytes(), path, what)

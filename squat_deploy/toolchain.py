@@ -39,7 +39,7 @@ class Tool:
 TOOLS = (
     Tool("C++ compiler", ("g++", "clang++", "c++"), "compiles the C testbench", True, "apt install g++"),
     Tool("make", ("make",), "runs the steps of an HLS project", True, "apt install make"),
-    Tool("Vitis HLS", ("vitis-run", "vitis_hls"), "synthesis and co-simulation", False, "AMD Vitis, 2020.2 or newer"),
+    Tool("Vitis HLS", ("vitis-run", "vitis_hls"), "synthesis and co-simulation", False, "AMD Vitis, 2022.2 or newer"),
     Tool("Graphviz", ("dot",), "draws ONNX graphs", False, "apt install graphviz"),
     Tool("PandA-Bambu", ("bambu",), "open synthesis and co-simulation", False, "PandA-Bambu 2024.10 or newer"),
     Tool("Vivado", ("vivado",), "bitstreams of `hls --board`", False, "AMD Vivado, 2022.2 or newer"),

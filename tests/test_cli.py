@@ -51,6 +51,8 @@ def broken():
 def nothing():
     return 3
 
+made = __import__("torch").nn.Identity()
+
 def leaves():
     raise SystemExit(0)
 
@@ -154,7 +156,7 @@ def test_weights_of_an_export(work: Path, compiler: None) -> None:
     assert "stated in the YAML file" in invoke("lower", "weights.onnx", "--neurons", "n.yaml", "--steps", 3, code=1)
     assert "a model in Python needs --steps, the time steps" in invoke("lower", "model.py:factory", code=1)
     taken = invoke("lower", "model.py:factory", "--steps", 3, "--neurons", "n.yaml", code=1)
-    assert "--neurons is of .onnx files; a model in Python has its neurons, leave it out" in taken
+    assert "--neurons goes with .onnx files; a model in Python has its own neurons: leave it out" in taken
     refused = document("simulate", "weights.onnx", code=1)["error"]
     assert (
         refused == "weights.onnx: an ONNX file, but its metadata has no squat_deploy.network: not written by emit_qonnx"
@@ -188,7 +190,8 @@ def test_unproven(work: Path) -> None:
             ["verify", "net.safetensors", "--model", "model.py:float_scale", "--inputs", "x.npy"],
             "expected shape (batch, 16)",
         ),
-        (["lower", "model.py:absent", "--steps", "3"], "has no callable 'absent'; it defines factory"),
+        (["lower", "model.py:absent", "--steps", "3"], "has no callable 'absent'; it defines factory, "),
+        (["lower", "model.py:made", "--steps", "3"], "made is a model, not what makes one; name its class"),
         (["lower", "absent.py:factory", "--steps", "3"], "absent.py: no such file"),
         (["lower", "model.py", "--steps", "3"], "expected path/to/file.py:factory"),
         (["lower", "model.py:factory", "--steps", "0"], "steps must be 1 to 65535"),
@@ -205,7 +208,7 @@ def test_unproven(work: Path) -> None:
         (["qonnx", "net.safetensors", "--out", "no/x.onnx"], "cannot write no/x.onnx: No such file or directory"),
         (["verify", "net.safetensors", "--executor", "verilator"], "unknown executor verilator"),
         (["train", "--data", "nowhere", "--epochs", "1"], "Fashion-MNIST: no train-images-idx3-ubyte"),
-        (["train", "--state-bits", "9"], "options: state_bits: Value error, 1 to 8 bits, or 32 for float"),
+        (["train", "--state-bits", "9"], "options: state_bits: 1 to 8 bits, or 32 for float"),
     ],
 )
 def test_bad_input_is_one_clear_message(work: Path, small: sd.Network, arguments: list[str], message: str) -> None:
@@ -271,6 +274,8 @@ def test_quantize_lowers_and_shows_the_search(work: Path) -> None:
     np.save(work / "y.npy", rng.integers(0, 3, 60))
     given = ("quantize", f"{work / 'float.py'}:factory", "--steps", 5, "--calibration", work / "x.npy")
     given = (*given, "--out", work / "q.safetensors")
+    document(*given, "--readout", "last-membrane")
+    assert sd.load(work / "q.safetensors").readout == "last-membrane"
     plain = document(*given, "--weight-bits", 5)
     assert plain["accuracy"] is None and plain["trials"] == [] and plain["proven"] is True
     assert sd.load(work / "q.safetensors").layers[0].weight.max() <= 15
@@ -281,7 +286,11 @@ def test_quantize_lowers_and_shows_the_search(work: Path) -> None:
     text = invoke(*given, "--labels", work / "y.npy", "--budget", 0.1)
     assert "bits a layer" in text and "0=8 2=8" in text and "in float" in text
     for arguments, message in (
-        (("--budget", 0.1), "--budget is of accuracy, so it needs --labels"),
+        (("--budget", 0.1), "--budget is about accuracy, which needs --labels"),
+        (
+            ("--labels", work / "y.npy", "--readout", "last-membrane"),
+            "last-membrane; leave --labels to `simulate`",
+        ),
         (("--encoding", "sequence"), "expected numbers of shape (B, ...)"),
         (("--labels", work / "x.npy"), "expected 60 labels; got shape (60, 16)"),
     ):
@@ -311,7 +320,7 @@ def test_train_names_a_device_that_is_not_there(work: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("simulate", "net.safetensors", "--real"), "--real is of inputs of your own: give --inputs"),
+        (("simulate", "net.safetensors", "--real"), "--real is about inputs of your own: give --inputs"),
         (
             ("verify", "net.safetensors", "--checkpoint", "m.pt"),
             "verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx",

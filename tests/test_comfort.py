@@ -69,7 +69,8 @@ def test_config_shows_what_is_in_force(work: Path) -> None:
         ("[simulate]\nsample = 3", "squat.toml: [simulate] has no option sample; it has inputs, labels, "),
         ("[simulate]\noverwrite = true", "squat.toml: [simulate] has no option overwrite; it has "),
         ("[simulate]\ntrace = 3", "squat.toml: [simulate] trace: Input should be a valid boolean; got 3"),
-        ("[simulate]\nsamples = [3]", "squat.toml: [simulate] samples: Input should be a valid string; got [3]"),
+        ("[simulate]\nsamples = [3]", "squat.toml: [simulate] samples: expected one value; got [3]"),
+        ("steps = 3", "squat.toml: steps stands in no table; put it under that of its command, as [lower]"),
         ("simulate = 3", "squat.toml: [simulate] : Input should be a valid dictionary"),
         ("[simulated]\nsamples = 3", "squat.toml: no command is called simulated; there are bitstream, "),
         ("[study]\nsamples = 3", "squat.toml: no command is called study; there are "),
@@ -79,6 +80,7 @@ def test_config_shows_what_is_in_force(work: Path) -> None:
 def test_files_that_cannot_be_used(text: str, message: str, work: Path) -> None:
     settings(text)
     assert message in str(document("simulate", "n.safetensors", code=1)["error"])
+    assert invoke("simulate", "--help")  # all the same
 
 
 def test_values_are_read_as_if_they_were_typed(work: Path) -> None:
@@ -129,7 +131,7 @@ def test_a_new_project_works_as_it_is_written(tmp_path: Path, monkeypatch: pytes
     """Its Makefile's own commands, in the order in which `make` would run them."""
     monkeypatch.chdir(tmp_path)
     assert "next: make -C mine" in invoke("new", "mine")
-    assert "mine: is there already; new writes over nothing" in invoke("new", "mine", code=1)
+    assert "mine: exists already, and `new` writes over nothing" in invoke("new", "mine", code=1)
     monkeypatch.chdir(tmp_path / "mine")
     monkeypatch.syspath_prepend(".")
     planned = subprocess.run(

@@ -157,6 +157,7 @@ def test_events_in_seconds_by_recording(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "which": (lambda path: npz(path / "a.npz", a=PIXELS, b=PIXELS), "which of its arrays are the inputs"),
     "none": (lambda path: h5(path / "a.h5"), "which of its arrays are the inputs"),
+    "of torch": (lambda path: npz(path / "a.npz").rename(path / "a.pt"), "inputs are arrays, not a torch file"),
     "pickled": (lambda path: npz(path / "a.npz", inputs=np.array([{}])), "expected an array of numbers; got object"),
     "no picture": (lambda path: path, "a folder of pictures"),
     "broken picture": (lambda path: stored(path / "a.png", b"x").parent, "not a picture"),

@@ -20,7 +20,6 @@ import torch
 from brevitas.nn import QuantLinear
 from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
-from pydantic import ValidationError
 
 import squat_deploy as sd
 from squat_deploy import toolchain
@@ -309,7 +308,9 @@ def test_a_folder_that_cannot_be_written(small: sd.Network, tmp_path: Path) -> N
     [
         ({"pe": 0}, "lif1: PE must be 1 to 8; got 0"),
         ({"pe": {"lif2": 5}}, "lif2: PE must be 1 to 4; got 5"),
-        ({"pe": {"lif9": 2}}, "pe: no layer is called lif9; the layers are lif1, lif2"),
+        ({"pe": {"fc2": 5}}, "fc2: PE must be 1 to 4; got 5"),
+        ({"pe": {"fc1": 2, "lif1": 4}}, "pe: fc1 and lif1 run in one process and share their lanes; give them one PE"),
+        ({"pe": {"lif9": 2}}, "pe: no layer is called lif9; the layers are fc1, fc2, lif1, lif2"),
         ({"events": {"lif3": 2}}, "events: no layer is called lif3; the layers are lif1, lif2"),
     ],
 )
@@ -321,7 +322,7 @@ def test_bad_folding(config: dict[str, object], message: str, small: sd.Network,
 
 @pytest.mark.parametrize("option", [{"clock": 5}, {"part": "x; rm -rf"}, {"form": "magic"}, {"clock_ns": -1}])
 def test_bad_options(option: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError):
         sd.HlsConfig(**option)
 
 

@@ -165,7 +165,8 @@ REFUSALS: dict[str, tuple[Callable[[], list[nn.Module]], str]] = {
     "float state": (
         lambda: [linear(), leaky(state_quant=False)],
         "1 (Leaky): the membrane must be quantized: 32-bit states have no table; got state_quant=False; "
-        "train with snn.Leaky(state_quant=squat_deploy.snn.quantizers.state_quant(...))",
+        "train with snn.Leaky(state_quant=squat_deploy.snn.quantizers.state_quant(...)), or "
+        "sd.quantize(model, data, steps=...)",
     ),
     "switched off": (
         lambda: [linear(), leaky(state_quant=switched_off())],

@@ -103,6 +103,7 @@ FAULTS = {
         ("assign out_end = last && !more", "assign out_end = last", "end_of_step"),
         ("flags <= waiting_flags;", "if (waiting_last) flags <= waiting_flags;", "flags_of_step"),
         ("rest <= wanted & ~lowest;", "rest <= '0;", ""),
+        ("(last_column ? INDEX'(DOWN) : INDEX'(1))", "INDEX'(1)", ""),
     ],
     "dealer": [
         ("assign of_next = part[PART-1] == next", "assign of_next = 1'b1", ""),
@@ -136,7 +137,10 @@ FAULTS = {
     ],
     "late": [("assign out_last = starts || in_last", "assign out_last = in_last", "")],
     "first": [("assign seen = s_same || mark == stamp", "assign seen = mark == stamp", "once")],
-    "scatter_plane": [("s2_row == s1_row;", "s2_row != s1_row;", "sum_of")],
+    "scatter_plane": [
+        ("s2_row == s1_row;", "s2_row != s1_row;", "sum_of"),
+        ("SHARE == 1 || PART'(out_row) == PART'(SHARE - 1)", "1'b1", "sum_of"),
+    ],
     "dot": [("product <<< (2 * d)", "product", "total_of")],
     "product": [("{code[WEIGHT-1], code}", "{1'b0, code}", "product_of")],
     "weights": [("earlier <= address[INNER+:PART];", "earlier <= '0;", "same")],
@@ -183,6 +187,7 @@ FAULTS = {
     "pair": [("{1'b0, level} >= fire", "{1'b0, level} > fire", "spike_of")],
     "scores": [
         ("old = in_flags[0] ? '0 : scores", "old = scores", "score_sent"),
+        ("from + ROW'(GROUPS)", "from + 1'b1", "score_sent"),
         ("sent == CLASS'(CLASSES - 1)", "sent == CLASS'(CLASSES)", ""),
         ("assign in_ready = !sending", "assign in_ready = 1'b1", "rows_wait"),
     ],
@@ -337,12 +342,24 @@ def test_the_command(units_alone: Path, solver: None, monkeypatch: pytest.Monkey
     assert said.exit_code == 1 and "FAILED: lif1: neuron unit" in said.output
 
 
+def test_keys_that_are_shifted(tmp_path: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_modules(monkeypatch)
+    torch.manual_seed(1)
+    model = dense_lif_net((9, 6, 3), state_bits=3, kind="fixed-point", input_bits=None)
+    network = sd.lower(model, sd.InputSpec((9,), 0, 1, 1.0, encoding="sequence"), 3)
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2))
+    assert ".SHIFT(-1)" not in (project / "rtl/squat_core.sv").read_text() and prove(project).holds
+    changed(NEURON, replaced("int'(shifted) > TOP ? LEVEL'(TOP)", "int'(shifted) > TOP ? LEVEL'(shifted)"))(project)
+    (failed, *_) = (row for row in prove(project).rows if row.verdict == "failed")
+    assert re.search(r"state \d, sum -?\d+: expected state \d and spike \d, got", failed.how)
+
+
 def test_an_offset_form_that_does_not_exist(
     small: sd.Network, tmp_path: Path, solver: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_modules(monkeypatch)
     project = sd.emit_rtl(small, tmp_path / "p", RtlConfig(pe=8, form="offset"))
-    monkeypatch.setattr(kinds, "offset_form", lambda *given: None)
+    monkeypatch.setattr(kinds, "key_form", lambda *given: None)
     with pytest.raises(ExportError, match="lif1: the core searches an offset form, but none exists; write it anew"):
         prove(project)
 

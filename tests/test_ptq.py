@@ -177,6 +177,26 @@ def test_refusals(case: str) -> None:
     assert str(caught.value) == f"quantize: {message}"
 
 
+class LoopsOverInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(12, 4), snn.Leaky(beta=0.9)
+
+    def forward(self, x):
+        mem, out = self.lif.init_leaky(), []
+        for frame in x:
+            spk, mem = self.lif(self.fc(frame), mem)
+            out.append(spk)
+        return torch.stack(out)
+
+
+def test_sequences_that_nobody_said_are_sequences() -> None:
+    data = torch.rand(STEPS, 6, 12)
+    with pytest.raises(ConfigError, match=r"got 25 calls in 5 steps: .* encoding='sequence' \(--encoding sequence\)"):
+        sd.quantize(LoopsOverInputs(), data, steps=STEPS)
+    assert sd.quantize(LoopsOverInputs(), data, steps=STEPS, encoding="sequence")
+
+
 def test_arrays_are_calibration_data_too() -> None:
     data = np.random.default_rng(0).random((20, 12))
     made, other = (sd.quantize(float_net(), given, steps=STEPS) for given in (data, torch.from_numpy(data).float()))

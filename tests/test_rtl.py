@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -16,14 +17,16 @@ from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
 from squat_deploy.backends.rtl.builders import BUILDERS
 from squat_deploy.backends.rtl.memories import in_banks
-from squat_deploy.backends.rtl.project import render, trace_bytes
+from squat_deploy.backends.rtl.project import plan_for, render, trace_bytes
 from squat_deploy.backends.rtl.streams import NOTHING, in_words
-from squat_deploy.errors import ExportError
+from squat_deploy.backends.rtl.timing import ends_of
+from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.hardware.units import ReadInput, ReadOut, Unit
 from squat_deploy.hardware.vectors import default_stimulus, random_stimulus
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, LatencyEncoder, RateEncoder
 from squat_deploy.network.readout import READOUTS, Readout
+from squat_deploy.network.simulator import simulate
 from tests.drawing import draw
 from tests.graph_drawing import draw_graph, draw_inputs
 from tests.rtl import PYTHON, assert_agrees, assert_same_sums, simulated
@@ -185,6 +188,17 @@ def test_every_kind_of_join(tmp_path: Path, verilator: None) -> None:
     toolchain.run(["make", "-s", "lint", PYTHON], project)
 
 
+def test_sums_in_block_ram_are_read_in_parts(tmp_path: Path, verilator: None) -> None:
+    torch.manual_seed(2)
+    model = dense_lif_net((12, 512, 10), state_bits=4, kind="fixed-point", input_bits=None)
+    network = sd.lower(model, sd.InputSpec((12,), 0, 1, 1.0, encoding="sequence"), 3)
+    inputs = np.random.default_rng(2).integers(0, 2, (3, 3, 12))
+    assert_agrees(network, inputs, RtlConfig(pe=8, share=8), tmp_path / "p")
+    top = (tmp_path / "p/rtl/squat_core.sv").read_text()
+    assert [int(found) for found in re.findall(r"\.READ\((\d)\)", top)] == [3, 3, 2, 2] and ".APART(3)" in top
+    assert re.findall(r"\.SHIFT\((-?\d+)\)", top) and ".SHIFT(-1)" not in top
+
+
 def test_lanes_that_share_a_neuron_unit(small: sd.Network) -> None:
     """As many as keep up with the golden events; a wrong number is refused, and what the refusal says works."""
     with pytest.raises(ExportError, match="lif1: PE 4 cannot be shared by 3 lanes; use share=2"):
@@ -203,6 +217,29 @@ def test_impossible_foldings(small: sd.Network) -> None:
     with pytest.raises(ExportError, match=r"head8: fully connected, .* weights: takes one event a cycle; use simd=1"):
         render(joined, RtlConfig(pe=2, simd=2))
     assert render(joined, RtlConfig(pe=2, simd=1))
+
+
+def test_the_default_folding_keeps_the_pace(tmp_path: Path) -> None:
+    """As fast as 16 lanes everywhere, with fewer where these are not needed; what is given stays, by any layer."""
+    torch.manual_seed(1)
+    spec = sd.InputSpec((64,), 0, 1, 1.0, encoding="sequence")
+    network = sd.lower(dense_lif_net((64, 48, 20, 10), input_bits=None), spec, 8)
+    frames = random_stimulus(network, 4)
+    result = simulate(network, frames, trace=True)
+
+    def folded(pe: object) -> tuple[dict[str, int], int]:
+        plan = plan_for(network, RtlConfig(pe=pe), frames, result)
+        return {share.process: share.pe for share in plan.shares}, int(ends_of(plan, frames, result)[-1])
+
+    usual, by_itself = folded(16), folded(None)
+    assert usual[0] == {"lif1": 16, "lif2": 16, "lif3": 10} and by_itself[0]["lif1"] == 16
+    assert by_itself[0]["lif3"] < 10 and by_itself[1] < 1.02 * usual[1]
+    assert folded({"fc1": 48}) == folded({"lif1": 48}) and folded({"lif1": 48})[0]["lif1"] == 48
+    project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe={"fc2": 4}, vectors=1))
+    rows = {row["process"]: row for row in json.loads((project / "manifest.json").read_text())["folding"]}
+    assert rows["lif2"]["pe"] == 4 and rows["lif2"]["given"] and not rows["lif1"]["given"]
+    with pytest.raises(ConfigError, match="pe: no layer is called fc9; the layers are fc1, fc2, fc3, lif1, lif2, lif3"):
+        render(network, RtlConfig(pe={"fc9": 4}))
 
 
 def test_the_readme_says_every_port_and_file(small: sd.Network) -> None:

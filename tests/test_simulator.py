@@ -111,7 +111,7 @@ def test_int_bits(low: int, high: int, bits: int) -> None:
         (
             np.full((2, 16), 0.3),
             f"inputs: expected integers; got float64 with values that are none; {GRID}; "
-            "give --real to round real inputs, in the model's units, to it",
+            "real=True (--real) rounds real inputs, in the model's units, to it",
         ),
         (np.zeros((2, 15), int), "inputs: expected shape (batch, 16); got (2, 15)"),
         (

@@ -199,7 +199,9 @@ def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"nowhere.safetensors: cannot be read: No such file .*; `lower`"):
         sd.load(tmp_path / "nowhere.safetensors")
     save_file({"x": np.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(FileFormatError, match="a safetensors file, but not a squat_deploy network"):
+    with pytest.raises(
+        FileFormatError, match="not a squat_deploy network; `lower` makes one of a file that `train` wrote, or of a"
+    ):
         sd.load(tmp_path / "other.safetensors")
 
 
@@ -230,6 +232,8 @@ def test_element_types_that_are_not_read(code: str, saved: Path) -> None:
 def test_sizes_of_inputs_are_integers(shape: tuple[Any, ...]) -> None:
     with pytest.raises(ConfigError, match="InputSpec: shape must be 1 to 8 positive sizes"):
         sd.InputSpec(shape)
+    with pytest.raises(ConfigError, match=r"InputSpec: shape is a tuple of sizes, as \(784,\); got 784"):
+        sd.InputSpec(784)  # type: ignore[arg-type]
     assert sd.InputSpec((np.int64(16),)) == sd.InputSpec((16,))  # type: ignore[arg-type]
 
 

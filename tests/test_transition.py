@@ -10,13 +10,17 @@ import snntorch as snn
 import torch
 from snntorch.functional.quant import state_quant as snntorch_state_quant
 
+import squat_deploy as sd
 from squat_deploy.errors import InternalError
+from squat_deploy.hardware.graph import graph_of
+from squat_deploy.lab.models import WeightScale, dense_lif_net
 from squat_deploy.lowering.neuron import extract_machines, first_sums
 from squat_deploy.lowering.probe import NeuronProbe
 from squat_deploy.network import Neuron
 from squat_deploy.network.transition import _difference_bounds as difference_bounds
 from squat_deploy.network.transition import _solve as solve
-from squat_deploy.network.transition import check_offset_form, offset_form, reachable_states
+from squat_deploy.network.transition import check_offset_form, key_form, offset_form, reachable_states, regular_form
+from squat_deploy.snn.levels import Kind
 from squat_deploy.snn.quantizers import StateQuantizer
 
 LOW, HIGH = -5488, 5488
@@ -28,6 +32,11 @@ GRID = list(
         (0.5, 0.9, 0.9375, 0.95),
         (2.0**-4, 2.0**-6, 2.0**-8, 0.0137, 0.98 / 22),
     )
+)
+REGULAR: tuple[tuple[Kind, WeightScale, bool], ...] = (
+    ("fixed-point", "power-of-two", True),
+    ("uniform", "shared", True),
+    ("uniform", "power-of-two", False),
 )
 NO_OFFSET_FORM = {6: 6}  # of the 480 configurations: rounding broke their rational ties
 
@@ -108,6 +117,26 @@ def test_fewest_fraction_bits_and_its_check(rng: np.random.Generator) -> None:
     broken.offset[0, 3] += 2**form.fraction_bits
     with pytest.raises(InternalError, match="offset form differs at state 3"):
         check_offset_form(broken, layer, -400, 400)
+
+
+@pytest.mark.parametrize(("kind", "scale", "regular"), REGULAR)
+def test_levels_that_are_a_shift_and_a_clip(kind: Kind, scale: WeightScale, regular: bool) -> None:
+    torch.manual_seed(3)
+    model = dense_lif_net((30, 4), state_bits=4, kind=kind, weight_scale=scale, input_bits=None)
+    network = sd.lower(model, sd.InputSpec((30,), 0, 1, 1.0, encoding="sequence"), 3)
+    node = next(node for node in graph_of(network).nodes if isinstance(network.layers[node.position or 0], Neuron))
+    neuron = network.layers[node.position or 0]
+    assert isinstance(neuron, Neuron)
+    form, chosen = regular_form(neuron, *node.reach), key_form(neuron, *node.reach)
+    assert chosen is not None and (form is not None) == regular
+    if form is None:
+        return
+    assert np.array_equal(form.boundaries, chosen.boundaries)
+    step, (low, high) = int(form.boundaries[0, 0]), node.reach
+    for state in reachable_states(neuron, 0, low, high).tolist():
+        for total in range(low, high + 1):
+            key = int(form.offset[0, state]) + (total << form.fraction_bits)
+            assert min(max(key // step, 0), 15) == int((neuron.thresholds[0, state] <= total).sum())
 
 
 def test_contradicting_thresholds_have_no_offset_form() -> None:

@@ -49,13 +49,14 @@ class Commands(TyperGroup):
         given = list(sys.argv[1:] if args is None else args)
 
         def call() -> Any:
-            told = {"default_map": read_settings(self.commands), **extra}
+            asks = {"--help", "--version"} & set(given)  # which a broken file must not hinder
+            told = {"default_map": {} if asks else read_settings(self.commands), **extra}
             return super(Commands, self).main(given, prog_name, complete_var, False, windows_expand_args, **told)
 
         if not standalone_mode:
             return call()
         with interrupts.noticed():
-            sys.exit(_code_of(call, as_json="--json" in given))
+            sys.exit(_code_of(call, as_json=any(word.split("=")[0] == "--json" for word in given)))
 
 
 def _code_of(call: Callable[[], Any], *, as_json: bool) -> int:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from squat_deploy import interrupts
 from squat_deploy.cli.console import INTERNAL, fail
-from squat_deploy.errors import ConfigError, SquatError
+from squat_deploy.errors import ConfigError, SquatError, faults_of
 from squat_deploy.files import same_place
 
 P = ParamSpec("P")
@@ -84,8 +84,7 @@ def explain(error: BaseException, as_json: bool) -> NoReturn:
         extra = next((extra for extra, names in _EXTRAS.items() if package in names), "train")
         fail(f"this command needs the package {error.name}: pip install 'squat_deploy[{extra}]'", as_json)
     if isinstance(error, ValidationError):
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        fail(f"options: {faults}", as_json)
+        fail(f"options: {faults_of(error)}", as_json)
     text = " ".join(str(error).split())
     if isinstance(error, OSError):  # of the machine, not of this package
         fail(f"{error.strerror or text}{f': {error.filename}' if error.filename else ''}", as_json)

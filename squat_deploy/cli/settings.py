@@ -49,7 +49,10 @@ def read_settings(commands: Mapping[str, Any], path: Path = FILE) -> dict[str, d
         raise ConfigError(f"{path}: cannot be read: {printable(str(error))}") from error
     plain = {name: command for name, command in commands.items() if not hasattr(command, "commands")}
     if unknown := sorted(given.keys() - plain.keys()):
-        raise ConfigError(f"{path}: no command is called {printable(unknown[0])}; there are {', '.join(sorted(plain))}")
+        name = printable(unknown[0])
+        if not isinstance(given[unknown[0]], dict):
+            raise ConfigError(f"{path}: {name} stands in no table; put it under that of its command, as [lower]")
+        raise ConfigError(f"{path}: no command is called {name}; there are {', '.join(sorted(plain))}")
     return {name: _checked(path, name, plain[name], given[name]) for name in given}
 
 
@@ -62,7 +65,8 @@ def _checked(path: Path, name: str, command: Any, given: Any) -> dict[str, Any]:
         if first["type"] == "extra_forbidden":
             keys = ", ".join(sorted(settable(command)))
             raise ConfigError(f"{path}: [{name}] has no option {key}; it has {keys}") from error
-        raise ConfigError(f"{path}: [{name}] {key}: {first['msg']}; got {first['input']!r:.60}") from error
+        told = "expected one value" if isinstance(first["input"], list | dict) and key else first["msg"]
+        raise ConfigError(f"{path}: [{name}] {key}: {told}; got {first['input']!r:.60}") from error
     parameters = {parameter.name: parameter for parameter in command.params}
     return {key: _typed(parameters[key], value) for key, value in found.items()}
 

@@ -87,6 +87,18 @@ def exploration_table(found: Exploration) -> Table:
     return table
 
 
+def folding_table(processes: Sequence[Mapping[str, Any]]) -> Table:
+    """A process of an RTL core a row, as its manifest has them."""
+    table = _plain("folding")
+    table.add_column("process", overflow="fold")
+    for name in ("PE", "of at most", "cycles a step", "PE by"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in processes:
+        by = "option" if one["given"] else "balance" if one["widest"] > 1 else ""
+        table.add_row(printable(one["process"]), str(one["pe"]), str(one["widest"]), f"{one['cycles']:,.1f}", by)
+    return table
+
+
 def proofs_table(certificate: Proofs) -> Table:
     """A claim a row: of what, whether it is proven, and how the claim begins; the whole of it stands in the project."""
     table = _plain("proofs")
@@ -108,7 +120,7 @@ def certificate_table(certificate: Certificate) -> Group:
     table = _plain(shown.title)
     for name in shown.head:
         if name in ("layer", "rule"):
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", min_width=_LONGEST_WORD)
         else:  # a number that is cut says something else
             table.add_column(name, justify="left" if name == "proven" else "right", no_wrap=True)
     for layer, proven, rule, *numbers in shown.rows:
@@ -117,6 +129,7 @@ def certificate_table(certificate: Certificate) -> Group:
     return _with_notes(table, shown.notes)
 
 
+_LONGEST_WORD = 5  # of a rule
 LEGEND = (
     "certificate: sums that can occur, bits that hold them, states of a neuron (its levels, rest, and what a reset "
     "leaves), margin of the nearest decision, pairs of state and sum on which the trained neuron was run, and those "

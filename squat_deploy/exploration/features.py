@@ -62,6 +62,8 @@ def _comparisons(instance: Instance, sizes: dict[str, int]) -> int:
     """Of one neuron: of all thresholds at once, or one a bit of the level."""
     if "LEVEL" not in sizes:
         return 0
+    if sizes.get("SHIFT", -1) >= 0:
+        return 1
     searched = instance.parameters.get("KEYS", "1'b1") == "1'b1" or sizes["LEVEL"] > 2
     return sizes["LEVEL"] if searched else 2 ** sizes["LEVEL"] - 1
 

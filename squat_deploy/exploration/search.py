@@ -8,18 +8,19 @@ from itertools import product
 from typing import Any
 
 from squat_deploy.backends.rtl import RtlConfig
-from squat_deploy.backends.rtl.project import plan_for
+from squat_deploy.backends.rtl.project import pacing_of, plan_for
 from squat_deploy.backends.rtl.timing import ends_of
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.exploration.prices import Prices, prices_of
-from squat_deploy.hardware.design import design_of
+from squat_deploy.hardware.design import outline_of
+from squat_deploy.hardware.lanes import widths
 from squat_deploy.hardware.options import HlsConfig
-from squat_deploy.hardware.schedule import estimate, event_counts
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.simulator import Result, simulate
 
 Say = Callable[[str, int, int], object]
 _BANKS = (1, 2, 4, 8, 16)
+_WAIT = 0.1  # of the heaviest layer's cycles, that another may make it wait
 
 
 @dataclass(frozen=True)
@@ -210,25 +211,18 @@ def _tried(
 def _foldings(network: Network, inputs: IntArray, result: Result) -> Iterator[RtlConfig]:
     """Every width of the layer with most work; the others as narrow as keep up with it."""
     plan_for(network, RtlConfig(pe=1), inputs, result)  # says why, if RTL does not take it at all
-    design = design_of(network, HlsConfig(pe=1, events=1))
-    schedule = estimate(design, event_counts(design, inputs, result))
-    alone = {process.name: process.mean for process in schedule.processes}
-    widest = {neurons.name: neurons.lanes.channels for neurons in design.neurons}
-    work = {name: alone.get(name, 0.0) / lanes for name, lanes in widest.items()}  # cycles a row of lanes
-    heaviest = max(work, key=lambda name: work[name] * widest[name])
+    outline = outline_of(network, HlsConfig())
+    pacing = pacing_of(outline, 1, inputs, result)
+    processes = outline.graph.processes
+    heaviest = max(processes, key=lambda process: pacing.cycles(process, 1).mean())
+    neurons = {layer.name for layer in network.neurons}
     seen = set[tuple[int, ...]]()
-    for lanes, banks in product(_widths(widest[heaviest]), _BANKS):
-        pace = work[heaviest] * -(-widest[heaviest] // lanes)
-        pe = {name: _narrowest(widest[name], work[name], pace) for name in work} | {heaviest: lanes}
+    for lanes, banks in product(widths(outline.widest(heaviest)), _BANKS):
+        pace = pacing.cycles(heaviest, lanes)
+        narrow = {
+            one.name: pacing.narrowest(one, pace, 1.1 * float(pace.mean())) for one in processes if one.name in neurons
+        }
+        pe = {name: lanes if name == heaviest.name else few for name, few in narrow.items()}
         if (key := (*pe.values(), banks)) not in seen:
             seen.add(key)
             yield RtlConfig(pe=pe, simd=banks)
-
-
-def _widths(widest: int) -> list[int]:
-    return sorted({min(2**power, widest) for power in range(widest.bit_length() + 1)})
-
-
-def _narrowest(widest: int, work: float, pace: float) -> int:
-    """Lanes of a layer that takes `work` cycles a row of them, so that it keeps pace."""
-    return next((lanes for lanes in _widths(widest) if work * -(-widest // lanes) <= pace), widest)

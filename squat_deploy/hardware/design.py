@@ -99,8 +99,8 @@ def outline_of(network: Network, config: HlsConfig) -> Outline:
         raise ExportError(f"inputs: at most {MAX_INPUTS - 1} a time step; got {network.input.size}")
     if config.encoder is not None:
         check_encoder(config.encoder, network.input, network.steps)
-    names = {neuron.name for neuron in network.neurons}
-    for option, given_by_name in (("pe", config.pe), ("events", config.events)):
+    layers, neurons = ({layer.name for layer in some} for some in (network.layers, network.neurons))
+    for option, given_by_name, names in (("pe", config.pe, layers), ("events", config.events, neurons)):
         if isinstance(given_by_name, dict) and (unknown := sorted(set(given_by_name) - names)):
             known = ", ".join(sorted(names))
             raise ConfigError(f"{option}: no layer is called {', '.join(unknown)}; the layers are {known}")
@@ -170,14 +170,14 @@ def _ports(network: Network, node: Node, given: Mapping[int, Port]) -> Ports:
 
 def _asked(process: Process, config: HlsConfig, most: int) -> int | None:
     """PE of a process by the options: all its sums are updated in the same lanes."""
-    neurons = [node for node in process.nodes if node.blueprint.fires]
     if config.pe is None:
         return None
     if isinstance(config.pe, int):
-        name = neurons[0].name if neurons else process.nodes[0].name
-        wanted = {name: min(config.pe, most)}
+        first = next((node for node in process.nodes if node.blueprint.fires), process.nodes[0])
+        wanted = {first.name: min(config.pe, most)}
     else:
-        wanted = {node.name: config.pe[node.name] for node in neurons if node.name in config.pe}
+        layers = [node.name for node in process.nodes if node.position is not None]
+        wanted = {name: config.pe[name] for name in layers if name in config.pe}
     for name, pe in wanted.items():
         if not 1 <= pe <= most:
             raise ExportError(f"{name}: PE must be 1 to {most}; got {pe}")

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from squat_deploy.errors import ConfigError, faults_of
 from squat_deploy.hardware.boards import BOARDS, BoardName
 from squat_deploy.network.encoders import Encoder
 
 _PART = r"^[A-Za-z0-9_.-]+$"
 
 
-class HlsConfig(BaseModel):
-    """Options of an HLS project; the command line takes its options, their texts and their defaults from here."""
+class Options(BaseModel):
+    """Options whose faults are errors of this package."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def __init__(self, **given: Any) -> None:
+        """Raises: ConfigError for unknown options, and values that they cannot have."""
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise ConfigError(f"options: {faults_of(error)}") from error
+
+
+class HlsConfig(Options):
+    """Options of an HLS project; the command line takes its options, their texts and their defaults from here."""
 
     part: str = Field("xc7z020clg400-1", pattern=_PART)
     """Target part, as Vitis names it."""
@@ -23,7 +35,7 @@ class HlsConfig(BaseModel):
     """Target clock period."""
     pe: int | dict[str, int] | None = None
     """Channels updated in parallel (neurons, where there are no channels): for all layers, up to what each has, or by
-    the name of a neuron layer. What is left open is chosen so that no layer waits for another."""
+    the name of a layer. What is left open is chosen so that no layer waits for another."""
     fit: str | None = Field(None, pattern=_PART)
     """Part to fold for: as few cycles as it has room for. Instead of `part`."""
     target_cycles: int | None = Field(None, gt=0)

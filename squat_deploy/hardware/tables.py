@@ -12,7 +12,7 @@ from squat_deploy.hardware.lanes import Lanes
 from squat_deploy.hardware.searches import LOGIC_ENTRIES, How, copied, how, searched
 from squat_deploy.network import IntArray, Neuron, int_bits
 from squat_deploy.network.layers import NeuronLayer
-from squat_deploy.network.transition import OffsetForm, offset_form
+from squat_deploy.network.transition import OffsetForm, key_form
 
 MAX_TABLE_ENTRIES = 2**22
 _SMALL_LEVELS = 4  # up to here thresholds cost no more logic than the offset form
@@ -27,6 +27,7 @@ class NeuronTables:
         spread: leading dimensions of every array: none, (groups, pe) or (rows, pe).
         pe: lanes.
         keys: OFFSET of the offset form, or None in the threshold form.
+        levels: that there are.
         searched: what the binary search runs over, padded to 2**search_bits - 1 entries.
         successor: carried state by state and level, 2**search_bits of these, or None where it is the level.
     """
@@ -37,6 +38,7 @@ class NeuronTables:
     fraction_bits: int
     key_low: int
     key_high: int
+    levels: int
     keys: IntArray | None
     searched: IntArray
     search_bits: int
@@ -54,9 +56,23 @@ class NeuronTables:
         return self.spread == "shared"
 
     @property
+    def searches(self) -> bool:
+        """Whether RTL searches for a level, a comparison a cycle."""
+        return self.shift is None and (self.keys is not None or self.levels > _SMALL_LEVELS)
+
+    @property
     def search(self) -> str:
         """Name of what is searched."""
         return "THRESHOLDS" if self.keys is None else "BOUNDARIES"
+
+    @property
+    def shift(self) -> int | None:
+        """Bits that a key is shifted right by to be the level, clipped, or None where boundaries are not so."""
+        if self.keys is None:
+            return None
+        bits = int(self.searched.flat[0]).bit_length() - 1
+        regular = np.arange(1, self.levels) << max(bits, 0)
+        return bits if bits >= 0 and (self.searched[..., : self.levels - 1] == regular).all() else None
 
     @property
     def how(self) -> How:
@@ -94,6 +110,7 @@ def neuron_tables(neuron: Neuron, lanes: Lanes, low: int, high: int, form: str) 
         fraction_bits=0 if chosen is None else chosen.fraction_bits,
         key_low=key_low,
         key_high=key_high,
+        levels=neuron.level_count,
         keys=None if chosen is None else placed(chosen.offset),
         searched=placed(table),
         search_bits=search_bits,
@@ -139,7 +156,7 @@ def spread_out(tables: IntArray, neuron: NeuronLayer, lanes: Lanes, spread: Spre
 def _choose_form(neuron: Neuron, low: int, high: int, wanted: str) -> OffsetForm | None:
     if wanted == "threshold" or (wanted == "auto" and neuron.level_count <= _SMALL_LEVELS):
         return None
-    found = offset_form(neuron, low, high)
+    found = key_form(neuron, low, high)
     if found is None and wanted == "offset":
         raise ExportError(
             f"{neuron.name}: no offset/boundary form exists: rounding ties of its thresholds contradict each other; "

@@ -328,7 +328,9 @@ def _state_quantizer(draft: Draft, name: str, module: nn.Module) -> StateQuantiz
         elif callable(quantizer):
             return StateQuantizer.from_snntorch(quantizer, threshold)
         else:
-            hint = "train with snn.Leaky(state_quant=squat_deploy.snn.quantizers.state_quant(...))"
+            stock = next(base for base in type(module).__mro__ if base.__module__.startswith("snntorch"))
+            hint = f"train with snn.{stock.__name__}(state_quant=squat_deploy.snn.quantizers.state_quant(...))"
+            hint += ", or sd.quantize(model, data, steps=...)"
             draft.fault(name, "the membrane must be quantized: 32-bit states have no table", "state_quant=False", hint)
     except ConfigError as error:
         draft.fault(name, "the level table must be usable", error, "see squat_deploy.snn.levels.level_table")

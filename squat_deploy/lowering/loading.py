@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning
+from squat_deploy.errors import ConfigError, FileFormatError, SquatError, SquatWarning, printable
 from squat_deploy.lowering.drafting import program_of
 from squat_deploy.lowering.trial import apart
 from squat_deploy.network import Encoding, InputSpec
@@ -64,11 +64,7 @@ def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = 
     if not path or not name.isidentifier():
         weights = "; weights go with --checkpoint" if Path(reference).suffix in _WEIGHTS else ""
         raise ConfigError(f"model: expected path/to/file.py:factory; got {reference!r}{weights}")
-    module = _import(Path(path))
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
-        raise ConfigError(f"{path}: has no callable {name!r}; it defines {', '.join(own) or 'none'}")
+    factory = _factory(_import(Path(path)), path, name)
     began = time.monotonic()
     made, state = _made(factory, path, name)
     warn_of_wrappers(made)
@@ -79,6 +75,26 @@ def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = 
         text = f"random weights: {name}() makes new ones each time it is called, and no --checkpoint was given"
         warnings.warn(text, SquatWarning, stacklevel=2)
     return model, state
+
+
+def _factory(module: ModuleType, path: str, name: str) -> Callable[[], object]:
+    """What makes a model. Raises: ConfigError for names of nothing that does."""
+    found = getattr(module, name, None)
+    if isinstance(found, nn.Module):
+        way = f"def factory(): return {name}"
+        raise ConfigError(f"{path}: {name} is a model, not what makes one; name its class, or a function: {way}")
+    if not callable(found):
+        own = [key for key, value in vars(module).items() if _makes_models(value, module.__name__)]
+        hint = f"; it defines {printable(', '.join(own[:10]))}" if own else "; it defines none"
+        raise ConfigError(f"{path}: has no callable {name!r}{hint}")
+    return found
+
+
+def _makes_models(value: object, module: str) -> bool:
+    """Whether it may be meant: a class of modules, or a function, of the file itself."""
+    return getattr(value, "__module__", None) == module and (
+        isinstance(value, FunctionType) or (isinstance(value, type) and issubclass(value, nn.Module))
+    )
 
 
 def with_checkpoint(model: nn.Module, checkpoint: Path) -> nn.Module:

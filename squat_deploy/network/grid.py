@@ -81,7 +81,7 @@ def as_integers(spec: InputSpec, data: NDArray[Any], *, real: bool) -> tuple[NDA
         if (multiples := _multiples(spec, data)) is not None:
             told = f"inputs: {data.dtype}, all of them on the network's grid: multiples of {spec.step:.9g}"
             return multiples, [told], []
-        way = "give --real to round real inputs, in the model's units, to it"
+        way = "real=True (--real) rounds real inputs, in the model's units, to it"
         got = f"{data.dtype} with values that are none"
         raise ConfigError(f"inputs: expected integers; got {got}; the grid is {spec.described}; {way}")
     if data.size and (data.min() < spec.low or data.max() > spec.high):

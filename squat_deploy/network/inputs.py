@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +37,8 @@ class InputSpec:
     time_first: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.shape, Iterable) or isinstance(self.shape, str):
+            raise ConfigError(f"InputSpec: shape is a tuple of sizes, as (784,); got {self.shape!r:.60}")
         shape = tuple(self.shape)
         if not 1 <= len(shape) <= MAX_RANK or any(not _is_integer(n) or not 1 <= n < 2**31 for n in shape):
             raise ConfigError(f"InputSpec: shape must be 1 to {MAX_RANK} positive sizes; got {shape[:9]!r}")

@@ -3,6 +3,7 @@
 Offset/boundary form: level = number of `boundaries[k]` that are <= `offset[k, state] + (S << fraction_bits)`.
 It is exact iff for every state i and boundary j
 `(T[i, j] - 1) * 2**F < M[j] - D[i] <= T[i, j] * 2**F`, a system of difference constraints (Bellman 1958, Ford 1956).
+Where levels lie a power of two of a sum's step apart, M[j] can be (j + 1) * 2**k: then the count is a shift and a clip.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from squat_deploy.errors import InternalError
 from squat_deploy.network import IntArray, Neuron
 
 MAX_FRACTION_BITS = 12
+MAX_REGULAR_BITS = 4  # fractional bits of boundaries at multiples of a power of two
 _UNBOUNDED = 2**60
 _ENUMERATION_LIMIT = 2**24
 
@@ -85,6 +87,37 @@ def offset_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
     form = OffsetForm(np.stack([d for d, _ in solutions]), np.stack([m for _, m in solutions]), bits)
     check_offset_form(form, neuron, low, high)
     return form
+
+
+def key_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
+    """The form of keys: with boundaries at multiples of a power of two where they can be, else as they come."""
+    return regular_form(neuron, low, high) or offset_form(neuron, low, high)
+
+
+def regular_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
+    """The form with boundaries 1, 2, ... times a power of two, so that a level is a shift and a clip, or None.
+
+    With the boundaries known, every state has bounds of its own for its offset. A solution with some fractional bits is
+    one with more of them, doubled, so that each distance in sums is tried from few bits on.
+    """
+    bounds = [_difference_bounds(neuron, table, low, high) for table in range(len(neuron.thresholds))]
+    for bits in range(MAX_REGULAR_BITS + 1):
+        for step in range(bits + max(1, high - low).bit_length() + 1):
+            boundaries = np.arange(1, neuron.level_count, dtype=np.int64) << step
+            offsets = [_offsets(lower, upper, boundaries, bits) for lower, upper in bounds]
+            if all(found is not None for found in offsets):
+                offset = np.stack([found for found in offsets if found is not None])
+                form = OffsetForm(offset, np.tile(boundaries, (len(bounds), 1)), bits)
+                check_offset_form(form, neuron, low, high)
+                return form
+    return None
+
+
+def _offsets(lower: IntArray, upper: IntArray, boundaries: IntArray, bits: int) -> IntArray | None:
+    """Offsets as in `_solve`, each as near to zero as it can be."""
+    least = np.where(upper == _UNBOUNDED, -_UNBOUNDED, boundaries - (upper << bits)).max(axis=1)
+    most = np.where(lower == -_UNBOUNDED, _UNBOUNDED, boundaries - (lower << bits) - 1).min(axis=1)
+    return None if (least > most).any() else np.clip(np.zeros_like(least), least, most)
 
 
 def _difference_bounds(neuron: Neuron, table: int, low: int, high: int) -> tuple[IntArray, IntArray]:

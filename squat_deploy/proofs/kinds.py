@@ -17,7 +17,7 @@ from squat_deploy.network.layers import NeuronLayer
 from squat_deploy.network.transition import (
     OffsetForm,
     check_offset_form,
-    offset_form,
+    key_form,
     reachable_states,
     threshold_level,
 )
@@ -37,14 +37,15 @@ class SingleUnit(Unit):
     @property
     def latency(self) -> int:
         level = self.number("LEVEL")
-        return level + 2 if self.number("KEYS") or level > _AT_ONCE else 2
+        searches = self.number("SHIFT") < 0 and (self.number("KEYS") or level > _AT_ONCE)
+        return level + 2 if searches else 2
 
     @cached_property
     def form(self) -> OffsetForm | None:
         """The offset form, where the unit has it. Raises: ExportError where there is none."""
         if not self.number("KEYS"):
             return None
-        found = offset_form(self.layer, self.low, self.high)
+        found = key_form(self.layer, self.low, self.high)
         if found is None:
             raise ExportError(f"{self.layer.name}: the core searches an offset form, but none exists; write it anew")
         return found

@@ -53,8 +53,12 @@ def hls_project(network: Network, folder: Path) -> tuple[HlsConfig, tuple[Fold, 
     Raises: FileFormatError for what is none; ConfigError for one of another network.
     """
     document = _manifest(network, folder, "an HLS project, which `squat-deploy hls` writes", "folding")
-    with translated(FileFormatError, f"{folder}: its manifest is not of this form"):
-        found = _Hls.model_validate({"config": document["config"], "processes": document["folding"]["processes"]})
+    what = f"{folder}: its manifest is not of this form"
+    try:
+        with translated(FileFormatError, what):
+            found = _Hls.model_validate({"config": document["config"], "processes": document["folding"]["processes"]})
+    except ConfigError as error:  # of the options in it
+        raise FileFormatError(f"{what}: {error}") from error
     return found.config, tuple(Fold(share.pe, share.events) for share in found.processes)
 
 

@@ -35,7 +35,10 @@ def sampled_membranes(
         uses = [traces[use] for use in uses_of(name, traces)]  # of one module that serves several layers
         if (calls := max(len(trace.membranes) for trace in uses)) != steps:
             got = f"{calls} calls in {steps} steps"
-            raise ConfigError(f"{name}: neurons are called once a time step; got {got}: make a module for each layer")
+            way = "; where forward loops over its inputs, encoding='sequence' (--encoding sequence)" if direct else ""
+            raise ConfigError(
+                f"{name}: neurons are called once a time step; got {got}: make a module for each layer{way}"
+            )
         whole = torch.cat([torch.stack(trace.membranes).flatten(1) for trace in uses], dim=1)
         found[name] = whole[:, :: max(1, whole.numel() // _TAIL_SAMPLE)].cpu()
     return found

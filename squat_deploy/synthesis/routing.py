@@ -19,8 +19,10 @@ from squat_deploy.toolchain import has_package
 _STEPS = (("Packing", 0), ("Running main analytical placer", 1), ("Running router", 2), ("Max frequency", 3))
 START = "import sys; from {package} import run_{tool} as run; sys.exit(run(sys.argv[1:]))"
 FEWER_WEIGHTS = "use smaller layers or fewer bits of weights, or --target ecp5"
+LESS = "use a lower PE, smaller layers or fewer bits"
 _SMALLER = {"LUT": "use a lower PE", "FF": "use a lower PE", "block RAM": FEWER_WEIGHTS}
 _FULL = re.compile(r"no bels remaining|unable to place|exceed|utilisation|capacity|no available", re.IGNORECASE)
+_USED = re.compile(r"^Info:\s+(\w{1,40}):\s+(\d{1,9})/\s*(\d{1,9})\s+\d+%", re.MULTILINE)  # of its table
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def check_size(target: Target, device: Device, found: Resources) -> None:
             raise too_large(target, device, f"it takes {need:,.0f} {what}, the device has {there:,}", _SMALLER[what])
 
 
-def too_large(target: Target, device: Device, why: str, smaller: str = "use a lower PE") -> ToolError:
+def too_large(target: Target, device: Device, why: str, smaller: str = LESS) -> ToolError:
     """With a larger device of the family, if there is one, else with what makes the core smaller."""
     larger = [other.name for other in target.devices if other.bram > device.bram and other.lut > device.lut]
     instead = f"use --device {larger[-1]}" if larger else smaller
@@ -76,10 +78,20 @@ def placed(target: Target, device: Device, project: Path, work: Path, *, argumen
     try:
         seconds = run_logged("nextpnr", command, project, log, line=seen.take)
     except ToolError as error:
+        if over := _over(log):
+            raise too_large(target, device, over) from error
         if _FULL.search(str(error)):
             raise too_large(target, device, str(error)) from error
         raise
     return _read(json.loads((project / work / "nextpnr.json").read_text()), seconds)
+
+
+def _over(log: Path) -> str:
+    """What nextpnr counted and the device has not, by its log; empty where all is there."""
+    for kind, used, there in _USED.findall(log.read_text(errors="replace")):
+        if int(used) > int(there):
+            return f"it takes {int(used):,} {kind}, the device has {int(there):,}; log: {log}"
+    return ""
 
 
 def _arguments(device: Device, project: Path, work: Path, frequency: float, seed: int) -> list[str]:

@@ -123,6 +123,8 @@ class SingleNeurons(Neurons):
             "SUCCESSOR": tables.successor,
             "FIRE": tables.fire_level,
         }
+        if tables.shift is not None:
+            del found["TABLE"]
         bits = {"SUCCESSOR": self.unit.state_bits, "FIRE": tables.search_bits + 1}
         arrays = {name: np.asarray(array) for name, array in found.items() if array is not None}
         return {name: (array, bits.get(name, tables.key_bits)) for name, array in arrays.items()}
@@ -130,7 +132,7 @@ class SingleNeurons(Neurons):
     @property
     def latency(self) -> int:
         tables = self.unit.tables
-        return 2 + (tables.search_bits if tables.form == "offset" or tables.search_bits > 2 else 0)
+        return 2 + tables.searches * tables.search_bits
 
     @property
     def law(self) -> Parameters:
@@ -142,6 +144,8 @@ class SingleNeurons(Neurons):
             "KEY": tables.key_bits,
             "KEYS": flag(tables.form == "offset"),
             "FRACTION": tables.fraction_bits,
+            "SHIFT": -1 if tables.shift is None else tables.shift,
+            "TOP": tables.levels - 1,
             "CARRIED": flag(tables.successor is None),
             "REST": unit.rest,
         }

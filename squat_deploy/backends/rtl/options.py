@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from squat_deploy.hardware.options import Options
 from squat_deploy.hardware.serial_boards import SerialBoardName
 from squat_deploy.network.encoders import Encoder
 
 
-class RtlConfig(BaseModel):
+class RtlConfig(Options):
     """Options of an RTL project; the command line takes its options, their texts and their defaults from here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    pe: int | dict[str, int] = 16
-    """Neurons updated in parallel, for all layers, up to what each has, or by the name of a neuron layer."""
+    pe: int | dict[str, int] | None = None
+    """Neurons updated in parallel, for all layers, up to what each has, or by the name of a layer. What is left open
+    gets as few as keep the pace of 16 everywhere."""
     simd: int = Field(1, ge=1, le=32)
     """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own; behind
     neurons as many of these as divide the neurons that are updated at once."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from squat_deploy.backends.rtl.builders import BUILDERS, rows_of
 from squat_deploy.backends.rtl.encoding import EncodeLatency, EncodeRate
 from squat_deploy.backends.rtl.flow import EventReader, Reader
+from squat_deploy.backends.rtl.folding import Share
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons, Scores
 from squat_deploy.backends.rtl.streams import Rows, in_words
@@ -25,11 +26,13 @@ class RtlPlan:
     Attributes:
         frame: the numbers of one step in the words of the input stream.
         instances: of the generated top, in the order in which they are printed.
+        shares: how it is folded, a process each.
     """
 
     design: Design
     frame: Fields
     instances: tuple[Instance, ...]
+    shares: tuple[Share, ...] = ()
 
     @property
     def neurons(self) -> tuple[Neurons, ...]:

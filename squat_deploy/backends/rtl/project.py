@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from squat_deploy.backends.manifest import manifest_of
 from squat_deploy.backends.printing import as_it_is, environment, header_of
 from squat_deploy.backends.rtl.board import board_facts, board_files
 from squat_deploy.backends.rtl.bounds import Bounds, bounds_of
+from squat_deploy.backends.rtl.folding import Pacing
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
 from squat_deploy.backends.rtl.sharing import pace_of, shared
 from squat_deploy.files import MANIFEST, write_folder
-from squat_deploy.hardware.design import design_of
+from squat_deploy.hardware.design import Outline, design_of, outline_of
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.hardware.records import record_of
 from squat_deploy.hardware.schedule import event_counts
@@ -121,6 +122,7 @@ def render(
         config=config.model_dump(),
         certificate=network.certificate.proofs(),
         layers=plan.facts,
+        folding=[{**asdict(share), "process": plain(share.process)} for share in plan.shares],
         board=board_facts(config.board),
     )
     return files
@@ -138,10 +140,21 @@ def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Resu
 
     Raises: as `emit_rtl`.
     """
-    design = design_of(network, HlsConfig(pe=config.pe, form=config.form, encoder=config.encoder))
-    events = {number: float(counts.mean()) for number, counts in event_counts(design, frames, result).items()}
-    pace = pace_of(design, config.simd, events)
-    return plan_of(shared(design, config.share, pace), config.simd, pace)
+    outline = outline_of(network, HlsConfig(pe=config.pe, form=config.form, encoder=config.encoder))
+    pacing = pacing_of(outline, config.simd, frames, result)
+    shares, processes = pacing.shares(), outline.graph.processes
+    design = outline.design(
+        {one.number: outline.units(one, shares[one.number].pe, outline.most_events(one)) for one in processes}
+    )
+    pace = pace_of(design, config.simd, {number: float(found.mean()) for number, found in pacing.events.items()})
+    plan = plan_of(shared(design, config.share, pace), config.simd, pace)
+    return replace(plan, shares=tuple(shares.values()))
+
+
+def pacing_of(outline: Outline, simd: int, frames: IntArray, result: Result) -> Pacing:
+    """What a run of checked `frames` (with traces) says of the cycles of each process."""
+    thinnest = design_of(outline.network, outline.config.model_copy(update={"pe": 1}))
+    return Pacing(outline, thinnest, event_counts(thinnest, frames, result), simd)
 
 
 def top_text(plan: RtlPlan, config: RtlConfig) -> str:

@@ -68,8 +68,7 @@ def _chosen(design: Design, part: Fire, share: int, cycles: float) -> int:
     lanes = part.lanes
     can = [number for number in range(1, lanes.pe + 1) if _can(design, part, number)]
     if share == 0:
-        searches = part.tables.form == "offset" or part.tables.search_bits > 2
-        fill = _FILL + (part.tables.search_bits if searches else 0)
+        fill = _FILL + part.tables.searches * part.tables.search_bits
         rows = {number: lanes.positions * -(-lanes.channels * number // lanes.pe) for number in can}
         return max((number for number in can if rows[number] + fill <= cycles), default=1)
     if share > lanes.pe:

@@ -24,6 +24,7 @@ from squat_deploy.cli.options import (
     NetworkOut,
     NirOut,
     Overwrite,
+    ReadoutOption,
     Steps,
     TimeUnitOption,
     Unproven,
@@ -54,6 +55,7 @@ def quantize(
     levels: Annotated[Kind, typer.Option(help="Spacing of the levels.")] = "threshold-centred",
     budget: Annotated[float | None, typer.Option(help="Search bits a layer that cost at most this accuracy.")] = None,
     encoding: Encoded = "direct",
+    readout: ReadoutOption = "count",
     batch_first: BatchFirst = False,
     out: NetworkOut = Path("network.safetensors"),
     nir: NirOut = None,
@@ -71,8 +73,7 @@ def quantize(
     read = {"model": model, "calibration": calibration, "labels": labels, "checkpoint": checkpoint}
     check_paths({**read, "out": beside, "nir": nir})
     targets.check_both(out, beside, source, overwrite=overwrite, ask=not as_json)
-    if budget is not None and labels is None:
-        raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
+    _check_labels(labels, budget, readout)
     options: dict[str, Any] = {"steps": steps, "levels": levels, "encoding": encoding, "time_first": not batch_first}
     with gathered() as texts:
         loaded, state = lowering.load_with_state(model, checkpoint, trained=True)
@@ -82,7 +83,8 @@ def quantize(
         data, score = calibrated(values, classes, steps, encoding, first, time_first=not batch_first)
         made, trials = _quantized(loaded, data, score, (weight_bits, state_bits), budget, options)
         spec, name = input_spec(made, data, encoding, time_first=not batch_first), sources.name_of(model)
-        lowered = lowering.lower(made, spec, steps, allow_unproven=allow_unproven, name=name, initial_state=first)
+        said = {"readout": readout, "allow_unproven": allow_unproven, "name": name, "initial_state": first}
+        lowered = lowering.lower(made, spec, steps, **said)
     network = replace(lowered, origin=replace(lowered.origin, source=source, **seen_in(data.numpy(), spec)))
     _write_nir(network, made, nir, first)
     save_model(made, beside, {"source": source, "quantized": asdict(Recipe.of(loaded, made))})
@@ -96,6 +98,15 @@ def quantize(
     tables = _tables(network, trials, weights, accuracy)
     after = following("squat-deploy", "verify", out, "--model", model, "--checkpoint", beside)
     emit({**document, "warnings": texts, **summary(network)}, as_json, *notes, *tables, saved, after)
+
+
+def _check_labels(labels: Path | None, budget: float | None, readout: str) -> None:
+    """Raises: ConfigError where an accuracy is asked for that is not computed here."""
+    if budget is not None and labels is None:
+        raise ConfigError("quantize: --budget is about accuracy, which needs --labels")
+    if labels is not None and readout != "count":
+        text = f"quantize: the accuracy on --labels is that of spike counts, not of --readout {readout}"
+        raise ConfigError(f"{text}; leave --labels to `simulate`")
 
 
 def _write_nir(network: Network, model: nn.Module, path: Path | None, initial_state: Any) -> None:

@@ -55,19 +55,20 @@ def simulate(
         document |= {
             "values": {**law, "integers": integers.tolist(), "real": loaded.values.real(result.scores).tolist()}
         }
-        lines = [loaded.values.described]
+        lines.append(loaded.values.described)
     if labels is not None:
         classes = labels_of(labels)
         check_labels(classes, len(result.classes))
         document["accuracy"] = float((result.classes == classes).mean())
         lines.append(f"accuracy {document['accuracy']:.2%}")
     if out is not None:
-        _save(out, loaded, result)
+        lines.append(f"saved {out}: {', '.join(_save(out, loaded, result))}")
     lines.append(following("squat-deploy", "verify", network))
     emit(document, as_json, *notes, scores_table(result, described, inputs_line(loaded)), *lines)
 
 
-def _save(path: Path, network: Network, result: Result) -> None:
+def _save(path: Path, network: Network, result: Result) -> list[str]:
+    """Returns: the names of the arrays."""
     arrays: dict[str, Any] = {"scores": result.scores}
     if network.values is not None:
         arrays["values"] = network.values.real(result.scores)
@@ -77,3 +78,4 @@ def _save(path: Path, network: Network, result: Result) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_file(path, buffer.getvalue())
+    return list(arrays)

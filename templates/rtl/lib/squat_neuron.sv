@@ -3,6 +3,7 @@
 // Thresholds (KEYS = 0): the level is the number of TABLE[state] that are <= sum. Offsets (KEYS = 1): the number of TABLE
 // that are <= OFFSET[state] + (sum << FRACTION). Up to 4 levels of thresholds are compared at once, else it is a binary
 // search, one comparison a cycle. Tables have 2**LEVEL entries, padded with more than any key.
+// Where boundaries are multiples of 2**SHIFT, the level is such a key, shifted right by SHIFT and clipped to 0..TOP.
 // Latency: 2 cycles, or LEVEL + 2 of a search; a new state and sum in every cycle while `move` is high.
 `default_nettype none
 
@@ -14,6 +15,8 @@ module squat_neuron #(
     parameter int KEY = 12,        // bits of what is compared, signed
     parameter bit KEYS = 1'b0,
     parameter int FRACTION = 0,
+    parameter int SHIFT = -1,      // of keys; -1 where they are searched for
+    parameter int TOP = 3,         // highest level
     parameter bit CARRIED = 1'b1,  // the next state is the level; else SUCCESSOR says it
     parameter int OWNERS = 1,      // tables, chosen by `owner`
     parameter int OWNER = 1,       // bits of that
@@ -30,14 +33,12 @@ module squat_neuron #(
     output      logic [STATE-1:0]      next_state,
     output      logic                  spike
 );
-    localparam bit SEARCH = KEYS || LEVEL > 2;
+    localparam bit SEARCH = SHIFT < 0 && (KEYS || LEVEL > 2);
     localparam int ROWS = OWNERS * (KEYS ? 1 : STATES);
     localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
     localparam int FOUND = OWNERS * STATES * (1 << LEVEL);
 
-    logic signed [KEY-1:0] searched [ROWS << LEVEL];
     logic [LEVEL:0] fire [OWNERS];
-    initial $readmemh(TABLE, searched);
     initial $readmemh(FIRE, fire);
 
     wire unused_sum = &{1'b0, sum};  // all that a whole sum can be fits a key
@@ -53,7 +54,21 @@ module squat_neuron #(
 
     logic [ROW-1:0] row;  // of the table
     assign row = ROW'(KEYS ? int'(owner) : place_of(owner, state));
-    if (!SEARCH) begin : g_at_once
+    if (SHIFT >= 0) begin : g_shift
+        logic signed [KEY-1:0] offset [OWNERS * STATES];
+        logic signed [KEY-1:0] key, shifted;
+        initial $readmemh(OFFSET, offset);
+        always_ff @(posedge clk) if (move) begin
+            key <= offset[place_of(owner, state)] + (KEY'(sum) <<< FRACTION);
+            from <= state;
+            whose <= owner;
+        end
+        assign shifted = key >>> SHIFT;
+        assign level = shifted < 0 ? '0 : int'(shifted) > TOP ? LEVEL'(TOP) : LEVEL'(shifted);
+        wire unused_row = &{1'b0, row};
+    end else if (!SEARCH) begin : g_at_once
+        logic signed [KEY-1:0] searched [ROWS << LEVEL];
+        initial $readmemh(TABLE, searched);
         logic [LEVEL:0] count;
         always_comb begin
             count = '0;
@@ -67,6 +82,8 @@ module squat_neuron #(
             whose <= owner;
         end
     end else begin : g_search
+        logic signed [KEY-1:0] searched [ROWS << LEVEL];
+        initial $readmemh(TABLE, searched);
         logic signed [KEY-1:0] key [LEVEL + 1];
         logic [LEVEL-1:0] at [LEVEL + 1];
         logic [ROW-1:0] rows [LEVEL + 1];

@@ -17,6 +17,8 @@ module squat_neurons #(
     parameter int KEY = 12,
     parameter bit KEYS = 1'b0,
     parameter int FRACTION = 0,
+    parameter int SHIFT = -1,     // as `squat_neuron` has them
+    parameter int TOP = 3,
     parameter bit CARRIED = 1'b1,
     parameter int REST = 0,
     parameter int OWNERS = 1,     // tables of a lane: one, one a group, or one a row
@@ -57,7 +59,7 @@ module squat_neurons #(
     localparam int ROWS = GROUPS * POSITIONS;
     localparam int ROW = ROWS > 1 ? $clog2(ROWS) : 1;
     localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
-    localparam int UNIT = PAIR && NEXT_LEVEL > LEVEL ? NEXT_LEVEL + 2 : PAIR || KEYS || LEVEL > 2 ? LEVEL + 2 : 2;
+    localparam int UNIT = PAIR && NEXT_LEVEL > LEVEL ? NEXT_LEVEL + 2 : PAIR || (SHIFT < 0 && (KEYS || LEVEL > 2)) ? LEVEL + 2 : 2;
     localparam int LATENCY = UNIT + READ - 1;
     localparam int OWNER = OWNERS > 1 ? $clog2(OWNERS) : 1;
 
@@ -140,7 +142,7 @@ module squat_neurons #(
         end else begin : g_single
             squat_neuron #(
                 .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS), .FRACTION(FRACTION),
-                .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
+                .SHIFT(SHIFT), .TOP(TOP), .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
                 .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
             ) neuron (
                 .clk, .move, .owner, .state(read[lane*STATE+:STATE]),

@@ -1,8 +1,8 @@
 
 // ---- Properties, put before the end of squat_events.
 // shows: every event is counted once, in its step, up to the highest count; a step has all its rows, in their order, one end, and the flags of its call; what is no address and what is left of a sequence is dropped; a row stays until it is taken; an event waits for a page alone
-// case: WORDS=2 FIELDS=2 BITS=2 SIZE=3 HIGH=2 WINDOW=2 cycles=12 twins=10
-// case: WORDS=1 FIELDS=1 BITS=1 SIZE=1 HIGH=1 WINDOW=3 cycles=12
+// case: WORDS=2 FIELDS=2 BITS=2 SIZE=3 HIGH=2 WINDOW=2 cycles=10 twins=9
+// case: WORDS=1 FIELDS=1 BITS=1 SIZE=1 HIGH=1 WINDOW=3 cycles=10
     (* anyconst *) logic [15:0] proof_address;  // any address may be the one that is followed
     logic proof_called = 1'b0;
     logic proof_runs = 1'b0, proof_starts = 1'b0, proof_drops = 1'b0;

@@ -1,6 +1,7 @@
 
 // ---- Properties, put before the end of squat_lister.
 // shows: every number that is not zero is listed once, under its index, lowest first; one end a step, with its flags; a beat stays until it is taken; whoever waits waits for the other side alone
+// case: FIELDS=2 VALUE=1 INDEX=5 GROUPS=2 STEP=8 WIDTH=3 DOWN=2 cycles=12 twins=10
 // case: FIELDS=4 VALUE=1 INDEX=3 cycles=10 induction=3 twins=10
 // case: FIELDS=3 VALUE=2 INDEX=4 cycles=10 induction=3 twins=10
     logic proof_next_one = 1'b0;            // a word waits, and what it has
@@ -23,6 +24,14 @@
     assign proof_give = out_valid && out_ready;
     assign proof_moves = proof_next_one && proof_after == '0 && (!proof_owes || (proof_give && out_end));
 
+    // The index of the first field of a word: of a plane, those of its position and of its group of channels.
+    function automatic logic [INDEX-1:0] proof_first(input logic [INDEX-1:0] word);
+        int group, position;
+        group = GROUPS == 0 ? int'(word) : int'(word) % (GROUPS == 0 ? 1 : GROUPS);
+        position = GROUPS == 0 ? 0 : int'(word) / (GROUPS == 0 ? 1 : GROUPS);
+        proof_first = INDEX'(group * FIELDS * STEP + position / WIDTH * (DOWN + WIDTH - 1) + position % WIDTH);
+    endfunction
+
     always_comb begin
         proof_any = 1'b0;
         proof_index = '0;
@@ -31,7 +40,7 @@
         for (int f = FIELDS - 1; f >= 0; f--) begin
             if (proof_left[f]) begin
                 proof_any = 1'b1;
-                proof_index = proof_word * INDEX'(FIELDS) + INDEX'(f);
+                proof_index = proof_first(proof_word) + INDEX'(f * STEP);
                 proof_number = proof_fields[f*VALUE+:VALUE];
                 proof_picked = FIELDS'(1) << f;
             end
@@ -95,10 +104,10 @@
         // What the registers mean, for induction.
         if (out_valid) meaning: assert ((now | rest) == proof_left && rest == (proof_left & ~proof_picked) && last == proof_owes);
         if (out_valid) apart: assert ((now & rest) == '0 && (proof_left & ~proof_known) == '0 && more == (rest != '0));
-        if (out_valid) counting: assert (base == proof_word * INDEX'(FIELDS));
+        if (out_valid) counting: assert (base == proof_first(proof_word));
         waiting_one: assert (waits == proof_next_one);
         if (waits) waiting_word: assert (waiting == proof_waiting && waiting_last == proof_last && waiting_flags == proof_own);
         if (waits) waiting_found: assert (found == proof_found && waiting_any == (found != '0));
         if (waits) waiting_more: assert (waiting_two == ((found & (found - 1'b1)) != '0));
-        next_word: assert (next_base == proof_next * INDEX'(FIELDS));
+        next_word: assert (next_base == proof_first(proof_next));
     end

@@ -1,7 +1,7 @@
 
 // ---- Properties, put before the end of squat_scores.
 // shows: a score is what its readout says of the rows since the sequence began; one packet a call, every class once, in their order; a word stays until it is taken; rows wait for a packet alone
-// case: PE=2 GROUPS=2 CLASSES=3 MODE=0 cycles=10 twins=10
+// case: PE=2 GROUPS=2 POSITIONS=2 CLASSES=6 MODE=0 cycles=11 twins=10
 // case: PE=1 GROUPS=2 CLASSES=2 MODE=1 cycles=10 twins=10
 // case: PE=2 GROUPS=1 CLASSES=2 MODE=2 cycles=8
 // case: PE=2 GROUPS=1 CLASSES=2 MODE=3 cycles=8
@@ -19,13 +19,16 @@
     logic [32:0] proof_word = '0;
     logic [PE*(STATE+1)+2:0] proof_offered = '0;
 
+    int proof_lane, proof_from;          // its lane, and its row in a step
+    assign proof_lane = 32'(proof_class) / POSITIONS % PE;
+    assign proof_from = 32'(proof_class) % POSITIONS * GROUPS + 32'(proof_class) / POSITIONS / PE;
     logic proof_take, proof_give, proof_spike;
     logic [STATE-1:0] proof_state;
     logic [63:0] proof_before, proof_after;
     assign proof_take = in_valid && in_ready;
     assign proof_give = m_axis_tvalid && m_axis_tready;
-    assign proof_spike = in_spikes[32'(proof_class) % PE];
-    assign proof_state = in_states[(32'(proof_class) % PE)*STATE+:STATE];
+    assign proof_spike = in_spikes[proof_lane];
+    assign proof_state = in_states[proof_lane*STATE+:STATE];
     assign proof_before = in_flags[0] ? '0 : proof_score;
     logic [63:0] proof_worth [STATES];
     if (MODE == 4) begin : g_proof_worth
@@ -58,7 +61,7 @@
                 proof_begun <= 1'b1;
                 proof_flags <= in_flags;
                 proof_row <= in_last ? '0 : proof_row + 1'b1;
-                if (32'(proof_row) == 32'(proof_class) / PE) proof_score <= proof_after;
+                if (32'(proof_row) == proof_from) proof_score <= proof_after;
                 if (in_last && in_flags[1]) proof_packet <= 1'b1;
             end
             if (proof_give) begin
@@ -72,7 +75,7 @@
     always_comb begin
         assume (32'(proof_class) < CLASSES);
         if (in_valid) begin
-            assume (in_last == (32'(proof_row) == GROUPS - 1));
+            assume (in_last == (32'(proof_row) == ROWS - 1));
             assume (proof_row == '0 ? proof_begun || in_flags[0] : in_flags == proof_flags);
             for (int lane = 0; lane < PE; lane++) assume (32'(in_states[lane*STATE+:STATE]) < STATES);
         end

@@ -14,6 +14,8 @@ module unit_neuron #(
     parameter int KEY = 12,
     parameter int KEYS = 0,
     parameter int FRACTION = 0,
+    parameter int SHIFT = -1,
+    parameter int TOP = 3,
     parameter int CARRIED = 1,
     parameter int OWNERS = 1,
     parameter int OWNER = 1,
@@ -28,13 +30,14 @@ module unit_neuron #(
     input wire logic [STATE-1:0]      state,
     input wire logic signed [SUM-1:0] sum
 );
-    localparam int LATENCY = KEYS != 0 || LEVEL > 2 ? LEVEL + 2 : 2;
+    localparam int LATENCY = SHIFT < 0 && (KEYS != 0 || LEVEL > 2) ? LEVEL + 2 : 2;
     localparam int BRACKETS = OWNERS * LEVELS * (KEYS != 0 ? 1 : STATES);
 
     logic [STATE-1:0] next_state;
     logic spike;
     squat_neuron #(
         .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS != 0), .FRACTION(FRACTION),
+        .SHIFT(SHIFT), .TOP(TOP),
         .CARRIED(CARRIED != 0), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE("table.hex"), .OFFSET("offset.hex"),
         .SUCCESSOR("successor.hex"), .FIRE("fire.hex")
     ) unit (.clk, .move(1'b1), .owner, .state, .sum, .next_state, .spike);
