@@ -41,7 +41,7 @@ def ratios(fashion: sd.Network) -> list[tuple[measured.Core, Usage]]:
         model = dense_lif_net((784, 128, 10), state_bits=bits, weight_bits=4, input_bits=None)
         spec = sd.InputSpec((784,), 0, 1, 1.0, encoding="sequence")
         networks[f"784-128-10 {bits}"] = sd.lower(model, spec, 25, allow_unproven=True)
-    cores = (*measured.BY_HAND, *measured.BY_BAMBU)
+    cores = (*measured.BY_HAND, *measured.OURS, *measured.BY_BAMBU)
     named = ((core, networks.get(core.name) or networks[f"{core.name} {core.state_bits}"]) for core in cores)
     return [(core, estimated(network, core)) for core, network in named]
 
