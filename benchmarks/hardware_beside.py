@@ -60,8 +60,8 @@ def _shared(runs: Sequence[Run]) -> str:
         return "no core with a neuron unit a lane was measured with this RTL"
     found = [(run["estimate"]["lut"] - run["estimate"]["parts"]["control"]) / _measured(run, "lut") for run in runs]
     return (
-        f"with a neuron unit a lane and without control the estimate is {min(found):.2f} to {max(found):.2f} times the LUT of"
-        " RTL, so sums, memories and comparisons are priced as they are"
+        f"with a neuron unit a lane and without control the estimate is {min(found):.2f} to {max(found):.2f} times"
+        " the LUT of RTL, so sums, memories and comparisons are priced as they are"
     )
 
 
