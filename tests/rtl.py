@@ -68,6 +68,6 @@ def _assert_agrees_or_refused(network: sd.Network, inputs: np.ndarray, config: R
     try:
         assert_agrees(network, inputs, config, project)
     except ExportError as error:
-        works = re.search(r"(?:takes one event a cycle|cannot be dealt over \d+ banks); use simd=(\d+)$", str(error))
+        works = re.search(r"(?:several events a cycle|cannot be dealt over \d+ banks); use simd=(\d+)$", str(error))
         assert works is not None and int(works[1]) < config.simd, error
         assert_agrees(network, inputs, config.model_copy(update={"simd": int(works[1])}), project)
