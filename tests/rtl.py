@@ -30,10 +30,15 @@ def simulated(project: Path, *arguments: str) -> str:
 
 
 def assert_agrees(network: sd.Network, inputs: np.ndarray, config: RtlConfig, project: Path) -> None:
-    """Whole traces: with gaps, alone or not, in parts, cut off, after a reset in mid-sequence; and the cycles."""
+    """Whole traces: with gaps, alone or not, in parts, cut off, without a reset, or in mid-sequence; and the cycles."""
     sd.emit_rtl(network, project, config, stimulus=inputs)
     resets = (("--reset", str(cycles)) for cycles in (1, 40, 97, 333))
-    for arguments in (("--stall", "7", "--calls", "5"), ("--stall", "8", "--alone"), ("--calls", "9"), *resets):
+    for arguments in (
+        ("--stall", "7", "--calls", "5", "--power-up", "3"),
+        ("--stall", "8", "--alone"),
+        ("--calls", "9"),
+        *resets,
+    ):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
     frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
     result = simulate(network, frames, trace=True)
