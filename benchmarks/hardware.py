@@ -4,6 +4,7 @@ python -m benchmarks.hardware run [NAME ...]   makes what is missing, or of an o
                                                hour or two; of the cores or runs with these names alone
 python -m benchmarks.hardware clean            takes away what is of an older RTL
 python -m benchmarks.hardware estimates        makes the estimates in them anew
+python -m benchmarks.hardware latency          searches foldings of the bundled model for few cycles
 python -m benchmarks.hardware report           makes docs/hardware.md of what is there
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 import squat_deploy as sd
 from benchmarks.hardware_cells import CELLS, Cell, network_of, stimulus_of
 from benchmarks.hardware_estimates import digest_of, expected, parts_of
+from benchmarks.hardware_latency import make
 from benchmarks.hardware_report import page
 from squat_deploy.synthesis import synthesize
 
@@ -51,6 +53,11 @@ def estimates(names: Sequence[str]) -> None:
         for path in (path for target in cell.targets if (path := _path(cell, target)).exists()):
             found = expected(network_of(cell.network), stimulus_of(cell.network), cell)
             _write(path, json.loads(path.read_text()) | {"estimate": found})
+
+
+def latency(names: Sequence[str]) -> None:
+    """Searches foldings of the bundled model."""
+    make()
 
 
 def report(names: Sequence[str]) -> None:
@@ -117,7 +124,8 @@ def _path(cell: Cell, target: str) -> Path:
 
 
 if __name__ == "__main__":
-    what = {"run": run, "clean": clean, "estimates": estimates, "report": report}.get(" ".join(sys.argv[1:2]))
+    commands = {"run": run, "clean": clean, "estimates": estimates, "latency": latency, "report": report}
+    what = commands.get(" ".join(sys.argv[1:2]))
     if what is None:
         sys.exit(__doc__)
     what(sys.argv[2:])

@@ -19,6 +19,12 @@ that of the RTL stands in its modules. HLS has a neuron unit a lane, which only 
 """
 
 
+FOLLOWS = """What follows for `budget.py`: {shared}. Products of inputs were priced at two thirds of what yosys makes of
+them (4 bits by 4 bits: 24 LUT, not 16), and a search had registers for one of its steps; both are counted now. Control
+stays at what Bambu writes, since this RTL has none of its kind, and the estimate stays for a neuron unit a lane.
+"""
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Of numbers."""
     lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---:"] * len(head), *rows)]
@@ -44,7 +50,19 @@ def beside_hls(runs: Sequence[Run]) -> list[str]:
         *table((*place, "LUT", "FF", "BRAM", "cycles"), whole),
         WHY,
         *table((*place, *KINDS[:3], "control"), parts),
+        FOLLOWS.format(shared=_shared([run for run in runs if run["cell"]["share"] == 1])),
     ]
+
+
+def _shared(runs: Sequence[Run]) -> str:
+    """Cores that HLS would make alike, without its control."""
+    if not runs:
+        return "no core with a neuron unit a lane was measured with this RTL"
+    found = [(run["estimate"]["lut"] - run["estimate"]["parts"]["control"]) / _measured(run, "lut") for run in runs]
+    return (
+        f"with a neuron unit a lane and without control the estimate is {min(found):.2f} to {max(found):.2f} times"
+        " the LUT of RTL, so sums, memories and comparisons are priced as they are"
+    )
 
 
 def ratio(run: Run, what: str) -> float:

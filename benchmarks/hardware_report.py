@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 from benchmarks.hardware_beside import beside_hls, folding, table
+from benchmarks.hardware_latency import below
 
 Run = Mapping[str, Any]
 
@@ -52,7 +53,9 @@ def page(runs: Sequence[Run], missing: Sequence[str]) -> str:
         own = [run for run in runs if run["cell"]["network"] == network and not run["cell"]["share"]]
         if own:
             parts += [f"## {title}\n", *_xc7(own), *_ecp5(own)]
-    parts += [*_others(runs), *beside_hls([run for run in runs if run["target"] == "xc7"]), *_missing(missing)]
+    bundled = [run for run in runs if run["cell"]["network"] == "fashion" and run["target"] == "ecp5"]
+    xc7 = [run for run in runs if run["target"] == "xc7"]
+    parts += [*_others(runs), *below(bundled), *beside_hls(xc7), *_missing(missing)]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 

@@ -25,6 +25,6 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def report(what: str, done: int, total: int) -> None:
-    """Tells the listener, if there is one."""
+    """Tells the listener, if there is one; a total of 0 is one that nobody knows."""
     if (listener := _listener.get()) is not None:
         listener(what, done, total)

@@ -30,10 +30,15 @@ def simulated(project: Path, *arguments: str) -> str:
 
 
 def assert_agrees(network: sd.Network, inputs: np.ndarray, config: RtlConfig, project: Path) -> None:
-    """Whole traces: with gaps, alone or not, in parts, cut off, after a reset in mid-sequence; and the cycles."""
+    """Whole traces: with gaps, alone or not, in parts, cut off, without a reset, or in mid-sequence; and the cycles."""
     sd.emit_rtl(network, project, config, stimulus=inputs)
     resets = (("--reset", str(cycles)) for cycles in (1, 40, 97, 333))
-    for arguments in (("--stall", "7", "--calls", "5"), ("--stall", "8", "--alone"), ("--calls", "9"), *resets):
+    for arguments in (
+        ("--stall", "7", "--calls", "5", "--power-up", "3"),
+        ("--stall", "8", "--alone"),
+        ("--calls", "9"),
+        *resets,
+    ):
         assert "\nPASS: 0 mismatches in " in simulated(project, *arguments), arguments
     frames = network.input.check(frames_of(config.encoder, inputs, network.steps), network.steps)
     result = simulate(network, frames, trace=True)
@@ -68,6 +73,6 @@ def _assert_agrees_or_refused(network: sd.Network, inputs: np.ndarray, config: R
     try:
         assert_agrees(network, inputs, config, project)
     except ExportError as error:
-        works = re.search(r"(?:takes one event a cycle|cannot be dealt over \d+ banks); use simd=(\d+)$", str(error))
+        works = re.search(r"(?:several events a cycle|cannot be dealt over \d+ banks); use simd=(\d+)$", str(error))
         assert works is not None and int(works[1]) < config.simd, error
         assert_agrees(network, inputs, config.model_copy(update={"simd": int(works[1])}), project)

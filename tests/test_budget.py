@@ -12,6 +12,10 @@ import pytest
 import torch
 
 import squat_deploy as sd
+from benchmarks import hardware
+from benchmarks import hardware_cells as cells
+from benchmarks.hardware_beside import ratio
+from benchmarks.hardware_estimates import expected
 from squat_deploy.backends import hls
 from squat_deploy.hardware import measured
 from squat_deploy.hardware.budget import budget_of
@@ -37,7 +41,7 @@ def ratios(fashion: sd.Network) -> list[tuple[measured.Core, Usage]]:
         model = dense_lif_net((784, 128, 10), state_bits=bits, weight_bits=4, input_bits=None)
         spec = sd.InputSpec((784,), 0, 1, 1.0, encoding="sequence")
         networks[f"784-128-10 {bits}"] = sd.lower(model, spec, 25, allow_unproven=True)
-    cores = (*measured.BY_HAND, *measured.BY_BAMBU)
+    cores = (*measured.BY_HAND, *measured.OURS, *measured.BY_BAMBU)
     named = ((core, networks.get(core.name) or networks[f"{core.name} {core.state_bits}"]) for core in cores)
     return [(core, estimated(network, core)) for core, network in named]
 
@@ -54,6 +58,23 @@ def test_the_stated_error_is_the_error(fashion: sd.Network) -> None:
         least, most = stated
         assert 0.99 * least <= min(values) < 1.15 * least, (name, values)
         assert 0.85 * most < max(values) <= 1.01 * most, (name, values)
+
+
+def test_beside_the_rtl() -> None:
+    """Cores with a neuron unit a lane are as large as expected, but for control; cycles are nearly those of the RTL."""
+    runs = [run for run in hardware.stored() if run["target"] == "xc7" and run["cell"]["network"].startswith("dense")]
+    assert runs
+    for run in runs:
+        assert 0.9 < ratio(run, "cycles") < 1.2 or run["cell"]["simd"] > 2, run["cell"]  # HLS takes two events at most
+        assert 0.9 < ratio(run, "bram") < 1.4, run["cell"]
+        assert run["estimate"]["lut"] > run["resources"]["lut"]
+        if run["cell"]["share"] == 1:
+            without = run["estimate"]["lut"] - run["estimate"]["parts"]["control"]
+            assert 0.75 < without / (run["resources"]["lut"] + run["resources"]["lut_ram"]) < 1.25
+            assert 0.75 < ratio(run, "ff") < 1.5
+    cell = cells.Cell("dense2", 32, 1, share=1)
+    stored = next((run["estimate"] for run in runs if run["cell"] == cell.facts), None)
+    assert stored in (None, expected(cells.network_of("dense2"), cells.stimulus_of("dense2"), cell))
 
 
 @pytest.mark.parametrize(

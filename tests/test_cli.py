@@ -156,7 +156,7 @@ def test_weights_of_an_export(work: Path, compiler: None) -> None:
     assert "stated in the YAML file" in invoke("lower", "weights.onnx", "--neurons", "n.yaml", "--steps", 3, code=1)
     assert "a model in Python needs --steps, the time steps" in invoke("lower", "model.py:factory", code=1)
     taken = invoke("lower", "model.py:factory", "--steps", 3, "--neurons", "n.yaml", code=1)
-    assert "--neurons is of .onnx files; a model in Python has its neurons, leave it out" in taken
+    assert "--neurons goes with .onnx files; a model in Python has its own neurons: leave it out" in taken
     refused = document("simulate", "weights.onnx", code=1)["error"]
     assert (
         refused == "weights.onnx: an ONNX file, but its metadata has no squat_deploy.network: not written by emit_qonnx"
@@ -286,7 +286,7 @@ def test_quantize_lowers_and_shows_the_search(work: Path) -> None:
     text = invoke(*given, "--labels", work / "y.npy", "--budget", 0.1)
     assert "bits a layer" in text and "0=8 2=8" in text and "in float" in text
     for arguments, message in (
-        (("--budget", 0.1), "--budget is of accuracy, so it needs --labels"),
+        (("--budget", 0.1), "--budget is about accuracy, which needs --labels"),
         (
             ("--labels", work / "y.npy", "--readout", "last-membrane"),
             "last-membrane; leave --labels to `simulate`",
@@ -320,7 +320,7 @@ def test_train_names_a_device_that_is_not_there(work: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("simulate", "net.safetensors", "--real"), "--real is of inputs of your own: give --inputs"),
+        (("simulate", "net.safetensors", "--real"), "--real is about inputs of your own: give --inputs"),
         (
             ("verify", "net.safetensors", "--checkpoint", "m.pt"),
             "verify: --checkpoint belongs to a --model in Python, --neurons to one that ends in .onnx",

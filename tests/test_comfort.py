@@ -131,7 +131,7 @@ def test_a_new_project_works_as_it_is_written(tmp_path: Path, monkeypatch: pytes
     """Its Makefile's own commands, in the order in which `make` would run them."""
     monkeypatch.chdir(tmp_path)
     assert "next: make -C mine" in invoke("new", "mine")
-    assert "mine: is there already; new writes over nothing" in invoke("new", "mine", code=1)
+    assert "mine: exists already, and `new` writes over nothing" in invoke("new", "mine", code=1)
     monkeypatch.chdir(tmp_path / "mine")
     monkeypatch.syspath_prepend(".")
     planned = subprocess.run(

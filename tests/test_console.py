@@ -62,6 +62,7 @@ def test_wrong_usage_is_one_document_too(arguments: list[str], work: Path) -> No
     assert result.stdout.count("\n") == 1
     found = json.loads(result.stdout)
     assert found["ok"] is False and found["error"] and found["faults"] == []
+    assert json.loads(CliRunner().invoke(app, [*arguments, "--json=yes"]).stdout)["ok"] is False
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2 and "Usage" in result.output and bool(result.stdout) == (arguments in ([], ["study"]))
 

@@ -399,8 +399,8 @@ def test_exact_on_the_command_line(work: Path) -> None:
     assert "of 9 classes differ from those of the trained model, on given inputs" in told
     checked = document("verify", "network.safetensors", "--model", "model.py:seeded", "--exact", "--executor", "torch")
     assert checked["agrees"] and not checked["warnings"]
-    assert "--exact is of the torch model" in invoke("verify", "network.safetensors", "--exact", code=1)
-    assert "--inputs and --real are of --exact" in invoke("lower", "model.py:seeded", "--steps", 3, "--real", code=1)
+    assert "--exact is about the torch model" in invoke("verify", "network.safetensors", "--exact", code=1)
+    assert "--inputs and --real go with --exact" in invoke("lower", "model.py:seeded", "--steps", 3, "--real", code=1)
 
 
 def test_weights_of_other_tools() -> None:

@@ -91,4 +91,4 @@ def test_what_is_chosen_can_be_typed(small: sd.Network, tmp_path: Path) -> None:
     chosen = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)["chosen"]
     assert chosen["simd"] == int(folding[-1])
     ended = CliRunner().invoke(app, ["explore", str(path), "--max-us", "0.0001"])
-    assert ended.exit_code == 1 and "no folding is as wanted; the nearest: the smallest takes" in ended.output
+    assert ended.exit_code == 1 and "no folding keeps to these limits; the nearest: the smallest takes" in ended.output

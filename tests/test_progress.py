@@ -74,6 +74,8 @@ def test_the_line_comes_by_itself_says_what_is_left_and_goes() -> None:
     waited(out, " left")
     line.say("lif2: tables", 0, 3)
     waited(out, "0/3")
+    line.say("model.py: factory()", 0, 0)
+    waited(out, " so far")
     line.end()
     shown = out.getvalue()
     assert shown.rstrip().endswith("\x1b[2K")  # erased

@@ -111,6 +111,7 @@ FAULTS = {
         ("&& (!out_valid || out_ready)", "", "stays"),
         ("(gives ? single : left == '0)", "single", ""),
     ],
+    "sorter": [("in_index[BANK+:INDEX]", "in_index[INDEX-1:0]", "index_of"), ("in_keep && in_index", "in_index", "")],
     "reader": [
         ("out_flags = {last_step, ", "out_flags = {last_step || first, ", "end_marked"),
         ("assign out_valid = running && (!reads || s_axis_tvalid)", "assign out_valid = running && s_axis_tvalid", ""),

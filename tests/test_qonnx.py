@@ -24,7 +24,7 @@ from squat_deploy.network.layers import Conv2d, Dense
 from tests.drawing import draw
 from tests.graphs import check_every_form, compare, graphs_of
 
-SEEDS = range(24)
+SEEDS = (2, 4, 5, 6, 7, 8, 11, 12, 13, 15, 17, 19, 20)  # of 24, every option that these have
 
 
 def lowered(seed: int) -> tuple[sd.Network, np.ndarray]:

@@ -113,8 +113,11 @@ def test_a_trained_network(rng: np.random.Generator, verilator: None) -> None:
     assert agreement.agrees and agreement.rows[-1].label == "rtlsim"
 
 
-def test_events_of_planes_come_one_a_cycle() -> None:
-    network = everything()
-    with pytest.raises(ExportError, match=r"pool0: sum of windows, .*: takes one event a cycle; use simd=1"):
-        render(network, RtlConfig(simd=2))
-    assert render(network, RtlConfig(simd=1))
+def test_planes_take_one_event_a_cycle() -> None:
+    """Fully connected layers behind them take several; a network without any is refused, and what that says works."""
+    behind = Chain(5, (2, 5, 5), 1, "sequence").conv(3, (3, 3)).fire().pool("max", (2, 2), (1, 1)).dense(4).fire()
+    assert "squat_sorter #(" in str(render(behind.network(), RtlConfig(simd=2))["rtl/squat_core.sv"])
+    alone = Chain(5, (2, 5, 5), 1, "sequence").conv(3, (3, 3)).fire().network()
+    with pytest.raises(ExportError, match=r"simd 2: no layer here takes several events a cycle; use simd=1$"):
+        render(alone, RtlConfig(simd=2))
+    assert render(alone, RtlConfig(simd=1))

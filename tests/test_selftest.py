@@ -8,6 +8,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -128,12 +129,18 @@ def test_a_fixed_loop_of_any_length(spec: sd.InputSpec, steps: int) -> None:
     assert np.array_equal(model(real)[0].sum(0).detach(), sd.simulate(network, drawn(spec, steps, 5)).scores)
 
 
+@cache
+def stacked(spec: sd.InputSpec) -> tuple[Loop, sd.Network]:
+    """A loop over eleven steps."""
+    model = loop("stack", 11)
+    return model, sd.lower(model, spec, 11)
+
+
 @pytest.mark.parametrize("spec", [DIRECT, FRAMES])
 @pytest.mark.parametrize("steps", [1, 7, 12, 26])
 def test_a_loop_of_other_steps(spec: sd.InputSpec, steps: int) -> None:
     """Whatever the number, all three refuse it, and say which it is where the model tells."""
-    model = loop("stack", 11)
-    network = sd.lower(model, spec, 11)
+    model, network = stacked(spec)
     other = sd.Network(spec, network.layers, steps, network.certificate)
     said = (
         "asks for more than the"

@@ -199,7 +199,9 @@ def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"nowhere.safetensors: cannot be read: No such file .*; `lower`"):
         sd.load(tmp_path / "nowhere.safetensors")
     save_file({"x": np.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(FileFormatError, match="a safetensors file, but not a squat_deploy network"):
+    with pytest.raises(
+        FileFormatError, match="not a squat_deploy network; `lower` makes one of a file that `train` wrote, or of a"
+    ):
         sd.load(tmp_path / "other.safetensors")
 
 

@@ -56,7 +56,7 @@ class Commands(TyperGroup):
         if not standalone_mode:
             return call()
         with interrupts.noticed():
-            sys.exit(_code_of(call, as_json="--json" in given))
+            sys.exit(_code_of(call, as_json=any(word.split("=")[0] == "--json" for word in given)))
 
 
 def _code_of(call: Callable[[], Any], *, as_json: bool) -> int:

@@ -111,7 +111,7 @@ def network_inputs(
         made, done, doubtful = as_integers(network.input, data, real=real)
         return made, [*told, *done], doubtful
     if real:
-        raise ConfigError("--real is of inputs of your own: give --inputs")
+        raise ConfigError("--real is about inputs of your own: give --inputs")
     spec = network.input
     lead = (samples,) if spec.encoding == "direct" else (network.steps, samples)
     widest = max(spec.size * (len(lead) == 1 or network.steps), network.outputs)

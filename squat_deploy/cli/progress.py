@@ -40,13 +40,14 @@ class Line:
     def say(self, what: str, done: int, total: int) -> None:
         """A listener of `squat_deploy.progress`."""
         with self._lock:
-            other = total != self._told[2] or done < self._told[1]
-            self._told = what, done, total
+            whole = total or None  # nobody knows how much there is
+            other = whole != self._told[2] or done < self._told[1]
+            self._told = what, done, whole
             if self._progress is None or (not other and time.monotonic() - self._last < _APART):
                 return
             self._last = time.monotonic()
             change = self._progress.reset if other else self._progress.update  # another stage has a speed of its own
-            change(self._task, description=what, completed=done, total=total)
+            change(self._task, description=what, completed=done, total=whole)
 
     def begin(self) -> None:
         """Comes after a while."""

@@ -91,11 +91,12 @@ def folding_table(processes: Sequence[Mapping[str, Any]]) -> Table:
     """A process of an RTL core a row, as its manifest has them."""
     table = _plain("folding")
     table.add_column("process", overflow="fold")
-    for name in ("PE", "of at most", "cycles a step", "PE by"):
+    for name in ("PE", "of at most", "events", "cycles a step", "PE by"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in processes:
         by = "option" if one["given"] else "balance" if one["widest"] > 1 else ""
-        table.add_row(printable(one["process"]), str(one["pe"]), str(one["widest"]), f"{one['cycles']:,.1f}", by)
+        numbers = (str(one[name]) for name in ("pe", "widest", "events"))
+        table.add_row(printable(one["process"]), *numbers, f"{one['cycles']:,.1f}", by)
     return table
 
 

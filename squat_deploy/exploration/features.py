@@ -71,12 +71,12 @@ def _comparisons(instance: Instance, sizes: dict[str, int]) -> int:
 def _memories(instance: Instance, sizes: dict[str, int]) -> tuple[int, int, int, int]:
     """Bits of constants that become LUTs, and those of memories too small for a block; blocks of RAM, large and small.
 
-    What neurons compare with are LUTs, whatever their size.
+    What neurons compare with are LUTs, whatever their size; a memory of one word is wires.
     """
     roms = list(_roms(instance))
     if instance.module == "neurons":
         return sum(depth * width for depth, width in roms), 0, *_blocks(_rams(instance, sizes))
-    large, small = _blocks([*roms, *_rams(instance, sizes)])
+    large, small = _blocks([*((depth, width) for depth, width in roms if depth > 1), *_rams(instance, sizes)])
     bits = [depth * width for depth, width in roms]
     little = sum(size for size in bits if size < SMALL)
     return little, sum(size for size in bits if SMALL <= size < LARGE), large, small

@@ -25,6 +25,7 @@ from squat_deploy.lowering.drafting import program_of
 from squat_deploy.lowering.trial import apart
 from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.network.grid import STATE_IT
+from squat_deploy.progress import report
 from squat_deploy.snn.activations import grid_of_quantizer
 from squat_deploy.snn.batch_first import time_first
 from squat_deploy.snn.checkpoint import load_weights, model_metadata
@@ -64,6 +65,7 @@ def load_with_state(reference: str, checkpoint: Path | None, *, trained: bool = 
     if not path or not name.isidentifier():
         weights = "; weights go with --checkpoint" if Path(reference).suffix in _WEIGHTS else ""
         raise ConfigError(f"model: expected path/to/file.py:factory; got {reference!r}{weights}")
+    report(f"{Path(path).name}: {name}()", 0, 0)
     factory = _factory(_import(Path(path)), path, name)
     began = time.monotonic()
     made, state = _made(factory, path, name)

@@ -130,7 +130,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
     with translated(FileFormatError, what), safe_open(path, framework="numpy") as file:
         metadata = (file.metadata() or {}).get(_FORMAT)
         if metadata is None:
-            raise FileFormatError(f"{path}: a safetensors file, but not a squat_deploy network")
+            hint = "`lower` makes one of a file that `train` wrote, or of a model with this as --checkpoint"
+            raise FileFormatError(f"{path}: a safetensors file, but not a squat_deploy network; {hint}")
         names = file.keys()
         if others := {kind for name in names if (kind := file.get_slice(name).get_dtype()) not in _INT_CODES}:
             raise FileFormatError(f"{path}: every array must hold signed integers; got {', '.join(others)}")

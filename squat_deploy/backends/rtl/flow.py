@@ -194,8 +194,35 @@ class Dealer(Lister):
         return {**super().parameters, "SIMD": self.out.banks, "DEPTH": self.depth}
 
     @property
+    def ports(self) -> Mapping[str, str]:
+        return {**super().ports, "in_index": f"{self.out.index}'d0"}
+
+    @property
     def modules(self) -> tuple[str, ...]:
         return (self.module, "fifo")
+
+
+@dataclass(frozen=True, eq=False)
+class Sorter(Between):
+    """Events one a cycle, dealt over banks."""
+
+    source: Beats
+    out: Beats
+    module: ClassVar[str] = "sorter"
+
+    @property
+    def depth(self) -> int:
+        """Events that wait in a bank."""
+        return _APART
+
+    @property
+    def parameters(self) -> Parameters:
+        sizes = {"SIMD": self.out.banks, "VALUE": self.source.value, "DEPTH": self.depth}
+        return {**sizes, "INDEX_IN": self.source.index, "INDEX": self.out.index}
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return (self.module, "dealer", "fifo")
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ class Share:
         widest: the most lanes that it could have.
         given: by the options.
         cycles: a step, mean over some sequences.
+        events: that its synapses take a cycle.
     """
 
     process: str
@@ -39,6 +40,7 @@ class Share:
     widest: int
     given: bool
     cycles: float
+    events: int = 1
 
 
 @dataclass(frozen=True, eq=False)

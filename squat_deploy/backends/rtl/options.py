@@ -18,8 +18,8 @@ class RtlConfig(Options):
     """Neurons updated in parallel, for all layers, up to what each has, or by the name of a layer. What is left open
     gets as few as keep the pace of 16 everywhere."""
     simd: int = Field(1, ge=1, le=32)
-    """Input events consumed a cycle: inputs are dealt over so many banks, each with a weight memory of its own; behind
-    neurons as many of these as divide the neurons that are updated at once."""
+    """Events that fully connected synapses take a cycle: dealt over so many banks, each with a weight memory of
+    its own; behind neurons as many of these as divide the neurons that are updated at once."""
     share: int = Field(0, ge=0, le=4096)
     """Lanes that share a neuron unit; 0: as many as keep up with the events of an average step, of the inputs
     that are given, or of random ones."""

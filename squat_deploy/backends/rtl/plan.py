@@ -11,7 +11,9 @@ from squat_deploy.backends.rtl.folding import Share
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons, Scores
 from squat_deploy.backends.rtl.streams import Rows, in_words
+from squat_deploy.backends.rtl.sums import Dense
 from squat_deploy.backends.rtl.wiring import Wiring
+from squat_deploy.errors import ExportError
 from squat_deploy.hardware.design import Design
 from squat_deploy.hardware.graph import ENTRY
 from squat_deploy.hardware.words import Fields
@@ -66,6 +68,8 @@ def plan_of(design: Design, simd: int, pace: float) -> RtlPlan:
         BUILDERS[type(part)](wiring, part)
     _score(wiring)
     wiring.finish()
+    if simd > 1 and not any(isinstance(one, Dense) and one.source.banks > 1 for one in wiring.instances):
+        raise ExportError(f"simd {simd}: no layer here takes several events a cycle; use simd=1")
     return RtlPlan(design, design.entry.fields, tuple(wiring.instances))
 
 

@@ -90,8 +90,7 @@ def _add_sums(
 
 
 def _coordinates(wiring: Wiring, unit: Unit, grid: Grid) -> Beats:
-    """What a unit takes, as events by their coordinates in `grid`. Raises: ExportError for several a cycle."""
-    wiring.one_event(unit)
+    """What a unit takes, one a cycle, as events by their coordinates in `grid`."""
     stream, elements, number = wiring.stream(unit), by_code(grid), str(unit.number)
     if isinstance(stream, Rows):
         lanes = Lanes(grid.channels, grid.positions, min(stream.fields, grid.channels))

@@ -19,6 +19,7 @@ from squat_deploy.backends.rtl.neurons import Neurons
 from squat_deploy.backends.rtl.options import RtlConfig
 from squat_deploy.backends.rtl.plan import RtlPlan, plan_of
 from squat_deploy.backends.rtl.sharing import pace_of, shared
+from squat_deploy.backends.rtl.sums import Dense
 from squat_deploy.files import MANIFEST, write_folder
 from squat_deploy.hardware.design import Outline, design_of, outline_of
 from squat_deploy.hardware.options import HlsConfig
@@ -148,7 +149,9 @@ def plan_for(network: Network, config: RtlConfig, frames: IntArray, result: Resu
     )
     pace = pace_of(design, config.simd, {number: float(found.mean()) for number, found in pacing.events.items()})
     plan = plan_of(shared(design, config.share, pace), config.simd, pace)
-    return replace(plan, shares=tuple(shares.values()))
+    banks = {one.unit.number: one.source.banks for one in plan.instances if isinstance(one, Dense)}
+    taken = {one.number: max(banks.get(node.number, 1) for node in one.nodes) for one in processes}
+    return replace(plan, shares=tuple(replace(share, events=taken[number]) for number, share in shares.items()))
 
 
 def pacing_of(outline: Outline, simd: int, frames: IntArray, result: Result) -> Pacing:

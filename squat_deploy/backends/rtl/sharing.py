@@ -24,10 +24,11 @@ def pace_of(design: Design, simd: int, events: Mapping[int, float]) -> float:
     """Cycles of an average step, as its slowest synapses take them.
 
     Args:
-        simd: events that synapses take a cycle.
+        simd: events that fully connected synapses take a cycle.
         events: of every list of events in such a step, by the number of the unit that gives it.
     """
-    return max((_cycles(unit, events) for unit in design.parts if isinstance(unit, Scatter)), default=0.0) / simd
+    synapses = [unit for unit in design.parts if isinstance(unit, Scatter)]
+    return max((_cycles(unit, events) / (1 if unit.walks else simd) for unit in synapses), default=0.0)
 
 
 def shared(design: Design, share: int, pace: float) -> Design:

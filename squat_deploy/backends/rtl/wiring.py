@@ -14,7 +14,19 @@ from functools import reduce
 
 import numpy as np
 
-from squat_deploy.backends.rtl.flow import Ahead, Dealer, Fork, Join, Late, Lister, Narrow, Queue, Recode, Repeat
+from squat_deploy.backends.rtl.flow import (
+    Ahead,
+    Dealer,
+    Fork,
+    Join,
+    Late,
+    Lister,
+    Narrow,
+    Queue,
+    Recode,
+    Repeat,
+    Sorter,
+)
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.memories import in_banks
 from squat_deploy.backends.rtl.sharing import parts_of
@@ -142,8 +154,7 @@ class Wiring:
         """The events that a unit takes, dealt over banks where they come as rows. Raises: ExportError."""
         stream, simd = self.stream(unit, branch), self.simd
         if isinstance(stream, Beats):
-            self.one_event(unit)
-            return stream
+            return self._sorted(stream, _suffix(unit, branch))
         assert isinstance(stream, Rows)
         works = max(number for number in range(1, simd + 1) if stream.fields % number == 0)
         if works < simd and unit.sources[branch] == ENTRY:
@@ -164,6 +175,17 @@ class Wiring:
         self.add(Dealer(f"dealer{suffix}", rows, beats))
         return beats
 
+    def _sorted(self, beats: Beats, suffix: str) -> Beats:
+        """Events one a cycle as events of several banks: a power of two of these, with two indices each at least."""
+        simd = 2 ** min(self.simd.bit_length() - 1, beats.index - 1)
+        if simd == 1:
+            return beats
+        named = beats.elements[0]
+        named = np.pad(named, (0, 2**beats.index - len(named)), constant_values=NOTHING)
+        out = Beats(f"sorted{suffix}", named.reshape(-1, simd).T, beats.value, beats.signed, beats.capacity)
+        self.add(Sorter(f"sorter{suffix}", beats, out))
+        return out
+
     def _narrow(self, rows: Rows, unit: Unit, suffix: str, simd: int) -> Rows:
         """Rows of as few numbers as there is time for, since a search in few is small."""
         groups = 1 if unit.lanes is None else unit.lanes.groups
@@ -179,11 +201,6 @@ class Wiring:
         narrow = Rows(f"narrow{suffix}", elements, rows.value, rows.signed)
         self.add(Narrow(f"narrower{suffix}", rows, narrow))
         return narrow
-
-    def one_event(self, unit: Unit) -> None:
-        """Raises: ExportError where a unit that takes one event a cycle is to take several."""
-        if self.simd > 1:
-            raise ExportError(f"{unit.name}: {unit.about}: takes one event a cycle; use simd=1")
 
     def elements(self, stream: Stream, suffix: str, size: int) -> Beats:
         """Events one a cycle, by the number of their element."""

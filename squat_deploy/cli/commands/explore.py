@@ -56,7 +56,7 @@ def explore(
     if picture is not None:
         write_file(picture, drawn(found))
     if found.chosen is None:
-        raise ConfigError(f"no folding is as wanted; the nearest: {found.nearest}")
+        raise ConfigError(f"no folding keeps to these limits; the nearest: {found.nearest}")
     document: dict[str, Any] = {**found.to_dict(), "notes": notes, "warnings": texts, **grid(loaded.input)}
     next_ = following("squat-deploy", "rtl", network, *found.chosen.folding.split(" "))
     emit(document, as_json, *notes, exploration_table(found), *found.said, inputs_line(loaded), next_)

@@ -62,7 +62,9 @@ def lower(
 
     stated = InputOptions(**fields)
     if not exact and (inputs is not None or real):
-        raise ConfigError("lower: --inputs and --real are of --exact: they say how far it is from the trained model")
+        raise ConfigError(
+            "lower: --inputs and --real go with --exact: they show how far its form is from the trained model"
+        )
     _check_options(model, steps, neurons, checkpoint, stated)
     source = sources.source_of(model)
     targets.check_network(out, source, overwrite=overwrite, ask=not as_json)
@@ -122,7 +124,9 @@ def _check_options(
             raise ConfigError(f"lower: {model} says its weights, steps and inputs itself; leave those options out")
     elif not sources.is_export(model):
         if neurons is not None:
-            raise ConfigError("lower: --neurons is of .onnx files; a model in Python has its neurons, leave it out")
+            raise ConfigError(
+                "lower: --neurons goes with .onnx files; a model in Python has its own neurons: leave it out"
+            )
         if steps is None:
             raise ConfigError("lower: a model in Python needs --steps, the time steps of a sequence, e.g. --steps 10")
     elif steps is not None or checkpoint is not None or stated != InputOptions():

@@ -23,7 +23,7 @@ def new(
 ) -> None:
     """Make a folder with a small model that works, a training script, and a Makefile from there to hardware."""
     if name.exists() and (not name.is_dir() or any(name.iterdir())):
-        raise ConfigError(f"{name}: is there already; new writes over nothing: name another folder")
+        raise ConfigError(f"{name}: exists already, and `new` writes over nothing: name another folder")
     place = next((root / "new" for root in _ROOTS if (root / "new" / FILES[0]).is_file()), None)
     if place is None:
         raise FileFormatError("the files of `new` are missing from this installation")

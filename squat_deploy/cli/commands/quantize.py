@@ -103,7 +103,7 @@ def quantize(
 def _check_labels(labels: Path | None, budget: float | None, readout: str) -> None:
     """Raises: ConfigError where an accuracy is asked for that is not computed here."""
     if budget is not None and labels is None:
-        raise ConfigError("quantize: --budget is of accuracy, so it needs --labels")
+        raise ConfigError("quantize: --budget is about accuracy, which needs --labels")
     if labels is not None and readout != "count":
         text = f"quantize: the accuracy on --labels is that of spike counts, not of --readout {readout}"
         raise ConfigError(f"{text}; leave --labels to `simulate`")

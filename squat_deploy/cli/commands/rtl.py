@@ -49,5 +49,5 @@ def rtl(
     folding = json.loads((project / MANIFEST).read_text())["folding"]
     texts += doubts(loaded, data) if data is not None else ()
     document = {"project": str(project), "folding": folding, "notes": notes, "warnings": texts, **grid(loaded.input)}
-    after = ("make", "-C", project, "sim") if fields["board"] is None else ("squat-deploy", "bitstream", project)
+    after = ("make", "-C", project, "sim") if fields.get("board") is None else ("squat-deploy", "bitstream", project)
     emit(document, as_json, *notes, folding_table(folding), inputs_line(loaded), f"wrote {project}", following(*after))

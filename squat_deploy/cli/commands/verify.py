@@ -87,7 +87,7 @@ def verify(
 def exact_form(command: str, model: nn.Module | None, network: Network, state: Any) -> nn.Module:
     """The model that was lowered with --exact. Raises: ConfigError without a model."""
     if model is None:
-        raise ConfigError(f"{command}: --exact is of the torch model: give --model")
+        raise ConfigError(f"{command}: --exact is about the torch model: give --model")
     from squat_deploy.lowering import exact
 
     return exact(model, network.input, network.steps, initial_state=state)

@@ -15,6 +15,7 @@ module squat_dealer #(
     parameter int SIMD = 2,
     parameter int INDEX = 8,
     parameter int DEPTH = 16,   // parts of words that wait in a bank: a power of two, or 0
+    parameter bit NAMED = 1'b0, // words say themselves which index their first fields have: with SLOTS 1 alone
     parameter int FLAGS = 2
 ) (
     input  wire logic                    clk,
@@ -22,6 +23,7 @@ module squat_dealer #(
     input  wire logic                    in_valid,
     output      logic                    in_ready,
     input  wire logic [FIELDS*VALUE-1:0] in_fields,
+    input  wire logic [INDEX-1:0]        in_index, // with NAMED
     input  wire logic                    in_last,  // the last word of a step
     input  wire logic [FLAGS-1:0]        in_flags,
     output      logic                    out_valid,
@@ -42,6 +44,8 @@ module squat_dealer #(
         while (!number[zeros]) zeros++;
     endfunction
 
+    wire unused_index = &{1'b0, in_index};
+
     logic [SIMD-1:0] has, ended;  // banks with an event, and those that have none behind it in this step
     logic [SIMD-1:0] roomy;
     logic [BASE-1:0] base;        // of the word that comes
@@ -57,7 +61,7 @@ module squat_dealer #(
         logic [FLAGS-1:0] all_flags [2];
         logic listed = 1'b0;
         logic comes = 1'b0;
-        assign base = along;
+        assign base = NAMED ? BASE'(in_index) : along;
         assign coming = comes;
         assign in_ready = roomy == '1 && !come[comes];
         assign whole = come[listed];

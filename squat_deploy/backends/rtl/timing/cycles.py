@@ -22,6 +22,7 @@ from squat_deploy.backends.rtl.flow import (
     Reader,
     Recode,
     Repeat,
+    Sorter,
 )
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons, Scores
@@ -59,6 +60,7 @@ PROCESSES: dict[type[Any], Callable[[Net, Any], Process]] = {
     Recode: flows.recode,
     Repeat: flows.repeat,
     Scores: units.scores,
+    Sorter: dealing.dealer,
     Unload: units.unload,
     Walk: planes.walk,
     Windows: planes.windows,

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from squat_deploy.backends.rtl.flow import Dealer
+from squat_deploy.backends.rtl.flow import Dealer, Sorter
 from squat_deploy.backends.rtl.timing.net import Net
 from squat_deploy.backends.rtl.timing.ways import Beat, Process, offer, offered, take, taken
 
@@ -73,9 +73,10 @@ class _Bank:
 class _Deal:
     """The banks of a dealer, and the words that have come."""
 
-    def __init__(self, part: Dealer) -> None:
+    def __init__(self, part: Dealer | Sorter) -> None:
         self.part = part
         self.banks = [_Bank(part.depth) for _ in range(part.out.banks)]
+        self.named = [set(bank.tolist()) for bank in part.out.elements]  # elements of each
         self.words, self.came = 0, -1
         self.whole = False  # all words of the step have come
         self.ended = [-1, -1]  # the cycles in which the steps before came to their ends
@@ -97,12 +98,17 @@ class _Deal:
         return cycle if cycle + 1 <= before else None
 
     def enter(self, cycle: int, row: Beat) -> None:
-        simd, word = len(self.banks), self.part.source.elements[row.word]
         self.words, self.came, self.whole, self.row = self.words + 1, cycle, row.end, row
-        for number, bank in enumerate(self.banks):
-            events = tuple(int(word[at]) for at in row.numbers if at % simd == number)
+        for bank, events in zip(self.banks, self._dealt(row), strict=True):
             if events:
                 bank.enter((cycle, events))
+
+    def _dealt(self, row: Beat) -> list[tuple[int, ...]]:
+        """Elements of each bank."""
+        if isinstance(self.part, Sorter):
+            return [tuple(one for one in row.numbers if one in bank) for bank in self.named]
+        simd, word = len(self.banks), self.part.source.elements[row.word]
+        return [tuple(int(word[at]) for at in row.numbers if at % simd == number) for number in range(simd)]
 
     def beat(self, cycle: int) -> Beat:
         end = self.whole and self.came < cycle and all(bank.ends(cycle) for bank in self.banks)
@@ -114,7 +120,7 @@ class _Deal:
         return self.row._replace(end=end, numbers=sum(events, ()))
 
 
-def dealer(net: Net, part: Dealer) -> Process:
+def dealer(net: Net, part: Dealer | Sorter) -> Process:
     """A beat whenever the one before has been taken and a bank has an event, or all are at the end of the step.
 
     Words of the next step are asked for when this one is over: they may depend on it, and it does not depend on them.
