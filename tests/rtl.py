@@ -69,7 +69,7 @@ def assert_both_agree(drawn: Drawn, network: sd.Network, seed: int, folder: Path
 
 
 def _assert_agrees_or_refused(network: sd.Network, inputs: np.ndarray, config: RtlConfig, project: Path) -> None:
-    """Nothing is refused but several events a cycle, and there what the refusal says works."""
+    """Nothing is refused but banks that the words of the input do not fill, and there what the refusal says works."""
     try:
         assert_agrees(network, inputs, config, project)
     except ExportError as error:
