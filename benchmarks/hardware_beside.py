@@ -59,9 +59,11 @@ def _shared(runs: Sequence[Run]) -> str:
     if not runs:
         return "no core with a neuron unit a lane was measured with this RTL"
     found = [(run["estimate"]["lut"] - run["estimate"]["parts"]["control"]) / _measured(run, "lut") for run in runs]
+    least, most = (f"{limit:.2f}" for limit in (min(found), max(found)))
+    span = least if least == most else f"{least} to {most}"
     return (
-        f"with a neuron unit a lane and without control the estimate is {min(found):.2f} to {max(found):.2f} times"
-        " the LUT of RTL, so sums, memories and comparisons are priced as they are"
+        f"with a neuron unit a lane and without control the estimate is {span} times\nthe LUT of RTL, whose modules "
+        "for synapses and events hold their own control"
     )
 
 
