@@ -52,7 +52,7 @@ def hls_project(network: Network, folder: Path) -> tuple[HlsConfig, tuple[Fold, 
 
     Raises: FileFormatError for what is none; ConfigError for one of another network.
     """
-    document = _manifest(network, folder, "an HLS project, which `squat-deploy hls` writes", "folding")
+    document = _manifest(network, folder, "an HLS project, which `squat-deploy hls` writes", "processes")
     what = f"{folder}: its manifest is not of this form"
     try:
         with translated(FileFormatError, what):
