@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import snntorch as snn
 import torch
+from brevitas.nn import QuantLinear
+from brevitas.quant import Int8WeightPerTensorFixedPoint
 from torch import nn
 
 import squat_deploy as sd
@@ -90,6 +92,103 @@ def test_what_torch_runs_is_lowered(options: dict[str, Any]) -> None:
         inputs = torch.randint(0, 4, (5, 6)).numpy()
         agreement = sd.verify(network, model, inputs, executors=("torch", "numpy"))
         assert agreement.agrees and network.certificate.proven
+
+
+class Unpacking(nn.Identity):
+    """Says that it hands on what it is given, and takes the spikes out."""
+
+    def forward(self, input: Any) -> torch.Tensor:
+        return input[0]
+
+
+class Taking(QuantLinear):
+    """A layer that takes the spikes out itself."""
+
+    def forward(self, input: Any) -> torch.Tensor:
+        return super().forward(input[0])
+
+
+def hooked(model: nn.Sequential, place: int, *, before: bool = False) -> nn.Sequential:
+    layer = model[place]
+    if before:
+        layer.register_forward_pre_hook(lambda module, args: (args[0][0],))
+    else:
+        layer.register_forward_hook(lambda module, args, result: result[0])
+    return model
+
+
+def own_forward(layer: nn.Module) -> nn.Module:
+    layer.forward = Spikes().forward  # type: ignore[method-assign]
+    return layer
+
+
+def as_forward(model: nn.Sequential) -> nn.Module:
+    """The same in a forward of one's own."""
+    own = Own(model[1])
+    own.fc1, own.fc2, own.lif2 = model[0], model[2], model[-1]
+    return own
+
+
+def taking() -> nn.Sequential:
+    layer = Taking(4, 3, bias=False, weight_quant=Int8WeightPerTensorFixedPoint)
+    return nn.Sequential(linear(), leaky(init_hidden=False), layer, leaky())
+
+
+TAKEN_OUT: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "by a class": (lambda: behind(leaky(output=True), Unpacking()), "2 (Unpacking)"),
+    "by a layer of one's own": (taking, "2 (Taking)"),
+    "by a layer of one's own, in a forward": (lambda: as_forward(taking()), "fc2 (Taking)"),
+    "by a hook": (lambda: hooked(behind(leaky(output=True)), 1), "forward hooks change what is computed; got a hook"),
+    "by a hook before": (lambda: hooked(behind(leaky(output=True)), 2, before=True), "forward hooks change"),
+    "by a hook before, in a forward": (
+        lambda: as_forward(hooked(behind(leaky(output=True)), 2, before=True)), "forward hooks change"),
+    "by a hook between": (lambda: hooked(behind(leaky(output=True), nn.Identity()), 2), "forward hooks change"),
+    "by a forward": (lambda: behind(leaky(output=True), own_forward(nn.Identity())), "its own forward"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", TAKEN_OUT)
+def test_what_takes_the_spikes_out_is_refused_for_what_it_is(form: str) -> None:
+    """torch runs it, so nothing is said of states that a layer does not take."""
+    make, text = TAKEN_OUT[form]
+    model = make().eval()
+    model(torch.ones(1, 6))
+    with pytest.raises(LoweringError) as caught:
+        sd.lower(model, SPEC, 3)
+    assert text in str(caught.value) and "takes spikes alone" not in str(caught.value)
+
+
+class Through(nn.Module):
+    """What neurons return goes through modules that hand on anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.identity, self.lif2 = linear(), linear(4, 3), nn.Identity(), leaky(init_hidden=False)
+        self.block = nn.Sequential(leaky(output=True), nn.Identity())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        both = self.identity(self.block(self.fc1(x)))
+        spikes, _ = both
+        last, _ = self.identity(input=self.lif2(self.identity(self.fc2(spikes))))
+        return last
+
+
+class Carried(Through):
+    """States among them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        both = self.identity(list(self.block(self.fc1(x))))
+        spikes, self.block[0].mem = both
+        return self.identity((self.lif2(self.fc2(spikes)), 1))[0][0]
+
+
+@pytest.mark.parametrize("kind", [Through, Carried])
+def test_what_hands_on_anything_in_a_forward(kind: type[nn.Module]) -> None:
+    torch.manual_seed(1)
+    model = kind().eval()
+    network = sd.lower(model, SPEC, 3)
+    agreement = sd.verify(network, model, torch.randint(0, 4, (20, 6)).numpy(), executors=("torch", "numpy"))
+    assert agreement.agrees and network.certificate.proven
 
 
 def test_a_float_model_that_cannot_run_is_not_quantized() -> None:

@@ -24,6 +24,7 @@ from squat_deploy.hardware.graph import graph_of
 from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network.storage import load
 from squat_deploy.proofs import Certificate, core, kinds, modules, prove, solving, units
+from squat_deploy.proofs.core import Found
 from squat_deploy.proofs.library import folder, with_parameters
 from squat_deploy.proofs.solving import Claim, Failure, put
 from squat_deploy.proofs.table import Row
@@ -428,10 +429,15 @@ def test_what_is_no_project_is_refused(units_alone: Path, tmp_path: Path, small:
 
 def test_a_core_of_another_network(units_alone: Path, solver: None, monkeypatch: pytest.MonkeyPatch) -> None:
     without_modules(monkeypatch)
-    core = units_alone / "rtl/squat_core.sv"
+    core, network = units_alone / "rtl/squat_core.sv", load(units_alone / NETWORK)
     core.write_text(core.read_text().replace(") neurons2 (", ") neurons7 ("))
-    with pytest.raises(ExportError, match="the core has neurons 7, the network has not; write it anew"):
+    with pytest.raises(ExportError, match="the core has neurons7, the network has not; write it anew"):
         prove(units_alone)
+    with pytest.raises(ExportError, match="the network has neurons2, the core has not; write it anew"):
+        kinds.distinct((), network, graph_of(network), units_alone)
+    pair = Found("squat_pair", 2, 0, {}, {}, ()), Found("squat_neuron", 4, 0, {}, {}, ())
+    with pytest.raises(ExportError, match="the core has neurons2 of another kind; write it anew"):
+        kinds.distinct(pair, network, graph_of(network), units_alone)
     core.write_text("module squat_core (;")
     with pytest.raises(ToolError, match="yosys: "):
         prove(units_alone)

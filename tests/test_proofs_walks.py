@@ -61,11 +61,20 @@ def test_a_changed_step_is_found(planes: tuple[Network, Path], cells: dict[str, 
     assert failed.unit == "conv4: walk of its events"
 
 
-def test_a_walk_of_another_network(planes: tuple[Network, Path], cells: dict[str, core.Cell]) -> None:
-    with pytest.raises(ExportError, match="the core has walk77, the network has not; write it anew"):
-        rows(*planes, {"walk77": cells["walk2"]})
-    with pytest.raises(ExportError, match="the core has walk2, the network has not; write it anew"):
-        rows(*planes, {"walk2": cells["walk2"]})
+def test_every_walk_of_the_plan_is_there(planes: tuple[Network, Path], cells: dict[str, core.Cell]) -> None:
+    """None is left out silently, whatever is missing, of another name, or of no name of a module."""
+    network, project = planes
+    walks_of = [name for name, cell in cells.items() if cell.kind in ("squat_walk", "squat_windows")]
+    assert sorted(walks_of) == ["walk12", "walk2", "walk5", "walk8", "windows1", "windows11", "windows4"]
+    for name in [*walks_of, *(f"scatter{name[4:]}" for name in walks_of if name.startswith("walk"))]:
+        others = {key: cell for key, cell in cells.items() if key != name}
+        for wrong in (others, {**others, name: replace(cells[name], kind="")}):
+            with pytest.raises(ExportError, match=f"the network has {name}, the core has not; write it anew"):
+                rows(network, project, wrong)
+        with pytest.raises(ExportError, match="the core has other, the network has not; write it anew"):
+            rows(network, project, {**others, "other": cells[name]})
+    with pytest.raises(ExportError, match="the core has windows2, the network has not"):
+        rows(network, project, {**cells, "windows2": cells["windows1"]})  # which is no pool
 
 
 @pytest.mark.parametrize("text", ["0 0", "none\n" * 6])

@@ -17,6 +17,7 @@ from squat_deploy.lowering.hints import RANDOM, function_hint
 from squat_deploy.lowering.options import read_options
 from squat_deploy.lowering.program import Call, Program
 from squat_deploy.snn.delay import REMEMBERING
+from squat_deploy.snn.functions import is_of_library
 from squat_deploy.snn.neurons import NEURONS
 
 SAME_CALLS = "every time step makes the same calls"
@@ -210,7 +211,7 @@ class _Step:
             raise _once(event, f"call {event.place} in step {self.number}")
         kind = "module" if event.module is not None else "function"
         self.by = event.label
-        inputs = tuple(self._call(given) for given in event.inputs)
+        inputs = tuple(self._call(given) for given in event.inputs if not _of_own_layer(event, given))
         options = read_options(event.function, event.options)
         shape = event.shape[1:] if event.shape[:1] == self._batch() else None
         return Call(kind, event.label, inputs, event.module, event.function, options, shape)  # type: ignore[arg-type]
@@ -236,6 +237,11 @@ class _Step:
             got = f"spikes of step {event.place} in step {self.number}"
             raise _fault(event.label, "layers take spikes of this step or the last", got, "keep one step of spikes")
         return Call("late", event.label, (), event.module, shape=event.shape[1:])
+
+
+def _of_own_layer(event: Event, given: Event) -> bool:
+    """Whether a membrane goes to a layer of the user's, which is refused for what it is and not for what it takes."""
+    return given.function == "state" and event.module is not None and not is_of_library(type(event.module))
 
 
 def _taken_out(event: Event) -> Event | None:

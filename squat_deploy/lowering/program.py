@@ -10,6 +10,7 @@ from torch import nn
 
 from squat_deploy.errors import Fault
 from squat_deploy.network.readout import Readout
+from squat_deploy.snn.functions import is_of_library
 from squat_deploy.snn.neurons import NEURONS, gives_states, spikes_alone
 from squat_deploy.snn.returned import Returned
 from squat_deploy.snn.running import leaves
@@ -96,14 +97,21 @@ def states_handed_on(neuron: str, module: nn.Module, taker: str) -> Fault:
     return Fault(label_of(neuron, module), rule, got, f"make the neuron with {spikes_alone(module)}")
 
 
+def _does_as_its_class(module: nn.Module) -> bool:
+    """Whether a call runs the forward of a library's class, and nothing else."""
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    return is_of_library(type(module)) and not hooks and "forward" not in vars(module)
+
+
 def sequential_program(model: nn.Module) -> Program:
     """The program of an `nn.Sequential`, without running it."""
     value, neurons, faults = Call("input", "input"), [], []
     states: tuple[str, nn.Module] | None = None  # of whom they are, where they come with the spikes
     for name, module in leaves(model):
         value = Call("module", label_of(name, module), (value,), module)
-        if states is not None and type(module) is not nn.Identity:
-            faults.append(states_handed_on(*states, value.label))
+        known = _does_as_its_class(module)  # the user's classes and hooks may take the spikes out
+        if states is not None and not (known and type(module) is nn.Identity):
+            faults += [states_handed_on(*states, value.label)] * (known and _does_as_its_class(states[1]))
             states = None
         if isinstance(module, NEURONS):
             neurons.append(value)

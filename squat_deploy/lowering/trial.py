@@ -23,6 +23,7 @@ from squat_deploy.network import Encoding, InputSpec
 from squat_deploy.snn.batch_first import without_time
 from squat_deploy.snn.calling import Calling, calling_of
 from squat_deploy.snn.copying import deep_copy
+from squat_deploy.snn.functions import is_of_library
 from squat_deploy.snn.neurons import NEURONS, reset_neurons
 from squat_deploy.snn.running import ShapeTrace, is_plain, own_run, watched
 from squat_deploy.snn.sharing import taken_apart
@@ -200,7 +201,8 @@ class Reached:
 
     def _check_taken(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Raises: LoweringError for spikes and states, handed to a layer as they come from the neurons."""
-        if self.pair is not None and args and args[0] is self.pair[0] and type(module) is not nn.Identity:
+        stock = is_of_library(type(module)) and type(module) is not nn.Identity  # others may take the spikes out
+        if self.pair is not None and args and args[0] is self.pair[0] and stock:
             taker = label_of(self.names.get(id(module), ""), module)
             raise LoweringError((states_handed_on(*self.pair[1:], taker),))
 

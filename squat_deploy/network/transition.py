@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 
 import numpy as np
 
@@ -94,6 +95,7 @@ def key_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
     return regular_form(neuron, low, high) or offset_form(neuron, low, high)
 
 
+@lru_cache(maxsize=32)
 def regular_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
     """The form with boundaries 1, 2, ... times a power of two, so that a level is a shift and a clip, or None.
 
@@ -104,10 +106,10 @@ def regular_form(neuron: Neuron, low: int, high: int) -> OffsetForm | None:
     for bits in range(MAX_REGULAR_BITS + 1):
         for step in range(bits + max(1, high - low).bit_length() + 1):
             boundaries = np.arange(1, neuron.level_count, dtype=np.int64) << step
-            offsets = [_offsets(lower, upper, boundaries, bits) for lower, upper in bounds]
-            if all(found is not None for found in offsets):
-                offset = np.stack([found for found in offsets if found is not None])
-                form = OffsetForm(offset, np.tile(boundaries, (len(bounds), 1)), bits)
+            found = (_offsets(lower, upper, boundaries, bits) for lower, upper in bounds)
+            offsets = list(takewhile(lambda offset: offset is not None, found))  # no further than the first without
+            if len(offsets) == len(bounds):
+                form = OffsetForm(np.array(offsets), np.tile(boundaries, (len(bounds), 1)), bits)
                 check_offset_form(form, neuron, low, high)
                 return form
     return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from squat_deploy.errors import ExportError
 from squat_deploy.proofs.solving import elaborated
 
 TOP = "squat_core"
@@ -76,6 +77,13 @@ def core_of(project: Path) -> Core:
     tops = {name: modules.get(cell["type"]) for name, cell in modules[TOP]["cells"].items()}
     cells = {name: _cell(module) for name, module in tops.items() if module is not None}
     return Core(tuple(_found(modules)), cells)
+
+
+def check_parts(found: Set[str], planned: Set[str], project: Path) -> None:
+    """Raises: ExportError where a core has other parts, by name, than its plan: none goes unproven."""
+    for names, one, other in ((found - planned, "core", "network"), (planned - found, "network", "core")):
+        if names:
+            raise ExportError(f"{project}: the {one} has {min(names)}, the {other} has not; write it anew")
 
 
 def _cell(module: Mapping[str, Any]) -> Cell:

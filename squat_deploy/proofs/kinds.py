@@ -21,7 +21,7 @@ from squat_deploy.network.transition import (
     reachable_states,
     threshold_level,
 )
-from squat_deploy.proofs.core import Found
+from squat_deploy.proofs.core import Found, check_parts
 from squat_deploy.proofs.units import Unit, bracketed
 
 _AT_ONCE = 2  # bits of a level, up to which thresholds are compared in one cycle
@@ -154,13 +154,15 @@ _KINDS = {"squat_neuron": (SingleUnit, Neuron), "squat_pair": (PairUnit, TwoStat
 
 def distinct(found: Sequence[Found], network: Network, graph: Graph, project: Path) -> list[Unit]:
     """The units that differ from each other. Raises: ExportError where the core is not one of this network."""
+    planned = {f"neurons{node.number}" for node in graph.nodes if node.blueprint.fires}
+    check_parts({f"neurons{one.layer}" for one in found}, planned, project)
     units = dict[object, Unit]()
     for one in found:
         kind, wanted = _KINDS[one.kind]
-        node = graph.nodes[one.layer - 1] if 0 < one.layer <= len(graph.nodes) else None
-        layer = None if node is None or node.position is None else network.layers[node.position]
-        if node is None or not isinstance(layer, wanted):
-            raise ExportError(f"{project}: the core has neurons {one.layer}, the network has not; write it anew")
+        node = graph.nodes[one.layer - 1]
+        layer = None if node.position is None else network.layers[node.position]
+        if not isinstance(layer, wanted):
+            raise ExportError(f"{project}: the core has neurons{one.layer} of another kind; write it anew")
         memories = {f"{name.lower()}.hex": _memory(project, path) for name, path in one.memories.items()}
         tables = _tables(one, layer, node.signal.channels, node.signal.positions)
         numbers = tuple(value for value in one.parameters.values() if isinstance(value, int))

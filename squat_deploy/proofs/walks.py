@@ -18,15 +18,19 @@ from numpy.typing import NDArray
 
 from squat_deploy.backends.rtl.streams import NOTHING, elements_of
 from squat_deploy.errors import ExportError, printable
-from squat_deploy.hardware.graph import Graph
+from squat_deploy.hardware.graph import Graph, Node
 from squat_deploy.hardware.grid import Grid
 from squat_deploy.hardware.lanes import Lanes
+from squat_deploy.hardware.units import FormBlueprint
+from squat_deploy.hardware.units.pool import PoolBlueprint
+from squat_deploy.hardware.units.scatter import SynapseBlueprint
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.layers import Conv2d, ConvTranspose2d, Layer, Pool2d
-from squat_deploy.proofs.core import Cell, Parameters
+from squat_deploy.proofs.core import Cell, Parameters, check_parts
 from squat_deploy.proofs.table import Row
 
 _AT_ONCE = 64  # inputs
+_WALKS = ("walk", "windows")
 _WORD = re.compile(r"[0-9a-fA-F]+")
 _CLAIM = "every input reaches its outputs by its weights, once, and nothing else"
 Proof = tuple[str, Callable[[], Row]]  # what it is about
@@ -48,24 +52,38 @@ class Visits:
 
 
 def proofs_of(cells: Mapping[str, Cell], network: Network, graph: Graph, project: Path) -> Iterator[Proof]:
-    """A proof for each walk of a core. Raises: ExportError where core or memories are not those of this network."""
-    for name, cell in cells.items():
-        kind = cell.kind.removeprefix("squat_")
-        if kind not in ("walk", "windows"):
-            continue
-        number = int(found[0]) if (found := re.search(r"\d+", name)) else 0
-        if not 0 < number <= len(graph.nodes) or (kind == "walk" and f"scatter{number}" not in cells):
-            raise ExportError(f"{project}: the core has {name}, the network has not; write it anew")
-        node, visits = graph.nodes[number - 1], visits_of(cell.parameters, project)
+    """A proof for each walk of the plan. Raises: ExportError where core or memories are not those of this network."""
+    walks = {f"{kind}{node.number}": node for node in graph.nodes for kind in _walk_of(node)}
+    sums = {f"scatter{node.number}" for name, node in walks.items() if name.startswith("walk")}
+    check_parts({name for name, cell in cells.items() if _module(cell) in _WALKS}, walks.keys(), project)
+    check_parts({name for name, cell in cells.items() if _module(cell) == "scatter_plane"}, sums, project)
+    for name, node in walks.items():
+        visits = visits_of(cells[name].parameters, project)
         layer = None if node.position is None else network.layers[node.position]
         if isinstance(layer, Pool2d):
             weights, elements = np.ones((2, 1), dtype=np.int64), _codes(node.signal.grid)  # its walk has no words
         else:
-            sums = cells[f"scatter{number}"].parameters
-            elements = elements_of(Lanes(node.signal.channels, node.signal.positions, int(sums["PE"])))
-            weights = _weights(project, sums, elements.shape[1])
+            plane = cells[f"scatter{node.number}"].parameters
+            elements = elements_of(Lanes(node.signal.channels, node.signal.positions, int(plane["PE"])))
+            weights = _weights(project, plane, elements.shape[1])
         told = f"{printable(node.name)}: walk of its events"
         yield told, partial(_row, told, visits, weights, elements, _makes(layer))
+
+
+def _module(cell: Cell) -> str:
+    return cell.kind.removeprefix("squat_")
+
+
+def _walk_of(node: Node) -> tuple[str, ...]:
+    """The walk that the plan has for a node, if any; fully connected synapses take rows, places of vectors none."""
+    match node.blueprint:
+        case PoolBlueprint():
+            return ("windows",) * node.signal.events
+        case SynapseBlueprint() as synapses:
+            return ("walk",) * (synapses.most_events == 1)
+        case FormBlueprint():
+            return ("walk",) * (not node.signal.events and node.signal.positions > 1)
+    return ()
 
 
 def visits_of(walk: Parameters, project: Path) -> Visits:
