@@ -212,13 +212,16 @@ NAMES = ("../../x", "int main", 'a"); system("x', "*/ #error", "é\n#include <x>
 
 def test_names_become_neither_paths_nor_code(small: sd.Network, tmp_path: Path, compiler: None) -> None:
     layers = tuple(dataclasses.replace(layer, name=name) for layer, name in zip(small.layers, NAMES, strict=False))
-    network = dataclasses.replace(small, layers=layers, name=NAMES[-1])
+    own = '../../own */ #error\n#include <own>\n"; system("own'
+    network = dataclasses.replace(small, layers=layers, name=own)
     project = sd.emit_hls(network, tmp_path / "deep" / "project", GOLDEN_CONFIG)
     plain_project = sd.emit_hls(small, tmp_path / "deep" / "plain", GOLDEN_CONFIG)
     assert {p.name for p in project.rglob("*")} == {p.name for p in plain_project.rglob("*")}
     assert {p.name for p in tmp_path.iterdir()} == {"deep"}
     text = "".join(path.read_text() for path in (project / "src").iterdir())
     assert all(plain(name) in text and name not in text for name in NAMES[: len(layers)])
+    written = [path.read_text() for path in project.rglob("*") if path.suffix in (".cpp", ".hpp", ".h", ".c", ".tcl")]
+    assert written and not any(part in one for part in ("*/ #error", "#include <own>", '"; system(') for one in written)
     assert make(project, "csim").startswith("PASS")
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
+import torch
 
 import squat_deploy as sd
 from tests.conftest import ROOT
@@ -84,3 +88,27 @@ def test_objects_show_themselves_and_names_are_no_markup(small: sd.Network) -> N
     assert "\x1b" not in text and text.splitlines()[1].split() == ["layer", "kind", "takes", "sizes", "values"]
     assert "inputs: 16 integers 0..15" in text
     assert repr(small) == f"<Network 'small': 16 -> 4, 4 layers, 6 steps, proven, {small.digest[:12]}>"
+
+
+def test_what_is_no_network_is_said(tmp_path: Path) -> None:
+    """One rule for all that take one: a path, a model, or arguments that were exchanged."""
+    model, out, inputs = torch.nn.Linear(2, 2), tmp_path / "out", np.zeros((1, 16), int)
+    rest = {
+        "simulate": (inputs,),
+        "save": (out,),
+        "verify": (None, inputs),
+        "fold": (),
+        "emit_qonnx": (),
+        "report": (out,),
+    }
+    rest |= dict.fromkeys(("emit_hls", "emit_rtl", "emit_testbench"), (out,)) | {"write_nir": (model, out)}
+    functions = {name: getattr(sd, name) for name in sd.__all__ if inspect.isfunction(getattr(sd, name))}
+    taking = {name for name, one in functions.items() if next(iter(inspect.signature(one).parameters)) == "network"}
+    assert taking == set(rest)
+    for name, others in rest.items():
+        for wrong in ("net.safetensors", out, None, model):
+            makes = "sd.load(path) reads one, sd.lower(model, spec, steps) makes one"
+            said = f"the first argument is a Network: {makes}; got {type(wrong).__name__}"
+            with pytest.raises(sd.ConfigError, match=f"^{re.escape(said)}$"):
+                getattr(sd, name)(wrong, *others)
+    assert not out.exists()

@@ -20,6 +20,7 @@ from squat_deploy.network.activity import fired, warnings_of, warnings_on
 from squat_deploy.network.certificate import EXACT_FORM
 from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import doubts, integers_of
+from squat_deploy.network.network import check_network
 from squat_deploy.network.observed import Observed, compare
 from squat_deploy.network.tally import Tally
 from squat_deploy.progress import report
@@ -66,6 +67,7 @@ def verify(
 
     Raises: ConfigError for unknown executors; ToolError where a named one is missing or the C++ cannot be built.
     """
+    check_network(network)
     engines, not_run = _choose(executors, model)
     config = config or HlsConfig()
     if not takes_intensities(config.encoder):

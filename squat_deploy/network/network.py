@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from squat_deploy.errors import ConfigError
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.inputs import InputSpec
 from squat_deploy.network.layers import AnyNeuron, Layer, NeuronLayer, Range, constant_range
@@ -181,3 +182,10 @@ class Network:
                 hasher.update(f"{type(layer).__name__}.{key}{array.shape}".encode())
                 hasher.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
         return hasher.hexdigest()
+
+
+def check_network(network: object) -> None:
+    """What all that take a network ask first. Raises: ConfigError for anything else, with what makes one."""
+    if not isinstance(network, Network):
+        makes = "sd.load(path) reads one, sd.lower(model, spec, steps) makes one"
+        raise ConfigError(f"the first argument is a Network: {makes}; got {type(network).__name__}")

@@ -17,7 +17,7 @@ from squat_deploy.network.grid import integers_of
 from squat_deploy.network.layers import IntArray
 from squat_deploy.network.layers.base import Stage
 from squat_deploy.network.layers.machine import MachineStep
-from squat_deploy.network.network import INPUT, Network
+from squat_deploy.network.network import INPUT, Network, check_network
 from squat_deploy.network.readout import OF_MEMBRANES, updated
 from squat_deploy.network.tabled import of_result
 from squat_deploy.progress import report
@@ -83,6 +83,7 @@ def simulate(
     Raises: ConfigError for inputs of the wrong type, shape or range.
     Warns: SquatWarning of what was done to inputs that are no integers, and of values beyond the grid.
     """
+    check_network(network)
     values = network.input.check(integers_of(network.input, inputs, real=real), network.steps)
     return run(network, stages_of(network), values, trace=trace, batch=batch)
 

@@ -20,7 +20,7 @@ from squat_deploy.files import kind_of, unreadable, write_file
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.inputs import InputSpec
 from squat_deploy.network.layers import KINDS, IntArray, Layer
-from squat_deploy.network.network import SCHEMA_VERSION, Network
+from squat_deploy.network.network import SCHEMA_VERSION, Network, check_network
 from squat_deploy.network.origin import Origin
 from squat_deploy.network.rules import broken_rule
 
@@ -32,6 +32,7 @@ _INT_CODES = ("I8", "I16", "I32", "I64")  # as safetensors calls them
 
 def save(network: Network, path: str | Path) -> None:
     """Writes the network to `path`, whole or not at all. Raises: ExportError, also for what `load` would refuse."""
+    check_network(network)
     write_file(Path(path), encoded(network))
 
 

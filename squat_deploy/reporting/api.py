@@ -13,6 +13,7 @@ from squat_deploy.errors import ToolError
 from squat_deploy.files import check_target, write_file
 from squat_deploy.hardware.options import HlsConfig
 from squat_deploy.network import Network
+from squat_deploy.network.network import check_network
 from squat_deploy.progress import report as say
 from squat_deploy.toolchain import has_package
 
@@ -59,6 +60,7 @@ def report(
         ConfigError: inputs, labels, an agreement or a project that are not of this network.
         FileFormatError: a folder that is no project; ExportError: a file that cannot be written, an impossible folding.
     """
+    check_network(network)
     if not has_package("bokeh"):
         raise ToolError("a report needs bokeh, which draws its charts: pip install 'squat_deploy[report]'")
     from squat_deploy.reporting.gathering import Given, gathered

@@ -1,9 +1,13 @@
 """Trains the model, and saves its weights and its test images. Put your own data in place of `images`."""
 
 import numpy as np
-import torch
-from model import factory
-from snntorch import utils
+
+try:
+    import torch
+    from model import factory
+    from snntorch import utils
+except ModuleNotFoundError as error:
+    raise SystemExit(f"training needs the package {error.name}: pip install 'squat_deploy[train]'") from None
 
 from squat_deploy.lab import bundled
 from squat_deploy.snn.checkpoint import save_model

@@ -36,6 +36,7 @@ from squat_deploy.hardware.vectors import USUAL, golden_data, golden_inputs, ran
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.encoders import frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
+from squat_deploy.network.network import check_network
 from squat_deploy.network.simulator import Result, simulate
 
 _LAWS = (
@@ -78,6 +79,7 @@ def emit_hls(
             be lost, or a failing disk.
         ConfigError: a stimulus or an option out of range.
     """
+    check_network(network)
     target, config = Path(out_dir), config or HlsConfig()
     files = render(network, config, _integers(network, config, stimulus, real), reference)
     write_folder(target, {name: text.encode() for name, text in files.items()})
@@ -100,6 +102,7 @@ def fold(
         ExportError: a goal that is out of reach, with the nearest that is not, or an impossible folding.
         ConfigError: a stimulus or an option out of range, or a part to fit that is not known.
     """
+    check_network(network)
     config = config or HlsConfig()
     return _folded(network, config, _usual(network, config, _integers(network, config, stimulus, real), reference))
 

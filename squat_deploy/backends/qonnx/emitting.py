@@ -15,6 +15,7 @@ from squat_deploy.backends.qonnx.stepping import finn_step, step
 from squat_deploy.errors import ConfigError, ExportError
 from squat_deploy.files import write_file
 from squat_deploy.network import SCHEMA_VERSION, IntArray, Network
+from squat_deploy.network.network import check_network
 from squat_deploy.network.rules import broken_rule
 from squat_deploy.onnx_file import MAX_BYTES
 
@@ -43,6 +44,7 @@ def emit_qonnx(
         ConfigError: an unknown form, a batch that is not positive, or another than 1 for "finn".
         ExportError: a network that the form cannot hold exactly, or a file that cannot be written.
     """
+    check_network(network)
     if form not in FORMS:
         raise ConfigError(f"qonnx: form must be one of {', '.join(FORMS)}; got {form!r}")
     if (rule := broken_rule(network)) is not None:

@@ -31,6 +31,7 @@ from squat_deploy.names import plain
 from squat_deploy.network import IntArray, Network
 from squat_deploy.network.encoders import END_OF_EVENTS, EventEncoder, frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
+from squat_deploy.network.network import check_network
 from squat_deploy.network.readout import SCORES
 from squat_deploy.network.simulator import Result, simulate
 from squat_deploy.network.storage import encoded
@@ -80,6 +81,7 @@ def emit_rtl(
         ExportError: a layer that RTL does not take, an impossible folding, a folder that is not ours, a failing disk.
         ConfigError: a stimulus or an option out of range.
     """
+    check_network(network)
     target, config = Path(out_dir), config or RtlConfig()
     if stimulus is not None and not takes_intensities(config.encoder):
         stimulus = integers_of(network.input, stimulus, real=real)

@@ -17,6 +17,7 @@ from squat_deploy.hardware.vectors import csv_lines, default_stimulus, golden_da
 from squat_deploy.network import Network
 from squat_deploy.network.encoders import AnyEncoder, check_encoder, frames_of, takes_intensities
 from squat_deploy.network.grid import integers_of
+from squat_deploy.network.network import check_network
 from squat_deploy.network.simulator import simulate
 
 MAX_VECTORS = 100_000
@@ -56,6 +57,7 @@ def emit_testbench(
         ExportError: a folder that is not ours or in which something of the user's would be lost, or a failing disk.
         ConfigError: a stimulus or an option out of range.
     """
+    check_network(network)
     if stimulus is not None and not takes_intensities(encoder):
         stimulus = integers_of(network.input, stimulus, real=real)
     files = render(network, stimulus, vectors=vectors, constants=constants, encoder=encoder)

@@ -20,6 +20,7 @@ from squat_deploy.lowering.drafting import program_of
 from squat_deploy.lowering.program import Program
 from squat_deploy.lowering.weights import acting_bias, integer_weights
 from squat_deploy.network import Network
+from squat_deploy.network.network import check_network
 from squat_deploy.readers.nir.calls import write_calls
 from squat_deploy.readers.nir.outline import Outline, refuse
 from squat_deploy.readers.nir.site import Array
@@ -56,6 +57,7 @@ def write_nir(
     Raises: LoweringError naming every layer that NIR has no node for; ConfigError for another model than the one that
         was lowered, or a time step out of range; ExportError where the file cannot be written.
     """
+    check_network(network)
     if isinstance(dt, bool) or not isinstance(dt, float | int) or not 1e-30 < dt < 1e30:
         raise ConfigError(f"write_nir: dt is a number above 0; got {dt!r}")
     if network.origin.model and model_digest(model) != network.origin.model:
