@@ -126,6 +126,7 @@ FAULTS = {
         ("if (s_axi_bready) s_axi_bvalid", "s_axi_bvalid", "response"),
         ("write = address_in && data_in &&", "write = address_in &&", ""),
         ("!data[2] && !pending && length", "!data[2] && length", ""),
+        ("started = '0, done = '0;", "started, done;", "under_way"),
     ],
     "rom": [("word <= words[address]", "word <= words[address ^ 1]", "same")],
     "fork": [("in_last ? '1 : ~TICKS", "'1", "to_all"), ("in_valid && in_ready ? wanted", "in_valid ? wanted", "")],
@@ -351,9 +352,41 @@ def test_keys_that_are_shifted(tmp_path: Path, solver: None, monkeypatch: pytest
     network = sd.lower(model, sd.InputSpec((9,), 0, 1, 1.0, encoding="sequence"), 3)
     project = sd.emit_rtl(network, tmp_path / "p", RtlConfig(pe=2))
     assert ".SHIFT(-1)" not in (project / "rtl/squat_core.sv").read_text() and prove(project).holds
-    changed(NEURON, replaced("int'(shifted) > TOP ? LEVEL'(TOP)", "int'(shifted) > TOP ? LEVEL'(shifted)"))(project)
+    changed(NEURON, replaced("> BOTH'(TOP) ? LEVEL'(TOP)", "> BOTH'(TOP) ? LEVEL'(shifted)"))(project)
     (failed, *_) = (row for row in prove(project).rows if row.verdict == "failed")
     assert re.search(r"state \d, sum -?\d+: expected state \d and spike \d, got", failed.how)
+
+
+def wide_unit(project: Path) -> Claim:
+    """Sums and keys of 40 bits, shifted by one and clipped to 0..3: levels of one state."""
+    top = 2**39
+    values = {"SUM": 40, "STATES": 1, "KEY": 40, "KEYS": 1, "SHIFT": 1, "LOW": -top, "HIGH": top - 1, "WIDE": 40}
+    sources = {path.name: path.read_text() for path in (project / "rtl/lib").glob("squat_neuron.sv")}
+    harness = with_parameters("unit_neuron", (folder() / "unit_neuron.sv").read_text(), values)
+    tables = {"lower": (top, 2, 4, 6), "upper": (1, 3, 5, top - 1), "offset": (0,), "fire": (2,), "live": (1,) * 4}
+    files = {f"want_{name}.hex": "".join(f"{word:x}\n" for word in words) for name, words in tables.items()}
+    own = {"offset.hex": "0\n", "fire.hex": "2\n", "want_successor.hex": "0\n"}
+    return Claim("wide", "", "unit_neuron", {**sources, "unit_neuron.sv": harness}, cycles=3, files={**files, **own})
+
+
+def test_keys_wider_than_an_int(tmp_path: Path, solver: None) -> None:
+    library_with(tmp_path, "neuron", "BOTH'(shifted)", "BOTH'(shifted)")
+    assert isinstance(put(wide_unit(tmp_path)), Row)
+    library_with(tmp_path, "neuron", "BOTH'(shifted)", "BOTH'(int'(shifted))")
+    failed = put(wide_unit(tmp_path))
+    assert isinstance(failed, Failure) and failed.name in ("transition", "spikes")
+
+
+def test_nothing_that_a_clock_drives_is_set_by_an_initial_block() -> None:
+    """IEEE 1800, 9.2.2.4: only a declaration may, and `initial` fills memories that nothing else writes."""
+    seen = 0
+    for path in LIBRARY.glob("*.sv"):
+        text = re.sub(r"//.*", "", path.read_text())
+        filled = re.findall(r"\binitial\b(?:\s+\$readmemh\(\w+, (\w+)\);)?", text)
+        written = [name for name in filled if not name or re.search(rf"(^|[;)]|begin|else)\s*{name}\b.*<=", text, re.M)]
+        assert written == [], path.name
+        seen += len(filled)
+    assert seen > 10
 
 
 def test_an_offset_form_that_does_not_exist(

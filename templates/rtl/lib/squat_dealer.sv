@@ -26,7 +26,7 @@ module squat_dealer #(
     input  wire logic [INDEX-1:0]        in_index, // with NAMED
     input  wire logic                    in_last,  // the last word of a step
     input  wire logic [FLAGS-1:0]        in_flags,
-    output      logic                    out_valid,
+    output      logic                    out_valid = 1'b0,
     input  wire logic                    out_ready,
     output      logic                    out_end,
     output      logic [FLAGS-1:0]        out_flags,
@@ -51,7 +51,7 @@ module squat_dealer #(
     logic [BASE-1:0] base;        // of the word that comes
     logic [FLAGS-1:0] flags;      // of the step that is listed
     logic gives, ends, whole;     // `whole`: all words of this step have come
-    logic next, coming;           // whose parts are listed from the next cycle on, and whose words come: every second step
+    logic turn, next, coming;     // whose parts are listed, whose from the next cycle on, and whose words come: every second step
     assign ends = whole && ended == '1;
     assign gives = (has != '0 || ends) && (!out_valid || out_ready);
 
@@ -66,6 +66,7 @@ module squat_dealer #(
         assign in_ready = roomy == '1 && !come[comes];
         assign whole = come[listed];
         assign flags = all_flags[listed];
+        assign turn = listed;
         assign next = listed ^ (gives && ends);
         always_ff @(posedge clk) begin
             if (in_valid && in_ready) all_flags[comes] <= in_flags;
@@ -92,8 +93,9 @@ module squat_dealer #(
         assign in_ready = !filled || (gives && ends);
         assign whole = filled;
         assign flags = own_flags;
+        assign turn = 1'b0;
         assign next = 1'b0;
-        wire unused = &{1'b0, in_last, roomy};
+        wire unused = &{1'b0, in_last, roomy, turn};
         always_ff @(posedge clk) begin
             if (in_ready) own_flags <= in_flags;
             if (rst) filled <= 1'b0;
@@ -141,7 +143,7 @@ module squat_dealer #(
             else if (gives) left <= left & ~lowest;
         end
         if (DEPTH > 0) begin : g_behind
-            assign ended[b] = single && !(there && part[PART-1] == g_ahead.listed);
+            assign ended[b] = single && !(there && part[PART-1] == turn);
         end else begin : g_alone
             assign ended[b] = single;
         end
@@ -175,7 +177,6 @@ module squat_dealer #(
         else if (gives) out_valid <= 1'b1;
         else if (out_ready) out_valid <= 1'b0;
     end
-    initial out_valid = 1'b0;
 endmodule
 
 `default_nettype wire

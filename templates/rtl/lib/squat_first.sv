@@ -21,7 +21,7 @@ module squat_first #(
     input  wire logic             in_keep,
     input  wire logic [INDEX-1:0] in_index,
     input  wire logic             in_value,  // always 1
-    output      logic             out_valid,
+    output      logic             out_valid = 1'b0,
     input  wire logic             out_ready,
     output      logic             out_end,
     output      logic [FLAGS-1:0] out_flags,
@@ -89,7 +89,6 @@ module squat_first #(
             end
         end
     end
-    initial out_valid = 1'b0;
 endmodule
 
 `default_nettype wire

@@ -56,6 +56,7 @@ module squat_neuron #(
     assign row = ROW'(KEYS ? int'(owner) : place_of(owner, state));
     if (SHIFT >= 0) begin : g_shift
         logic signed [KEY-1:0] offset [OWNERS * STATES];
+        localparam int BOTH = KEY > 32 ? KEY : 32;  // bits that a key and an int fit
         logic signed [KEY-1:0] key, shifted;
         initial $readmemh(OFFSET, offset);
         always_ff @(posedge clk) if (move) begin
@@ -64,7 +65,7 @@ module squat_neuron #(
             whose <= owner;
         end
         assign shifted = key >>> SHIFT;
-        assign level = shifted < 0 ? '0 : int'(shifted) > TOP ? LEVEL'(TOP) : LEVEL'(shifted);
+        assign level = shifted < 0 ? '0 : BOTH'(shifted) > BOTH'(TOP) ? LEVEL'(TOP) : LEVEL'(shifted);
         wire unused_row = &{1'b0, row};
     end else if (!SEARCH) begin : g_at_once
         logic signed [KEY-1:0] searched [ROWS << LEVEL];

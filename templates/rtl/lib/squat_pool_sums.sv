@@ -121,8 +121,9 @@ module squat_pool_sums #(
 
     // The sums of that place come, and are combined with those of the places before.
     logic s_valid = 1'b0;
-    logic s_inside, s_last_place, s_last, begun, draining;
-    logic [ROW-1:0] s_row;
+    logic begun = 1'b0;
+    logic s_inside, s_last_place, s_last, draining;
+    logic [ROW-1:0] s_row = '0;
     logic [PE*SUM-1:0] best, combined;
     for (genvar lane = 0; lane < PE; lane++) begin : g_lane
         logic signed [SUM-1:0] found, old, met;
@@ -205,10 +206,6 @@ module squat_pool_sums #(
         assign out_sums[r*PE*SUM+:PE*SUM] = word[from];
         assign out_full[r] = full[reading] && !done[r];
         assign out_flags[r*FLAGS+:FLAGS] = flags[reading];
-    end
-    initial begin
-        begun = 1'b0;
-        s_row = '0;
     end
 endmodule
 

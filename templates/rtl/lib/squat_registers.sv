@@ -30,20 +30,20 @@ module squat_registers #(
     output      logic        s_axi_wready,
     input  wire logic [31:0] s_axi_wdata,
     input  wire logic [3:0]  s_axi_wstrb,
-    output      logic        s_axi_bvalid,
+    output      logic        s_axi_bvalid = 1'b0,
     input  wire logic        s_axi_bready,
-    output      logic [1:0]  s_axi_bresp,
+    output      logic [1:0]  s_axi_bresp = 2'b00,
     input  wire logic        s_axi_arvalid,
     output      logic        s_axi_arready,
     input  wire logic [7:0]  s_axi_araddr,
-    output      logic        s_axi_rvalid,
+    output      logic        s_axi_rvalid = 1'b0,
     input  wire logic        s_axi_rready,
-    output      logic [31:0] s_axi_rdata,
-    output      logic [1:0]  s_axi_rresp,
-    output      logic        core_rst,
+    output      logic [31:0] s_axi_rdata = '0,
+    output      logic [1:0]  s_axi_rresp = 2'b00,
+    output      logic        core_rst = 1'b1,
     output      logic        start,
-    output      logic        restart,
-    output      logic [31:0] steps,
+    output      logic        restart = 1'b0,
+    output      logic [31:0] steps = '0,
     input  wire logic        idle,
     input  wire logic        sent  // the last word of a call's scores leaves
 );
@@ -63,10 +63,10 @@ module squat_registers #(
     assign write = address_in && data_in && !s_axi_bvalid;
 
     logic pending = 1'b0;  // a call waits for the core
-    logic [31:0] length;   // STEPS
-    logic [31:0] started, done;
-    logic [63:0] cycles;
-    logic [31:0] kept;     // high half of CYCLES
+    logic [31:0] length = 32'(STEPS);
+    logic [31:0] started = '0, done = '0;
+    logic [63:0] cycles = '0;
+    logic [31:0] kept = '0;  // high half of CYCLES
     logic busy, control, starts, resets;
     assign busy = started != done;
     assign control = write && address == CONTROL && strobes[0];
@@ -159,8 +159,6 @@ module squat_registers #(
             s_axi_rvalid <= 1'b0;
         end
     end
-    initial {s_axi_bvalid, s_axi_rvalid} = 2'b00;
-    initial core_rst = 1'b1;
 endmodule
 
 `default_nettype wire

@@ -69,8 +69,8 @@ module squat_scatter_plane #(
     // Start values for a whole bank.
     logic sweeping = 1'b0;
     logic swept_bank, sweeps, swept_bank_next;
-    logic [ROW-1:0] swept;
-    logic [GROUP-1:0] swept_group;
+    logic [ROW-1:0] swept = '0;
+    logic [GROUP-1:0] swept_group = '0;
     logic swept_all;
     if (HELD) begin : g_sequence
         assign sweeps = in_valid && fresh && in_flags[0] && !taken[0] && !clean[0];
@@ -141,7 +141,8 @@ module squat_scatter_plane #(
     logic [ROW-1:0] read_row;
     logic row_ends;                     // the last part of a row is read
     assign row_ends = SHARE == 1 || PART'(out_row) == PART'(SHARE - 1);
-    logic [GROUP-1:0] read_group, group;
+    logic [GROUP-1:0] read_group;
+    logic [GROUP-1:0] group = '0;
     logic [PE*SUM-1:0] starts [GROUPS];
     logic [PE*SUM-1:0] start;
     initial $readmemh(START, starts);
@@ -257,11 +258,6 @@ module squat_scatter_plane #(
         assign out_sums[r*VIEW*SUM+:VIEW*SUM] = come ? seen : kept;
         assign out_full[r] = full[reading] && !done[r];
         assign out_flags[r*FLAGS+:FLAGS] = flags[reading];
-    end
-    initial begin
-        swept = '0;
-        swept_group = '0;
-        group = '0;
     end
 endmodule
 

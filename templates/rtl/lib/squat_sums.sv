@@ -116,14 +116,15 @@ module squat_sums #(
     logic [ROW-1:0] write_row;
     logic [PE*SUM-1:0] written;
     if (BLOCK) begin : g_later
+        logic later_writes = 1'b0, later_over = 1'b0;
+        assign {writes, over} = {later_writes, later_over};
         always_ff @(posedge clk) begin
-            writes <= adds && !again && !rst;
-            over <= adds && last && !rst;
+            later_writes <= adds && !again && !rst;
+            later_over <= adds && last && !rst;
             last_flags <= flags;
             write_row <= row;
             written <= renewed;
         end
-        initial {writes, over} = '0;
     end else begin : g_now
         assign writes = adds && !again;
         assign over = adds && last;

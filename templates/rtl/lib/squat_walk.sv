@@ -41,7 +41,7 @@ module squat_walk #(
     input  wire logic             in_keep,
     input  wire logic [INDEX-1:0] in_index,
     input  wire logic [VALUE-1:0] in_value,
-    output      logic             out_valid,
+    output      logic             out_valid = 1'b0,
     input  wire logic             out_ready,
     output      logic             out_end,
     output      logic [FLAGS-1:0] out_flags,
@@ -145,7 +145,6 @@ module squat_walk #(
             end
         end
     end
-    initial out_valid = 1'b0;
 endmodule
 
 `default_nettype wire

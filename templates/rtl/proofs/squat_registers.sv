@@ -9,13 +9,14 @@
     logic [5:0] proof_address = '0, proof_from = '0;
     logic [31:0] proof_data = '0;
     logic [3:0] proof_strobes = '0;
-    logic [31:0] proof_length = '0;                      // STEPS
+    logic [31:0] proof_length = 32'(STEPS);              // STEPS
+    logic [31:0] proof_open = '0;                        // calls that began and whose scores have not left
     logic proof_call = 1'b0, proof_restart = 1'b0;       // a call is owed
     logic [31:0] proof_steps = '0;
-    logic proof_b_waits = 1'b0, proof_r_waits = 1'b0, proof_began = 1'b0;
+    logic proof_b_waits = 1'b0, proof_r_waits = 1'b0;
     logic [1:0] proof_bresp = '0;
     logic [33:0] proof_read = '0;
-    logic proof_zero = 1'b0;                             // a reset was asked for in the cycle before
+    logic proof_zero = 1'b1;                             // a reset was asked for in the cycle before, or this is the first
 
     logic proof_aw, proof_w, proof_b, proof_ar, proof_r, proof_write, proof_control, proof_start, proof_reset;
     assign proof_aw = s_axi_awvalid && s_axi_awready;
@@ -29,7 +30,6 @@
     assign proof_start = proof_control && proof_data[0] && !proof_data[2];
 
     always_ff @(posedge clk) begin
-        proof_began <= 1'b1;
         proof_b_waits <= !rst && s_axi_bvalid && !s_axi_bready;
         proof_bresp <= s_axi_bresp;
         proof_r_waits <= !rst && s_axi_rvalid && !s_axi_rready;
@@ -53,6 +53,7 @@
                 end
             end
         end
+        proof_open <= rst || proof_reset ? '0 : proof_open + 32'(start) - 32'(sent);
         if (rst || proof_reset) proof_call <= 1'b0;
         else if (start) proof_call <= 1'b0;
         else if (proof_start && !proof_call && proof_length != '0) begin
@@ -71,21 +72,21 @@
     end
 
     always_comb begin
-        if (!proof_began) assume (rst);
         one_address: assert (s_axi_awready == (proof_addresses == '0));
         one_word: assert (s_axi_wready == (proof_words == '0));
         response: assert (s_axi_bvalid == proof_written);
         answered: assert (!proof_written || s_axi_bresp == (proof_bad ? 2'b10 : 2'b00));
         as_came: assert (proof_addresses <= 2'd1 && proof_words <= 2'd1 && (!address_in || address == proof_address)
                          && (!data_in || {data, strobes} == {proof_data, proof_strobes}));
-        if (proof_began) as_kept: assert (length == proof_length && pending == proof_call
+        as_kept: assert (length == proof_length && pending == proof_call
                          && (!pending || {restart, steps} == {proof_restart, proof_steps} && steps != '0));
         one_read: assert (s_axi_rvalid == proof_reads && s_axi_arready == !proof_reads);
         if (proof_b_waits) response_stays: assert (s_axi_bvalid && s_axi_bresp == proof_bresp);
         if (proof_r_waits) word_stays: assert (s_axi_rvalid && {s_axi_rresp, s_axi_rdata} == proof_read);
         called: assert (start == (proof_call && idle && !core_rst));
         if (start) as_asked: assert (restart == proof_restart && steps == proof_steps && steps != '0);
-        if (proof_began) resets_core: assert (core_rst == proof_zero);
+        resets_core: assert (core_rst == proof_zero);
+        under_way: assert (started - done == proof_open && busy == (proof_open != '0));
         if (proof_reads) begin
             if (proof_from >= 6'h18 || proof_from == 6'h07) nothing: assert (s_axi_rdata == '0 && s_axi_rresp == 2'b10);
         end

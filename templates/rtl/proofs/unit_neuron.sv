@@ -19,8 +19,8 @@ module unit_neuron #(
     parameter int CARRIED = 1,
     parameter int OWNERS = 1,
     parameter int OWNER = 1,
-    parameter int LOW = 0,
-    parameter int HIGH = 0,
+    parameter longint LOW = 0,
+    parameter longint HIGH = 0,
     parameter int LEVELS = 4,   // of the network, as all below
     parameter int WIDE = 32,    // bits of a key
     parameter int CARRIES = 1   // the next state is the level
@@ -77,7 +77,7 @@ module unit_neuron #(
         key = KEYS != 0 ? offsets[neuron] + (WIDE'(sum) <<< FRACTION) : WIDE'(sum);
         if (cycle == '0) begin
             assume (int'(owner) < OWNERS && int'(state) < STATES && int'(level) < LEVELS);
-            assume (int'(sum) >= LOW && int'(sum) <= HIGH && live[neuron]);
+            assume (64'(sum) >= LOW && 64'(sum) <= HIGH && live[neuron]);
             assume (lower[bracket] <= key && key <= upper[bracket]);
         end
     end

@@ -18,8 +18,8 @@ module unit_pair #(
     parameter int CARRIED = 1,
     parameter int OWNERS = 1,
     parameter int OWNER = 1,
-    parameter int LOW = 0,
-    parameter int HIGH = 0,
+    parameter longint LOW = 0,
+    parameter longint HIGH = 0,
     parameter int LEVELS = 4,        // of the network, as all below
     parameter int NEXT_LEVELS = 4,
     parameter int WANT_FRACTION = 0,
@@ -93,7 +93,7 @@ module unit_pair #(
             assume (int'(owner) < OWNERS && int'(level) < LEVELS && int'(after) < NEXT_LEVELS);
             assume (int'(state[MEMBRANE-1:0]) < MEMBRANES);
             assume (int'(state[CURRENT+MEMBRANE-1:MEMBRANE]) < CURRENTS);
-            assume (int'(sum) >= LOW && int'(sum) <= HIGH);
+            assume (64'(sum) >= LOW && 64'(sum) <= HIGH);
             assume (lower[bracket] <= key && key <= upper[bracket]);
             assume (next_lower[next_bracket] <= next_key && next_key <= next_upper[next_bracket]);
         end
