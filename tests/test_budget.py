@@ -62,10 +62,11 @@ def test_the_stated_error_is_the_error(fashion: sd.Network) -> None:
 
 def test_beside_the_rtl() -> None:
     """Cores with a neuron unit a lane are as large as expected, but for control; cycles are nearly those of the RTL."""
-    runs = [run for run in hardware.stored() if run["target"] == "xc7" and run["cell"]["network"].startswith("dense")]
+    stored = [run for run in hardware.stored() if run["target"] == "xc7" and run["cell"]["network"].startswith("dense")]
+    runs = [run for run in stored if run["cell"]["simd"] <= 2]  # HLS takes two events at most
     assert runs
     for run in runs:
-        assert 0.9 < ratio(run, "cycles") < 1.2 or run["cell"]["simd"] > 2, run["cell"]  # HLS takes two events at most
+        assert 0.9 < ratio(run, "cycles") < 1.2, run["cell"]
         assert 0.9 < ratio(run, "bram") < 1.4, run["cell"]
         assert run["estimate"]["lut"] > run["resources"]["lut"]
         if run["cell"]["share"] == 1:
