@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import squat_deploy as sd
-from benchmarks.rtl_prices import fitted
+from benchmarks.rtl_prices import fitted, slowest
 from squat_deploy.cli.app import app
 from squat_deploy.errors import ConfigError, ToolError
 from squat_deploy.exploration import Exploration, Wanted, explore
@@ -36,6 +36,13 @@ def test_prices_are_those_of_the_stored_runs(target: str) -> None:
     np.testing.assert_allclose(np.array(again["each"]), stored.each, rtol=1e-6, atol=1e-9)
     assert {kind: tuple(pair) for kind, pair in again["error"].items()} == dict(stored.error)
     assert all(stored.error[kind][0] < 0.2 for kind in KINDS) and (stored.each >= 0).all()
+
+
+@pytest.mark.parametrize("target", ["ecp5", "xc7"])
+def test_the_clock_is_that_of_the_slowest_stored_core(target: str) -> None:
+    prices = prices_of(target)
+    assert prices is not None
+    assert prices.mhz == slowest(target)
 
 
 def test_the_front_is_what_no_other_beats(found: Exploration) -> None:
