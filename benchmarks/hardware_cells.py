@@ -18,6 +18,7 @@ from squat_deploy.lab.models import dense_lif_net
 from squat_deploy.network import IntArray
 
 STEPS, RATE, SEQUENCES = 25, 0.11, 4
+SEEDS = 4  # placements, of which the fastest counts
 IMAGES = 32
 
 
@@ -69,6 +70,7 @@ class Cell:
 CELLS = (
     *(Cell("dense2", pe, 1) for pe in (128, 1)),
     Cell("dense4", 128, 1),
+    Cell("fashion", 128, 4, last=10),
     Cell("fashion", 256, 2),
     Cell("dense2", 128, 4),
     *(Cell("dense2", pe, 1) for pe in (32, 8)),
@@ -77,6 +79,9 @@ CELLS = (
     *(Cell("dense2", pe, 1, share=1, targets=("xc7",)) for pe in (128, 32)),
     Cell("dense4", 32, 1, share=1, targets=("xc7",)),
     Cell("fashion_conv", 16, 1),
+    Cell("fashion", 256, 1, last=10),
+    Cell("fashion", 16, 1),
+    Cell("nmnist_conv", 16, 1, targets=("xc7",)),
     *(Cell("dense2", pe, 4) for pe in (32, 8, 1)),
     *(Cell("dense4", pe, 4) for pe in (32, 8, 1)),
 )

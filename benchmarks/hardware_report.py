@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 from benchmarks.hardware_beside import beside_hls, folding, table
+from benchmarks.hardware_cells import SEEDS
 from benchmarks.hardware_latency import below
 
 Run = Mapping[str, Any]
@@ -22,8 +23,8 @@ made of), with nothing but the wheels of `squat_deploy[rtl]` and a C++ compiler.
   Fashion-MNIST model, fed with its test images.
 - **xc7** is `synth_xilinx` of yosys: synthesis only, so no timing. LUT are LUT1 to LUT6 as mapped, before two share a
   site; LUTRAM are those that are memories or shift registers; BRAM are RAMB36, halves counted.
-- **ECP5** is LFE5U-85F, speed grade 6, placed and routed once (seed 1, 150 MHz asked for), with about 105 registers in
-  place of pins. COMB counts every LUT4, two for each two bits of a carry chain, and those that are memories.
+- **ECP5** is LFE5U-85F, speed grade 6, placed and routed with {seeds} seeds (150 MHz asked for), of which the fastest counts
+  (`squat-deploy synth --seeds {seeds}`) and the slowest stands beside it, with about 105 registers in place of pins. COMB counts every LUT4, two for each two bits of a carry chain, and those that are memories.
 - **Cycles** are simulated, bit for bit: of one inference alone, and a step where one sequence
   follows another. The bound is spikes x ceil(neurons / PE) / SIMD of the first layer, for each step.
 - A neuron unit serves as many lanes as keep up with the spikes (`--share 0`).
@@ -48,7 +49,7 @@ def page(runs: Sequence[Run], missing: Sequence[str]) -> str:
     """The whole document; `missing` names the runs that are planned and not there."""
     first = next(run for run in runs if run["spikes"] is not None)
     tools = ", ".join(sorted({f"{name} {version}" for run in runs for name, version in run["tools"].items()}))
-    parts = [HEAD.format(tools=tools, steps=first["steps"], spikes=first["spikes"])]
+    parts = [HEAD.format(tools=tools, steps=first["steps"], spikes=first["spikes"], seeds=SEEDS)]
     for network, title in TITLES.items():
         own = [run for run in runs if run["cell"]["network"] == network and not run["cell"]["share"]]
         if own:
@@ -104,6 +105,7 @@ def _ecp5(runs: Sequence[Run]) -> list[str]:
         "FF",
         "EBR",
         "Fmax MHz",
+        "slowest",
         "cycles an inference",
         "us an inference",
         "inferences a second",
@@ -115,7 +117,8 @@ def _ecp5(runs: Sequence[Run]) -> list[str]:
 def _routed(run: Run) -> list[str]:
     used = {name: count for name, (count, _) in run["routed"]["used"].items()}
     placed = [f"{used.get(name, 0):,}" for name in ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD")]
-    speed = [f"{run['mhz']:.1f}", f"{run['cycles']['latency']:,.0f}", f"{run['latency_us']:,.2f}"]
+    slowest = f"{min(run['routed']['clocks'].values()):.1f}"
+    speed = [f"{run['mhz']:.1f}", slowest, f"{run['cycles']['latency']:,.0f}", f"{run['latency_us']:,.2f}"]
     path = [cell.removeprefix("core.").split("_TRELLIS")[0] for cell in run["routed"].get("path", ())]
     return [*folding(run), *placed, *speed, f"{run['inferences_per_second']:,.0f}", " to ".join(path)]
 

@@ -107,10 +107,10 @@ FAULTS = {
         ("(last_column ? INDEX'(DOWN) : INDEX'(1))", "INDEX'(1)", ""),
     ],
     "dealer": [
-        ("assign of_next = part[PART-1] == next", "assign of_next = 1'b1", ""),
+        ("assign same = part[PART-1] == turn", "assign same = 1'b1", ""),
         ("ends ? flags : '0", "ends ? in_flags : '0", "flags_of_step"),
-        ("&& (!out_valid || out_ready)", "", "stays"),
-        ("(gives ? single : left == '0)", "single", ""),
+        ("assign can = !out_valid || out_ready", "assign can = 1'b1", "stays"),
+        ("(can ? single : left == '0)", "single", ""),
     ],
     "sorter": [("in_index[BANK+:INDEX]", "in_index[INDEX-1:0]", "index_of"), ("in_keep && in_index", "in_index", "")],
     "reader": [
@@ -148,7 +148,10 @@ FAULTS = {
     "product": [("{code[WEIGHT-1], code}", "{1'b0, code}", "product_of")],
     "weights": [("earlier <= address[INNER+:PART];", "earlier <= '0;", "same")],
     "ram": [("if (read) word <=", "word <=", "last_written")],
-    "search": [("+ HALF - 1] <= keys", "+ HALF - 1] < keys", "counted")],
+    "search": [
+        ("entries[bit_] <= keys", "entries[bit_] < keys", "counted"),
+        ("above ? upper : lower", "above ? lower : upper", "counted"),
+    ],
     "add": [("times(FACTOR_B, SUM'(b))", "times(FACTOR_A, SUM'(b))", "")],
     "recode": [("assign in_ready = !held || out_ready", "assign in_ready = 1'b1", "")],
     "narrow": [("out_last = in_last && ends", "out_last = in_last", "end_of")],

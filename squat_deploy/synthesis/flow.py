@@ -12,7 +12,7 @@ from squat_deploy.files import MANIFEST, unreadable, write_file
 from squat_deploy.synthesis.cycles import simulated
 from squat_deploy.synthesis.netlist import Say, netlist
 from squat_deploy.synthesis.report import Report
-from squat_deploy.synthesis.routing import FEWER_WEIGHTS, check_size, route, too_large
+from squat_deploy.synthesis.routing import FEWER_WEIGHTS, check_size, fastest, too_large
 from squat_deploy.synthesis.targets import TARGETS, Device, Target, resources_of
 
 _MOST = 2**26  # bytes of a manifest
@@ -27,6 +27,7 @@ def synthesize(
     device: str | None = None,
     frequency: float = 150.0,
     seed: int = 1,
+    seeds: int = 1,
     simulate: bool = True,
     say: Say = lambda what, done, total: None,
 ) -> Report:
@@ -36,6 +37,7 @@ def synthesize(
         device: of the target; its first by default.
         frequency: MHz that placement and routing aim at.
         seed: of the placement.
+        seeds: placements, with as many seeds from that on, of which the one with the fastest clock is kept.
         simulate: count the cycles of the golden sequences, where Verilator is here.
         say: is told what is done, how much of it is, and of how much.
 
@@ -54,7 +56,8 @@ def synthesize(
     found, routed = resources_of(chosen, cells), None
     if part is not None:
         check_size(chosen, part, found)
-        routed = route(chosen, part, project, work, frequency=frequency, seed=seed, say=say)
+        tries = range(seed, seed + seeds)
+        routed = fastest(chosen, part, project, work, frequency=frequency, seeds=tries, say=say)
     report = Report(
         network=str(manifest["network"]["digest"]),
         folding={"config": manifest["config"], "layers": manifest["layers"]},

@@ -65,7 +65,7 @@ class Report:
         yield "DSP", f"{found.dsp:,}"
         for name, (used, there) in sorted((self.routed.used if self.routed else {}).items()):
             yield f"placed {name}", f"{used:,} of {there:,}"
-        yield "Fmax", "none: synthesis only" if self.mhz is None else f"{self.mhz:.1f} MHz"
+        yield "Fmax", self._fmax()
         if self.cycles is None:
             yield "cycles", "not simulated"
             return
@@ -74,3 +74,12 @@ class Report:
         if self.latency_us is not None and self.per_second is not None:
             yield "time an inference", f"{self.latency_us:,.2f} us"
             yield "inferences a second", f"{self.per_second:,.0f}"
+
+    def _fmax(self) -> str:
+        if self.routed is None:
+            return "none: synthesis only"
+        best, clocks = f"{self.routed.mhz:.1f} MHz", self.routed.clocks
+        if len(clocks) < 2:
+            return best
+        seed = max(clocks, key=lambda seed: clocks[seed])
+        return f"{best} (seed {seed}; the slowest of {len(clocks)} placements: {min(clocks.values()):.1f} MHz)"

@@ -227,8 +227,8 @@ def _bits(search: Search) -> int:
 
 
 def _searched(search: Search) -> IntArray:
-    """Boundaries, padded as they are where there are none."""
-    missing = 2 ** _bits(search) - 1 - search.boundaries.shape[-1]
+    """Boundaries, padded to a power of two, so that those of several owners lie side by side."""
+    missing = 2 ** _bits(search) - search.boundaries.shape[-1]
     padding = [(0, 0)] * (search.boundaries.ndim - 1) + [(0, missing)]
     return np.pad(search.boundaries, padding, constant_values=search.high)
 

@@ -46,7 +46,7 @@ class Dense(Summed):
 
     @property
     def adding(self) -> int:
-        """Cycles from weights to what a lane adds, as `squat_dot` has them."""
+        """Cycles from weights to what a lane adds: those of `squat_dot`, which refuses any other number."""
         value = self.source.value
         times = value > 1 or self.source.signed
         terms = self.source.banks * (-(-value // 2) if times else 1)
@@ -82,6 +82,7 @@ class Dense(Summed):
             "WEIGHT": rom.bits,
             "BIPOLAR": flag(rom.bipolar),
             "SUM": self.unit.signal.bits,
+            "ADDING": self.adding,
             "HELD": flag(self.unit.held),
             "READERS": len(self.outs),
             "VIEW": self.outs[0].lanes.pe,

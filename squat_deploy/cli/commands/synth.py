@@ -27,11 +27,16 @@ def synth(
     device: Annotated[str | None, typer.Option(help="Of the target; its first by default.")] = None,
     frequency: Annotated[float, typer.Option(min=1.0, max=1000.0, help="MHz that placement aims at.")] = 150.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the placement.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Placements, from that seed on; the fastest is kept.")
+    ] = 1,
     simulate: Annotated[bool, typer.Option(help="Count the cycles of the golden sequences.")] = True,
     as_json: Json = False,
 ) -> None:
     """Synthesise, place and route a SystemVerilog project, and say what it takes and how fast it is."""
-    report = synthesize(project, target, device=device, frequency=frequency, seed=seed, simulate=simulate, say=say)
+    report = synthesize(
+        project, target, device=device, frequency=frequency, seed=seed, seeds=seeds, simulate=simulate, say=say
+    )
     title = report.target if report.device is None else f"{report.target} {report.device}"
     done = f"wrote {project / 'reports' / f'synth.{report.target}.json'}"
     emit(

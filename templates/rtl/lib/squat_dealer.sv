@@ -51,9 +51,11 @@ module squat_dealer #(
     logic [BASE-1:0] base;        // of the word that comes
     logic [FLAGS-1:0] flags;      // of the step that is listed
     logic gives, ends, whole;     // `whole`: all words of this step have come
-    logic turn, next, coming;     // whose parts are listed, whose from the next cycle on, and whose words come: every second step
+    logic can;                    // a beat can be given
+    logic turn, coming;           // whose parts are listed, and whose words come: every second step
     assign ends = whole && ended == '1;
-    assign gives = (has != '0 || ends) && (!out_valid || out_ready);
+    assign can = !out_valid || out_ready;
+    assign gives = can && (has != '0 || ends);
 
     if (DEPTH > 0) begin : g_ahead
         logic [BASE-1:0] along = '0;
@@ -67,7 +69,6 @@ module squat_dealer #(
         assign whole = come[listed];
         assign flags = all_flags[listed];
         assign turn = listed;
-        assign next = listed ^ (gives && ends);
         always_ff @(posedge clk) begin
             if (in_valid && in_ready) all_flags[comes] <= in_flags;
             if (rst) begin
@@ -76,7 +77,7 @@ module squat_dealer #(
                 listed <= 1'b0;
                 comes <= 1'b0;
             end else begin
-                listed <= next;
+                if (gives && ends) listed <= !listed;
                 if (gives && ends) come[listed] <= 1'b0;
                 if (in_valid && in_ready) begin
                     along <= in_last ? '0 : along + BASE'(SLOTS >> SHIFT);
@@ -94,7 +95,6 @@ module squat_dealer #(
         assign whole = filled;
         assign flags = own_flags;
         assign turn = 1'b0;
-        assign next = 1'b0;
         wire unused = &{1'b0, in_last, roomy, turn};
         always_ff @(posedge clk) begin
             if (in_ready) own_flags <= in_flags;
@@ -109,7 +109,7 @@ module squat_dealer #(
             assign mine[s*VALUE+:VALUE] = in_fields[(s*SIMD+b)*VALUE+:VALUE];
         end
 
-        logic there, of_next, taken;  // the next part of a word, whether it is of the step that is listed next
+        logic there, same, taken;     // the next part of a word, whether it is of the step that is listed
         logic [PART-1:0] part;
         if (DEPTH > 0) begin : g_queue
             squat_fifo #(.WIDTH(PART), .DEPTH(DEPTH)) queue (
@@ -133,17 +133,18 @@ module squat_dealer #(
         assign lowest = left & (~left + 1'b1);
         assign single = (left & (left - 1'b1)) == '0;
         assign has[b] = left != '0;
-        assign of_next = part[PART-1] == next;
-        assign taken = there && of_next && (gives ? single : left == '0);
+        // of the step behind it, when this one ends; else when the last field is listed, or none is there
+        assign same = part[PART-1] == turn;
+        assign taken = there && (same ? (can ? single : left == '0) : can && ends);
 
         always_ff @(posedge clk) begin
             if (taken) {first, fields} <= part[PART-2:0];
             if (rst) left <= '0;
             else if (taken) left <= found;
-            else if (gives) left <= left & ~lowest;
+            else if (can) left <= left & ~lowest;
         end
         if (DEPTH > 0) begin : g_behind
-            assign ended[b] = single && !(there && part[PART-1] == turn);
+            assign ended[b] = single && !(there && same);
         end else begin : g_alone
             assign ended[b] = single;
         end
@@ -160,7 +161,7 @@ module squat_dealer #(
             end
         end
         always_ff @(posedge clk) begin
-            if (gives) begin
+            if (can) begin
                 out_keep[b] <= has[b];
                 out_index[b*INDEX+:INDEX] <= !has[b] ? '0 : SLOTS == 1 << SHIFT ? start | slot : start + slot;
                 out_value[b*VALUE+:VALUE] <= value;
@@ -169,13 +170,12 @@ module squat_dealer #(
     end
 
     always_ff @(posedge clk) begin
-        if (gives) begin
+        if (can) begin
             out_end <= ends;
             out_flags <= ends ? flags : '0;
         end
         if (rst) out_valid <= 1'b0;
-        else if (gives) out_valid <= 1'b1;
-        else if (out_ready) out_valid <= 1'b0;
+        else if (can) out_valid <= gives;
     end
 endmodule
 

@@ -12,7 +12,8 @@ module squat_dot #(
     parameter int SIMD = 1,
     parameter int VALUE = 1,             // bits of a number; an unsigned one of a bit is a spike
     parameter bit VALUE_SIGNED = 1'b0,
-    parameter int SUM = 12
+    parameter int SUM = 12,
+    parameter int LATENCY = 1            // as whoever waits for it counts: any other stops the elaboration
 ) (
     input  wire logic                   clk,
     input  wire logic [SIMD*WEIGHT-1:0] codes,
@@ -24,8 +25,13 @@ module squat_dot #(
     localparam int DIGITS = TIMES ? (VALUE + 1) / 2 : 1;
     localparam int TERMS = SIMD * DIGITS;
     localparam int LEVELS = $clog2(TERMS);
+    localparam int PAIRED = LEVELS + (TIMES ? 1 : 0);
     localparam int WHOLE = WEIGHT + VALUE + 2 + $clog2(SIMD);
     localparam int WIDE = WHOLE < SUM ? WHOLE : SUM;  // bits of any total
+
+    if (LATENCY != (PAIRED > 0 ? PAIRED : 1)) begin : g_wrong
+        $error("squat_dot: it takes another number of cycles than LATENCY");
+    end
 
     logic [TERMS*WIDE-1:0] sums [LEVELS + 1];
     for (genvar b = 0; b < SIMD; b++) begin : g_event

@@ -1,8 +1,8 @@
 // One neuron's step: from a state and a synaptic sum to the level that the membrane reaches, the next state, the spike.
 //
 // Thresholds (KEYS = 0): the level is the number of TABLE[state] that are <= sum. Offsets (KEYS = 1): the number of TABLE
-// that are <= OFFSET[state] + (sum << FRACTION). Up to 4 levels of thresholds are compared at once, else it is a binary
-// search, one comparison a cycle. Tables have 2**LEVEL entries, padded with more than any key.
+// that are <= OFFSET[state] + (sum << FRACTION). Up to 4 levels of thresholds are compared at once, else it is a
+// `squat_search`. Tables have 2**LEVEL entries, padded with more than any key.
 // Where boundaries are multiples of 2**SHIFT, the level is such a key, shifted right by SHIFT and clipped to 0..TOP.
 // Latency: 2 cycles, or LEVEL + 2 of a search; a new state and sum in every cycle while `move` is high.
 `default_nettype none
@@ -83,44 +83,31 @@ module squat_neuron #(
             whose <= owner;
         end
     end else begin : g_search
-        logic signed [KEY-1:0] searched [ROWS << LEVEL];
-        initial $readmemh(TABLE, searched);
-        logic signed [KEY-1:0] key [LEVEL + 1];
-        logic [LEVEL-1:0] at [LEVEL + 1];
-        logic [ROW-1:0] rows [LEVEL + 1];
+        logic signed [KEY-1:0] key;
+        logic [ROW-1:0] rows;
         logic [STATE-1:0] states [LEVEL + 1];
         logic [OWNER-1:0] owners [LEVEL + 1];
         if (KEYS) begin : g_offset
             logic signed [KEY-1:0] offset [OWNERS * STATES];
             initial $readmemh(OFFSET, offset);
-            always_ff @(posedge clk) if (move) begin
-                key[0] <= offset[place_of(owner, state)] + (KEY'(sum) <<< FRACTION);
-            end
+            always_ff @(posedge clk) if (move) key <= offset[place_of(owner, state)] + (KEY'(sum) <<< FRACTION);
         end else begin : g_threshold
-            always_ff @(posedge clk) if (move) key[0] <= KEY'(sum);
+            always_ff @(posedge clk) if (move) key <= KEY'(sum);
         end
         always_ff @(posedge clk) if (move) begin
-            at[0] <= '0;
-            rows[0] <= row;
+            rows <= row;
             states[0] <= state;
             owners[0] <= owner;
-        end
-        for (genvar bit_ = 0; bit_ < LEVEL; bit_++) begin : g_bit
-            localparam int HALF = 1 << (LEVEL - 1 - bit_);
-            logic above;
-            assign above = searched[(int'(rows[bit_]) << LEVEL) | int'(at[bit_]) | (HALF - 1)] <= key[bit_];
-            always_ff @(posedge clk) if (move) begin
-                key[bit_+1] <= key[bit_];
-                at[bit_+1] <= above ? at[bit_] | LEVEL'(HALF) : at[bit_];
-                rows[bit_+1] <= rows[bit_];
-                states[bit_+1] <= states[bit_];
-                owners[bit_+1] <= owners[bit_];
+            for (int stage = 0; stage < LEVEL; stage++) begin
+                states[stage+1] <= states[stage];
+                owners[stage+1] <= owners[stage];
             end
         end
-        assign level = at[LEVEL];
+        squat_search #(.LEVEL(LEVEL), .KEY(KEY), .OWNERS(ROWS), .OWNER(ROW), .TABLE(TABLE)) reached (
+            .clk, .move, .owner(rows), .key, .found(level)
+        );
         assign from = states[LEVEL];
         assign whose = owners[LEVEL];
-        wire unused_row = &{1'b0, rows[LEVEL]};
     end
 
     logic [STATE-1:0] reached;

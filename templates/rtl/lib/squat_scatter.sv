@@ -19,6 +19,7 @@ module squat_scatter #(
     parameter int WEIGHT = 4,         // bits of a weight
     parameter bit BIPOLAR = 1'b0,     // weights are -1 (0) and +1 (1)
     parameter int SUM = 12,           // bits of a sum
+    parameter int ADDING = 1,         // cycles that `squat_dot` takes
     parameter bit HELD = 1'b0,
     parameter int READERS = 1,        // of the sums, in rows of VIEW, of which there are VIEWS
     parameter int VIEW = PE,
@@ -115,10 +116,7 @@ module squat_scatter #(
     assign s1_valid = valid[2];
     assign {s1_first, s1_end, s1_again, s1_flags, s1_row, s1_keep, s1_value} = carried[2];
 
-    // Stages 4 on: what every lane adds, after as many cycles as `squat_dot` takes.
-    localparam int TERMS = SIMD * (VALUE > 1 || VALUE_SIGNED ? (VALUE + 1) / 2 : 1);
-    localparam int PAIRED = $clog2(TERMS) + (VALUE > 1 || VALUE_SIGNED ? 1 : 0);
-    localparam int ADDING = PAIRED > 0 ? PAIRED : 1;
+    // Stages 4 on: what every lane adds.
     localparam int TOLD = FLAGS + ROW + 3;
     logic s2_valid, s2_first, s2_end, s2_again;
     logic [FLAGS-1:0] s2_flags;
@@ -131,7 +129,8 @@ module squat_scatter #(
             assign codes[b*WEIGHT+:WEIGHT] = s1_weights[(b*PE+lane)*WEIGHT+:WEIGHT];
         end
         squat_dot #(
-            .WEIGHT(WEIGHT), .BIPOLAR(BIPOLAR), .SIMD(SIMD), .VALUE(VALUE), .VALUE_SIGNED(VALUE_SIGNED), .SUM(SUM)
+            .WEIGHT(WEIGHT), .BIPOLAR(BIPOLAR), .SIMD(SIMD), .VALUE(VALUE), .VALUE_SIGNED(VALUE_SIGNED), .SUM(SUM),
+            .LATENCY(ADDING)
         ) dot (.clk, .codes, .keep(s1_keep), .numbers(s1_value), .total(s2_added[lane*SUM+:SUM]));
     end
 

@@ -2,7 +2,7 @@
 // ---- Properties, put before the end of squat_scatter.
 // shows: the sums of a step are its start values and all its events times their weights, every event once, steps in their order, with their flags; a held input is presented again; beats wait for a free page alone, and steps are complete in time
 // case: PE=1 GROUPS=2 SIMD=1 INDEX=1 ENTRIES=2 WEIGHT=2 SUM=4 COLUMN=1 DEPTH=2 WEIGHTS=one_ START=start.hex cycles=14 twins=12
-// case: PE=1 GROUPS=1 SIMD=2 INDEX=1 ENTRIES=2 VALUE=2 VALUE_SIGNED=1 WEIGHT=2 SUM=5 COLUMN=2 DEPTH=2 WEIGHTS=two_ START=start.hex cycles=12
+// case: PE=1 GROUPS=1 SIMD=2 INDEX=1 ENTRIES=2 VALUE=2 VALUE_SIGNED=1 WEIGHT=2 SUM=5 ADDING=2 COLUMN=2 DEPTH=2 WEIGHTS=two_ START=start.hex cycles=12
 // case: PE=1 GROUPS=2 SIMD=1 INDEX=1 ENTRIES=2 WEIGHT=1 BIPOLAR=1 SUM=4 HELD=1 COLUMN=1 DEPTH=4 WEIGHTS=sign_ START=start.hex cycles=14 twins=12
 // memory one_00.hex: 1 2 3 0
 // memory one_00_000_000.hex: 1 0
