@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import squat_deploy as sd
-from benchmarks.hardware_cells import CELLS, SEEDS, Cell, network_of, stimulus_of
+from benchmarks.hardware_cells import CELLS, Cell, network_of, stimulus_of
 from benchmarks.hardware_estimates import digest_of, expected, parts_of
 from benchmarks.hardware_latency import make
 from benchmarks.hardware_report import page
@@ -103,7 +103,7 @@ def _current(path: Path, project: Path) -> bool:
 def _store(cell: Cell, target: str, project: Path) -> None:
     network, stimulus = network_of(cell.network), stimulus_of(cell.network)
     try:
-        found = synthesize(project, target, seeds=SEEDS)
+        found = synthesize(project, target, seeds=cell.seeds)
     except sd.SquatError as error:
         print(f"{cell.name} {target}: {error}", flush=True)
         return

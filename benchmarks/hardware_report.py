@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any
 
 from benchmarks.hardware_beside import beside_hls, folding, table
-from benchmarks.hardware_cells import SEEDS
+from benchmarks.hardware_cells import FEW_SEEDS, SEEDS
 from benchmarks.hardware_latency import below
 
 Run = Mapping[str, Any]
@@ -23,8 +23,9 @@ made of), with nothing but the wheels of `squat_deploy[rtl]` and a C++ compiler.
   Fashion-MNIST model, fed with its test images.
 - **xc7** is `synth_xilinx` of yosys: synthesis only, so no timing. LUT are LUT1 to LUT6 as mapped, before two share a
   site; LUTRAM are those that are memories or shift registers; BRAM are RAMB36, halves counted.
-- **ECP5** is LFE5U-85F, speed grade 6, placed and routed with {seeds} seeds (150 MHz asked for), of which the fastest counts
-  (`squat-deploy synth --seeds {seeds}`) and the slowest stands beside it, with about 105 registers in place of pins. COMB counts every LUT4, two for each two bits of a carry chain, and those that are memories.
+- **ECP5** is LFE5U-85F, speed grade 6, with about 105 registers in place of pins, placed and routed for 150 MHz with
+  {seeds} seeds, or {few} where that is long (`squat-deploy synth --seeds`): the fastest counts, the slowest
+  stands beside it. COMB counts every LUT4, two for each two bits of a carry chain, and those that are memories.
 - **Cycles** are simulated, bit for bit: of one inference alone, and a step where one sequence
   follows another. The bound is spikes x ceil(neurons / PE) / SIMD of the first layer, for each step.
 - A neuron unit serves as many lanes as keep up with the spikes (`--share 0`).
@@ -49,7 +50,7 @@ def page(runs: Sequence[Run], missing: Sequence[str]) -> str:
     """The whole document; `missing` names the runs that are planned and not there."""
     first = next(run for run in runs if run["spikes"] is not None)
     tools = ", ".join(sorted({f"{name} {version}" for run in runs for name, version in run["tools"].items()}))
-    parts = [HEAD.format(tools=tools, steps=first["steps"], spikes=first["spikes"], seeds=SEEDS)]
+    parts = [HEAD.format(tools=tools, steps=first["steps"], spikes=first["spikes"], seeds=SEEDS, few=FEW_SEEDS)]
     for network, title in TITLES.items():
         own = [run for run in runs if run["cell"]["network"] == network and not run["cell"]["share"]]
         if own:
