@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squat_deploy.backends.rtl.plan import RtlPlan
+from squat_deploy.backends.rtl.planes import Plane
 from squat_deploy.exploration.features import features_of
 
 KINDS = ("lut", "ff", "bram")
@@ -41,18 +42,24 @@ class Prices:
     Attributes:
         each: of every feature, a row a kind of resource.
         error: of each kind, the middle and the largest relative error on a run that the prices do not know.
-        mhz: that such cores were routed for, the least of them; None where there is no timing.
+        mhz: that cores were routed for, the least of those that are `dense` and of those with `planes`; None where
+            there is no timing.
         most: LUTs and block RAMs of the largest device that is placed on; None where none is.
     """
 
     each: NDArray[np.float64]
     error: Mapping[str, tuple[float, float]]
-    mhz: float | None
+    mhz: Mapping[str, float] | None
     most: tuple[int, int] | None
 
     def resources(self, plan: RtlPlan) -> dict[str, float]:
         """LUTs (those that are memories among them), flip-flops and block RAMs of a core."""
         return dict(zip(KINDS, (self.each @ features_of(plan)).tolist(), strict=True))
+
+    def clock(self, plan: RtlPlan) -> float | None:
+        """MHz that cores of its kind were routed for; None where there is no timing."""
+        kind = "planes" if any(isinstance(one, Plane) for one in plan.instances) else "dense"
+        return None if self.mhz is None else self.mhz[kind]
 
 
 @cache

@@ -144,7 +144,7 @@ class Exploration:
         return (
             "cycles: by the model of the streams, equal to the simulation of the core",
             f"LUT, FF, BRAM: estimated from synthesis runs for {self.wanted.target}; error on a run left out: {errors}",
-            f"time: at {clock:g} MHz" + ("" if self.wanted.mhz else ", the slowest of the routed runs"),
+            f"time: at {clock:g} MHz" + ("" if self.wanted.mhz else ", the slowest of the routed runs of such cores"),
             f"chosen: {self._why}{limits}",
         )
 
@@ -173,15 +173,14 @@ def explore(
     prices = prices_of(wanted.target)
     if prices is None:
         raise ConfigError(f"--target {wanted.target}: no synthesis runs are stored for it; use ecp5 or xc7")
-    mhz = wanted.mhz or prices.mhz
-    if mhz is None:
+    if not wanted.mhz and prices.mhz is None:
         raise ConfigError(f"--target {wanted.target}: it is synthesised without timing; give --mhz")
     result = simulate(network, inputs, trace=True)
     foldings = list(_foldings(network, inputs, result))
     tried = list[Choice]()
     for number, config in enumerate(foldings):
         say(f"folding {number + 1} of {len(foldings)}", number, len(foldings))
-        choice = _tried(network, inputs, result, config, prices, mhz)
+        choice = _tried(network, inputs, result, config, prices, wanted.mhz)
         if choice is not None:
             tried.append(choice)
     front = sorted((one for one in tried if not any(other.beats(one) for other in tried)), key=lambda one: one.lut)
@@ -195,17 +194,18 @@ def _chosen(front: list[Choice], wanted: Wanted) -> Choice | None:
 
 
 def _tried(
-    network: Network, inputs: IntArray, result: Result, config: RtlConfig, prices: Prices, mhz: float
+    network: Network, inputs: IntArray, result: Result, config: RtlConfig, prices: Prices, mhz: float | None
 ) -> Choice | None:
     """None where it cannot be folded so."""
     try:
         plan = plan_for(network, config, inputs, result)
     except ExportError:
         return None
-    found = prices.resources(plan)
+    found, clock = prices.resources(plan), mhz or prices.clock(plan)
+    assert clock is not None
     alone, close = ends_of(plan, inputs, result, alone=True), ends_of(plan, inputs, result)
     latency = float(alone[-1]) / len(alone)
-    return Choice(config, latency, float(close[-1]) / len(close), found["lut"], found["ff"], found["bram"], mhz)
+    return Choice(config, latency, float(close[-1]) / len(close), found["lut"], found["ff"], found["bram"], clock)
 
 
 def _foldings(network: Network, inputs: IntArray, result: Result) -> Iterator[RtlConfig]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -83,24 +83,44 @@ def route(
 
 def placed(target: Target, device: Device, project: Path, work: Path, *, arguments: Sequence[str], say: Say) -> Routed:
     """Runs nextpnr with arguments beside those of the device. Raises: ToolError, also where it does not fit."""
+    seen, log = _Steps(say), project / work / "nextpnr.log"
+    report = ["--report", f"{work}/nextpnr.json"]
+    seconds = _nextpnr(target, device, project, work, arguments=[*report, *arguments], log=log, line=seen.take)
+    return _read(json.loads((project / work / "nextpnr.json").read_text()), seconds)
+
+
+def packed(target: Target, device: Device, project: Path, work: Path) -> dict[str, int]:
+    """{kind of place: how many `work`/netlist.json takes}, without placing any. Raises: ToolError."""
+    log = project / work / "pack.log"
+    _nextpnr(target, device, project, work, arguments=["--pack-only"], log=log, line=lambda text: None)
+    return {kind: int(used) for kind, used, _ in _USED.findall(log.read_text(errors="replace"))}
+
+
+def _nextpnr(
+    target: Target,
+    device: Device,
+    project: Path,
+    work: Path,
+    *,
+    arguments: Sequence[str],
+    log: Path,
+    line: Callable[[str], object],
+) -> float:
+    """CPU seconds that it took. Raises: ToolError."""
     assert target.package is not None
     package = target.package.replace("-", "_")
     if not has_package(package):
         raise ToolError(f"nextpnr for {target.name} is not here: pip install 'squat_deploy[rtl]'")
     start = START.format(package=package, tool=package.removeprefix("yowasp_"))
-    files = ["--json", f"{work}/netlist.json", "--report", f"{work}/nextpnr.json"]
-    command = [sys.executable, "-c", start, *device.arguments, *files, *arguments]
-    seen = _Steps(say)
-    log = project / work / "nextpnr.log"
+    command = [sys.executable, "-c", start, *device.arguments, "--json", f"{work}/netlist.json", *arguments]
     try:
-        seconds = run_logged("nextpnr", command, project, log, line=seen.take)
+        return run_logged("nextpnr", command, project, log, line=line)
     except ToolError as error:
         if over := _over(log):
             raise too_large(target, device, over) from error
         if _FULL.search(str(error)):
             raise too_large(target, device, str(error)) from error
         raise
-    return _read(json.loads((project / work / "nextpnr.json").read_text()), seconds)
 
 
 def _told(say: Say, which: str, what: str, done: int, total: int) -> None:
