@@ -111,6 +111,7 @@ FAULTS = {
         ("ends ? flags : '0", "ends ? in_flags : '0", "flags_of_step"),
         ("assign can = !out_valid || out_ready", "assign can = 1'b1", "stays"),
         ("(can ? single : left == '0)", "single", ""),
+        ("can && ends);", "ends);", ""),
     ],
     "sorter": [("in_index[BANK+:INDEX]", "in_index[INDEX-1:0]", "index_of"), ("in_keep && in_index", "in_index", "")],
     "reader": [
@@ -149,8 +150,9 @@ FAULTS = {
     "weights": [("earlier <= address[INNER+:PART];", "earlier <= '0;", "same")],
     "ram": [("if (read) word <=", "word <=", "last_written")],
     "search": [
-        ("entries[bit_] <= keys", "entries[bit_] < keys", "counted"),
-        ("above ? upper : lower", "above ? lower : upper", "counted"),
+        ("entries[c] <= keys", "entries[c] < keys", "counted"),
+        ("pair[KEY+:KEY] : pair[0+:KEY]", "pair[0+:KEY] : pair[KEY+:KEY]", "counted"),
+        ("read[2*KEY+:2*KEY] : read[0+:2*KEY]", "read[0+:2*KEY] : read[2*KEY+:2*KEY]", "counted"),
     ],
     "add": [("times(FACTOR_B, SUM'(b))", "times(FACTOR_A, SUM'(b))", "")],
     "recode": [("assign in_ready = !held || out_ready", "assign in_ready = 1'b1", "")],

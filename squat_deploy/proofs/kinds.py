@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -163,7 +163,7 @@ def distinct(found: Sequence[Found], network: Network, graph: Graph, project: Pa
         layer = None if node.position is None else network.layers[node.position]
         if not isinstance(layer, wanted):
             raise ExportError(f"{project}: the core has neurons{one.layer} of another kind; write it anew")
-        memories = {f"{name.lower()}.hex": _memory(project, path) for name, path in one.memories.items()}
+        memories = dict(_memories(project, one))
         tables = _tables(one, layer, node.signal.channels, node.signal.positions)
         numbers = tuple(value for value in one.parameters.values() if isinstance(value, int))
         key = (one.layer, numbers, tables, *memories.values(), one.restless)
@@ -182,7 +182,11 @@ def _tables(found: Found, neuron: NeuronLayer, channels: int, positions: int) ->
     return tuple(neuron.table[channel * positions + position].tolist())
 
 
-def _memory(project: Path, name: str) -> str:
-    """Text of a memory, empty where the unit has none."""
-    path = project / name
-    return path.read_text() if path.is_file() else ""
+def _memories(project: Path, one: Found) -> Iterator[tuple[str, str]]:
+    """(name, text) of each memory of a unit as its harness names them; a search has a file for each comparison."""
+    for name, path in one.memories.items():
+        start = (project / path).with_suffix("")
+        for found in sorted([*start.parent.glob(f"{start.name}.hex"), *start.parent.glob(f"{start.name}_*.hex")]):
+            yield name.lower() + found.name.removeprefix(start.name), found.read_text()
+        if path.endswith(".hex") and not (project / path).is_file():
+            yield f"{name.lower()}.hex", ""  # the unit has none

@@ -60,8 +60,23 @@ def in_banks(elements: IntArray, simd: int) -> IntArray:
     return np.moveaxis(elements.reshape(len(elements), -1, simd), 2, 0).reshape(simd, -1)
 
 
-def lane_files(array: IntArray, bits: int, pe: int | None) -> Iterator[tuple[int, str]]:
-    """(lane, text) of a table (rows, pe, ...) for each of `pe` lanes, or of one for all where there is no `pe`."""
+def lane_files(array: IntArray, bits: int, pe: int | None, together: int = 1) -> Iterator[tuple[int, str]]:
+    """(lane, text) of a table (rows, pe, ...) for each of `pe` lanes, or of one for all where there is no `pe`.
+
+    So many numbers lie `together` in a word.
+    """
     for lane in range(pe or 1):
         own = array if pe is None else array[:, lane]
-        yield lane, hex_lines(np.reshape(own, (-1, 1)), bits)
+        yield lane, hex_lines(np.reshape(own, (-1, together)), bits)
+
+
+def comparisons(table: IntArray) -> Iterator[IntArray]:
+    """Of sorted entries (..., 2**levels), the last of which is padding, those that each comparison of a search meets.
+
+    (..., words, together): side by side are those between which the one or two comparisons before choose.
+    """
+    half = table.shape[-1] // 2
+    while half:
+        met = table[..., half - 1 :: 2 * half]
+        yield met.reshape(*met.shape[:-1], -1, min(4, met.shape[-1]))
+        half //= 2

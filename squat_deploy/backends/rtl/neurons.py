@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from squat_deploy.backends.rtl.instance import Instance, Parameters, file, flag
-from squat_deploy.backends.rtl.memories import hex_lines, lane_files
+from squat_deploy.backends.rtl.memories import comparisons, hex_lines, lane_files
 from squat_deploy.backends.rtl.streams import Bundle, Page, SpikeRows, Stream
 from squat_deploy.hardware.pair_tables import Search
 from squat_deploy.hardware.units import Fire, FirePairs, Firing, ReadOut
@@ -41,6 +41,11 @@ class Neurons(Instance):
     @property
     @abstractmethod
     def tables(self) -> Tables: ...
+
+    @property
+    @abstractmethod
+    def searched(self) -> frozenset[str]:
+        """Those that are searched, a comparison a cycle."""
 
     @property
     @abstractmethod
@@ -88,11 +93,16 @@ class Neurons(Instance):
     def memories(self) -> Mapping[str, str]:
         lanes = None if self.layer.spread == "shared" else self.layer.lanes.pe
         prefix = f"layer{self.layer.number}"
-        return {
-            f"{prefix}_{name.lower()}_{lane:03}.hex": text
-            for name, (array, bits) in self.tables.items()
-            for lane, text in lane_files(array, bits, lanes)
-        }
+        found = dict[str, str]()
+        for name, (array, bits) in self.tables.items():
+            start = f"{prefix}_{name.lower()}"
+            if name not in self.searched:
+                found |= {f"{start}_{lane:03}.hex": text for lane, text in lane_files(array, bits, lanes)}
+                continue
+            for number, met in enumerate(comparisons(array)):
+                files = lane_files(met, bits, lanes, together=met.shape[-1])
+                found |= {f"{start}_{lane:03}_{number}.hex": text for lane, text in files}
+        return found
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -128,6 +138,10 @@ class SingleNeurons(Neurons):
         bits = {"SUCCESSOR": self.unit.state_bits, "FIRE": tables.search_bits + 1}
         arrays = {name: np.asarray(array) for name, array in found.items() if array is not None}
         return {name: (array, bits.get(name, tables.key_bits)) for name, array in arrays.items()}
+
+    @property
+    def searched(self) -> frozenset[str]:
+        return frozenset({"TABLE"} if self.unit.tables.searches else ())
 
     @property
     def latency(self) -> int:
@@ -196,6 +210,10 @@ class PairNeurons(Neurons):
         return found
 
     @property
+    def searched(self) -> frozenset[str]:
+        return frozenset({"TABLE", "NEXT_BOUNDS"})
+
+    @property
     def latency(self) -> int:
         return 2 + max(_bits(self.unit.tables.reached), _bits(self.unit.tables.following))
 
@@ -227,7 +245,7 @@ def _bits(search: Search) -> int:
 
 
 def _searched(search: Search) -> IntArray:
-    """Boundaries, padded to a power of two, so that those of several owners lie side by side."""
+    """Boundaries, padded to a power of two."""
     missing = 2 ** _bits(search) - search.boundaries.shape[-1]
     padding = [(0, 0)] * (search.boundaries.ndim - 1) + [(0, missing)]
     return np.pad(search.boundaries, padding, constant_values=search.high)

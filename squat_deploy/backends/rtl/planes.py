@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from squat_deploy.backends.rtl.flow import Lister, Recode
+from squat_deploy.backends.rtl.events import Lister, Recode
 from squat_deploy.backends.rtl.instance import Between, Parameters, Summed, file, flag
 from squat_deploy.backends.rtl.memories import hex_lines
 from squat_deploy.backends.rtl.streams import NOTHING, Beats, Page, Stream

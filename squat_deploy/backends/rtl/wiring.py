@@ -14,19 +14,8 @@ from functools import reduce
 
 import numpy as np
 
-from squat_deploy.backends.rtl.flow import (
-    Ahead,
-    Dealer,
-    Fork,
-    Join,
-    Late,
-    Lister,
-    Narrow,
-    Queue,
-    Recode,
-    Repeat,
-    Sorter,
-)
+from squat_deploy.backends.rtl.events import Dealer, Join, Lister, Narrow, Recode, Sorter
+from squat_deploy.backends.rtl.flow import Ahead, Fork, Late, Queue, Repeat
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.memories import in_banks
 from squat_deploy.backends.rtl.sharing import parts_of

@@ -20,7 +20,7 @@ module squat_neuron #(
     parameter bit CARRIED = 1'b1,  // the next state is the level; else SUCCESSOR says it
     parameter int OWNERS = 1,      // tables, chosen by `owner`
     parameter int OWNER = 1,       // bits of that
-    parameter     TABLE = "",
+    parameter     TABLE = "",      // without ".hex", as `squat_search` wants it
     parameter     OFFSET = "",
     parameter     SUCCESSOR = "",
     parameter     FIRE = ""        // first level that spikes
@@ -69,7 +69,7 @@ module squat_neuron #(
         wire unused_row = &{1'b0, row};
     end else if (!SEARCH) begin : g_at_once
         logic signed [KEY-1:0] searched [ROWS << LEVEL];
-        initial $readmemh(TABLE, searched);
+        initial $readmemh({TABLE, ".hex"}, searched);
         logic [LEVEL:0] count;
         always_comb begin
             count = '0;
@@ -84,7 +84,6 @@ module squat_neuron #(
         end
     end else begin : g_search
         logic signed [KEY-1:0] key;
-        logic [ROW-1:0] rows;
         logic [STATE-1:0] states [LEVEL + 1];
         logic [OWNER-1:0] owners [LEVEL + 1];
         if (KEYS) begin : g_offset
@@ -95,7 +94,6 @@ module squat_neuron #(
             always_ff @(posedge clk) if (move) key <= KEY'(sum);
         end
         always_ff @(posedge clk) if (move) begin
-            rows <= row;
             states[0] <= state;
             owners[0] <= owner;
             for (int stage = 0; stage < LEVEL; stage++) begin
@@ -104,7 +102,7 @@ module squat_neuron #(
             end
         end
         squat_search #(.LEVEL(LEVEL), .KEY(KEY), .OWNERS(ROWS), .OWNER(ROW), .TABLE(TABLE)) reached (
-            .clk, .move, .owner(rows), .key, .found(level)
+            .clk, .move, .owner(row), .key, .found(level)
         );
         assign from = states[LEVEL];
         assign whose = owners[LEVEL];

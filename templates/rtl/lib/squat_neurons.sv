@@ -36,7 +36,7 @@ module squat_neurons #(
     parameter     NEXT_OFFSET = "",
     parameter     NEXT_BOUNDS = "",
     parameter     FOLLOWS = "",
-    parameter     TABLE = "",     // files TABLE + "000.hex", one a lane with OWN, else one for all
+    parameter     TABLE = "",     // files TABLE + "000.hex", one a lane with OWN, else one for all; several of a search
     parameter     OFFSET = "",
     parameter     SUCCESSOR = "",
     parameter     FIRE = ""
@@ -132,8 +132,8 @@ module squat_neurons #(
                 .LEVEL(LEVEL), .KEY(KEY), .FRACTION(FRACTION), .NEXT_LEVEL(NEXT_LEVEL), .NEXT_KEY(NEXT_KEY),
                 .NEXT_FRACTION(NEXT_FRACTION), .SOME(SOME), .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER),
                 .MEMBRANE_OFFSET({OFFSET, DIGITS, ".hex"}), .CURRENT_OFFSET({CURRENT_OFFSET, DIGITS, ".hex"}),
-                .BOUNDARIES({TABLE, DIGITS, ".hex"}), .NEXT_OFFSET({NEXT_OFFSET, DIGITS, ".hex"}),
-                .NEXT_BOUNDS({NEXT_BOUNDS, DIGITS, ".hex"}), .FOLLOWS({FOLLOWS, DIGITS, ".hex"}),
+                .BOUNDARIES({TABLE, DIGITS}), .NEXT_OFFSET({NEXT_OFFSET, DIGITS, ".hex"}),
+                .NEXT_BOUNDS({NEXT_BOUNDS, DIGITS}), .FOLLOWS({FOLLOWS, DIGITS, ".hex"}),
                 .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
             ) neuron (
                 .clk, .move, .owner, .state(read[lane*STATE+:STATE]), .sum(in_sums[lane*SUM+:SUM]),
@@ -142,7 +142,7 @@ module squat_neurons #(
         end else begin : g_single
             squat_neuron #(
                 .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS), .FRACTION(FRACTION),
-                .SHIFT(SHIFT), .TOP(TOP), .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS, ".hex"}),
+                .SHIFT(SHIFT), .TOP(TOP), .CARRIED(CARRIED), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE({TABLE, DIGITS}),
                 .OFFSET({OFFSET, DIGITS, ".hex"}), .SUCCESSOR({SUCCESSOR, DIGITS, ".hex"}), .FIRE({FIRE, DIGITS, ".hex"})
             ) neuron (
                 .clk, .move, .owner, .state(read[lane*STATE+:STATE]),

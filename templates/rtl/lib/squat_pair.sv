@@ -24,9 +24,9 @@ module squat_pair #(
     parameter int OWNER = 1,
     parameter     MEMBRANE_OFFSET = "",
     parameter     CURRENT_OFFSET = "",
-    parameter     BOUNDARIES = "",
+    parameter     BOUNDARIES = "",  // without ".hex", as `squat_search` wants it
     parameter     NEXT_OFFSET = "",
-    parameter     NEXT_BOUNDS = "",
+    parameter     NEXT_BOUNDS = "", // too
     parameter     FOLLOWS = "",
     parameter     SUCCESSOR = "",
     parameter     FIRE = ""         // first level that spikes
@@ -87,11 +87,11 @@ module squat_pair #(
     logic [LEVEL-1:0] level_found, level;
     logic [NEXT_LEVEL-1:0] after_found, after;
     squat_search #(.LEVEL(LEVEL), .KEY(KEY), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE(BOUNDARIES)) reached (
-        .clk, .move, .owner(owners[0]), .key, .found(level_found)
+        .clk, .move, .owner, .key, .found(level_found)
     );
     squat_search #(
         .LEVEL(NEXT_LEVEL), .KEY(NEXT_KEY), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE(NEXT_BOUNDS)
-    ) following (.clk, .move, .owner(owners[0]), .key(next_key), .found(after_found));
+    ) following (.clk, .move, .owner, .key(next_key), .found(after_found));
 
     logic [LEVEL-1:0] levels [STAGES - LEVEL + 1];
     logic [NEXT_LEVEL-1:0] afters [STAGES - NEXT_LEVEL + 1];

@@ -1,7 +1,8 @@
 // How many of a table's entries a key reaches, by a binary search, a comparison a cycle.
-// Tables are padded to 2**LEVEL entries with more than any key. Beside a comparison both entries are looked up that may be
-// compared next, so that the one follows the other from a register.
-// Latency: LEVEL cycles; a new key in every cycle while `move` is high.
+//
+// Every comparison has a memory of its own, so that large tables may lie in block RAM. A word is read two cycles before it is
+// compared, with all entries that may be met by then, up to four, of which the two comparisons before choose one.
+// Latency: LEVEL cycles, and one that `owner` comes before its `key`; a new key in every cycle while `move` is high.
 `default_nettype none
 
 module squat_search #(
@@ -9,42 +10,60 @@ module squat_search #(
     parameter int KEY = 12,   // bits of a key, signed
     parameter int OWNERS = 1, // tables, chosen by `owner`
     parameter int OWNER = 1,  // bits of that
-    parameter     TABLE = ""
+    parameter     TABLE = ""  // files TABLE + "_0.hex" and so on, one a comparison: 2**LEVEL - 1 entries, lower ones lower
 ) (
     input  wire logic                  clk,
     input  wire logic                  move,
-    input  wire logic [OWNER-1:0]      owner,
+    input  wire logic [OWNER-1:0]      owner,  // of the key that comes with the next move
     input  wire logic signed [KEY-1:0] key,
     output      logic [LEVEL-1:0]      found
 );
-    logic signed [KEY-1:0] searched [OWNERS << LEVEL];
-    initial $readmemh(TABLE, searched);
+    logic signed [KEY-1:0] firsts [OWNERS];
+    initial $readmemh({TABLE, "_0.hex"}, firsts);
 
     logic signed [KEY-1:0] keys [LEVEL + 1];
     logic signed [KEY-1:0] entries [LEVEL];  // that keys are compared with
-    logic [LEVEL-1:0] at [LEVEL + 1];
+    logic [LEVEL-1:0] at [LEVEL + 1];        // bits that are found, the highest first
     logic [OWNER-1:0] owners [LEVEL + 1];
+    logic signed [KEY-1:0] first;
     assign keys[0] = key;
-    assign entries[0] = searched[(int'(owner) << LEVEL) | ((1 << (LEVEL - 1)) - 1)];
     assign at[0] = '0;
-    assign owners[0] = owner;
+    assign entries[0] = first;
     assign found = at[LEVEL];
     wire unused = &{1'b0, keys[LEVEL], owners[LEVEL]};
+    always_ff @(posedge clk) if (move) begin
+        first <= firsts[owner];
+        owners[0] <= owner;
+    end
 
-    for (genvar bit_ = 0; bit_ < LEVEL; bit_++) begin : g_bit
-        localparam int HALF = 1 << (LEVEL - 1 - bit_);
+    for (genvar c = 0; c < LEVEL; c++) begin : g_comparison
         logic above;
-        assign above = entries[bit_] <= keys[bit_];
+        assign above = entries[c] <= keys[c];
         always_ff @(posedge clk) if (move) begin
-            keys[bit_+1] <= keys[bit_];
-            at[bit_+1] <= above ? at[bit_] | LEVEL'(HALF) : at[bit_];
-            owners[bit_+1] <= owners[bit_];
+            keys[c+1] <= keys[c];
+            at[c+1] <= LEVEL'({at[c], above});
+            owners[c+1] <= owners[c];
         end
-        if (HALF > 1) begin : g_next
-            logic signed [KEY-1:0] lower, upper;
-            assign lower = searched[(int'(owners[bit_]) << LEVEL) | int'(at[bit_]) | (HALF / 2 - 1)];
-            assign upper = searched[(int'(owners[bit_]) << LEVEL) | int'(at[bit_]) | HALF | (HALF / 2 - 1)];
-            always_ff @(posedge clk) if (move) entries[bit_+1] <= above ? upper : lower;
+        if (c + 1 < LEVEL) begin : g_next
+            logic [2*KEY-1:0] pair;
+            if (c == 0) begin : g_second
+                logic [2*KEY-1:0] pairs [OWNERS];
+                logic [2*KEY-1:0] read;
+                initial $readmemh({TABLE, "_1.hex"}, pairs);
+                always_ff @(posedge clk) if (move) begin
+                    read <= pairs[owner];
+                    pair <= read;
+                end
+            end else begin : g_later
+                logic [4*KEY-1:0] fours [OWNERS << (c - 1)];
+                logic [4*KEY-1:0] read;
+                initial $readmemh({TABLE, "_", 8'(49 + c), ".hex"}, fours);
+                always_ff @(posedge clk) if (move) begin
+                    read <= fours[(int'(owners[c-1]) << (c - 1)) | int'(at[c-1])];
+                    pair <= at[c][0] ? read[2*KEY+:2*KEY] : read[0+:2*KEY];
+                end
+            end
+            assign entries[c+1] = at[c+1][0] ? pair[KEY+:KEY] : pair[0+:KEY];
         end
     end
 endmodule

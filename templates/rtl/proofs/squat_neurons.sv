@@ -7,6 +7,8 @@
 // memory own_000.hex: e 0 2 7 f 1 3 7 0 1 2 7 d e 3 7
 // memory fire_000.hex: 2
 // memory shared_000.hex: 1e 01 03 0f
+// memory shared_000_0.hex: 01
+// memory shared_000_1.hex: 07e
 // memory offset_000.hex: 00 01 1e 03
 // memory owners_000.hex: e 7 f 7 1 7 2 7 0 7 3 7 1 7 d 7
 // memory next_000.hex: 2 1 3 0 1 3 0 2 3 2 0 1 1 0 2 3

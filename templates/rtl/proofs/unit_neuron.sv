@@ -38,7 +38,7 @@ module unit_neuron #(
     squat_neuron #(
         .SUM(SUM), .STATE(STATE), .STATES(STATES), .LEVEL(LEVEL), .KEY(KEY), .KEYS(KEYS != 0), .FRACTION(FRACTION),
         .SHIFT(SHIFT), .TOP(TOP),
-        .CARRIED(CARRIED != 0), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE("table.hex"), .OFFSET("offset.hex"),
+        .CARRIED(CARRIED != 0), .OWNERS(OWNERS), .OWNER(OWNER), .TABLE("table"), .OFFSET("offset.hex"),
         .SUCCESSOR("successor.hex"), .FIRE("fire.hex")
     ) unit (.clk, .move(1'b1), .owner, .state, .sum, .next_state, .spike);
 

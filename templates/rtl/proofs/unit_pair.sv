@@ -41,7 +41,7 @@ module unit_pair #(
         .KEY(KEY), .FRACTION(FRACTION), .NEXT_LEVEL(NEXT_LEVEL), .NEXT_KEY(NEXT_KEY), .NEXT_FRACTION(NEXT_FRACTION),
         .SOME(SOME != 0), .CARRIED(CARRIED != 0), .OWNERS(OWNERS), .OWNER(OWNER),
         .MEMBRANE_OFFSET("membrane_offset.hex"), .CURRENT_OFFSET("current_offset.hex"),
-        .BOUNDARIES("boundaries.hex"), .NEXT_OFFSET("next_offset.hex"), .NEXT_BOUNDS("next_bounds.hex"),
+        .BOUNDARIES("boundaries"), .NEXT_OFFSET("next_offset.hex"), .NEXT_BOUNDS("next_bounds"),
         .FOLLOWS("follows.hex"), .SUCCESSOR("successor.hex"), .FIRE("fire.hex")
     ) unit (.clk, .move(1'b1), .owner, .state, .sum, .next_state, .spike);
 

@@ -8,22 +8,8 @@ from typing import Any
 import numpy as np
 
 from squat_deploy.backends.rtl.encoding import Encode
-from squat_deploy.backends.rtl.flow import (
-    Ahead,
-    Dealer,
-    Delay,
-    EventReader,
-    Fork,
-    Join,
-    Late,
-    Lister,
-    Narrow,
-    Queue,
-    Reader,
-    Recode,
-    Repeat,
-    Sorter,
-)
+from squat_deploy.backends.rtl.events import Dealer, Join, Lister, Narrow, Recode, Sorter
+from squat_deploy.backends.rtl.flow import Ahead, Delay, EventReader, Fork, Late, Queue, Reader, Repeat
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.neurons import Neurons, Scores
 from squat_deploy.backends.rtl.plan import RtlPlan

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from squat_deploy.backends.rtl.flow import Dealer, Sorter
+from squat_deploy.backends.rtl.events import Dealer, Sorter
 from squat_deploy.backends.rtl.timing.net import Net
 from squat_deploy.backends.rtl.timing.ways import Beat, Process, offer, offered, take, taken
 

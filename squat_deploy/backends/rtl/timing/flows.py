@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from squat_deploy.backends.rtl.encoding import Encode
-from squat_deploy.backends.rtl.flow import (
-    Ahead,
-    Delay,
-    EventReader,
-    Fork,
-    Join,
-    Late,
-    Lister,
-    Narrow,
-    Queue,
-    Reader,
-    Recode,
-    Repeat,
-)
+from squat_deploy.backends.rtl.events import Join, Lister, Narrow, Recode
+from squat_deploy.backends.rtl.flow import Ahead, Delay, EventReader, Fork, Late, Queue, Reader, Repeat
 from squat_deploy.backends.rtl.timing.net import Net
 from squat_deploy.backends.rtl.timing.ways import (
     RUNNING,
