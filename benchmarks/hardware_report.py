@@ -24,8 +24,9 @@ made of), with nothing but the wheels of `squat_deploy[rtl]` and a C++ compiler.
 - **xc7** is `synth_xilinx` of yosys: synthesis only, so no timing. LUT are LUT1 to LUT6 as mapped, before two share a
   site; LUTRAM are those that are memories or shift registers; BRAM are RAMB36, halves counted.
 - **ECP5** is LFE5U-85F, speed grade 6, with about 105 registers in place of pins, placed and routed for 150 MHz with
-  {seeds} seeds, or {few} where that is long (`squat-deploy synth --seeds`): the fastest counts, the slowest
-  stands beside it. COMB counts every LUT4, two for each two bits of a carry chain, and those that are memories.
+  {seeds} seeds, or {few} where that is long (`squat-deploy synth --seeds`, with nextpnr's
+  `--placer-heap-timingweight 100`): the fastest counts, the slowest stands beside it. COMB counts every LUT4, two for
+  each two bits of a carry chain, and those that are memories.
 - **Cycles** are simulated, bit for bit: of one inference alone, and a step where one sequence
   follows another. The bound is spikes x ceil(neurons / PE) / SIMD of the first layer, for each step.
 - A neuron unit serves as many lanes as keep up with the spikes (`--share 0`).

@@ -148,12 +148,12 @@ def _prices(features: np.ndarray, wanted: np.ndarray, floor: int) -> np.ndarray:
 
 
 def slowest(target: str) -> dict[str, float] | None:
-    """MHz of the slowest runs of `benchmarks.hardware` without planes and with; None where none was routed."""
+    """MHz of the slowest placements of `benchmarks.hardware` without planes and with; None where none was routed."""
     found = dict[str, list[float]]()
     for run in (json.loads(path.read_text()) for path in ROUTED.glob(f"*-{target}.json")):
         kind = "planes" if run["cell"]["network"].endswith("_conv") else "dense"
         if run["mhz"]:
-            found.setdefault(kind, []).append(round(run["mhz"], 1))
+            found.setdefault(kind, []).extend(round(mhz, 1) for mhz in run["routed"]["clocks"].values())
     return {kind: min(clocks) for kind, clocks in sorted(found.items())} or None
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import squat_deploy as sd
 from benchmarks.rtl_prices import fitted, slowest
 from squat_deploy.cli.app import app
 from squat_deploy.errors import ConfigError, ToolError
-from squat_deploy.exploration import Exploration, Wanted, explore
+from squat_deploy.exploration import Exploration, Wanted, explore, search
 from squat_deploy.exploration.features import NAMES
 from squat_deploy.exploration.picture import drawn
 from squat_deploy.exploration.prices import KINDS, prices_of, runs
 from squat_deploy.hardware.vectors import random_stimulus
+from squat_deploy.lab.models import conv_lif_net
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,21 @@ def test_the_clock_is_that_of_the_slowest_stored_core(target: str) -> None:
     prices = prices_of(target)
     assert prices is not None
     assert prices.mhz == slowest(target)
+
+
+def test_a_core_with_planes_has_a_clock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    planes = sd.lower(
+        conv_lif_net((1, 2, 3), 8, kernel=3).eval(), sd.InputSpec((1, 6, 6), 0, 1, 1.0, encoding="sequence"), 2
+    )
+    inputs = random_stimulus(planes, 2)
+    prices = prices_of("ecp5")
+    assert prices is not None and prices.mhz is not None and prices.mhz["planes"] < prices.mhz["dense"]
+    assert explore(planes, inputs, Wanted()).front[0].mhz == prices.mhz["planes"]
+    monkeypatch.setattr(search, "prices_of", lambda name: replace(prices, mhz={"dense": 90.0}))
+    with pytest.raises(ConfigError, match="no such core was routed, so that there is no clock; give --mhz"):
+        explore(planes, inputs, Wanted())
+    assert explore(planes, inputs, Wanted(mhz=50.0)).front[0].mhz == 50
 
 
 def test_the_front_is_what_no_other_beats(found: Exploration) -> None:
@@ -71,7 +89,7 @@ def test_what_is_wanted_is_kept_to(small: sd.Network, found: Exploration) -> Non
     assert none.chosen is None and none.nearest.startswith("the smallest takes ")
     with pytest.raises(ConfigError, match="--target gowin: no synthesis runs are stored for it; use ecp5 or xc7"):
         explore(small, inputs, Wanted(target="gowin"))
-    with pytest.raises(ConfigError, match="it is synthesised without timing; give --mhz"):
+    with pytest.raises(ConfigError, match="no such core was routed, so that there is no clock; give --mhz"):
         explore(small, inputs, Wanted(target="xc7"))
 
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import squat_deploy as sd
 from benchmarks import hardware
+from benchmarks.hardware_cells import CELLS
 from benchmarks.hardware_estimates import digest_of
 from squat_deploy import toolchain
 from squat_deploy.backends.rtl import RtlConfig
@@ -61,6 +62,11 @@ def test_a_core_is_placed_and_routed(routed: tuple[Report, list[str]], project: 
         f"{max(clocks.values()):.1f} MHz (seed {best}; the slowest of 2 placements: {min(clocks.values()):.1f} MHz)"
     )
     assert dict(report.rows())["Fmax"] == said_of_it
+    alone = replace(report, routed=replace(report.routed, clocks={best: report.mhz}))
+    assert dict(alone.rows())["Fmax"] == f"{report.mhz:.1f} MHz"
+    kept = json.loads((project / "build" / "synth" / "ecp5-25k" / "nextpnr.json").read_text())
+    assert report.mhz == min(clock["achieved"] for clock in kept["fmax"].values())
+    assert routing.packed(ECP5, LAST, project, Path("build/synth/ecp5-25k"))["TRELLIS_COMB"] == used
     assert any(what.endswith("(placement 2 of 2)") for what in said)
     stored = json.loads((project / "reports" / "synth.ecp5.json").read_text())
     assert stored["resources"]["lut"] == report.resources.lut and stored["mhz"] == report.mhz
@@ -157,6 +163,28 @@ def test_missing_tools_are_named(project: Path, monkeypatch: pytest.MonkeyPatch)
         routing.route(ECP5, LAST, project, Path(), frequency=1, seed=1, say=lambda *_: None)
 
 
+def test_seeds_that_cannot_be(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that fails costs no other."""
+    for seed, seeds in ((1, 0), (2**31 - 1, 2), (-1, 1)):
+        with pytest.raises(
+            ConfigError, match=rf"--seed {seed} --seeds {seeds}: seeds are 0 to 2147483647, and at least"
+        ):
+            synthesize(project, "ecp5", seed=seed, seeds=seeds)
+    result = CliRunner().invoke(app, ["synth", str(project), "--target", "xc7", "--seeds", "2"])
+    assert result.exit_code == 2 and "--seeds 2: xc7 is synthesised only, not placed" in result.stderr
+
+    def route(*_: object, seed: int, **__: object) -> routing.Routed:
+        if seed != 5:
+            raise ToolError(f"seed {seed}")
+        return routing.Routed(50.0, ("", ""), {}, 1.0)
+
+    monkeypatch.setattr(routing, "route", route)
+    found = routing.fastest(ECP5, LAST, project, Path(), frequency=1, seeds=(4, 5, 6), say=lambda *_: None)
+    assert found.mhz == 50 and found.clocks == {5: 50.0}
+    with pytest.raises(ToolError, match="seed 7"):
+        routing.fastest(ECP5, LAST, project, Path(), frequency=1, seeds=(7,), say=lambda *_: None)
+
+
 def test_the_first_error_of_a_log_is_shown(tmp_path: Path) -> None:
     assert first_error("note\nx.sv:3: ERROR: syntax\nERROR: second\n", 1) == "x.sv:3: ERROR: syntax"
     assert first_error("Warning: x\n", 3) == "exit code 3\n    Warning: x"
@@ -224,3 +252,8 @@ def test_the_page_of_measured_cores_is_that_of_the_stored_runs() -> None:
         found = resources_of(TARGETS[run["target"]], run["cells"])
         assert vars(found) == run["resources"] and run["cycles"]["apart"] > 0
         assert run["device"] is None or run["routed"]["mhz"] == run["mhz"]
+    for cell in CELLS:
+        path = hardware.STORE / f"{cell.name}-ecp5.json"
+        if path.exists():
+            clocks = json.loads(path.read_text())["routed"]["clocks"]
+            assert len(clocks) == cell.seeds and max(clocks.values()) == json.loads(path.read_text())["mhz"]

@@ -53,13 +53,13 @@ class Prices:
     most: tuple[int, int] | None
 
     def resources(self, plan: RtlPlan) -> dict[str, float]:
-        """LUTs (those that are memories among them), flip-flops and block RAMs of a core."""
+        """LUTs, flip-flops and block RAMs of a core; among LUTs are memories, and on ECP5 carry chains."""
         return dict(zip(KINDS, (self.each @ features_of(plan)).tolist(), strict=True))
 
     def clock(self, plan: RtlPlan) -> float | None:
-        """MHz that cores of its kind were routed for; None where there is no timing."""
+        """MHz that cores of its kind were routed for; None where none was."""
         kind = "planes" if any(isinstance(one, Plane) for one in plan.instances) else "dense"
-        return None if self.mhz is None else self.mhz[kind]
+        return (self.mhz or {}).get(kind)
 
 
 @cache

@@ -143,8 +143,9 @@ class Exploration:
         limits = "" if most.max_lut is None else f", of at most {most.max_lut:,} LUT and {most.max_bram:,} BRAM"
         return (
             "cycles: by the model of the streams, equal to the simulation of the core",
-            f"LUT, FF, BRAM: estimated from synthesis runs for {self.wanted.target}; error on a run left out: {errors}",
-            f"time: at {clock:g} MHz" + ("" if self.wanted.mhz else ", the slowest of the routed runs of such cores"),
+            f"LUT, FF, BRAM: estimated from runs for {self.wanted.target}; error on a run left out: {errors}",
+            "LUT: those that are memories, and carry chains of ECP5, among them",
+            f"time: at {clock:g} MHz" + ("" if self.wanted.mhz else ", the slowest placement of such cores"),
             f"chosen: {self._why}{limits}",
         )
 
@@ -173,14 +174,16 @@ def explore(
     prices = prices_of(wanted.target)
     if prices is None:
         raise ConfigError(f"--target {wanted.target}: no synthesis runs are stored for it; use ecp5 or xc7")
-    if not wanted.mhz and prices.mhz is None:
-        raise ConfigError(f"--target {wanted.target}: it is synthesised without timing; give --mhz")
     result = simulate(network, inputs, trace=True)
+    plan = plan_for(network, RtlConfig(pe=1), inputs, result)  # says why, if RTL does not take it at all
+    mhz = wanted.mhz or prices.clock(plan)
+    if mhz is None:
+        raise ConfigError(f"--target {wanted.target}: no such core was routed, so that there is no clock; give --mhz")
     foldings = list(_foldings(network, inputs, result))
     tried = list[Choice]()
     for number, config in enumerate(foldings):
         say(f"folding {number + 1} of {len(foldings)}", number, len(foldings))
-        choice = _tried(network, inputs, result, config, prices, wanted.mhz)
+        choice = _tried(network, inputs, result, config, prices, mhz)
         if choice is not None:
             tried.append(choice)
     front = sorted((one for one in tried if not any(other.beats(one) for other in tried)), key=lambda one: one.lut)
@@ -194,23 +197,21 @@ def _chosen(front: list[Choice], wanted: Wanted) -> Choice | None:
 
 
 def _tried(
-    network: Network, inputs: IntArray, result: Result, config: RtlConfig, prices: Prices, mhz: float | None
+    network: Network, inputs: IntArray, result: Result, config: RtlConfig, prices: Prices, mhz: float
 ) -> Choice | None:
     """None where it cannot be folded so."""
     try:
         plan = plan_for(network, config, inputs, result)
     except ExportError:
         return None
-    found, clock = prices.resources(plan), mhz or prices.clock(plan)
-    assert clock is not None
+    found = prices.resources(plan)
     alone, close = ends_of(plan, inputs, result, alone=True), ends_of(plan, inputs, result)
     latency = float(alone[-1]) / len(alone)
-    return Choice(config, latency, float(close[-1]) / len(close), found["lut"], found["ff"], found["bram"], clock)
+    return Choice(config, latency, float(close[-1]) / len(close), found["lut"], found["ff"], found["bram"], mhz)
 
 
 def _foldings(network: Network, inputs: IntArray, result: Result) -> Iterator[RtlConfig]:
     """Every width of the layer with most work; the others as narrow as keep up with it."""
-    plan_for(network, RtlConfig(pe=1), inputs, result)  # says why, if RTL does not take it at all
     outline = outline_of(network, HlsConfig())
     pacing = pacing_of(outline, 1, inputs, result)
     processes = outline.graph.processes

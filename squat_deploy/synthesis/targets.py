@@ -14,7 +14,7 @@ class Device:
     """A part that nextpnr places on.
 
     Attributes:
-        arguments: of nextpnr, that choose it.
+        arguments: of nextpnr, that choose it, and how it is placed.
         lut, ff, bram: what it has.
         pins: {port of the wrapper: location}, where every pin must have one.
     """

@@ -26,7 +26,7 @@ def synth(
     target: Annotated[str, typer.Option(help=f"One of {_TARGETS}.")] = "ecp5",
     device: Annotated[str | None, typer.Option(help="Of the target; its first by default.")] = None,
     frequency: Annotated[float, typer.Option(min=1.0, max=1000.0, help="MHz that placement aims at.")] = 150.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the placement.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the first placement.")] = 1,
     seeds: Annotated[
         int, typer.Option(min=1, max=1000, help="Placements, from that seed on; the fastest is kept.")
     ] = 1,
