@@ -143,6 +143,8 @@ FAULTS = {
     "first": [("assign seen = s_same || mark == stamp", "assign seen = mark == stamp", "once")],
     "scatter_plane": [
         ("s2_row == s1_row;", "s2_row != s1_row;", "sum_of"),
+        ("s2_same[1] ? s4_sums : ", "", "sum_of"),
+        ("s2_same[2] ? s5_sums : ", "", "sum_of"),
         ("SHARE == 1 || PART'(out_row) == PART'(SHARE - 1)", "1'b1", "sum_of"),
     ],
     "dot": [("product <<< (2 * d)", "product", "total_of")],
