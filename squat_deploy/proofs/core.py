@@ -17,6 +17,7 @@ TOP = "squat_core"
 UNITS = ("squat_neuron", "squat_pair")
 _REGISTER = re.compile(r"\$(?!mux|pmux).*(ff|latch|sr|memwr)")
 
+_FILES = ("TABLE", "BOUNDARIES", "NEXT_BOUNDS")  # what they begin with
 Parameters = Mapping[str, int | str]
 
 
@@ -122,14 +123,14 @@ def _number(name: str) -> int:
 
 
 def _parameters(module: Mapping[str, Any]) -> Parameters:
-    return {name: _value(text) for name, text in module["parameter_default_values"].items()}
+    return {name: _value(text, name in _FILES) for name, text in module["parameter_default_values"].items()}
 
 
-def _value(text: str) -> int | str:
-    """Yosys writes numbers and some texts as bits, 32 for an `int`."""
+def _value(text: str, named: bool) -> int | str:
+    """Yosys writes numbers and some texts as bits, 32 for an `int`, and for a file's name of four letters."""
     if not text or set(text) - {"0", "1"}:
         return text
-    if len(text) <= 32:
+    if len(text) <= 32 and not named:
         number = int(text, 2)
         return number - (number >> 31 << 32)
     return int(text, 2).to_bytes(len(text) // 8, "big").decode("ascii", "replace").strip("\0")

@@ -6,7 +6,7 @@
 // is one page, which starts anew where a sequence does, and steps without events present it once more.
 // Reading takes a cycle: `out_sums` are those of `out_row` in the last cycle with `out_read`. Readers count in rows of VIEW
 // sums, so that few neuron units can serve many lanes.
-// Latency: 3 cycles from a visit to its sums; throughput: a visit a cycle, the same row as often as may be.
+// Latency: 5 cycles from a visit to its sums; throughput: a visit a cycle, the same row as often as may be.
 `default_nettype none
 
 module squat_scatter_plane #(
@@ -101,13 +101,13 @@ module squat_scatter_plane #(
         s1_value <= in_value;
     end
 
-    // Stage 2: what every lane adds, and the row of sums that it is added to, which is what was written a cycle before
-    // where it is the same row.
+    // Stage 2: what every lane adds, and the row of sums that it is added to, as it was before the three visits ahead.
     logic s2_valid = 1'b0;
-    logic s2_keep, s2_end, s2_bank, s2_same;
+    logic s2_keep, s2_end, s2_bank;
+    logic [2:0] s2_same;                // the visit 1, 2, 3 cycles ahead is of the same row
     logic [FLAGS-1:0] s2_flags;
     logic [ROW-1:0] s2_row;
-    logic [PE*SUM-1:0] s2_added, added, s2_passed, renewed;
+    logic [PE*SUM-1:0] s2_added, added;
     for (genvar lane = 0; lane < PE; lane++) begin : g_product
         squat_product #(
             .WEIGHT(WEIGHT), .BIPOLAR(BIPOLAR), .VALUE(VALUE), .VALUE_SIGNED(VALUE_SIGNED), .SUM(SUM)
@@ -115,24 +115,33 @@ module squat_scatter_plane #(
             .code(s1_weights[lane*WEIGHT+:WEIGHT]), .number(s1_value), .product(added[lane*SUM+:SUM])
         );
     end
-    always_ff @(posedge clk) begin
-        s2_valid <= s1_valid && !rst;
-        s2_keep <= s1_keep;
-        s2_end <= s1_end;
-        s2_bank <= s1_bank;
-        s2_flags <= s1_flags;
-        s2_row <= s1_row;
-        s2_same <= s2_valid && s2_keep && s2_bank == s1_bank && s2_row == s1_row;
-        s2_added <= added;
-        s2_passed <= renewed;
+
+    // Stage 3: the addition, to what the visit ahead has made of the same row. Stage 4: the sums are written.
+    logic s3_valid = 1'b0, s4_valid = 1'b0;
+    logic s3_keep, s3_end, s3_bank, s3_same, s4_keep, s4_end, s4_bank;
+    logic [FLAGS-1:0] s3_flags, s4_flags;
+    logic [ROW-1:0] s3_row, s4_row;
+    logic [PE*SUM-1:0] s3_added, known, earlier, renewed, s4_sums, s5_sums;
+    logic [PE*SUM-1:0] word [BANKS];    // that the first reader, or an addition, has read
+    assign earlier = s3_same ? s4_sums : known;
+    for (genvar lane = 0; lane < PE; lane++) begin : g_sum
+        assign renewed[lane*SUM+:SUM] = earlier[lane*SUM+:SUM] + s3_added[lane*SUM+:SUM];
     end
 
-    // Stage 3: the sums are written.
-    logic [PE*SUM-1:0] word [BANKS];  // that the first reader, or an addition, has read
-    logic [PE*SUM-1:0] earlier;
-    assign earlier = s2_same ? s2_passed : word[HELD ? 0 : s2_bank];
-    for (genvar lane = 0; lane < PE; lane++) begin : g_sum
-        assign renewed[lane*SUM+:SUM] = earlier[lane*SUM+:SUM] + s2_added[lane*SUM+:SUM];
+    always_ff @(posedge clk) begin
+        {s2_valid, s3_valid, s4_valid} <= rst ? '0 : {s1_valid, s2_valid, s3_valid};
+        {s2_keep, s2_end, s2_bank, s2_flags, s2_row} <= {s1_keep, s1_end, s1_bank, s1_flags, s1_row};
+        {s3_keep, s3_end, s3_bank, s3_flags, s3_row} <= {s2_keep, s2_end, s2_bank, s2_flags, s2_row};
+        {s4_keep, s4_end, s4_bank, s4_flags, s4_row} <= {s3_keep, s3_end, s3_bank, s3_flags, s3_row};
+        s2_same[0] <= s2_valid && s2_keep && s2_bank == s1_bank && s2_row == s1_row;
+        s2_same[1] <= s3_valid && s3_keep && s3_bank == s1_bank && s3_row == s1_row;
+        s2_same[2] <= s4_valid && s4_keep && s4_bank == s1_bank && s4_row == s1_row;
+        s2_added <= added;
+        s3_same <= s2_same[0];
+        s3_added <= s2_added;
+        known <= s2_same[1] ? s4_sums : s2_same[2] ? s5_sums : word[HELD ? 0 : s2_bank];
+        s4_sums <= renewed;
+        s5_sums <= s4_sums;
     end
 
     logic reading = 1'b0;               // the bank that is read
@@ -154,9 +163,9 @@ module squat_scatter_plane #(
         logic [PE*SUM-1:0] number;
         assign swept_here = sweeping && swept_bank == 1'(b);
         assign restored_here = restores && read_bank == 1'(b);
-        assign added_here = s2_valid && s2_keep && s2_bank == 1'(b);
-        assign place = swept_here ? swept : restored_here ? read_row : s2_row;
-        assign number = swept_here || restored_here ? start : renewed;
+        assign added_here = s4_valid && s4_keep && s4_bank == 1'(b);
+        assign place = swept_here ? swept : restored_here ? read_row : s4_row;
+        assign number = swept_here || restored_here ? start : s4_sums;
         for (genvar r = 0; r < READERS; r++) begin : g_copy
             logic [PE*SUM-1:0] found;
             squat_ram #(.WIDTH(PE * SUM), .DEPTH(ROWS)) sums (
@@ -178,7 +187,7 @@ module squat_scatter_plane #(
     assign released = (done | out_done) == '1;
 
     always_ff @(posedge clk) begin
-        if (s2_valid && s2_end) flags[s2_bank] <= s2_flags;
+        if (s4_valid && s4_end) flags[s4_bank] <= s4_flags;
         read_bank <= reading;
         read_row <= ROW'(out_row[SEEN-1:0] >> (SHARE > 1 ? PART : 0));
         read_group <= group;
@@ -214,7 +223,7 @@ module squat_scatter_plane #(
                 clean[bank] <= 1'b0;
                 if (in_end && !HELD) bank <= !bank;
             end
-            if (s2_valid && s2_end) full[s2_bank] <= 1'b1;
+            if (s4_valid && s4_end) full[s4_bank] <= 1'b1;
             done <= released ? '0 : done | out_done;
             if (released) begin
                 full[reading] <= 1'b0;

@@ -106,5 +106,5 @@
         end
         if (proof_looks) sum_of: assert (out_sums[(VIEW-1)*SUM+:SUM] == proof_seen);
         two_pages: assert (int'(proof_full) <= (HELD ? 1 : 2));
-        in_time: assert (int'(proof_late) <= 4);
+        in_time: assert (int'(proof_late) <= 6);
     end

@@ -22,7 +22,7 @@ from squat_deploy.backends.rtl.timing.ways import (
 from squat_deploy.backends.rtl.tracks import Track
 from squat_deploy.network import IntArray
 
-_WRITTEN = 2  # cycles from a visit to where its sum is written
+_WRITTEN = 4  # cycles from a visit to where its sum is written
 _STAMPS = 63  # steps after which all marks are cleared
 
 
