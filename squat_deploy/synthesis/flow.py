@@ -83,8 +83,7 @@ def _check_seeds(target: Target, seed: int, seeds: int) -> None:
     if not 1 <= seeds <= _MOST_SEEDS - seed + 1 or seed < 0:
         raise ConfigError(f"--seed {seed} --seeds {seeds}: seeds are 0 to {_MOST_SEEDS}, and at least one is taken")
     if seeds > 1 and not target.devices:
-        instead = "leave --seeds out, or use --target ecp5"
-        raise ConfigError(f"--seeds {seeds}: {target.name} is synthesised only, not placed: {instead}")
+        raise target.not_placed(f"--seeds {seeds}")
 
 
 def target_of(name: str) -> Target:

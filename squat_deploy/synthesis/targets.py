@@ -59,14 +59,15 @@ class Target:
     devices: tuple[Device, ...] = ()
     core: str = ""
 
+    def not_placed(self, option: str) -> ConfigError:
+        """Of an option that only placement has."""
+        return ConfigError(f"{option}: {self.name} is synthesised only, not placed: leave it out, or use --target ecp5")
+
     def device(self, name: str | None) -> Device | None:
         """The device of a name, or the first. Raises: ConfigError."""
         if not self.devices:
             if name is not None:
-                raise ConfigError(
-                    f"--device {name}: {self.name} is synthesised only, not placed: leave --device out, or use "
-                    "--target ecp5"
-                )
+                raise self.not_placed(f"--device {name}")
             return None
         if name is None:
             return self.devices[0]
