@@ -144,6 +144,7 @@ FAULTS = {
     "scatter_plane": [
         ("s2_row == s1_row;", "s2_row != s1_row;", "sum_of"),
         ("s2_same[1] ? s4_sums : ", "", "sum_of"),
+        ("restored_here ? read_start", "restored_here ? (sweeping ? swept_start : read_start)", "restored"),
         ("s2_same[2] ? s5_sums : ", "", "sum_of"),
         ("SHARE == 1 || PART'(out_row) == PART'(SHARE - 1)", "1'b1", "sum_of"),
     ],

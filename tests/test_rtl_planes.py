@@ -16,7 +16,7 @@ from squat_deploy.errors import ExportError
 from squat_deploy.network import INPUT, InputSpec, Network
 from squat_deploy.network.certificate import Certificate
 from squat_deploy.network.layers import Conv2d, ConvTranspose2d, Dense, Join, Pool2d, Synapses
-from tests.graph_drawing import _Drawing, draw_inputs
+from tests.graph_drawing import _Drawing, draw_graph, draw_inputs
 from tests.rtl import PYTHON, assert_agrees
 from tests.test_trained import lowered
 
@@ -96,6 +96,12 @@ def test_every_walk_and_every_sum(tmp_path: Path, verilator: None) -> None:
     assert_agrees(network, draw_inputs(network, 12), RtlConfig(pe=PE), project)
     modules = {"walk", "windows", "first", "recode", "scatter_plane", "pool_sums", "scatter", "place", "unload"}
     assert {f"squat_{name}.sv" for name in modules} <= {path.name for path in (project / "rtl/lib").iterdir()}
+
+
+def test_a_page_is_read_while_the_other_one_gets_its_start_values(tmp_path: Path, verilator: None) -> None:
+    """A step that is shorter than a page, of channels with biases of their own in several groups."""
+    network = draw_graph(418)
+    assert_agrees(network, draw_inputs(network, 4, 418), RtlConfig(pe=2, share=1), tmp_path / "p")
 
 
 @pytest.mark.parametrize("pe", [1, 8])

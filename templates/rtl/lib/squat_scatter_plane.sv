@@ -153,9 +153,10 @@ module squat_scatter_plane #(
     logic [GROUP-1:0] read_group;
     logic [GROUP-1:0] group = '0;
     logic [PE*SUM-1:0] starts [GROUPS];
-    logic [PE*SUM-1:0] start;
+    logic [PE*SUM-1:0] swept_start, read_start;  // one bank may be swept while another one is read
     initial $readmemh(START, starts);
-    assign start = starts[GROUPS > 1 ? (sweeping ? swept_group : read_group) : 0];
+    assign swept_start = starts[GROUPS > 1 ? swept_group : '0];
+    assign read_start = starts[GROUPS > 1 ? read_group : '0];
 
     for (genvar b = 0; b < BANKS; b++) begin : g_bank
         logic swept_here, restored_here, added_here;
@@ -165,7 +166,7 @@ module squat_scatter_plane #(
         assign restored_here = restores && read_bank == 1'(b);
         assign added_here = s4_valid && s4_keep && s4_bank == 1'(b);
         assign place = swept_here ? swept : restored_here ? read_row : s4_row;
-        assign number = swept_here || restored_here ? start : s4_sums;
+        assign number = swept_here ? swept_start : restored_here ? read_start : s4_sums;
         for (genvar r = 0; r < READERS; r++) begin : g_copy
             logic [PE*SUM-1:0] found;
             squat_ram #(.WIDTH(PE * SUM), .DEPTH(ROWS)) sums (

@@ -3,6 +3,7 @@
 // shows: the sums of a step are its start values and all its visits times their weights, every visit once, steps in their order, with their flags; a held input is presented again; visits wait for a free page alone
 // case: PE=2 GROUPS=1 POSITIONS=2 WEIGHT=1 BIPOLAR=1 WORDS=2 SUM=3 WEIGHTS=pairs.hex START=pair.hex VIEW=1 VIEWS=4 cycles=14
 // case: PE=1 GROUPS=1 POSITIONS=2 WEIGHT=2 WORDS=2 SUM=4 WEIGHTS=words.hex START=start.hex VIEWS=2 cycles=14 twins=12
+// case: PE=1 GROUPS=2 POSITIONS=4 WEIGHT=2 WORDS=2 SUM=4 WEIGHTS=words.hex START=apart.hex VIEWS=8 cycles=20
 // case: PE=1 GROUPS=2 POSITIONS=1 VALUE=2 VALUE_SIGNED=1 WEIGHT=2 WORDS=2 SUM=5 RESTORED=0 WEIGHTS=words.hex START=starts.hex VIEWS=2 cycles=12
 // case: PE=1 GROUPS=1 POSITIONS=2 WEIGHT=1 BIPOLAR=1 WORDS=2 SUM=4 HELD=1 RESTORED=0 WEIGHTS=signs.hex START=start.hex VIEWS=2 cycles=12 twins=12
 // memory pairs.hex: 2 1
@@ -10,6 +11,7 @@
 // memory words.hex: 3 1
 // memory signs.hex: 1 0
 // memory start.hex: e
+// memory apart.hex: 2 d
 // memory starts.hex: 2 1d
     (* anyconst *) logic [ROW-1:0] proof_row;   // any sum may be the one that is followed, of the last lane
     logic [PE*WEIGHT-1:0] proof_words [WORDS];
@@ -105,6 +107,7 @@
             flags_of: assert (out_flags[FLAGS-1:0] == proof_first_flags);
         end
         if (proof_looks) sum_of: assert (out_sums[(VIEW-1)*SUM+:SUM] == proof_seen);
+        if (g_bank[0].restored_here) restored: assert (g_bank[0].number == proof_starts[int'(read_row) % GROUPS]);
         two_pages: assert (int'(proof_full) <= (HELD ? 1 : 2));
         in_time: assert (int'(proof_late) <= 6);
     end
