@@ -83,6 +83,7 @@ CELLS = (
     *(Cell("dense2", pe, 1, share=1, targets=("xc7",)) for pe in (128, 32)),
     Cell("dense4", 32, 1, share=1, targets=("xc7",)),
     Cell("fashion_conv", 16, 1),
+    Cell("fashion", 64, 8, last=10, targets=("ecp5",)),
     Cell("fashion", 64, 4, last=4, targets=("ecp5",)),
     Cell("fashion", 16, 1),
     Cell("nmnist_conv", 16, 1, targets=("xc7",)),

@@ -38,7 +38,7 @@ def test_prices_are_those_of_the_stored_runs(target: str) -> None:
     assert stored is not None
     np.testing.assert_allclose(np.array(again["each"]), stored.each, rtol=1e-6, atol=1e-9)
     assert {kind: tuple(pair) for kind, pair in again["error"].items()} == dict(stored.error)
-    assert all(stored.error[kind][0] < 0.2 for kind in KINDS) and (stored.each >= 0).all()
+    assert all(stored.error[kind][0] < 0.25 for kind in KINDS) and (stored.each >= 0).all()
 
 
 @pytest.mark.parametrize("target", ["ecp5", "xc7"])

@@ -15,7 +15,7 @@ NAMES = (
     "instances",
     "wires",
     "sums",
-    "products",
+    "added",
     "multiplied",
     "compared",
     "listed",
@@ -45,7 +45,7 @@ def _of(instance: Instance) -> Features:
             1,
             sum(bits for bundle in instance.gives for bits in bundle.wires.values()),
             lanes * sizes.get("SUM", 0),
-            lanes * sizes.get("SIMD", 0) * sizes.get("SUM", 0),
+            lanes * _added(sizes),
             lanes * sizes.get("SIMD", 1) * sizes.get("WEIGHT", 0) * (value if value > 1 else 0),
             lanes * compared,
             sizes.get("FIELDS", 0) * (1 + sizes.get("INDEX", 0)),
@@ -56,6 +56,16 @@ def _of(instance: Instance) -> Features:
         ],
         dtype=np.float64,
     )
+
+
+def _added(sizes: dict[str, int]) -> int:
+    """Bits of the adders behind the weights of a lane, as `squat_dot` has them: for products, and their tree."""
+    if "WEIGHT" not in sizes:
+        return 0
+    value, simd = sizes["VALUE"], sizes.get("SIMD", 1)
+    terms = simd * -(-value // 2) if value > 1 else simd
+    wide = min(sizes["WEIGHT"] + value + 2 + (simd - 1).bit_length(), sizes["SUM"])
+    return (terms - 1) * wide + (terms * (sizes["WEIGHT"] + 2) if value > 1 else 0)
 
 
 def _comparisons(instance: Instance, sizes: dict[str, int]) -> int:
