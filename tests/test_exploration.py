@@ -117,3 +117,13 @@ def test_what_is_chosen_can_be_typed(small: sd.Network, tmp_path: Path) -> None:
     assert chosen["simd"] == int(folding[-1])
     ended = CliRunner().invoke(app, ["explore", str(path), "--max-us", "0.0001"])
     assert ended.exit_code == 1 and "no folding keeps to these limits; the nearest: the smallest takes" in ended.output
+
+
+def test_how_many_sequences_count_is_said(small: sd.Network, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    sd.save(small, path)
+    for count, said in ((8, False), (9, True)):
+        np.save(tmp_path / "x.npy", random_stimulus(small, count))
+        ended = CliRunner().invoke(app, ["explore", str(path), "--inputs", str(tmp_path / "x.npy")])
+        assert ended.exit_code == 0, ended.output
+        assert ("cycles: those of the last 8 of 9 sequences" in ended.output) is said

@@ -21,7 +21,8 @@ from squat_deploy.loading import load
 from squat_deploy.network.tabled import inputs_line
 from squat_deploy.progress import report as say
 
-_SEQUENCES = 4  # that are timed
+_SEQUENCES = 4  # random ones that are timed
+_MOST = 8  # of those that are given
 _RANDOM = "cycles of random inputs: give --inputs that are like yours"
 
 
@@ -50,7 +51,11 @@ def explore(
         )
     else:
         data, notes, texts = network_inputs(loaded, inputs, 0, real=real, window=window)
-    data = data[-_SEQUENCES:] if loaded.input.encoding == "direct" else data[:, -_SEQUENCES:]
+    axis = 0 if loaded.input.encoding == "direct" else 1
+    timed, there = _SEQUENCES if inputs is None else _MOST, data.shape[axis]
+    if inputs is not None and there > timed:
+        notes = [*notes, f"cycles: those of the last {timed} of {there:,} sequences"]
+    data = data[-timed:] if axis == 0 else data[:, -timed:]
     wanted = Wanted(target, mhz, max_lut, max_bram, max_us, min_fps)
     found = search(loaded, data, wanted, say=say)
     if picture is not None:
