@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from squat_deploy.backends.rtl.instance import Instance
 from squat_deploy.backends.rtl.plan import RtlPlan
+from squat_deploy.backends.rtl.sums import multiplies, terms_of
 from squat_deploy.hardware.memories import Memory
 
 NAMES = (
@@ -45,7 +46,7 @@ def _of(instance: Instance) -> Features:
             1,
             sum(bits for bundle in instance.gives for bits in bundle.wires.values()),
             lanes * sizes.get("SUM", 0),
-            lanes * _added(sizes),
+            lanes * _added(sizes, signed=instance.parameters.get("VALUE_SIGNED") == "1'b1"),
             lanes * sizes.get("SIMD", 1) * sizes.get("WEIGHT", 0) * (value if value > 1 else 0),
             lanes * compared,
             sizes.get("FIELDS", 0) * (1 + sizes.get("INDEX", 0)),
@@ -58,14 +59,14 @@ def _of(instance: Instance) -> Features:
     )
 
 
-def _added(sizes: dict[str, int]) -> int:
+def _added(sizes: dict[str, int], *, signed: bool) -> int:
     """Bits of the adders behind the weights of a lane, as `squat_dot` has them: for products, and their tree."""
     if "WEIGHT" not in sizes:
         return 0
     value, simd = sizes["VALUE"], sizes.get("SIMD", 1)
-    terms = simd * -(-value // 2) if value > 1 else simd
+    terms = terms_of(value, signed, simd)
     wide = min(sizes["WEIGHT"] + value + 2 + (simd - 1).bit_length(), sizes["SUM"])
-    return (terms - 1) * wide + (terms * (sizes["WEIGHT"] + 2) if value > 1 else 0)
+    return (terms - 1) * wide + (terms * (sizes["WEIGHT"] + 2) if multiplies(value, signed) else 0)
 
 
 def _comparisons(instance: Instance, sizes: dict[str, int]) -> int:

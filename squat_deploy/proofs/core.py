@@ -17,7 +17,7 @@ TOP = "squat_core"
 UNITS = ("squat_neuron", "squat_pair")
 _REGISTER = re.compile(r"\$(?!mux|pmux).*(ff|latch|sr|memwr)")
 
-_FILES = ("TABLE", "BOUNDARIES", "NEXT_BOUNDS")  # what they begin with
+_FILES = ("TABLE", "BOUNDARIES", "NEXT_BOUNDS")  # parameters that name files, and may be as short as a number
 Parameters = Mapping[str, int | str]
 
 

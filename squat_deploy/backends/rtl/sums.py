@@ -21,6 +21,16 @@ _BETWEEN = 3  # cycles between two additions to one of these
 _PARTS = 4  # of a row, of which one is chosen at once
 
 
+def multiplies(value: int, signed: bool) -> bool:
+    """Whether events of so many bits are numbers, and not spikes."""
+    return value > 1 or signed
+
+
+def terms_of(value: int, signed: bool, events: int) -> int:
+    """Products that a lane adds for so many events at once: numbers are taken two bits at a time, as by `squat_dot`."""
+    return events * (-(-value // 2) if multiplies(value, signed) else 1)
+
+
 def reading_of(unit: Unit, read: Lanes) -> int:
     """Cycles in which neurons read sums that a unit adds up, in lanes of their own."""
     if not isinstance(unit, ScatterRows):
@@ -47,10 +57,9 @@ class Dense(Summed):
     @property
     def adding(self) -> int:
         """Cycles from weights to what a lane adds: those of `squat_dot`, which refuses any other number."""
-        value = self.source.value
-        times = value > 1 or self.source.signed
-        terms = self.source.banks * (-(-value // 2) if times else 1)
-        return max(1, (terms - 1).bit_length() + times)
+        value, signed = self.source.value, self.source.signed
+        terms = terms_of(value, signed, self.source.banks)
+        return max(1, (terms - 1).bit_length() + multiplies(value, signed))
 
     @property
     def apart(self) -> int:
