@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,9 +19,11 @@ from benchmarks import hardware
 from benchmarks.hardware_cells import CELLS
 from benchmarks.hardware_estimates import digest_of
 from squat_deploy import toolchain
-from squat_deploy.backends.rtl import RtlConfig
+from squat_deploy.backends.rtl import RtlConfig, neurons
+from squat_deploy.backends.rtl.memories import comparisons, hex_lines
 from squat_deploy.cli.app import app
 from squat_deploy.errors import ConfigError, ToolError
+from squat_deploy.proofs.library import with_parameters
 from squat_deploy.synthesis import TARGETS, Report, flow, netlist, routing, synthesize
 from squat_deploy.synthesis.cycles import simulated
 from squat_deploy.synthesis.running import first_error, run_logged
@@ -83,6 +86,27 @@ def test_tools_refuse_a_latency_that_is_not(project: Path, tmp_path: Path) -> No
         synthesize(other, "xc7", simulate=False)
     lint = subprocess.run(["make", "-C", other, "lint", f"PYTHON={sys.executable}"], capture_output=True, text=True)
     assert lint.returncode and "it takes another number of cycles than LATENCY" in lint.stderr + lint.stdout
+
+
+def test_a_search_of_many_comparisons_finds_all_its_files(tmp_path: Path) -> None:
+    """Digits go on with letters."""
+    need(toolchain.has_package("pyosys"), "pyosys")
+    levels, bits = 12, 14
+    for digit, met in zip(neurons._DIGITS, comparisons(np.arange(2**levels)), strict=False):
+        (tmp_path / f"t_{digit}.hex").write_text(hex_lines(met.reshape(-1, met.shape[-1]), bits))
+    assert sum(1 for _ in tmp_path.glob("t_*.hex")) == levels and (tmp_path / "t_b.hex").is_file()
+    text = (ROOT / "templates/rtl/lib/squat_search.sv").read_text()
+    sizes = {"LEVEL": levels, "KEY": bits, "TABLE": "t"}
+    (tmp_path / "squat_search.sv").write_text(with_parameters("squat_search", text, sizes))
+    script = [
+        "read_verilog -defer -sv squat_search.sv",
+        "hierarchy -top squat_search",
+        "tee -q -o cells.json stat -json",
+    ]
+    netlist.cells_of(script, tmp_path, Path(), lambda *_: None)
+    (tmp_path / "t_b.hex").unlink()
+    with pytest.raises(ToolError, match="t_b"):
+        netlist.cells_of(script, tmp_path, Path(), lambda *_: None)
 
 
 def test_every_cell_of_a_core_has_a_meaning(routed: tuple[Report, list[str]]) -> None:

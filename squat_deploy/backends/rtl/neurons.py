@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import ascii_lowercase, digits
 from typing import ClassVar
 
 import numpy as np
@@ -99,14 +100,17 @@ class Neurons(Instance):
             if name not in self.searched:
                 found |= {f"{start}_{lane:03}.hex": text for lane, text in lane_files(array, bits, lanes)}
                 continue
-            for number, met in enumerate(comparisons(array)):
+            for digit, met in zip(_DIGITS, comparisons(array), strict=False):
                 files = lane_files(met, bits, lanes, together=met.shape[-1])
-                found |= {f"{start}_{lane:03}_{number}.hex": text for lane, text in files}
+                found |= {f"{start}_{lane:03}_{digit}.hex": text for lane, text in files}
         return found
 
     @property
     def modules(self) -> tuple[str, ...]:
         return (self.module, "neuron", "pair", "ram", "search")
+
+
+_DIGITS = digits + ascii_lowercase  # names of comparisons, as `squat_search` counts them
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ module squat_search #(
     parameter int KEY = 12,   // bits of a key, signed
     parameter int OWNERS = 1, // tables, chosen by `owner`
     parameter int OWNER = 1,  // bits of that
-    parameter     TABLE = ""  // files TABLE + "_0.hex" and so on, one a comparison: 2**LEVEL - 1 entries, lower ones lower
+    parameter     TABLE = ""  // files TABLE + "_0.hex" to "_9.hex", "_a.hex" and so on, one a comparison, lower entries lower
 ) (
     input  wire logic                  clk,
     input  wire logic                  move,
@@ -57,7 +57,7 @@ module squat_search #(
             end else begin : g_later
                 logic [4*KEY-1:0] fours [OWNERS << (c - 1)];
                 logic [4*KEY-1:0] read;
-                initial $readmemh({TABLE, "_", 8'(49 + c), ".hex"}, fours);
+                initial $readmemh({TABLE, "_", 8'(c < 9 ? 49 + c : 88 + c), ".hex"}, fours);
                 always_ff @(posedge clk) if (move) begin
                     read <= fours[(int'(owners[c-1]) << (c - 1)) | int'(at[c-1])];
                     pair <= at[c][0] ? read[2*KEY+:2*KEY] : read[0+:2*KEY];
